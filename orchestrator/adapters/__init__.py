@@ -1,0 +1,1 @@
+"""Effects behind ports: executors (ray_tune, serial) and stores (mlflow_store, memory)."""

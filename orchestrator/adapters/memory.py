@@ -1,0 +1,61 @@
+"""A store in this process's memory: the twin of mlflow_store, for tests and dry runs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from orchestrator.expand import TrialSpec
+from orchestrator.ports import SweepInfo
+from orchestrator.results import Curves, TrialRecord, curves_of, record_of
+from trainers.report import EpochReport, Outcome
+
+
+class MemoryStore:
+    """Keeps everything until the process ends."""
+
+    def __init__(self) -> None:
+        """An empty store."""
+        self._records: dict[str, TrialRecord] = {}
+        self._reports: dict[str, dict[int, EpochReport]] = {}
+        self.sweeps: dict[str, set[str]] = {}
+        """Trial ids by sweep."""
+        self.published: dict[str, dict[str, bytes]] = {}
+        """Files by sweep."""
+
+    def describe(self) -> str:
+        """Where it keeps things."""
+        return "memory"
+
+    def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        """What is known of these trials."""
+        return {i: self._records[i] for i in trial_ids if i in self._records}
+
+    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
+        """Curves and spectra of these trials."""
+        return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if i in self._reports}
+
+    def begin(self, trial: TrialSpec, sweep: SweepInfo) -> None:
+        """A trial starts, or starts again."""
+        self.adopt([trial], sweep)
+        self._reports.setdefault(trial.id, {})
+        self._records[trial.id] = TrialRecord(trial_id=trial.id, status="running", run=trial.id)
+
+    def report(self, trial_id: str, report: EpochReport) -> None:
+        """A trial finished an epoch."""
+        self._reports[trial_id][report.epoch] = report
+
+    def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
+        """A trial ended."""
+        record = record_of(trial.id, outcome, sweep.provenance)
+        self._records[trial.id] = TrialRecord.model_validate(dict(record) | {"run": trial.id})
+
+    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
+        """`sweep` asks for these trials too."""
+        self.sweeps.setdefault(sweep.name, set()).update(trial.id for trial in trials)
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
+        """Keep the sweep's table and figures."""
+        self.published[sweep.name] = dict(files)
+
+    def flush(self) -> None:
+        """Nothing is buffered."""

@@ -1,0 +1,57 @@
+"""Errors a user may meet. Each prints as one line per problem: got, expected, next step.
+
+OrchError
+├── SpecError        the sweep file is wrong              exit code 2
+├── UsageError       the command's words are wrong        exit code 2
+├── StoreError       the store does not answer or refuses exit code 2 before a sweep, 4 in one
+└── ExecutionError   trials cannot be scheduled           exit code 2
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class OrchError(Exception):
+    """Base of everything that is reported without a traceback."""
+
+
+class UsageError(OrchError):
+    """The command asks for something that does not exist or cannot be combined."""
+
+
+class StoreError(OrchError):
+    """The store cannot be reached, read or written."""
+
+
+class ExecutionError(OrchError):
+    """The executor cannot run the trials as asked, such as more CPUs than there are."""
+
+
+class Problem(NamedTuple):
+    """One thing wrong in a sweep file."""
+
+    place: str
+    """file:line"""
+    path: str
+    """Dotted path in the file or the config, such as "method.momentum"; may be empty."""
+    message: str
+
+    def __str__(self) -> str:
+        """One line: place, path, message."""
+        return ": ".join(part for part in (self.place, self.path, self.message) if part)
+
+
+class SpecError(OrchError):
+    """A sweep file is wrong; holds every problem found, not only the first."""
+
+    SHOWN = 20
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Collect `problems`, equal ones once."""
+        self.problems = list(dict.fromkeys(problems))
+        lines = [str(problem) for problem in self.problems[: self.SHOWN]]
+        if len(self.problems) > self.SHOWN:
+            lines.append(f"... and {len(self.problems) - self.SHOWN} more problems")
+        super().__init__("\n".join(lines))

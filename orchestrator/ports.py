@@ -1,0 +1,102 @@
+"""The two ports: an executor runs trials, a store keeps what they found. Each has an in-process twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from orchestrator.expand import TrialSpec
+from orchestrator.results import Curves, Provenance, TrialRecord
+from trainers.report import EpochReport, Outcome
+
+
+class Started(NamedTuple):
+    """A trial was taken up by a worker."""
+
+    trial_id: str
+    attempt: int
+    """1 for the first execution, 2 after its worker was lost once, ..."""
+    worker: str
+    """Where it runs: node and process."""
+
+
+class Progressed(NamedTuple):
+    """A trial finished an epoch."""
+
+    trial_id: str
+    report: EpochReport
+
+
+class Finished(NamedTuple):
+    """A trial came to its end, whichever it was."""
+
+    trial_id: str
+    outcome: Outcome
+
+
+Event = Started | Progressed | Finished
+OnEvent = Callable[[Event], None]
+
+
+class Interrupted(Exception):  # noqa: N818  # not an error: the user asked for it
+    """The user stopped the sweep; trials that had not finished keep their checkpoints."""
+
+
+class Executor(Protocol):
+    """Runs trials.
+
+    Laws (tests/contracts/test_executors.py): every trial ends in exactly one `Finished`, unless the run
+    is interrupted; a trial's numbers do not depend on the executor, on the order or on the neighbours;
+    an error in a trial's code is a `failed` outcome with its cause in one line and stops no other trial.
+    """
+
+    def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
+        """Run all `trials`, telling `on_event` in this process and thread.
+
+        Raises:
+            Interrupted: the user pressed Ctrl-C.
+            ExecutionError: the trials cannot be scheduled.
+        """
+
+
+class SweepInfo(NamedTuple):
+    """The sweep on whose behalf a trial is stored."""
+
+    name: str
+    profile: str | None
+    provenance: Provenance
+
+
+class Store(Protocol):
+    """Keeps results. Only the driver calls it.
+
+    Laws (tests/contracts/test_stores.py): a trial is one run however many sweeps ask for it; reading
+    returns what was written; a second `begin` or `report` of the same thing changes nothing.
+    """
+
+    def describe(self) -> str:
+        """Where it keeps things, without secrets."""
+
+    def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        """What is known of these trials; unknown ones are absent."""
+
+    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
+        """Curves and spectra of these trials, as far as they were trained."""
+
+    def begin(self, trial: TrialSpec, sweep: SweepInfo) -> None:
+        """A trial starts, or starts again."""
+
+    def report(self, trial_id: str, report: EpochReport) -> None:
+        """A trial finished an epoch. May be buffered until `finish` or `flush`."""
+
+    def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
+        """A trial ended."""
+
+    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
+        """`sweep` asks for these trials too, which are already known."""
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
+        """Keep the sweep's table and figures, replacing earlier ones."""
+
+    def flush(self) -> None:
+        """Write out what is buffered."""

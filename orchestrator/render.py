@@ -1,0 +1,247 @@
+"""Tables as text: terminal, Markdown, LaTeX, CSV, JSON. The only place where shares become percent."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orchestrator.statistics import Summary
+from orchestrator.tables import Entry, Table
+
+MARKS = {"collapsed": "†", "diverged": "‡", "failed": "✗", "missing": "·", "running": "…", "stopped": "…"}
+_TEX_MARKS = {"collapsed": r"\dagger", "diverged": r"\ddagger", "failed": r"\times"}
+VERDICT_SIGNS = {"within": "✓", "outside": "✗", "incomplete": "…"}
+
+
+def to_text(table: Table) -> str:
+    """The table for a terminal or a log, in plain characters and aligned columns."""
+    head, body = _cells(table, "±")
+    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
+    line = "  ".join("─" * width for width in widths)
+
+    def written(row: list[str]) -> str:
+        return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+    lines = [_title(table), "", written(head), line, *map(written, body), ""]
+    return "\n".join(lines + [f"  {note}" for note in _legend(table)]) + "\n"
+
+
+def to_markdown(table: Table) -> str:
+    """The table in GitHub's Markdown."""
+    head, body = _cells(table, "±")
+    rows = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
+    escaped = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    notes = [f"- {note}" for note in _legend(table)]
+    return "\n".join([f"**{_title(table)}**", "", *escaped, "", *notes]) + "\n"
+
+
+def to_tex(table: Table) -> str:
+    """The table in LaTeX with booktabs; compiles in a document that loads booktabs, nothing else."""
+    head, body = _cells(table, r"$\pm$", tex=True)
+    columns = "l" + "r" * (len(head) - 1)
+    rows = [" & ".join(row) + r" \\" for row in [head, *body]]
+    notes = " ".join(_tex(f"{note}.") for note in _legend(table))
+    return "\n".join(
+        [
+            rf"% {_title(table)}",
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \begin{{tabular}}{{{columns}}}",
+            r"    \toprule",
+            f"    {rows[0]}",
+            r"    \midrule",
+            *(f"    {row}" for row in rows[1:]),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            rf"  \caption{{{_tex(_title(table))}. {notes}}}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def to_csv(table: Table) -> str:
+    """One line per place with every number behind it, in the metric's own unit (shares in [0, 1])."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fieldnames=list(_FIELDS), lineterminator="\n")
+    writer.writeheader()
+    for row, column, entry in table.flat():
+        record = _record(row, column, entry)
+        for name in ("statuses", "values"):
+            record[name] = " ".join(f"{k}={v}" for k, v in record[name].items())
+        writer.writerow({k: "" if v is None else v for k, v in record.items()})
+    return out.getvalue()
+
+
+def to_json(table: Table) -> str:
+    """The table with every number behind it, in the metric's own unit (shares in [0, 1])."""
+    published = table.spec.published
+    return (
+        json.dumps(
+            {
+                "table": table.spec.name,
+                "sweep": table.sweep,
+                "profile": table.profile,
+                "metric": table.spec.metric,
+                "seeds": list(table.seeds),
+                "rows": list(table.rows),
+                "columns": list(table.columns),
+                "published": None if published is None else published.model_dump(exclude={"values"}),
+                "entries": [_record(row, column, entry) for row, column, entry in table.flat()],
+                "notes": list(table.notes),
+            },
+            indent=2,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )
+
+
+FORMATS: Mapping[str, Callable[[Table], str]] = {
+    "text": to_text,
+    "md": to_markdown,
+    "tex": to_tex,
+    "csv": to_csv,
+    "json": to_json,
+}
+
+_FIELDS = (
+    "row", "column", "n", "asked", "mean", "sd", "ci_low", "ci_high", "difference", "difference_low",
+    "difference_high", "published", "gap", "verdict", "statuses", "values",
+)  # fmt: skip
+
+
+def _record(row: str, column: str, entry: Entry) -> dict[str, Any]:
+    summary, against = entry.summary, entry.against
+    return {
+        "row": row,
+        "column": column,
+        "n": summary.n if summary else 0,
+        "asked": entry.asked,
+        "mean": summary.mean if summary else None,
+        "sd": summary.sd if summary else None,
+        "ci_low": summary.low if summary else None,
+        "ci_high": summary.high if summary else None,
+        "difference": against.mean if against else None,
+        "difference_low": against.low if against else None,
+        "difference_high": against.high if against else None,
+        "published": entry.published,
+        "gap": entry.gap,
+        "verdict": entry.verdict,
+        "statuses": dict(entry.statuses),
+        "values": {str(seed): value for seed, value in entry.values.items()},
+    }
+
+
+def _cells(table: Table, plus_minus: str, *, tex: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Head and body as written cells: per column ours, and where there is any, published and difference."""
+    with_published = any(e.published is not None for _, _, e in table.flat())
+    with_difference = any(e.against is not None for _, _, e in table.flat())
+    escape = _tex if tex else str
+    head = [""]
+    for column in table.columns:
+        head.append(escape(column))
+        head += ["published"] * with_published + [escape("Δ baseline")] * with_difference
+    body = []
+    for row, line in zip(table.rows, table.entries, strict=True):
+        written = [escape(row)]
+        for entry in line:
+            written.append(_ours(entry, table, plus_minus, tex=tex))
+            if with_published:
+                written.append(_published(entry, table, tex=tex))
+            if with_difference:
+                written.append(_difference(entry, table, plus_minus, tex=tex))
+        body.append(written)
+    return head, body
+
+
+def _ours(entry: Entry, table: Table, plus_minus: str, *, tex: bool) -> str:
+    if entry.asked == 0:
+        return "n/a"
+    marks = ""
+    for status, number in sorted(entry.statuses.items()):
+        if status in MARKS and (status != "missing" or entry.summary is not None):
+            mark = f"$^{{{_TEX_MARKS.get(status, 'o')}}}$" if tex else MARKS[status]
+            marks += mark if number == entry.asked else f"{number}{mark}"
+    marks = f" {marks}" if marks else ""
+    if entry.summary is None:
+        return f"—{marks}" if not tex else f"---{marks}"
+    spread = "" if entry.summary.sd is None else f" {plus_minus} {_number(entry.summary.sd, table)}"
+    count = f" (n={entry.summary.n})" if entry.summary.n != entry.asked or len(table.seeds) == 1 else ""
+    return f"{_number(entry.summary.mean, table)}{spread}{count}{marks}"
+
+
+def _published(entry: Entry, table: Table, *, tex: bool) -> str:
+    if entry.published is None:
+        return ""
+    text = _number(entry.published, table)
+    if entry.gap is not None:
+        text += f" ({_signed(entry.gap, table)})"
+    if entry.verdict is not None:
+        text += f" {entry.verdict if tex else VERDICT_SIGNS[entry.verdict]}"
+    return text
+
+
+def _difference(entry: Entry, table: Table, plus_minus: str, *, tex: bool) -> str:
+    if entry.is_baseline:
+        return "baseline"
+    if entry.against is None:
+        return ""
+    return _signed(entry.against.mean, table) + _interval(entry.against, table, plus_minus)
+
+
+def _interval(summary: Summary, table: Table, plus_minus: str) -> str:
+    if summary.low is None or summary.high is None:
+        return ""
+    return f" {plus_minus} {_number((summary.high - summary.low) / 2, table)}"
+
+
+def _number(value: float, table: Table) -> str:
+    return f"{value * (100 if table.spec.in_percent else 1):.{table.spec.digits}f}"
+
+
+def _signed(value: float, table: Table) -> str:
+    return f"{value * (100 if table.spec.in_percent else 1):+.{table.spec.digits}f}"
+
+
+def _title(table: Table) -> str:
+    unit = " in %" if table.spec.in_percent else ""
+    profile = f", profile {table.profile}" if table.profile else ""
+    return f"{table.sweep}, table {table.spec.name}: {table.spec.metric}{unit}{profile}"
+
+
+def _legend(table: Table) -> list[str]:
+    """What the marks mean, as far as they occur, and the table's notes."""
+    seeds = table.seeds
+    span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
+    if any(entry.against is not None for _, _, entry in table.flat()):
+        chosen = ", ".join(table.spec.baseline.values())
+        lines.append(f"Δ: difference from {chosen}, paired by seed, ± half its 95 % interval")
+    occurring = {status for _, _, e in table.flat() for status in e.statuses}
+    for status, mark in MARKS.items():
+        if status in occurring and status != "running":
+            lines.append(f"{mark} {status}; 2{mark}: two of the trials")
+    published = table.spec.published
+    if published is not None:
+        lines.append(f"published: {published.source}")
+        if any(entry.verdict for _, _, entry in table.flat()):
+            unit = " points" if table.spec.in_percent else ""
+            lines.append(f"✓ within {published.tolerance:g}{unit} of the published number, ✗ outside")
+    return lines + list(table.notes)
+
+
+_TEX_ESCAPES = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
+    "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "·": r"$\cdot$",
+    "†": r"$\dagger$", "‡": r"$\ddagger$", "✗": r"$\times$", "✓": r"(within)", "Δ": r"$\Delta$",
+    "—": "---", "–": "--", "…": r"\ldots{}", "ε": r"$\varepsilon$", "ρ": r"$\rho$", "η": r"$\eta$",
+    "α": r"$\alpha$",
+}  # fmt: skip
+
+
+def _tex(text: str) -> str:
+    return "".join(_TEX_ESCAPES.get(character, character) for character in text)

@@ -1,0 +1,92 @@
+"""What a store keeps of a trial, and what a table or figure reads back. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, SkipValidation
+
+from trainers.config import Frozen
+from trainers.report import EpochReport, Outcome, Status
+
+RecordStatus = Literal["running", Status]
+FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged"})
+"""Statuses that need no further training: results, whether welcome or not."""
+
+Array = Annotated[np.ndarray, SkipValidation]
+
+
+class TrialRecord(Frozen):
+    """What the store knows of one trial."""
+
+    trial_id: str
+    status: RecordStatus
+    metrics: dict[str, float] = {}
+    """Final metrics."""
+    reason: str | None = None
+    code_version: str | None = None
+    """Commit (with "+dirty" if it had changes) or release that trained it."""
+    data_fingerprint: str | None = None
+    streams_fingerprint: str | None = None
+    run: str | None = None
+    """The store's own name for it, such as the MLflow run id."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.status in FINAL
+
+
+class Curves(Frozen):
+    """A trial's metrics and spectra over training."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    metrics: dict[str, tuple[tuple[int, float], ...]] = {}
+    """(epoch, value) pairs by metric, in the order of the epochs."""
+    spectra_epochs: tuple[int, ...] = ()
+    """Epochs R at which spectra were recorded."""
+    spectra: dict[str, Array] = {}
+    """Arrays [R, d] by name: "F", "Wp", "alignment"."""
+
+
+def curves_of(reports: Sequence[EpochReport]) -> Curves:
+    """The curves that a trial's reports draw; of several reports of one epoch the last counts."""
+    by_epoch = {report.epoch: report for report in reports}
+    ordered = [by_epoch[epoch] for epoch in sorted(by_epoch)]
+    metrics: dict[str, list[tuple[int, float]]] = {}
+    for report in ordered:
+        for name, value in report.metrics.items():
+            metrics.setdefault(name, []).append((report.epoch, value))
+    recorded = [report for report in ordered if report.arrays]
+    names = recorded[0].arrays if recorded else {}
+    return Curves(
+        metrics={name: tuple(pairs) for name, pairs in metrics.items()},
+        spectra_epochs=tuple(report.epoch for report in recorded),
+        spectra={name: np.stack([report.arrays[name] for report in recorded]) for name in names},
+    )
+
+
+class Provenance(Frozen):
+    """Where numbers come from: recorded with every trial, never part of its identity."""
+
+    code_version: str
+    packages: dict[str, str] = {}
+    hardware: dict[str, Any] = {}
+    command: str = ""
+
+
+def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialRecord:
+    """The record that an outcome leaves in a store."""
+    details: Mapping[str, Any] = outcome.details
+    return TrialRecord(
+        trial_id=trial_id,
+        status=outcome.status,
+        metrics=outcome.metrics,
+        reason=outcome.reason,
+        code_version=provenance.code_version,
+        data_fingerprint=details.get("data_fingerprint"),
+        streams_fingerprint=details.get("streams_fingerprint"),
+    )

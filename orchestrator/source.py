@@ -1,0 +1,147 @@
+"""YAML text to plain data whose keys know the line they stand on. Knows nothing of sweeps.
+
+A subset of YAML 1.2 read by a safe loader: `1e-3` is a number, `on` and `yes` are words, a key given
+twice is an error, and size, depth and the reach of aliases are limited.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from orchestrator.errors import Problem, SpecError
+
+MAX_CHARACTERS = 1_000_000
+MAX_DEPTH = 40
+MAX_NODES = 200_000  # aliases counted as often as they are used
+
+
+class Key(str):
+    """A mapping's key and where it stands; equal to the plain string."""
+
+    place: str
+
+    def __new__(cls, value: str, place: str) -> Key:
+        """The key `value` at `place`, written file:line."""
+        key = super().__new__(cls, value)
+        key.place = place
+        return key
+
+    def __reduce__(self) -> tuple[type[Key], tuple[str, str]]:
+        """Pickle with the place."""
+        return Key, (str(self), self.place)
+
+
+class _Loader(yaml.CSafeLoader):
+    """Composes nodes only; scalars are typed by YAML 1.2's core schema."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+
+
+_INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_WORDS = {"": None, "~": None, "null": None, "Null": None, "true": True, "false": False}
+_WORDS |= {"True": True, "False": False}
+
+
+def parse(text: str, file: str) -> dict[str, Any]:
+    """The mapping that YAML `text` holds; every key is a `Key`.
+
+    Raises:
+        SpecError: not YAML, not a mapping, a key given twice, or over a limit; with file:line.
+    """
+    if len(text) > MAX_CHARACTERS:
+        message = f"{len(text)} characters; a sweep file may have at most {MAX_CHARACTERS}"
+        raise SpecError([Problem(file, "", message)])
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else 1
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
+        raise SpecError([Problem(f"{file}:{line}", "", f"not valid YAML: {problem}")]) from None
+    except RecursionError:
+        raise SpecError([Problem(f"{file}:1", "", f"nested deeper than {MAX_DEPTH} levels")]) from None
+    if not isinstance(node, yaml.MappingNode):
+        got = "nothing" if node is None else "a list" if node.id == "sequence" else "a single value"
+        message = f"the file holds {got}; expected a mapping with version, name, base and axes"
+        raise SpecError([Problem(f"{file}:1", "", message)])
+    reader = _Reader(file)
+    data = reader.value(node, depth=0)
+    if reader.problems:
+        raise SpecError(reader.problems)
+    assert isinstance(data, dict)
+    return data
+
+
+class _Reader:
+    """Turns nodes into data, counting as it goes."""
+
+    def __init__(self, file: str) -> None:
+        self.file = file
+        self.nodes = 0
+        self.problems: list[Problem] = []
+
+    def place(self, node: yaml.Node) -> str:
+        return f"{self.file}:{node.start_mark.line + 1}"
+
+    def value(self, node: yaml.Node, *, depth: int) -> Any:
+        self.nodes += 1
+        if depth > MAX_DEPTH or self.nodes > MAX_NODES:
+            what = f"nested deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else "too many values"
+            raise SpecError([Problem(self.place(node), "", f"{what}; is an alias inside itself?")])
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, depth)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.value(item, depth=depth + 1) for item in node.value]
+        return _scalar(node)
+
+    def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if not isinstance(key_node, yaml.ScalarNode):
+                self.problems.append(Problem(self.place(key_node), "", "a key must be a single word"))
+                continue
+            key = Key(key_node.value, self.place(key_node))
+            if key == "<<":
+                message = "merge keys (<<) are not read; use `extends:` or repeat the lines"
+                self.problems.append(Problem(key.place, "", message))
+            elif key in out:
+                first = next(k for k in out if k == key)
+                at = first.place if isinstance(first, Key) else "above"
+                self.problems.append(Problem(key.place, key, f"given twice; first at {at}"))
+            else:
+                out[key] = self.value(value_node, depth=depth + 1)
+        return out
+
+
+def _scalar(node: yaml.ScalarNode) -> Any:
+    text: str = node.value
+    if node.style in ("'", '"', "|", ">"):
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INT.fullmatch(text) and len(text) < 40:
+        return int(text)
+    if _FLOAT.fullmatch(text):
+        return float(text)
+    return text
+
+
+def place_of(tree: Any, path: tuple[str | int, ...], default: str) -> str:
+    """Where the deepest key on `path` stands in `tree`, as file:line."""
+    place = default
+    for part in path:
+        if isinstance(tree, dict):
+            key = next((k for k in tree if k == part), None)
+            if key is None:
+                continue  # pydantic names the branch of a union too, which no file has
+            place = getattr(key, "place", place)
+            tree = tree[key]
+        elif isinstance(tree, list) and isinstance(part, int) and part < len(tree):
+            tree = tree[part]
+        else:
+            break
+    return place

@@ -1,0 +1,243 @@
+"""From the trials a sweep asks for and the records that arrived to its tables. A gap cannot hide."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from orchestrator.errors import UsageError
+from orchestrator.expand import Cell, Expansion
+from orchestrator.problems import nearest
+from orchestrator.results import TrialRecord
+from orchestrator.spec import Published, TableSpec
+from orchestrator.statistics import Summary, paired, summarise
+
+Verdict = Literal["within", "outside", "incomplete"]
+
+
+class Entry(NamedTuple):
+    """One place of a table."""
+
+    asked: int
+    """Trials the sweep asks for here; 0 where the design has no such cell."""
+    statuses: Mapping[str, int]
+    """How many of them have which status; "missing" for those without a record."""
+    values: Mapping[int, float]
+    """Metric by seed, as far as it was reported, in [0, 1] for shares."""
+    summary: Summary | None
+    against: Summary | None
+    """Paired difference from the baseline; None for the baseline itself."""
+    published: float | None
+    """Published value in the same unit as `values`."""
+    gap: float | None
+    """Mean minus published; only under the published profile."""
+    verdict: Verdict | None
+    is_baseline: bool
+
+
+class Table(NamedTuple):
+    """A table, ready to be rendered."""
+
+    spec: TableSpec
+    sweep: str
+    profile: str | None
+    seeds: tuple[int, ...]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    entries: tuple[tuple[Entry, ...], ...]
+    notes: tuple[str, ...]
+
+    def flat(self) -> Iterator[tuple[str, str, Entry]]:
+        """(row, column, entry), row by row."""
+        for row, line in zip(self.rows, self.entries, strict=True):
+            for column, entry in zip(self.columns, line, strict=True):
+                yield row, column, entry
+
+    @property
+    def verdicts(self) -> Counter[str]:
+        """How many entries have which verdict."""
+        return Counter(entry.verdict for _, _, entry in self.flat() if entry.verdict)
+
+
+def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Table:
+    """The table `spec` of a sweep.
+
+    Args:
+        expansion: the trials asked for.
+        spec: rows, columns, metric.
+        records: what arrived, by trial id.
+
+    Raises:
+        UsageError: the metric was never reported, or published values do not fit the cells.
+    """
+    _check_metric(spec, expansion, records)
+    row_axes = tuple(expansion.spec.axes) if spec.rows == "cells" else spec.row_axes
+    row_keys, rows = _headers(expansion, row_axes, spec)
+    column_keys, columns = _headers(expansion, spec.column_axes, spec)
+    places = {
+        (_place(cell, row_axes), _place(cell, spec.column_axes)): cell
+        for cell in _fixed(expansion.cells, spec.where)
+    }
+    published = _published(spec, rows, columns)
+    baseline = _baseline(expansion, spec)
+    reference = _values(expansion, baseline, spec, records) if baseline else None
+    compared = spec.published is None or spec.published.profile in (None, expansion.profile)
+    entries = tuple(
+        tuple(
+            _entry(
+                expansion,
+                places.get((row, column)),
+                spec,
+                records,
+                baseline=baseline,
+                reference=reference,
+                published=published[i][j],
+                compared=compared,
+            )
+            for j, column in enumerate(column_keys)
+        )
+        for i, row in enumerate(row_keys)
+    )
+    notes = tuple(_notes(expansion, spec, records, compared=compared))
+    return Table(
+        spec, expansion.spec.name, expansion.profile, expansion.seeds, rows, columns, entries, notes
+    )
+
+
+def _entry(
+    expansion: Expansion,
+    cell: Cell | None,
+    spec: TableSpec,
+    records: Mapping[str, TrialRecord],
+    *,
+    baseline: Cell | None,
+    reference: dict[int, float] | None,
+    published: float | None,
+    compared: bool,
+) -> Entry:
+    if cell is None:
+        return Entry(0, {}, {}, None, None, published, None, None, False)
+    statuses = Counter(
+        records[i].status if i in records else "missing" for i in _ids(expansion, cell).values()
+    )
+    values = _values(expansion, cell, spec, records)
+    summary = summarise(list(values.values()))
+    is_baseline = baseline is not None and cell.choice == baseline.choice
+    against = paired(values, reference) if reference is not None and not is_baseline else None
+    gap: float | None = None
+    verdict: Verdict | None = None
+    if published is not None and compared and spec.published is not None:
+        verdict = "incomplete"
+        if summary is not None:
+            gap = summary.mean - published
+            if summary.n == len(expansion.seeds):
+                limit = spec.published.tolerance / (100 if spec.in_percent else 1)
+                verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
+    return Entry(
+        len(expansion.seeds), statuses, values, summary, against, published, gap, verdict, is_baseline
+    )
+
+
+def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:
+    """Trial id by seed."""
+    return {seed: cell.trial_id(seed) for seed in expansion.seeds}
+
+
+def _values(
+    expansion: Expansion, cell: Cell, spec: TableSpec, records: Mapping[str, TrialRecord]
+) -> dict[int, float]:
+    found = {seed: records.get(identity) for seed, identity in _ids(expansion, cell).items()}
+    return {
+        seed: record.metrics[spec.metric]
+        for seed, record in found.items()
+        if record is not None and record.is_done and math.isfinite(record.metrics.get(spec.metric, math.nan))
+    }
+
+
+def _headers(
+    expansion: Expansion, axes: tuple[str, ...], spec: TableSpec
+) -> tuple[list[tuple[str | None, ...]], tuple[str, ...]]:
+    """Keys and labels of the rows or columns: the combinations that occur, in the order of the axes."""
+    if not axes:
+        return [()], (spec.metric,)
+    order = {axis: expansion.spec.axes[axis].labels for axis in axes}
+
+    def rank(key: tuple[str | None, ...]) -> tuple[int, ...]:
+        pairs = zip(axes, key, strict=True)
+        return tuple(-1 if label is None else order[axis].index(label) for axis, label in pairs)
+
+    keys = sorted({_place(cell, axes) for cell in _fixed(expansion.cells, spec.where)}, key=rank)
+    return keys, tuple(" · ".join(label for label in key if label) or "base" for key in keys)
+
+
+def _place(cell: Cell, axes: tuple[str, ...]) -> tuple[str | None, ...]:
+    chosen = dict(cell.choice)
+    return tuple(chosen[axis] for axis in axes)
+
+
+def _fixed(cells: Sequence[Cell], where: Mapping[str, str]) -> list[Cell]:
+    return [cell for cell in cells if where.items() <= dict(cell.choice).items()]
+
+
+def _baseline(expansion: Expansion, spec: TableSpec) -> Cell | None:
+    if not spec.baseline:
+        return None
+    matching = _fixed(expansion.cells, spec.where | spec.baseline)
+    if len(matching) != 1:
+        raise UsageError(
+            f"table '{spec.name}': baseline {spec.baseline} fits {len(matching)} cells; "
+            "name one level of every axis"
+        )
+    return matching[0]
+
+
+def _published(
+    spec: TableSpec, rows: Sequence[str], columns: Sequence[str]
+) -> list[list[float | None]]:
+    published: Published | None = spec.published
+    if published is None:
+        return [[None] * len(columns) for _ in rows]
+    if len(published.values) != len(rows) or any(len(row) != len(columns) for row in published.values):
+        raise UsageError(
+            f"table '{spec.name}': published values have {len(published.values)} rows of "
+            f"{[len(row) for row in published.values]}; the table has {len(rows)} rows of {len(columns)}"
+        )
+    scale = 100 if spec.in_percent else 1
+    return [[None if v is None else v / scale for v in row] for row in published.values]
+
+
+def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:
+    asked = {trial.id for trial in expansion.trials}
+    reported = {name for i, record in records.items() if i in asked for name in record.metrics}
+    if reported and spec.metric not in reported:
+        hint = nearest(spec.metric, sorted(reported))
+        raise UsageError(f"table '{spec.name}': metric '{spec.metric}' was never reported; {hint}")
+
+
+def _notes(
+    expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord], *, compared: bool
+) -> Iterator[str]:
+    """What a reader must know to trust the table."""
+    published = spec.published
+    if published and not compared:
+        yield (
+            f"published numbers are for profile '{published.profile}', "
+            f"these are '{expansion.profile or 'no profile'}': no verdict"
+        )
+    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
+    versions = sorted({r.code_version for r in used if r.code_version})
+    if len(versions) > 1:
+        yield f"trained by different code versions: {', '.join(versions)}"
+    if len({r.data_fingerprint for r in used if r.data_fingerprint}) > 1 and not any(
+        "data" in level.settings or any(k.startswith("data.") for k in level.settings)
+        for axis in expansion.spec.axes.values()
+        for level in axis.levels
+    ):
+        yield "cells were trained on different data although no axis sets it"
+    for seed in expansion.seeds:
+        ids = [trial.id for trial in expansion.trials if trial.seed == seed]
+        streams = {records[i].streams_fingerprint for i in ids if i in records} - {None}
+        if len(streams) > 1:
+            yield f"seed {seed}: cells drew different random streams, so differences are not paired"

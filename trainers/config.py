@@ -1,0 +1,113 @@
+"""The base of every config: frozen, typed, unknown keys refused. Knows no method, loop or data set.
+
+A config holds what can change a trial's numbers. Where it runs (device, threads, folders) is `Runtime`,
+which must never change them.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+
+class Frozen(BaseModel):
+    """An immutable value; unknown keys, NaN and infinities are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _name_the_fields(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Let the error of an unknown key carry the known ones, so that a reader can suggest one."""
+        try:
+            return handler(value)
+        except ValidationError as error:
+            if not any(e["type"] == "extra_forbidden" and len(e["loc"]) == 1 for e in error.errors()):
+                raise
+            details = [_with_names(cls, dict(e)) for e in error.errors()]
+            raise ValidationError.from_exception_data(error.title, details) from None
+
+
+def _with_names(model: type[BaseModel], error: dict[str, Any]) -> InitErrorDetails:
+    # pydantic can only re-raise its own error types with the exact context they need, so every error is
+    # carried over as a custom one with the same type, message and place.
+    context = {k: v for k, v in error.get("ctx", {}).items() if k != "error"}
+    kind, message = error["type"], error["msg"]
+    if kind == "extra_forbidden" and len(error["loc"]) == 1:
+        kind, message = "unknown_key", "no such field"
+        context = {"names": list(model.model_fields)}
+    return InitErrorDetails(
+        type=PydanticCustomError(kind, "{message}", {**context, "message": message}),
+        loc=error["loc"],
+        input=error["input"],
+    )
+
+
+class LoopConfig(Frozen):
+    """What every trial's config has, whichever loop trains it."""
+
+    trainer: str
+    """Name of the loop: a file in trainers/loops."""
+    seed: int = Field(0, ge=0, lt=2**31)
+    """Seed of the trial; every random stream is derived from it and the stream's purpose."""
+
+
+class Runtime(Frozen):
+    """Where and how a trial runs: nothing here may change its numbers."""
+
+    device: str = "cpu"
+    """torch device, such as "cpu" or "cuda:0"."""
+    threads: int = Field(1, ge=1)
+    """CPU threads of one trial. One per trial and a trial per core is fastest for small networks."""
+    data_root: Path | None = None
+    """Folder that holds the downloaded data sets; None means $ORCH_DATA, else ./data."""
+    download: bool = False
+    """Whether a missing data set may be downloaded."""
+    checkpoint_every: int = Field(1, ge=1)
+    """Epochs between two checkpoints."""
+
+
+NOT_IDENTITY = {"identity": False}
+"""Marks a config field that says where something lies, not what it is: left out of the trial's id."""
+
+
+def identity_dump(config: BaseModel) -> dict[str, Any]:
+    """Everything in `config` that decides a trial's numbers, as plain JSON values without `None`s."""
+    out: dict[str, Any] = {}
+    for name, field in type(config).model_fields.items():
+        value = getattr(config, name)
+        if value is None or field.json_schema_extra == NOT_IDENTITY:
+            continue
+        out[name] = plain(value)
+    return out
+
+
+def canonical(value: Any) -> str:
+    """One JSON text per meaning: keys sorted, no blanks. The text that trial ids are hashed from."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """Any config value as plain JSON values, configs by `identity_dump`."""
+    if isinstance(value, BaseModel):
+        return identity_dump(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, Path):
+        return str(value)
+    return value

@@ -1,0 +1,155 @@
+"""Finding, checking and downloading the archives that torchvision knows. Prints nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import logging
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainers.datasets._images import balanced_order, resized
+from trainers.datasets.base import Images, MissingDataError, data_folder
+from trainers.lazy import torch, torchvision
+
+log = logging.getLogger(__name__)
+
+WAYS_OUT = "run again with --download, or put the archive there and pass --data FOLDER or set ORCH_DATA"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What one of torchvision's data sets looks like on disk.
+
+    Attributes:
+        name: the data set's name in a sweep file.
+        torchvision: the class in torchvision.datasets; it knows the address and the checksums.
+        archive: file name of the archive as published.
+        folder: what the archive unpacks to.
+        files: the files in that folder that are read.
+    """
+
+    name: str
+    torchvision: str
+    archive: str
+    folder: str
+    files: tuple[str, ...]
+
+    def missing(self, root: Path | None) -> str | None:
+        """Why the data cannot be read from disk, or None; does not import torch."""
+        data = data_folder(root).absolute()
+        if (data / self.archive).is_file():
+            return None
+        if not (data / self.folder).is_dir():
+            return f"{self.name}: not found in {data} (no {self.folder} there); {WAYS_OUT}"
+        for file in self.files:
+            if not (data / self.folder / file).is_file():
+                lacking = f"{self.folder}/{file}"
+                return f"{self.name}: not found in {data} (no {lacking} there); {WAYS_OUT}"
+        return None
+
+    def prepare(self, root: Path | None, *, download: bool) -> Path:
+        """The folder that holds `self.folder` with every file intact.
+
+        Unpacks the archive where only that is there, and fetches it if `download`.
+
+        Raises:
+            MissingDataError: a file is not there or its checksum is not the published one.
+        """
+        data = data_folder(root).absolute()
+        reason = self.missing(root)
+        if reason and not download:
+            raise MissingDataError(reason)
+        archive = data / self.archive
+        if not self._damage(data):
+            return data
+        if download or archive.is_file():
+            try:
+                self._unpack(data, archive, download)
+            except (OSError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
+                cause = " ".join(str(error).split())
+                raise MissingDataError(
+                    f"{self.name}: could not be downloaded or unpacked into {data} ({cause}); {WAYS_OUT}"
+                ) from error
+        damage = self._damage(data)
+        if damage:
+            raise MissingDataError(f"{self.name}: {damage} in {data}; {WAYS_OUT}")
+        return data
+
+    def _unpack(self, data: Path, archive: Path, download: bool) -> None:
+        data.mkdir(parents=True, exist_ok=True)
+        with _locked(data / f".{self.name}.lock"), contextlib.redirect_stdout(io.StringIO()):
+            if not self._damage(data):  # another process was faster
+                return
+            if not download and not _intact(archive, self._class().tgz_md5):
+                raise RuntimeError(f"{archive} is damaged: its checksum is not the published one")
+            log.info("%s: downloading or unpacking into %s", self.name, data)
+            with contextlib.redirect_stderr(io.StringIO()):  # the progress bar
+                self._dataset(data, download=True)
+
+    def _damage(self, data: Path) -> str | None:
+        kind = self._class()
+        checksums = dict([*kind.train_list, *kind.test_list])
+        if hasattr(kind, "meta"):
+            checksums[kind.meta["filename"]] = kind.meta["md5"]
+        for file in self.files:
+            path = data / self.folder / file
+            if not path.is_file():
+                return f"no {self.folder}/{file}"
+            if not _intact(path, checksums[file]):
+                return f"damaged file {path} (its checksum is not the published one)"
+        return None
+
+    def _class(self) -> Any:
+        return getattr(torchvision.datasets, self.torchvision)
+
+    def _dataset(self, data: Path, **options: Any) -> Any:
+        return self._class()(str(data), **options)
+
+
+def load_cifar(
+    source: Source,
+    *,
+    root: Path | None,
+    download: bool,
+    size: int,
+    numbers: tuple[int | None, int | None],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Images:
+    """CIFAR-10 or CIFAR-100 with the first `numbers` of training and test images, at `size`."""
+    data = source.prepare(root, download=download)
+    splits = []
+    for train, number in zip((True, False), numbers, strict=True):
+        dataset = source._dataset(data, train=train)
+        labels = torch.tensor(dataset.targets)
+        order = balanced_order(labels, number)
+        images = torch.from_numpy(dataset.data)[order].permute(0, 3, 1, 2)
+        splits.append((resized(images, size), labels[order]))
+    return Images(
+        train=splits[0][0],
+        train_labels=splits[0][1],
+        test=splits[1][0],
+        test_labels=splits[1][1],
+        classes=tuple(dataset.classes),
+        mean=mean,
+        std=std,
+    )
+
+
+def _intact(path: Path, md5: str) -> bool:
+    intact: bool = torchvision.datasets.utils.check_integrity(str(path), md5)
+    return intact
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Only one process of this machine is inside: trials that start together download once."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

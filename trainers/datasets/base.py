@@ -1,0 +1,67 @@
+"""What a data set is to a trainer: labelled images in memory, and the errors of one that is not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainers.config import Frozen
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class DatasetConfig(Frozen):
+    """What every data set's config has."""
+
+    name: str
+
+
+class MissingDataError(Exception):
+    """A data set is not where it was looked for; the message says where that was and both ways out."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A labelled data set, whole, in memory.
+
+    Attributes:
+        train, test: images, uint8 [N, C, H, W].
+        train_labels, test_labels: class indices, int64 [N].
+        classes: class names; their number is K.
+        mean, std: per-channel constants in [0, 1] units, for normalisation; length C.
+        unlabelled: further images without labels for pre-training, uint8 [M, C, H, W], or None.
+    """
+
+    train: Tensor
+    train_labels: Tensor
+    test: Tensor
+    test_labels: Tensor
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    unlabelled: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Shape of one image, [C, H, W]."""
+        _, channels, height, width = self.train.shape
+        return channels, height, width
+
+    def fingerprint(self) -> str:
+        """Hash of every pixel and label, so that a table can tell that two trials saw the same data."""
+        digest = hashlib.sha256()
+        parts = (self.train, self.train_labels, self.test, self.test_labels, self.unlabelled)
+        for tensor in parts:
+            if tensor is not None:
+                digest.update(str(tuple(tensor.shape)).encode())
+                digest.update(tensor.contiguous().numpy().data)
+        return digest.hexdigest()[:12]
+
+
+def data_folder(root: Path | None) -> Path:
+    """The folder that downloaded data sets live in: `root`, else $ORCH_DATA, else ./data."""
+    return Path(root or os.environ.get("ORCH_DATA") or "data").expanduser()

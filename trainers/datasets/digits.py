@@ -1,0 +1,60 @@
+"""scikit-learn's handwritten digits: real, 8x8 and installed with it, so nothing is ever downloaded."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from trainers.datasets._images import balanced_order, resized
+from trainers.datasets.base import DatasetConfig, Images
+from trainers.lazy import torch
+
+TEST = 359  # a fifth of 1 797
+
+
+class Config(DatasetConfig):
+    """Grey digits 0 to 9, 1 438 training and 359 test images; the split is fixed and stratified.
+
+    Source: Alpaydin, Kaynak 1998, Optical recognition of handwritten digits (UCI), its test part.
+    """
+
+    name: Literal["digits"] = "digits"
+    size: int = Field(8, ge=8, le=256)
+    """Height and width in pixels; other than 8, the images are resized once, when loaded."""
+    channels: Literal[1, 3] = 3
+    """Colour channels; with 3 all are equal, so that every encoder and view takes the images."""
+
+
+def missing(config: Config, *, root: Path | None) -> str | None:
+    """None: the images come with scikit-learn."""
+    return None
+
+
+def load(config: Config, *, root: Path | None, download: bool) -> Images:
+    """The digits, split by a hash of their index: the same for every seed and version."""
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    # Pixels are counts from 0 to 16.
+    grey = (torch.from_numpy(pixels).view(-1, 1, 8, 8) * (255 / 16)).round().to(torch.uint8)
+    images = resized(grey, config.size).repeat(1, config.channels, 1, 1)
+    targets = torch.from_numpy(labels).long()
+    shuffled = torch.tensor(sorted(range(len(targets)), key=_hash))
+    order = shuffled[balanced_order(targets[shuffled])]
+    test, train = order[:TEST], order[TEST:]
+    return Images(
+        train=images[train],
+        train_labels=targets[train],
+        test=images[test],
+        test_labels=targets[test],
+        classes=tuple("0123456789"),
+        mean=(0.3054,) * config.channels,
+        std=(0.3760,) * config.channels,
+    )
+
+
+def _hash(index: int) -> bytes:
+    return hashlib.sha256(f"digits/{index}".encode()).digest()

@@ -1,0 +1,1 @@
+"""Encoders, one file each: a `Config` and a `build`."""

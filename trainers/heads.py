@@ -1,0 +1,147 @@
+"""Projector and predictor: the small networks on top of the encoder, and what the papers do to W_p."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from trainers.config import Frozen
+from trainers.lazy import nn, torch
+
+
+class ProjectorConfig(Frozen):
+    """Features h [N, D] to embeddings z [N, d]: Linear-BatchNorm-ReLU layers, then a bare Linear."""
+
+    hidden: tuple[int, ...] = (512,)
+    """Width of each hidden layer; the report and DirectPred have one of 512."""
+    output: int = Field(128, ge=1)
+    """Embedding dimension d."""
+    hidden_bias: bool = True
+    output_bias: bool = True
+    """Bias of the last layer: luckmatters has it, the report's code has not."""
+    output_bn: bool = False
+    """BatchNorm on the embedding, as the original SimSiam has."""
+    bn_affine: bool = False
+    """Whether the heads' BatchNorm has γ and β."""
+
+
+class MlpPredictor(Frozen):
+    """Two layers: Linear-BatchNorm-ReLU-Linear, the predictor of BYOL and of the report's Table 1."""
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: int = Field(512, ge=1)
+    """Hidden width."""
+    hidden_bias: bool = True
+    output_bias: bool = True
+    """Bias of the last layer: luckmatters has it, the report's code has not."""
+    symmetric: bool = False
+    """Whether W_p is made symmetric after every step (a hard projection, not a penalty)."""
+
+
+class LinearPredictor(Frozen):
+    """One matrix W_p without BatchNorm: the theory's predictor and the SGD baseline of DirectPred."""
+
+    kind: Literal["linear"] = "linear"
+    output_bias: bool = False
+    symmetric: bool = False
+    """Whether W_p is made symmetric after every step (a hard projection, not a penalty)."""
+
+
+class NoPredictor(Frozen):
+    """p = z: the ablation that collapses in theory."""
+
+    kind: Literal["none"] = "none"
+
+
+def _kind(value: Any) -> Any:
+    return value.get("kind", "mlp") if isinstance(value, dict) else getattr(value, "kind", None)
+
+
+PredictorConfig = Annotated[
+    Annotated[MlpPredictor, Tag("mlp")]
+    | Annotated[LinearPredictor, Tag("linear")]
+    | Annotated[NoPredictor, Tag("none")],
+    Discriminator(_kind),
+]
+"""Embeddings z [N, d] to predictions p [N, d]; two layers where `kind` is not given."""
+
+
+def build_projector(config: ProjectorConfig, features: int) -> nn.Sequential:
+    """The projector for features of dimension `features`."""
+    layers = _mlp(
+        (features, *config.hidden, config.output),
+        hidden_bias=config.hidden_bias,
+        output_bias=config.output_bias,
+        bn_affine=config.bn_affine,
+    )
+    if config.output_bn:
+        layers.append(nn.BatchNorm1d(config.output, affine=config.bn_affine))
+    return nn.Sequential(*layers)
+
+
+def build_predictor(
+    config: MlpPredictor | LinearPredictor | NoPredictor, dimension: int
+) -> nn.Sequential:
+    """The predictor for embeddings of dimension `dimension`; an empty one for kind "none"."""
+    if isinstance(config, NoPredictor):
+        return nn.Sequential()
+    hidden = (config.hidden,) if isinstance(config, MlpPredictor) else ()
+    return nn.Sequential(
+        *_mlp(
+            (dimension, *hidden, dimension),
+            hidden_bias=config.hidden_bias if isinstance(config, MlpPredictor) else False,
+            output_bias=config.output_bias,
+            bn_affine=False,
+        )
+    )
+
+
+def predictor_matrix(predictor: nn.Sequential) -> torch.Tensor | None:
+    """W_p [d, d]: the weight of a linear predictor, W2·W1 of a two-layer one; None without one.
+
+    For two layers this is a surrogate: biases, BatchNorm and ReLU between the layers are left out, as in
+    the report's code.
+    """
+    weights = [layer.weight.detach() for layer in predictor if isinstance(layer, nn.Linear)]
+    if not weights:
+        return None
+    product = weights[0].float()
+    for weight in weights[1:]:
+        product = weight.float() @ product
+    return product
+
+
+def symmetrise(predictor: nn.Sequential) -> None:
+    """Project W_p onto the symmetric matrices, in place.
+
+    Linear: W ← (W + Wᵀ)/2. Two layers: w = (W1 + W2ᵀ)/2, then W1 ← w and W2 ← wᵀ, so that the composite
+    is wᵀw; biases and BatchNorm are left alone.
+
+    Source: DirectPred's code and the report's; must follow the optimizer's step and precede the EMA.
+    """
+    linear = [layer for layer in predictor if isinstance(layer, nn.Linear)]
+    with torch.no_grad():
+        if len(linear) == 1:
+            weight = linear[0].weight
+            weight.copy_((weight + weight.T) / 2)
+            return
+        first, second = linear
+        mean = (first.weight + second.weight.T) / 2
+        first.weight.copy_(mean)
+        second.weight.copy_(mean.T)
+
+
+def _mlp(
+    widths: Sequence[int], *, hidden_bias: bool, output_bias: bool, bn_affine: bool
+) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+        layers += [
+            nn.Linear(inputs, outputs, bias=hidden_bias),
+            nn.BatchNorm1d(outputs, affine=bn_affine),
+            nn.ReLU(inplace=True),
+        ]
+    layers.append(nn.Linear(widths[-2], widths[-1], bias=output_bias))
+    return layers

@@ -1,0 +1,106 @@
+"""Runs one trial so that the next in the same process starts clean, and turns its errors into outcomes.
+
+A warm worker trains one trial after another. Whatever a trial changes in the process (random states,
+threads, flags, environment, GPU memory) is put back, so its neighbours cannot tell that it was there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import random
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from trainers import checkpoint
+from trainers.config import LoopConfig, Runtime
+from trainers.datasets.base import MissingDataError
+from trainers.lazy import torch
+from trainers.plugins import load
+from trainers.report import Outcome, Report
+
+LOG = "log.txt"
+
+
+def run_trial(
+    config: LoopConfig, *, runtime: Runtime, folder: Path | None, report: Report
+) -> Outcome:
+    """The outcome of one trial; an error in its code is a `failed` outcome, never an exception.
+
+    Args:
+        config: the trial.
+        runtime: where and how it runs.
+        folder: the trial's own folder for checkpoints and its log; None keeps nothing.
+        report: called after each epoch.
+    """
+    with clean_process(threads=runtime.threads):
+        try:
+            outcome: Outcome = load("loops", config.trainer).fit(
+                config, runtime=runtime, folder=folder, report=report
+            )
+            return outcome
+        except MissingDataError as error:
+            return Outcome(status="failed", reason=str(error))
+        except Exception as error:
+            return Outcome(status="failed", reason=_one_line(error, _logged(folder)))
+
+
+@contextlib.contextmanager
+def clean_process(*, threads: int) -> Iterator[None]:
+    """Inside, torch has `threads` threads and its defaults; after, the process is as it was before."""
+    environment, folder = dict(os.environ), Path.cwd()
+    python_state, numpy_state = random.getstate(), np.random.get_state()
+    torch_state, torch_threads = torch.get_rng_state(), torch.get_num_threads()
+    dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    torch.set_num_threads(threads)
+    torch.set_default_dtype(torch.float32)
+    torch.set_grad_enabled(True)
+    try:
+        yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)
+        torch.set_num_threads(torch_threads)
+        torch.set_default_dtype(dtype)
+        torch.set_grad_enabled(grad)
+        torch.use_deterministic_algorithms(deterministic)
+        torch.backends.cudnn.benchmark = benchmark
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        gc.collect()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.empty_cache()
+
+
+def discard_checkpoints(folder: Path) -> None:
+    """Remove a finished trial's checkpoints; its log stays."""
+    checkpoint.clear(folder)
+    with contextlib.suppress(OSError):
+        folder.rmdir()  # only where nothing else is left in it
+
+
+def _logged(folder: Path | None) -> Path | None:
+    """Append the traceback of the current exception to the trial's log, if it can be written."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(traceback.format_exc() + "\n")
+    except OSError:
+        return None
+    return folder / LOG
+
+
+def _one_line(error: Exception, log: Path | None) -> str:
+    text = " ".join(str(error).split()) or "no message"
+    where = f"; log: {log}" if log else ""
+    return f"{type(error).__name__}: {text[:300]}{where}"

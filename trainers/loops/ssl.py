@@ -1,0 +1,307 @@
+"""Self-supervised training of two views: config to report, top to bottom. No method's name appears here."""
+
+from __future__ import annotations
+
+import functools
+import math
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SerializeAsAny
+
+from trainers import checkpoint, collapse, views
+from trainers.config import LoopConfig, Runtime, canonical, identity_dump
+from trainers.datasets.base import DatasetConfig, Images
+from trainers.encoders.base import EncoderConfig
+from trainers.heads import ProjectorConfig
+from trainers.lazy import nn, torch
+from trainers.methods.base import AbstractMethod, MethodConfig
+from trainers.networks import Blueprint
+from trainers.optim import ScheduleConfig, build_optimizer, set_rates
+from trainers.optimizers import sgd
+from trainers.optimizers.base import OptimizerConfig
+from trainers.plugins import Plugin, load
+from trainers.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
+from trainers.randomness import fingerprint, stream
+from trainers.report import EpochReport, Outcome, Report
+from trainers.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
+from trainers.views import ViewsConfig
+
+
+class Config(LoopConfig):
+    """Everything that decides the numbers of one self-supervised trial."""
+
+    trainer: Literal["ssl"] = "ssl"
+    method: Annotated[SerializeAsAny[MethodConfig], Plugin("methods")]
+    """The self-supervised method: a file in trainers/methods."""
+    data: Annotated[SerializeAsAny[DatasetConfig], Plugin("datasets")]
+    """The images: a file in trainers/datasets."""
+    encoder: Annotated[SerializeAsAny[EncoderConfig], Plugin("encoders")]
+    """Images to features h: a file in trainers/encoders."""
+    projector: ProjectorConfig = ProjectorConfig()
+    views: ViewsConfig = ViewsConfig()
+    optimizer: Annotated[
+        SerializeAsAny[OptimizerConfig], Plugin("optimizers", default="sgd")
+    ] = sgd.Config()
+    """The optimizer: a file in trainers/optimizers."""
+    schedule: ScheduleConfig = ScheduleConfig()
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(128, ge=2)
+    """Images per step; the last, smaller batch of an epoch is dropped."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: autocast in the forward pass; losses, F and the probe stay in float32."""
+    probe: ProbeConfig = ProbeConfig()
+    knn: KnnConfig = KnnConfig()
+    spectra: SpectraConfig = SpectraConfig()
+
+
+class Trial:
+    """A trial's networks, optimizer and running F, which a checkpoint holds and a resume restores."""
+
+    def __init__(self, config: Config, images: Images, runtime: Runtime) -> None:
+        """Build everything fresh from the config's seed."""
+        self.config, self.device = config, runtime.device
+        blueprint = Blueprint(config.encoder, config.projector, images.shape, config.seed)
+        self.method: AbstractMethod = load("methods", config.method.name).build(config.method, blueprint)
+        self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
+        self.optimizer = build_optimizer(self.method.trained, config.optimizer)
+        self.correlation = CorrelationEMA(
+            config.projector.output, rho=config.spectra.rho, device=self.device
+        )
+        self.history: list[EpochReport] = []
+
+    def state(self) -> dict[str, Any]:
+        """Everything an exact resume needs; random streams need no state, they are derived by epoch."""
+        return {
+            "config": canonical(identity_dump(self.config)),
+            "networks": self.networks.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "correlation": self.correlation.value,
+            "correlation_batches": self.correlation.batches,
+            "history": [_packed(report) for report in self.history],
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a state that `state` made."""
+        self.networks.load_state_dict(state["networks"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.correlation.value = state["correlation"]
+        self.correlation.batches = state["correlation_batches"]
+        self.history = [_unpacked(packed) for packed in state["history"]]
+
+
+def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
+    """Train one trial to its end and evaluate it, going on from the newest checkpoint in `folder`.
+
+    Args:
+        config: the trial.
+        runtime: device, threads and data folder.
+        folder: the trial's own folder for checkpoints; None keeps nothing.
+        report: called after each epoch; epochs that a checkpoint already holds are repeated to it first.
+
+    Raises:
+        MissingDataError: the data set is not there.
+    """
+    started = time.perf_counter()
+    images = load_images(config.data, runtime)
+    trial = Trial(config, images, runtime)
+    mean, std = (torch.tensor(v, device=runtime.device) for v in (images.mean, images.std))
+    train = images.train if images.unlabelled is None else torch.cat((images.train, images.unlabelled))
+    train = train.to(runtime.device)
+    held_out = views.normalise(
+        images.test[: collapse.SAMPLES].to(runtime.device), mean=mean, std=std
+    )
+    details: dict[str, Any] = {
+        "data": config.data.name,
+        "data_fingerprint": images.fingerprint(),
+        "streams_fingerprint": fingerprint(config.seed),
+        "encoder_start": checkpoint.digest(trial.method.encoder.state_dict()),
+        "device": _device_name(runtime.device),
+        "threads": runtime.threads,
+    }
+
+    state, warnings = checkpoint.load(folder, device=runtime.device) if folder else (None, [])
+    if state is not None and state["config"] == canonical(identity_dump(config)):
+        trial.restore(state)
+        details["resumed_at_epoch"] = len(trial.history) - 1
+        for past in trial.history:
+            report(EpochReport.model_validate(dict(past) | {"replayed": True}))
+    else:
+        _record(trial, 0, {}, held_out, report)
+    if warnings:
+        details["warnings"] = warnings
+
+    for epoch in range(len(trial.history) - 1, config.epochs):
+        epoch_started = time.perf_counter()
+        losses = train_epoch(trial, train, epoch, mean=mean, std=std)
+        bad = (~torch.isfinite(losses)).nonzero()
+        if len(bad):
+            step = epoch * len(losses) + int(bad[0])
+            reason = f"loss {float(losses[bad[0]])} at step {step} (epoch {epoch + 1})"
+            return Outcome(status="diverged", reason=reason, details=details)
+        seconds = time.perf_counter() - epoch_started
+        metrics = {
+            "train/loss": float(losses.mean()),
+            "train/lr": trial.optimizer.param_groups[0]["lr"],
+            "time/epoch_s": seconds,
+            "time/images_per_s": len(losses) * config.batch_size / seconds,
+        }
+        _record(trial, epoch + 1, metrics, held_out, report)
+        if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
+            checkpoint.save(folder, trial.state(), epoch=epoch + 1)
+
+    final = trial.history[-1].metrics | evaluate(trial, images, mean=mean, std=std)
+    diagnosis = _diagnose(trial, held_out)
+    final |= diagnosis.metrics
+    details["wall_s"] = time.perf_counter() - started
+    details["collapse"] = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
+    collapsed = diagnosis.verdict == "total"
+    return Outcome(
+        status="collapsed" if collapsed else "completed",
+        reason=diagnosis.evidence if collapsed else None,
+        metrics=final,
+        details=details,
+    )
+
+
+def train_epoch(
+    trial: Trial, images: torch.Tensor, epoch: int, *, mean: torch.Tensor, std: torch.Tensor
+) -> torch.Tensor:
+    """Train one epoch and return the loss of every step, float32 [steps], on the CPU.
+
+    Args:
+        trial: what is trained, in place.
+        images: all training images, uint8 [N, C, H, W], on the trial's device.
+        epoch: number of epochs trained before; with the seed it decides order and augmentations.
+        mean, std: normalisation, [C].
+    """
+    config, method, optimizer = trial.config, trial.method, trial.optimizer
+    number, size = len(images), (images.shape[2], images.shape[3])
+    steps = number // config.batch_size
+    if steps == 0:
+        raise ValueError(f"batch_size {config.batch_size} exceeds the {number} training images; lower it")
+    order = torch.randperm(number, generator=stream(config.seed, "order", epoch)).to(trial.device)
+    generator = stream(config.seed, "views", epoch)
+    draws = [
+        views.draw(config.views, steps * config.batch_size, size=size, generator=generator).to(trial.device)
+        for _ in range(2)
+    ]
+    # Losses stay on the device until the epoch is over: reading one would make the GPU wait.
+    losses = torch.empty(steps, device=trial.device)
+    autocast = functools.partial(
+        torch.autocast,
+        torch.device(trial.device).type,
+        dtype=torch.bfloat16,
+        enabled=config.precision == "bf16",
+    )
+    for index in range(steps):
+        start, stop = index * config.batch_size, (index + 1) * config.batch_size
+        batch = images[order[start:stop]]
+        view1, view2 = (
+            views.apply(batch, d.rows(start, stop), config.views, mean=mean, std=std).contiguous(
+                memory_format=torch.channels_last
+            )
+            for d in draws
+        )
+        step = epoch * steps + index
+        with autocast():
+            forward = method.forward(view1, view2)
+        trial.correlation.update(forward.z1, forward.z2)
+        optimizer.zero_grad()
+        forward.loss.backward()
+        factor = config.schedule.factor(step, steps=config.epochs * steps, steps_per_epoch=steps)
+        set_rates(optimizer, factor)
+        optimizer.step()
+        method.after_step(step=step, steps=config.epochs * steps)
+        losses[index] = forward.loss.detach()
+    return losses.cpu()
+
+
+def evaluate(
+    trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor
+) -> dict[str, float]:
+    """Linear probe and k-NN on the frozen encoder's features, in eval mode, without augmentation."""
+    device, encoder = trial.device, trial.method.encoder
+
+    def features(split: torch.Tensor) -> torch.Tensor:
+        chunks = (views.normalise(c.to(device), mean=mean, std=std) for c in split.split(512))
+        return torch.cat([_in_eval_mode(encoder, chunk) for chunk in chunks])
+
+    train, test = features(images.train), features(images.test)
+    labels = images.train_labels.to(device), images.test_labels.to(device)
+    classes = len(images.classes)
+    metrics = linear_probe(
+        train,
+        labels[0],
+        test,
+        labels[1],
+        classes=classes,
+        config=trial.config.probe,
+        generator=stream(trial.config.seed, "probe"),
+    )
+    metrics["knn/top1"] = knn_top1(
+        train, labels[0], test, labels[1], classes=classes, config=trial.config.knn
+    )
+    return metrics
+
+
+@functools.lru_cache(maxsize=2)
+def load_images(config: DatasetConfig, runtime: Runtime) -> Images:
+    """The data set of `config`, loaded once per process: a warm worker keeps it for the next trial."""
+    images: Images = load("datasets", config.name).load(
+        config, root=runtime.data_root, download=runtime.download
+    )
+    return images
+
+
+def _record(
+    trial: Trial, epoch: int, metrics: dict[str, float], held_out: torch.Tensor, report: Report
+) -> None:
+    """Measure what is measured after `epoch` epochs and tell it."""
+    arrays: dict[str, Any] = {}
+    config, measured = trial.config, dict(metrics)
+    w_p = trial.method.predictor_matrix()
+    if epoch > 0:
+        found = eigenspace(trial.correlation.value, w_p)
+        measured |= eigenspace_metrics(trial.correlation.value, w_p, found)
+        if config.spectra.recorded(epoch, config.epochs):
+            arrays = found
+    if config.spectra.recorded(epoch, config.epochs):
+        measured |= _diagnose(trial, held_out).metrics
+    finite = {name: float(value) for name, value in measured.items() if math.isfinite(value)}
+    message = EpochReport(epoch=epoch, epochs=config.epochs, metrics=finite, arrays=arrays)
+    trial.history.append(message)
+    report(message)
+
+
+def _diagnose(trial: Trial, held_out: torch.Tensor) -> collapse.Diagnosis:
+    features = _in_eval_mode(trial.method.encoder, held_out)
+    embeddings = _in_eval_mode(trial.method.projector, features)
+    return collapse.diagnose(embeddings, features)
+
+
+def _in_eval_mode(network: nn.Module, values: torch.Tensor) -> torch.Tensor:
+    """The network's output with running statistics and no gradient; its mode is put back."""
+    network.eval()
+    try:
+        with torch.no_grad():
+            output: torch.Tensor = network(values)
+            return output
+    finally:
+        network.train()
+
+
+def _device_name(device: str) -> str:
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+
+
+def _packed(report: EpochReport) -> dict[str, Any]:
+    """A report as torch.load(weights_only=True) will take it: arrays as tensors."""
+    dump = report.model_dump()
+    return dump | {"arrays": {name: torch.from_numpy(a) for name, a in report.arrays.items()}}
+
+
+def _unpacked(packed: dict[str, Any]) -> EpochReport:
+    arrays = {name: tensor.cpu().numpy() for name, tensor in packed["arrays"].items()}
+    return EpochReport.model_validate(packed | {"arrays": arrays})

@@ -1,0 +1,39 @@
+"""What every optimizer's config has: a rate and a decay, and both again for each network."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainers.config import Frozen
+
+
+class NetworkRates(Frozen):
+    """Rates of one network where they differ from the optimizer's own; None means no difference."""
+
+    lr: float | None = Field(None, ge=0)
+    """Learning rate; for the predictor this is α_p of the report's Figure 4, an absolute value."""
+    weight_decay: float | None = Field(None, ge=0)
+    """Coupled L2 decay; for the predictor this is η_p."""
+    schedule: Literal["constant"] | None = None
+    """"constant": this network's rate does not follow the schedule (SimSiam's predictor)."""
+
+
+class OptimizerConfig(Frozen):
+    """Rates common to all optimizers."""
+
+    name: str
+    lr: float = Field(gt=0)
+    """Learning rate α, as it is applied: not scaled by the batch size."""
+    weight_decay: float = Field(0.0, ge=0)
+    """Decay η. SGD and LARS: coupled L2, the gradient plus η·w, as torch's SGD has it."""
+    decay: Literal["all", "no_bias", "no_bias_no_norm"] = "all"
+    """Which parameters decay: all (luckmatters), all but layer biases (the report: BatchNorm's γ and β
+    decay), or neither biases nor BatchNorm (BYOL)."""
+    encoder: NetworkRates | None = None
+    """Rates of the encoder where they differ."""
+    projector: NetworkRates | None = None
+    """Rates of the projector where they differ."""
+    predictor: NetworkRates | None = None
+    """Rates of the predictor where they differ."""

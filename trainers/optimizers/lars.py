@@ -1,0 +1,55 @@
+"""LARS: SGD whose rate is scaled per weight by the ratio of weight norm to gradient norm."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from trainers.lazy import torch
+from trainers.optimizers.base import OptimizerConfig
+
+
+class Config(OptimizerConfig):
+    """LARS (You et al. 2017, arXiv:1708.03888), as BYOL uses it: biases and BatchNorm are not scaled.
+
+        u = g + η·w;  u ← u · trust·|w| / |u|  (matrices only);  v ← m·v + u;  w ← w - α·v
+
+    BYOL gives lr 0.2 per 256 images; `lr` here is the rate as applied, so multiply it yourself.
+    """
+
+    name: Literal["lars"] = "lars"
+    lr: float = Field(0.2, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(1.5e-6, ge=0)
+    decay: Literal["all", "no_bias", "no_bias_no_norm"] = "no_bias_no_norm"
+    trust: float = Field(1e-3, gt=0)
+    """Trust coefficient."""
+
+
+def build(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer over parameter groups that carry their own `lr` and `weight_decay`."""
+
+    # Inside `build`, because a class body would import torch when the config is read.
+    class Lars(torch.optim.SGD):
+        """torch's SGD on gradients that were scaled first."""
+
+        def step(self, closure: Any = None) -> Any:
+            with torch.no_grad():
+                for group in self.param_groups:
+                    decay = group["weight_decay"]
+                    for weight in group["params"]:
+                        if weight.grad is None or weight.ndim < 2:
+                            continue
+                        update = weight.grad + decay * weight
+                        weight_norm, update_norm = weight.norm(), update.norm()
+                        scale = torch.where(
+                            (weight_norm > 0) & (update_norm > 0),
+                            config.trust * weight_norm / update_norm,
+                            torch.ones_like(weight_norm),
+                        )
+                        # SGD will add decay·w again, so take it out beforehand.
+                        weight.grad = update * scale - decay * weight
+            return super().step(closure)
+
+    return Lars(groups, lr=config.lr, momentum=config.momentum)

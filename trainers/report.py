@@ -1,0 +1,46 @@
+"""What a trial tells while it trains and when it ends. Plain values: it crosses processes and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, SkipValidation
+
+from trainers.config import Frozen
+
+Status = Literal["completed", "collapsed", "diverged", "failed", "stopped"]
+"""How a trial ended. Collapse and divergence are findings: they are never retried."""
+
+
+class EpochReport(Frozen):
+    """What a trial measured after an epoch; epoch 0 is the untrained network."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    epoch: int
+    """Epochs trained so far."""
+    epochs: int
+    """Epochs the trial will train in all."""
+    metrics: dict[str, float]
+    """Finite numbers by name, such as "train/loss"."""
+    arrays: dict[str, Annotated[np.ndarray, SkipValidation]] = {}
+    """Spectra by name, such as "F" [d], at the epochs that record them."""
+    replayed: bool = False
+    """Whether it was measured before an interruption and is repeated from the checkpoint."""
+
+
+class Outcome(Frozen):
+    """The final record of a trial."""
+
+    status: Status
+    metrics: dict[str, float] = {}
+    """Final numbers by name; empty for a trial that failed."""
+    reason: str | None = None
+    """Why it is not `completed`, in one line: the evidence of a collapse, the step of a divergence."""
+    details: dict[str, Any] = {}
+    """Facts for provenance: fingerprints of data and streams, versions, hardware, seconds."""
+
+
+Report = Callable[[EpochReport], None]

@@ -1,0 +1,241 @@
+"""Two random views of each image: drawn per sample on the CPU, applied to whole batches on the device.
+
+Drawing is separate from applying: an epoch's draws come from the seed's own stream whatever the device,
+and applying them needs neither a data loader nor a host sync.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field
+
+from trainers.config import Frozen
+from trainers.lazy import torch
+
+GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, as torchvision has it
+
+
+class CropConfig(Frozen):
+    """A random part of the image, resized to the whole (torchvision's RandomResizedCrop)."""
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Range of the crop's share of the area."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Range of width over height."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """luckmatters: bilinear; the report's code: bicubic."""
+
+
+class JitterConfig(Frozen):
+    """Random brightness, contrast, saturation and hue, in this order."""
+
+    p: float = Field(0.8, ge=0, le=1)
+    """Probability that an image is jittered at all."""
+    brightness: float = Field(0.4, ge=0, le=1)
+    contrast: float = Field(0.4, ge=0, le=1)
+    saturation: float = Field(0.4, ge=0, le=1)
+    """A factor uniform in [1 - x, 1 + x] each."""
+    hue: float = Field(0.1, ge=0, le=0.5)
+    """A shift uniform in [-x, x] turns of the colour wheel."""
+    clip: bool = True
+    """Whether colours are clipped to [0, 1] after each (torchvision); the report's code does not."""
+
+
+class ViewsConfig(Frozen):
+    """How one view is made. Both views of an image are drawn alike and independently."""
+
+    crop: CropConfig | None = CropConfig()
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a left-right flip."""
+    jitter: JitterConfig | None = JitterConfig()
+    grey: float = Field(0.2, ge=0, le=1)
+    """Probability of losing all colour."""
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of N views; each field has N rows."""
+
+    box: torch.Tensor  # [N, 4]: top, left, height, width, in pixels
+    flip: torch.Tensor  # [N] bool
+    colour: torch.Tensor  # [N, 4]: brightness, contrast, saturation factors, hue shift
+    grey: torch.Tensor  # [N] bool
+
+    def rows(self, start: int, stop: int) -> Draws:
+        """The draws of views `start` to `stop`."""
+        return Draws(*(value[start:stop] for value in self._values()))
+
+    def to(self, device: str) -> Draws:
+        """The same draws on another device."""
+        return Draws(*(value.to(device) for value in self._values()))
+
+    def _values(self) -> list[torch.Tensor]:
+        return [getattr(self, field.name) for field in dataclasses.fields(self)]
+
+
+def draw(
+    config: ViewsConfig, number: int, *, size: tuple[int, int], generator: torch.Generator
+) -> Draws:
+    """The random numbers of `number` views of images of `size` (height, width)."""
+    return Draws(
+        box=_draw_boxes(config.crop, number, size, generator),
+        flip=torch.rand(number, generator=generator) < config.flip,
+        colour=_draw_colour(config.jitter, number, generator),
+        grey=torch.rand(number, generator=generator) < config.grey,
+    )
+
+
+def apply(
+    images: torch.Tensor,
+    draws: Draws,
+    config: ViewsConfig,
+    *,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+) -> torch.Tensor:
+    """The views that `draws` makes of `images`.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        draws: one row for each image, on the same device.
+        config: the views' config.
+        mean, std: constants of the normalisation, [C].
+
+    Returns:
+        Normalised views, float32 [N, C, H, W].
+    """
+    x = images.to(torch.float32) / 255
+    if config.crop is not None:
+        x = _crop_and_flip(x, draws, config.crop.interpolation)
+    elif config.flip > 0:
+        x = torch.where(draws.flip[:, None, None, None], x.flip(-1), x)
+    if x.shape[1] == 3:
+        if config.jitter is not None:
+            x = _jitter(x, draws.colour, config.jitter)
+        if config.grey > 0:
+            x = torch.where(draws.grey[:, None, None, None], _grey(x), x)
+    return (x - mean[:, None, None]) / std[:, None, None]
+
+
+def normalise(images: torch.Tensor, *, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """The images themselves as networks take them: float32, normalised, not augmented."""
+    return (images.to(torch.float32) / 255 - mean[:, None, None]) / std[:, None, None]
+
+
+def _draw_boxes(
+    config: CropConfig | None, number: int, size: tuple[int, int], generator: torch.Generator
+) -> torch.Tensor:
+    height, width = size
+    if config is None:
+        return torch.tensor([[0, 0, height, width]]).expand(number, 4)
+    tries = 10  # torchvision's: ten attempts, then the largest centred box of an allowed ratio
+    area = height * width * _uniform((number, tries), config.scale, generator)
+    ratio = _uniform((number, tries), tuple(map(math.log, config.ratio)), generator).exp()
+    w = (area * ratio).sqrt().round().long()
+    h = (area / ratio).sqrt().round().long()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    w, h = w.gather(1, first)[:, 0], h.gather(1, first)[:, 0]
+    none_fits = ~fits.any(dim=1)
+    w[none_fits] = min(width, round(height * config.ratio[1]))
+    h[none_fits] = min(height, round(width / config.ratio[0]))
+    place = torch.rand((2, number), generator=generator)
+    top = (place[0] * (height - h + 1)).long()
+    left = (place[1] * (width - w + 1)).long()
+    top[none_fits] = (height - h[none_fits]) // 2
+    left[none_fits] = (width - w[none_fits]) // 2
+    return torch.stack((top, left, h, w), dim=1)
+
+
+def _draw_colour(
+    config: JitterConfig | None, number: int, generator: torch.Generator
+) -> torch.Tensor:
+    identity = torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(number, 1)
+    if config is None:
+        return identity
+    strength = torch.tensor([config.brightness, config.contrast, config.saturation, config.hue])
+    colour = identity + strength * (2 * torch.rand((number, 4), generator=generator) - 1)
+    jittered = torch.rand(number, generator=generator) < config.p
+    return torch.where(jittered[:, None], colour, identity)
+
+
+def _uniform(
+    shape: tuple[int, int], bounds: tuple[float, ...], generator: torch.Generator
+) -> torch.Tensor:
+    low, high = bounds
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+def _crop_and_flip(x: torch.Tensor, draws: Draws, interpolation: str) -> torch.Tensor:
+    # A resize is separable: one [size, size] matrix per axis and sample. Two batched products replace
+    # a gather, reproduce Pillow's filter exactly, and take boxes of every shape at once.
+    top, left, height, width = draws.box.unbind(1)
+    rows = _resize_matrix(top, height, x.shape[2], interpolation)
+    columns = _resize_matrix(left, width, x.shape[3], interpolation)
+    columns = torch.where(draws.flip[:, None, None], columns.flip(1), columns)
+    return rows[:, None] @ x @ columns.transpose(1, 2)[:, None]
+
+
+def _resize_matrix(
+    start: torch.Tensor, length: torch.Tensor, size: int, interpolation: str
+) -> torch.Tensor:
+    """Weights [N, size, size] of input pixels (last axis) in output pixels, as Pillow computes them."""
+    scale = length[:, None] / size
+    pixel = torch.arange(size, device=start.device)
+    centre = (pixel + 0.5) * scale + start[:, None]  # [N, size], in input coordinates
+    distance = (pixel + 0.5)[None, None, :] - centre[:, :, None]
+    weights = _filter(distance.abs() / scale.clamp(min=1)[:, :, None], interpolation)
+    inside = (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
+    weights = weights * inside[:, None, :]
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def _filter(distance: torch.Tensor, interpolation: str) -> torch.Tensor:
+    if interpolation == "bilinear":
+        return (1 - distance).clamp(min=0)
+    a = -0.5  # Keys' cubic with Pillow's constant
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
+    zero = torch.zeros_like(distance)
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, zero))
+
+
+def _jitter(x: torch.Tensor, colour: torch.Tensor, config: JitterConfig) -> torch.Tensor:
+    brightness, contrast, saturation, hue = (c[:, None, None, None] for c in colour.unbind(1))
+
+    def clipped(value: torch.Tensor) -> torch.Tensor:
+        return value.clamp(0, 1) if config.clip else value
+
+    x = clipped(x * brightness)
+    x = clipped(contrast * x + (1 - contrast) * _grey(x).mean(dim=(1, 2, 3), keepdim=True))
+    x = clipped(saturation * x + (1 - saturation) * _grey(x))
+    if config.hue > 0:
+        x = torch.where(hue == 0, x, _shift_hue(x, hue))
+    return x
+
+
+def _grey(x: torch.Tensor) -> torch.Tensor:
+    red, green, blue = x.unbind(dim=1)
+    return (GREY[0] * red + GREY[1] * green + GREY[2] * blue)[:, None].expand_as(x)
+
+
+def _shift_hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Turn every colour's hue by `shift` [N, 1, 1, 1] turns, keeping HSV's saturation and value."""
+    red, green, blue = x.unbind(dim=1)
+    value, minimum = x.amax(dim=1), x.amin(dim=1)
+    chroma = value - minimum
+    safe = torch.where(chroma == 0, torch.ones_like(chroma), chroma)
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    hue = hue + 6 * shift[:, :, 0, :]
+    # channel = value - chroma·max(0, min(k, 4 - k, 1)), k = (n + hue) mod 6, n = 5, 3, 1
+    offsets = torch.tensor([5.0, 3.0, 1.0], device=x.device)[:, None, None]
+    k = (offsets + hue[:, None]) % 6
+    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
