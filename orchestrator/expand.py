@@ -20,6 +20,7 @@ from trainers.plugins import config_type, names
 
 ID_LENGTH = 12
 
+
 class Cell(NamedTuple):
     """One level per axis, seed open."""
 
@@ -160,8 +161,8 @@ class _Builder:
         self.fixed_valid = True
         for name in blocks:
             if name not in self.touching:
-                block = self._validated(name, ())
-                self.fixed_valid = block.put(name, self.fixed_fields, self.fixed_texts) and self.fixed_valid
+                fixed = self._validated(name, ())
+                self.fixed_valid = fixed.put(name, self.fixed_fields, self.fixed_texts) and self.fixed_valid
         # Every model has the base's own validator; more than that look at several blocks at once.
         self.has_cross_checks = len(self.loop.__pydantic_decorators__.model_validators) > 1
 

@@ -38,7 +38,7 @@ Event = Started | Progressed | Finished
 OnEvent = Callable[[Event], None]
 
 
-class Interrupted(Exception):  # noqa: N818  # not an error: the user asked for it
+class Interrupted(Exception):  # not an error: the user asked for it
     """The user stopped the sweep; trials that had not finished keep their checkpoints."""
 
 

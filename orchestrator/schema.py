@@ -68,7 +68,9 @@ def _partial(value: dict[str, Any]) -> dict[str, Any]:
     """A field's schema for a base or an override: a block may leave out what another one gives."""
     kept = {k: v for k, v in value.items() if k in ("description", "title", "type", "enum", "const")}
     block = any(k in value for k in ("$ref", "anyOf", "oneOf", "allOf"))
-    return {"description": value.get("description", ""), "type": ["object", "string", "null"]} if block else kept
+    return (
+        {"description": value.get("description", ""), "type": ["object", "string", "null"]} if block else kept
+    )
 
 
 config_tree_schema = _ConfigTree(with_loops=True)

@@ -37,7 +37,7 @@ class Key(str):
 class _Loader(yaml.CSafeLoader):
     """Composes nodes only; scalars are typed by YAML 1.2's core schema."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
 
 
 _INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
@@ -65,7 +65,8 @@ def parse(text: str, file: str) -> dict[str, Any]:
     except RecursionError:
         raise SpecError([Problem(f"{file}:1", "", f"nested deeper than {MAX_DEPTH} levels")]) from None
     if not isinstance(node, yaml.MappingNode):
-        got = "nothing" if node is None else "a list" if node.id == "sequence" else "a single value"
+        kinds = {type(None): "nothing", yaml.SequenceNode: "a list"}
+        got = kinds.get(type(node), "a single value")
         message = f"the file holds {got}; expected a mapping with version, name, base and axes"
         raise SpecError([Problem(f"{file}:1", "", message)])
     reader = _Reader(file)
@@ -96,6 +97,7 @@ class _Reader:
             return self._mapping(node, depth)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, depth=depth + 1) for item in node.value]
+        assert isinstance(node, yaml.ScalarNode)
         return _scalar(node)
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:

@@ -34,12 +34,16 @@ class Resources(Frozen):
 
     cpus: int = Field(1, ge=1)
     """CPU cores, and threads, of one trial."""
-    gpus: float = Field(0, ge=0)
-    """Share of a GPU of one trial, such as 0.25; 0 trains on the CPU."""
+    gpus: float | None = Field(None, ge=0)
+    """Share of a GPU of one trial, such as 0.25; 0 trains on the CPU; None: a whole one if there is one."""
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None: as many as the machine has room for."""
     retries: int = Field(3, ge=0)
     """How often a trial whose worker was lost is taken up again from its checkpoint."""
+
+    def with_gpus(self, gpus: float) -> Resources:
+        """The same with the GPU share decided."""
+        return Resources.model_validate(dict(self) | {"gpus": gpus})
 
 
 class Published(Frozen):
@@ -240,7 +244,9 @@ def _cross_references(spec: SweepSpec, tree: Any, default: str) -> Any:
 
     for name, axis in spec.axes.items():
         if spec.design == "leave_one_out" and len(axis.levels) != 1:
-            message = f"leave_one_out needs one level per axis, the part that is left out; got {len(axis.levels)}"
+            message = (
+                f"leave_one_out needs one level per axis, the part that is left out; got {len(axis.levels)}"
+            )
             yield problem(("axes", name), message)
         for other, wanted in axis.when.items():
             earlier = list(spec.axes)[: list(spec.axes).index(name)]

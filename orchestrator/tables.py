@@ -101,9 +101,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         for i, row in enumerate(row_keys)
     )
     notes = tuple(_notes(expansion, spec, records, compared=compared))
-    return Table(
-        spec, expansion.spec.name, expansion.profile, expansion.seeds, rows, columns, entries, notes
-    )
+    return Table(spec, expansion.spec.name, expansion.profile, expansion.seeds, rows, columns, entries, notes)
 
 
 def _entry(
@@ -193,9 +191,7 @@ def _baseline(expansion: Expansion, spec: TableSpec) -> Cell | None:
     return matching[0]
 
 
-def _published(
-    spec: TableSpec, rows: Sequence[str], columns: Sequence[str]
-) -> list[list[float | None]]:
+def _published(spec: TableSpec, rows: Sequence[str], columns: Sequence[str]) -> list[list[float | None]]:
     published: Published | None = spec.published
     if published is None:
         return [[None] * len(columns) for _ in rows]

@@ -37,7 +37,7 @@ def save(folder: Path, state: dict[str, Any], *, epoch: int) -> None:
 
 def load(folder: Path, *, device: str) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest readable state, or None, and a line about each file that could not be read."""
-    warnings = []
+    warnings: list[str] = []
     for _, path in reversed(_found(folder)):
         try:
             state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)

@@ -18,15 +18,14 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
 class Frozen(BaseModel):
     """An immutable value; unknown keys, NaN and infinities are refused."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
     @model_validator(mode="wrap")
     @classmethod
@@ -80,7 +79,7 @@ class Runtime(Frozen):
     """Epochs between two checkpoints."""
 
 
-NOT_IDENTITY = {"identity": False}
+NOT_IDENTITY: JsonDict = {"identity": False}
 """Marks a config field that says where something lies, not what it is: left out of the trial's id."""
 
 

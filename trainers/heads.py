@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
@@ -81,9 +82,7 @@ def build_projector(config: ProjectorConfig, features: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def build_predictor(
-    config: MlpPredictor | LinearPredictor | NoPredictor, dimension: int
-) -> nn.Sequential:
+def build_predictor(config: MlpPredictor | LinearPredictor | NoPredictor, dimension: int) -> nn.Sequential:
     """The predictor for embeddings of dimension `dimension`; an empty one for kind "none"."""
     if isinstance(config, NoPredictor):
         return nn.Sequential()
@@ -133,11 +132,9 @@ def symmetrise(predictor: nn.Sequential) -> None:
         second.weight.copy_(mean.T)
 
 
-def _mlp(
-    widths: Sequence[int], *, hidden_bias: bool, output_bias: bool, bn_affine: bool
-) -> list[nn.Module]:
+def _mlp(widths: Sequence[int], *, hidden_bias: bool, output_bias: bool, bn_affine: bool) -> list[nn.Module]:
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in itertools.pairwise(widths[:-1]):
         layers += [
             nn.Linear(inputs, outputs, bias=hidden_bias),
             nn.BatchNorm1d(outputs, affine=bn_affine),

@@ -26,9 +26,7 @@ from trainers.report import Outcome, Report
 LOG = "log.txt"
 
 
-def run_trial(
-    config: LoopConfig, *, runtime: Runtime, folder: Path | None, report: Report
-) -> Outcome:
+def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
     """The outcome of one trial; an error in its code is a `failed` outcome, never an exception.
 
     Args:

@@ -34,9 +34,7 @@ class ScheduleConfig(Frozen):
         return self.final + (1 - self.final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def build_optimizer(
-    networks: dict[str, nn.Module], config: OptimizerConfig
-) -> torch.optim.Optimizer:
+def build_optimizer(networks: dict[str, nn.Module], config: OptimizerConfig) -> torch.optim.Optimizer:
     """The optimizer over `networks`, each with its own rate and decay.
 
     Args:
@@ -52,9 +50,7 @@ def build_optimizer(
     return optimizer
 
 
-def parameter_groups(
-    networks: dict[str, nn.Module], config: OptimizerConfig
-) -> list[dict[str, Any]]:
+def parameter_groups(networks: dict[str, nn.Module], config: OptimizerConfig) -> list[dict[str, Any]]:
     """One group per network and decay: `params`, `names`, `network`, `lr`, `base_lr`, `weight_decay`."""
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()

@@ -87,9 +87,7 @@ class Plugin:
             )
         return config_type(self.kind, name).model_validate({**value, "name": name})
 
-    def __get_pydantic_core_schema__(
-        self, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The base's schema behind the choice."""
         return core_schema.no_info_before_validator_function(self.choose, handler(source))
 

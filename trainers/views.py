@@ -77,9 +77,7 @@ class Draws:
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
 
-def draw(
-    config: ViewsConfig, number: int, *, size: tuple[int, int], generator: torch.Generator
-) -> Draws:
+def draw(config: ViewsConfig, number: int, *, size: tuple[int, int], generator: torch.Generator) -> Draws:
     """The random numbers of `number` views of images of `size` (height, width)."""
     return Draws(
         box=_draw_boxes(config.crop, number, size, generator),
@@ -151,9 +149,7 @@ def _draw_boxes(
     return torch.stack((top, left, h, w), dim=1)
 
 
-def _draw_colour(
-    config: JitterConfig | None, number: int, generator: torch.Generator
-) -> torch.Tensor:
+def _draw_colour(config: JitterConfig | None, number: int, generator: torch.Generator) -> torch.Tensor:
     identity = torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(number, 1)
     if config is None:
         return identity
@@ -163,9 +159,7 @@ def _draw_colour(
     return torch.where(jittered[:, None], colour, identity)
 
 
-def _uniform(
-    shape: tuple[int, int], bounds: tuple[float, ...], generator: torch.Generator
-) -> torch.Tensor:
+def _uniform(shape: tuple[int, int], bounds: tuple[float, ...], generator: torch.Generator) -> torch.Tensor:
     low, high = bounds
     return low + (high - low) * torch.rand(shape, generator=generator)
 
@@ -180,9 +174,7 @@ def _crop_and_flip(x: torch.Tensor, draws: Draws, interpolation: str) -> torch.T
     return rows[:, None] @ x @ columns.transpose(1, 2)[:, None]
 
 
-def _resize_matrix(
-    start: torch.Tensor, length: torch.Tensor, size: int, interpolation: str
-) -> torch.Tensor:
+def _resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:
     """Weights [N, size, size] of input pixels (last axis) in output pixels, as Pillow computes them."""
     scale = length[:, None] / size
     pixel = torch.arange(size, device=start.device)

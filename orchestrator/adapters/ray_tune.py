@@ -142,7 +142,7 @@ class RayExecutor:
 
     def _check_room(self) -> None:
         """A request that no node can meet would wait for ever."""
-        wanted = {"CPU": float(self.resources.cpus), "GPU": self.resources.gpus}
+        wanted = {"CPU": float(self.resources.cpus), "GPU": self.resources.gpus or 0.0}
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         if not any(all(node.get(k, 0) >= v for k, v in wanted.items()) for node in nodes):
             most = {k: max((node.get(k, 0) for node in nodes), default=0) for k in wanted}
@@ -152,7 +152,7 @@ class RayExecutor:
             )
 
 
-class _Stop(tune.Stopper):  # type: ignore[misc]  # Ray ships no types here
+class _Stop(tune.Stopper):
     """Ends the experiment once it was asked to."""
 
     def __init__(self) -> None:
@@ -165,7 +165,7 @@ class _Stop(tune.Stopper):  # type: ignore[misc]  # Ray ships no types here
         return self.asked
 
 
-class _Listener(tune.Callback):  # type: ignore[misc]
+class _Listener(tune.Callback):
     """Turns what Tune tells into events, in the driver's own thread."""
 
     def __init__(self, on_event: OnEvent) -> None:

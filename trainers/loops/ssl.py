@@ -41,9 +41,7 @@ class Config(LoopConfig):
     """Images to features h: a file in trainers/encoders."""
     projector: ProjectorConfig = ProjectorConfig()
     views: ViewsConfig = ViewsConfig()
-    optimizer: Annotated[
-        SerializeAsAny[OptimizerConfig], Plugin("optimizers", default="sgd")
-    ] = sgd.Config()
+    optimizer: Annotated[SerializeAsAny[OptimizerConfig], Plugin("optimizers", default="sgd")] = sgd.Config()
     """The optimizer: a file in trainers/optimizers."""
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(100, ge=1)
@@ -66,9 +64,7 @@ class Trial:
         self.method: AbstractMethod = load("methods", config.method.name).build(config.method, blueprint)
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
-        self.correlation = CorrelationEMA(
-            config.projector.output, rho=config.spectra.rho, device=self.device
-        )
+        self.correlation = CorrelationEMA(config.projector.output, rho=config.spectra.rho, device=self.device)
         self.history: list[EpochReport] = []
 
     def state(self) -> dict[str, Any]:
@@ -109,9 +105,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     mean, std = (torch.tensor(v, device=runtime.device) for v in (images.mean, images.std))
     train = images.train if images.unlabelled is None else torch.cat((images.train, images.unlabelled))
     train = train.to(runtime.device)
-    held_out = views.normalise(
-        images.test[: collapse.SAMPLES].to(runtime.device), mean=mean, std=std
-    )
+    held_out = views.normalise(images.test[: collapse.SAMPLES].to(runtime.device), mean=mean, std=std)
     details: dict[str, Any] = {
         "data": config.data.name,
         "data_fingerprint": images.fingerprint(),
@@ -218,9 +212,7 @@ def train_epoch(
     return losses.cpu()
 
 
-def evaluate(
-    trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor
-) -> dict[str, float]:
+def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor) -> dict[str, float]:
     """Linear probe and k-NN on the frozen encoder's features, in eval mode, without augmentation."""
     device, encoder = trial.device, trial.method.encoder
 

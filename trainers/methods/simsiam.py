@@ -30,7 +30,5 @@ class Config(MethodConfig):
 
 def build(config: Config, blueprint: Blueprint) -> AbstractMethod:
     """SimSiam on the networks of `blueprint`."""
-    as_byol = byol.Config(
-        momentum=0.0, predictor=config.predictor, loss_scale=config.loss_scale
-    )
+    as_byol = byol.Config(momentum=0.0, predictor=config.predictor, loss_scale=config.loss_scale)
     return byol.Method(as_byol, blueprint)

@@ -1,0 +1,330 @@
+"""Results in MLflow: SQLite by default, any tracking server otherwise. The only file that knows MLflow.
+
+One experiment per sweep, one flat run per trial, found again by the tag of its trial id in whichever
+experiment it was first trained. Only the driver writes, in batches, always naming the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+# MLflow reads these when it is imported; a tracker that does not answer must not be waited for long.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from orchestrator.archive import packed, unpacked
+from orchestrator.errors import StoreError
+from orchestrator.expand import TrialSpec
+from orchestrator.ports import SweepInfo
+from orchestrator.results import Curves, TrialRecord, curves_of, record_of
+from trainers.config import canonical, identity_dump
+from trainers.report import EpochReport, Outcome
+
+FLUSH_S = 2.0  # metrics wait at most so long before they are written
+FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
+SPECTRA = "spectra.npz"
+
+_STATES = {"completed": "FINISHED", "collapsed": "FINISHED", "diverged": "FINISHED", "failed": "FAILED"}
+
+
+class MlflowStore:
+    """Keeps results in MLflow."""
+
+    def __init__(self, uri: str, *, artifacts: Path | None = None) -> None:
+        """Connect to the tracking store at `uri`.
+
+        Args:
+            uri: sqlite:///file.db, a database's or a server's address.
+            artifacts: folder for artifacts; None leaves it to the server.
+
+        Raises:
+            StoreError: it does not answer, or another version made it.
+        """
+        self.uri, self.artifacts = uri, artifacts
+        self._runs: dict[str, str] = {}  # trial id -> run id
+        self._experiments: dict[str, str] = {}
+        self._pending: dict[str, list[Metric]] = {}
+        self._reports: dict[str, list[EpochReport]] = {}
+        self._started_ms: dict[str, int] = {}
+        self._flushed = time.monotonic()
+        with self._errors():
+            self._client = MlflowClient(tracking_uri=uri)
+            self._client.search_experiments(max_results=1)
+
+    def describe(self) -> str:
+        """The tracking URI without its password."""
+        return without_secret(self.uri)
+
+    def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        """What is known of these trials."""
+        with self._errors():
+            runs = self._find(trial_ids)
+            return {trial_id: _record(trial_id, run) for trial_id, run in runs.items()}
+
+    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
+        """Curves and spectra of these trials, once they ended."""
+        found: dict[str, Curves] = {}
+        with self._errors():
+            for trial_id, run in self._find(trial_ids).items():
+                names = {item.path for item in self._client.list_artifacts(run.info.run_id)}
+                if SPECTRA in names:
+                    with tempfile.TemporaryDirectory() as folder:
+                        path = self._client.download_artifacts(run.info.run_id, SPECTRA, folder)
+                        found[trial_id] = unpacked(Path(path).read_bytes())
+        return found
+
+    def begin(self, trial: TrialSpec, sweep: SweepInfo) -> None:
+        """A trial starts, or starts again: its run is made, or taken up."""
+        with self._errors():
+            run = self._find([trial.id]).get(trial.id)
+            if run is None:
+                run = self._create(trial, sweep)
+            else:
+                self._client.update_run(run.info.run_id, status="RUNNING")
+                self._client.set_tag(run.info.run_id, "orch.status", "running")
+            self._runs[trial.id] = run.info.run_id
+            self._started_ms[trial.id] = run.info.start_time
+            self._reports[trial.id] = []
+
+    def report(self, trial_id: str, report: EpochReport) -> None:
+        """A trial finished an epoch; written within `FLUSH_S`."""
+        self._reports[trial_id].append(report)
+        # The store drops a metric that it has already, by name, step, time and value. A time that is the
+        # same on every replay makes a repeated report harmless.
+        at = self._started_ms[trial_id] + report.epoch
+        self._pending.setdefault(trial_id, []).extend(
+            Metric(name, value, at, report.epoch) for name, value in report.metrics.items()
+        )
+        if time.monotonic() - self._flushed > FLUSH_S:
+            self.flush()
+
+    def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
+        """A trial ended: final metrics, tags and artifacts are written."""
+        run = self._runs[trial.id]
+        reports = self._reports.get(trial.id, [])
+        last = max((report.epoch for report in reports), default=0)
+        at = self._started_ms[trial.id] + last + 1
+        final = [Metric(name, value, at, last) for name, value in outcome.metrics.items()]
+        self._pending.setdefault(trial.id, []).extend(final)
+        record = record_of(trial.id, outcome, sweep.provenance)
+        tags = {
+            "orch.status": outcome.status,
+            "orch.reason": outcome.reason,
+            "orch.code_version": record.code_version,
+            "orch.data_fingerprint": record.data_fingerprint,
+            "orch.streams_fingerprint": record.streams_fingerprint,
+        }
+        with self._errors():
+            self._write(trial.id)
+            with tempfile.TemporaryDirectory() as folder:
+                _write_files(Path(folder), trial, outcome, sweep, curves_of(reports))
+                self._client.log_artifacts(run, folder)
+            self._client.log_batch(run, tags=[RunTag(k, str(v)[:4000]) for k, v in tags.items() if v])
+            self._client.set_terminated(run, _STATES.get(outcome.status, "KILLED"))
+        self._reports.pop(trial.id, None)
+
+    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
+        """Tag the runs of these trials as this sweep's too."""
+        with self._errors():
+            for run in self._find([trial.id for trial in trials]).values():
+                if f"orch.in.{sweep.name}" not in run.data.tags:
+                    self._client.set_tag(run.info.run_id, f"orch.in.{sweep.name}", "true")
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
+        """Keep the sweep's files in its summary run."""
+        with self._errors():
+            experiment = self._experiment(sweep.name)
+            profile = sweep.profile or "none"
+            found = self._client.search_runs(
+                [experiment],
+                f"tags.`orch.kind` = 'summary' and tags.`orch.profile` = '{profile}'",
+                max_results=1,
+            )
+            if found:
+                run = found[0].info.run_id
+            else:
+                tags = {"orch.kind": "summary", "orch.sweep": sweep.name, "orch.profile": profile}
+                name = f"summary · {profile}"
+                run = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
+            with tempfile.TemporaryDirectory() as folder:
+                for name, content in files.items():
+                    (Path(folder) / name).write_bytes(content)
+                self._client.log_artifacts(run, folder)
+            self._client.set_tag(run, "orch.code_version", sweep.provenance.code_version)
+            self._client.set_terminated(run)
+
+    def flush(self) -> None:
+        """Write every waiting metric."""
+        with self._errors():
+            for trial_id in list(self._pending):
+                self._write(trial_id)
+        self._flushed = time.monotonic()
+
+    def _write(self, trial_id: str) -> None:
+        metrics = self._pending.pop(trial_id, [])
+        for start in range(0, len(metrics), 1000):  # MLflow takes no more in one batch
+            self._client.log_batch(self._runs[trial_id], metrics=metrics[start : start + 1000])
+
+    def _create(self, trial: TrialSpec, sweep: SweepInfo) -> Run:
+        tags = {
+            "orch.kind": "trial",
+            "orch.trial_id": trial.id,
+            "orch.sweep": sweep.name,
+            f"orch.in.{sweep.name}": "true",
+            "orch.cell": trial.cell.label,
+            "orch.cell_id": trial.cell.id,
+            "orch.seed": str(trial.seed),
+            "orch.profile": sweep.profile or "none",
+            "orch.status": "running",
+        } | {f"orch.axis.{_safe(axis)}": label for axis, label in trial.cell.choice if label is not None}
+        run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
+        flat = list(_flat(identity_dump(trial.config)))
+        for start in range(0, len(flat), 100):  # MLflow takes no more in one batch
+            params = [Param(name, str(value)[:6000]) for name, value in flat[start : start + 100]]
+            self._client.log_batch(run.info.run_id, params=params)
+        return run
+
+    def _experiment(self, name: str) -> str:
+        if name not in self._experiments:
+            found = self._client.get_experiment_by_name(name)
+            if found is not None and found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
+            if found is not None:
+                self._experiments[name] = found.experiment_id
+            else:
+                location = (self.artifacts / _safe(name)).as_uri() if self.artifacts else None
+                self._experiments[name] = self._client.create_experiment(name, artifact_location=location)
+        return self._experiments[name]
+
+    def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:
+        """The runs of these trials, wherever they were trained."""
+        experiments = [e.experiment_id for e in self._client.search_experiments()]
+        if not trial_ids or not experiments:
+            return {}
+        found: dict[str, Run] = {}
+        if len(trial_ids) <= FEW:
+            for trial_id in trial_ids:
+                query = f"tags.`orch.trial_id` = '{trial_id}'"
+                runs = self._client.search_runs(experiments, query, max_results=1, order_by=_OLDEST)
+                found.update((trial_id, run) for run in runs)
+            return found
+        wanted = set(trial_ids)
+        token: str | None = None
+        while token != "":
+            page = self._client.search_runs(
+                experiments,
+                "tags.`orch.kind` = 'trial'",
+                max_results=1000,
+                order_by=_OLDEST,
+                page_token=token,
+            )
+            for run in page:
+                trial_id = run.data.tags["orch.trial_id"]
+                if trial_id in wanted:
+                    found.setdefault(trial_id, run)
+            token = page.token or ""
+        return found
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Whatever MLflow raises becomes one line that names the store and the next step."""
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            raise StoreError(f"MLflow at {self.describe()}: {_reason(error)}") from None
+        except Exception as error:
+            if type(error).__module__.split(".")[0] not in ("sqlalchemy", "alembic", "requests", "urllib3"):
+                raise
+            raise StoreError(f"MLflow at {self.describe()}: {_reason(error)}") from None
+
+
+_OLDEST = ["attributes.start_time ASC"]
+
+
+def without_secret(uri: str) -> str:
+    """`uri` with user and password left out."""
+    parts = urlsplit(uri)
+    if parts.username is None and parts.password is None:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    text = re.sub(r"//[^/@\s]+@", "//", text)  # a URL in a message may carry a password
+    lower = text.lower()
+    if "max retries" in lower or "connection refused" in lower or "failed to establish" in lower:
+        return "does not answer; start the server, or unset MLFLOW_TRACKING_URI to use a local file"
+    if "can't locate revision" in lower or "out-of-date database schema" in lower:
+        return "was made by another version of MLflow; upgrade mlflow, or run `mlflow db upgrade` on it"
+    if "disk is full" in lower or "no space left" in lower:
+        return "the disk is full; free some space and run the same command again"
+    if "unable to open database file" in lower or "readonly database" in lower:
+        return "the file cannot be written; check the folder, or choose another with --home"
+    return text[:300]
+
+
+def _record(trial_id: str, run: Run) -> TrialRecord:
+    tags = run.data.tags
+    status = tags.get("orch.status", "running")
+    if status == "running" and run.info.status in ("FAILED", "KILLED"):
+        status = "stopped"
+    return TrialRecord(
+        trial_id=trial_id,
+        status=status,
+        metrics=dict(run.data.metrics) if status in _STATES else {},
+        reason=tags.get("orch.reason"),
+        code_version=tags.get("orch.code_version"),
+        data_fingerprint=tags.get("orch.data_fingerprint"),
+        streams_fingerprint=tags.get("orch.streams_fingerprint"),
+        run=run.info.run_id,
+    )
+
+
+def _write_files(folder: Path, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo, curves: Curves) -> None:
+    """A trial's artifacts: spectra and curves, config, provenance."""
+    (folder / SPECTRA).write_bytes(packed(curves))
+    config = trial.config.model_dump(mode="json")
+    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    facts = {
+        "trial_id": trial.id,
+        "canonical_config": canonical(identity_dump(trial.config)),
+        "sweep": sweep.name,
+        "profile": sweep.profile,
+        **sweep.provenance.model_dump(),
+        "trial": outcome.details,
+    }
+    (folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

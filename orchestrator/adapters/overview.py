@@ -1,0 +1,99 @@
+"""What `plan`, `status` and `validate` print: cells against seeds, in characters or as data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from orchestrator.expand import expand
+from orchestrator.plan import Plan
+from orchestrator.spec import SweepSpec
+
+SIGNS = {
+    "completed": "✓", "collapsed": "†", "diverged": "‡", "failed": "✗", "running": "…", "stopped": "…",
+    "missing": "·",
+}  # fmt: skip
+SHOWN_CELLS = 40
+
+
+def plan_text(plan: Plan) -> str:
+    """A sweep's cells with what is there and what will run, and the sum."""
+    lines = _grid(plan)
+    parts = [f"{len(plan.todo)} will run", f"{len(plan.done)} done"]
+    if plan.interrupted:
+        parts.append(f"{len(plan.interrupted)} go on where they stopped")
+    if plan.failed_before:
+        parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
+    return "\n".join([*lines, ", ".join(parts)])
+
+
+def status_text(plan: Plan) -> str:
+    """A sweep's cells by seed, counts, and the cause of each failure."""
+    counts = Counter(plan.status(trial.id) for trial in plan.expansion.trials)
+    lines = _grid(plan)
+    lines.append(", ".join(f"{number} {status}" for status, number in counts.items()))
+    for trial in plan.expansion.trials:
+        record = plan.records.get(trial.id)
+        if record is not None and record.reason:
+            lines.append(f"{SIGNS[record.status]} {trial.label} ({trial.id}): {record.reason}")
+    return "\n".join(lines)
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """A plan for programs."""
+    return {
+        "sweep": plan.expansion.spec.name,
+        "profile": plan.expansion.profile,
+        "cells": len(plan.expansion.cells),
+        "seeds": list(plan.expansion.seeds),
+        "trials": len(plan.expansion.trials),
+        "todo": [{"id": t.id, "cell": t.cell.label, "seed": t.seed} for t in plan.todo],
+        "done": [t.id for t in plan.done],
+    }
+
+
+def status_record(plan: Plan) -> dict[str, Any]:
+    """How each trial stands, for programs."""
+    rows = []
+    for trial in plan.expansion.trials:
+        record = plan.records.get(trial.id)
+        rows.append(
+            {
+                "id": trial.id,
+                "cell": trial.cell.label,
+                "seed": trial.seed,
+                "status": plan.status(trial.id),
+                "reason": record.reason if record else None,
+                "run": record.run if record else None,
+            }
+        )
+    return {"sweep": plan.expansion.spec.name, "profile": plan.expansion.profile, "trials": rows}
+
+
+def validated(spec: SweepSpec, file: str) -> str:
+    """One line per profile of a valid sweep."""
+    lines = []
+    for profile in spec.profiles or [None]:
+        made = expand(spec, profile=profile, default_place=f"{file}:1")
+        under = f"profile {profile}: " if profile else ""
+        lines.append(
+            f"{file}: ok, {under}{len(made.cells)} cells × {len(made.seeds)} seeds = {len(made.trials)} trials"
+        )
+    return "\n".join(lines)
+
+
+def _grid(plan: Plan) -> list[str]:
+    expansion = plan.expansion
+    width = max(len(cell.label) for cell in expansion.cells)
+    seeds = expansion.seeds
+    lines = [f"  {'seed':{width}}  {' '.join(str(seed) for seed in seeds)}"] if len(seeds) <= 20 else []
+    for cell in expansion.cells[:SHOWN_CELLS]:
+        signs = [
+            SIGNS[plan.status(cell.trial_id(seed))].rjust(len(str(seed))) for seed in seeds[:SHOWN_CELLS]
+        ]
+        lines.append(f"  {cell.label:{width}}  {' '.join(signs)}")
+    if len(expansion.cells) > SHOWN_CELLS:
+        lines.append(f"  ... and {len(expansion.cells) - SHOWN_CELLS} more cells")
+    used = {plan.status(c.trial_id(s)) for c in expansion.cells[:SHOWN_CELLS] for s in seeds[:SHOWN_CELLS]}
+    lines.append("  " + "  ".join(f"{SIGNS[s]} {s}" for s in SIGNS if s in used))
+    return lines

@@ -1,0 +1,50 @@
+"""MLflow's own pages, served from the store on this machine's loopback address."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+
+from orchestrator.adapters.mlflow_store import without_secret
+from orchestrator.adapters.workspace import Workspace
+from orchestrator.errors import UsageError
+
+
+def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
+    """Serve MLflow's pages until Ctrl-C; a tracking server has its own, so only its address is told.
+
+    Raises:
+        UsageError: there is no store yet, or the port is taken.
+    """
+    if space.tracking_uri.startswith(("http://", "https://")):
+        say(f"the tracking server has its own pages: {without_secret(space.tracking_uri)}")
+        return
+    if space.database is not None and not space.database.exists():
+        raise UsageError(
+            f"no store at {space.database} yet; run a sweep first, or name its folder with --home"
+        )
+    command = [
+        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", space.tracking_uri,
+        "--default-artifact-root", (space.home / "artifacts").as_uri(),
+        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    # The job runner would start a dozen more processes that a viewer has no use for.
+    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    say(f"MLflow on http://127.0.0.1:{port} (starts in a few seconds; Ctrl-C ends it)")
+    server = subprocess.Popen(command, env=os.environ | quiet)
+    try:
+        code = server.wait()
+    except KeyboardInterrupt:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            server.wait(timeout=10)  # Ctrl-C reached it too
+        return
+    finally:
+        if server.poll() is None:
+            server.terminate()
+    if code:
+        raise UsageError(
+            f"the MLflow server ended with code {code}; is port {port} taken? choose another with --port"
+        )

@@ -1,0 +1,250 @@
+"""Puts the parts together for one command: store, executor, display; and writes files that were asked for."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from orchestrator import answer
+from orchestrator.adapters import display
+from orchestrator.adapters.provenance import provenance
+from orchestrator.adapters.serial import SerialExecutor
+from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
+from orchestrator.errors import ExecutionError, UsageError
+from orchestrator.expand import Expansion, TrialSpec
+from orchestrator.plan import Plan
+from orchestrator.ports import Executor, Store, SweepInfo
+from orchestrator.problems import nearest
+from orchestrator.run import SweepResult, plan_sweep, run_sweep
+from orchestrator.spec import Resources
+from trainers.config import Runtime
+from trainers.isolation import discard_checkpoints, run_trial
+from trainers.report import EpochReport, Outcome
+
+Say = Callable[[str], None]
+SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
+
+
+class Options(NamedTuple):
+    """How a sweep is run."""
+
+    executor: str
+    address: str | None
+    download: bool
+    keep_checkpoints: bool
+    output: Literal["person", "quiet", "json"]
+    verbose: bool
+
+
+def sweep(expansion: Expansion, space: Workspace, options: Options, *, say: Say) -> SweepResult:
+    """Complete a sweep and publish its tables and figures in the store."""
+    info = SweepInfo(expansion.spec.name, expansion.profile, provenance())
+    store, plan = _planned(expansion, space)
+    if not plan.todo:
+        say(f"nothing to do: all {len(plan.done)} trials are in {store.describe()}")
+        store.adopt(plan.done, info)
+        return run_sweep(
+            plan, store=store, executor=_Nobody(), info=info, on_event=lambda event: None, discard=_keep
+        )
+    problems = list(missing_data(plan.todo, space.data_root))
+    if problems and not options.download:
+        raise UsageError("\n".join(problems))
+    _check_space(space)
+    executor = make_executor(expansion.spec.resources, space, options)
+    say(_will_run(plan, store))
+    shown = _display(plan, options.output)
+    try:
+        result = run_sweep(
+            plan,
+            store=store,
+            executor=executor,
+            info=info,
+            on_event=shown.on_event,
+            discard=_keep if options.keep_checkpoints else lambda i: discard_checkpoints(space.trials / i),
+        )
+    finally:
+        shown.close()
+    if result.trained.keys() - {"stopped"}:
+        _publish(expansion, store, result, info, say=say)
+    return result
+
+
+def make_executor(resources: Resources, space: Workspace, options: Options) -> Executor:
+    """The executor by name, with the device that this machine or cluster has."""
+    gpus = resources.gpus if resources.gpus is not None else float(has_gpu())
+    runtime = Runtime(
+        device="cuda" if gpus else "cpu",
+        threads=resources.cpus,
+        data_root=space.data_root,
+        download=options.download,
+    )
+    if options.executor == "serial":
+        return SerialExecutor(runtime=runtime, folder=space.trials)
+    if options.executor != "ray":
+        raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
+    if resources.cpus > (os.cpu_count() or 1) and options.address is None:
+        raise ExecutionError(
+            f"a trial asks for {resources.cpus} CPUs, this machine has {os.cpu_count()}; "
+            "lower `resources.cpus` in the sweep file"
+        )
+    from orchestrator.adapters.ray_tune import RayExecutor  # importing Ray takes a second
+
+    return RayExecutor(
+        runtime=runtime,
+        folder=space.trials,
+        resources=resources.with_gpus(gpus),
+        address=options.address,
+        verbose=options.verbose,
+    )
+
+
+def write_figures(
+    expansion: Expansion, space: Workspace, folder: Path, *, formats: tuple[str, ...]
+) -> list[Path]:
+    """Draw the sweep's figures from the store into `folder`."""
+    if not expansion.spec.figures:
+        raise UsageError(f"sweep '{expansion.spec.name}' has no figures; add `figures:` to its file")
+    store = space.open_store(create=False)
+    ids = [trial.id for trial in expansion.trials]
+    curves = store.curves(ids)
+    if not curves:
+        raise UsageError(
+            f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
+        )
+    files = answer.figure_files(expansion, store.records(ids), curves, formats=formats)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}; choose another folder with --out") from None
+    return [folder / name for name in files]
+
+
+def find_trial(expansion: Expansion, text: str) -> TrialSpec:
+    """The trial of the one cell that `text` names: label, levels as axis=level, or the start of an id."""
+    wanted = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    wanted = {axis.strip(): level.strip() for axis, level in wanted.items()}
+
+    def fits(trial: TrialSpec) -> bool:
+        if wanted:
+            return wanted.items() <= dict(trial.cell.choice).items()
+        same = trial.cell.label.casefold() == text.casefold()
+        return same or (len(text) >= 4 and (trial.id.startswith(text) or trial.cell.id.startswith(text)))
+
+    found = [trial for trial in expansion.trials if fits(trial)]
+    if len(found) == 1:
+        return found[0]
+    labels = [cell.label for cell in expansion.cells]
+    if found:
+        raise UsageError(f"'{text}' fits {len(found)} cells: {'; '.join(t.cell.label for t in found[:8])}")
+    raise UsageError(f"no cell '{text}'; {nearest(text, labels)}")
+
+
+def run_one(
+    trial: TrialSpec, space: Workspace, *, device: str, threads: int, download: bool, as_json: bool
+) -> Outcome:
+    """Train one trial in this process, printing a line per epoch; nothing is stored."""
+    problems = list(missing_data([trial], space.data_root))
+    if problems and not download:
+        raise UsageError("\n".join(problems))
+    runtime = Runtime(
+        device=("cuda" if has_gpu() else "cpu") if device == "auto" else device,
+        threads=threads,
+        data_root=space.data_root,
+        download=download,
+    )
+
+    def report(message: EpochReport) -> None:
+        if as_json:
+            print(json.dumps(message.model_dump(exclude={"arrays"})), flush=True)
+            return
+        shown = (
+            "train/loss",
+            "F/rankme",
+            "embedding/std",
+            "Wp/asymmetry_l1",
+            "alignment/mean",
+            "time/epoch_s",
+        )
+        numbers = "  ".join(f"{n} {message.metrics[n]:.3f}" for n in shown if n in message.metrics)
+        print(f"epoch {message.epoch}/{message.epochs}  {numbers}", flush=True)
+
+    return run_trial(trial.config, runtime=runtime, folder=None, report=report)
+
+
+def outcome_text(outcome: Outcome) -> str:
+    """An outcome for a person: status, reason, and the final numbers in columns."""
+    lines = [f"{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")]
+    width = max((len(name) for name in outcome.metrics), default=0)
+    lines += [f"  {name:{width}}  {value:.6g}" for name, value in sorted(outcome.metrics.items())]
+    verdict = outcome.details.get("collapse")
+    if verdict:
+        lines.append(f"  collapse: {verdict['verdict']} ({verdict['evidence']})")
+    return "\n".join(lines)
+
+
+class _Nobody:
+    """Runs nothing, for a sweep that needs nothing."""
+
+    def run(self, trials: object, on_event: object) -> None:
+        """There is nothing to run."""
+
+
+def _planned(expansion: Expansion, space: Workspace) -> tuple[Store, Plan]:
+    """The store, made if need be, and the plan against it."""
+    store = space.open_store(create=True)
+    return store, plan_sweep(expansion, store)
+
+
+def _publish(expansion: Expansion, store: Store, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
+    files = answer.table_files(expansion, result.records)
+    if expansion.spec.figures:
+        curves = store.curves([trial.id for trial in expansion.trials])
+        files |= answer.figure_files(expansion, result.records, curves)
+    store.publish(info, files)
+    say(f"tables and figures: summary run of experiment {info.name} in {store.describe()}")
+
+
+def _display(plan: Plan, output: str) -> display.QuietDisplay:
+    if output == "json":
+        return display.JsonDisplay(plan)
+    if output == "quiet":
+        return display.QuietDisplay(plan)
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return display.LiveDisplay(plan, console=console)
+    return display.LineDisplay(plan, out=sys.stderr)
+
+
+def _check_space(space: Workspace) -> None:
+    free = shutil.disk_usage(_existing(space.home)).free
+    if free < SPACE_NEEDED:
+        raise UsageError(
+            f"{space.home}: {free // 1_000_000} MB free, a sweep needs {SPACE_NEEDED // 1_000_000} MB; "
+            "free some space, or choose another folder with --home"
+        )
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _will_run(plan: Plan, store: Store) -> str:
+    parts = [f"{len(plan.todo)} trials will run", f"{len(plan.done)} done"]
+    if plan.interrupted:
+        parts.append(f"{len(plan.interrupted)} go on where they stopped")
+    if plan.failed_before:
+        parts.append(f"{len(plan.failed_before)} failed before and are tried again")
+    return f"{', '.join(parts)}; results in {store.describe()}"
+
+
+def _keep(trial_id: str) -> None:
+    """Leave the checkpoints of a finished trial where they are."""

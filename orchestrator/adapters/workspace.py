@@ -1,0 +1,153 @@
+"""Where a command works: folders, the tracking URI, files, the profile. Reads the environment.
+
+Precedence everywhere: flag, environment, default.
+"""
+
+from __future__ import annotations
+
+import functools
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator.adapters.memory import MemoryStore
+from orchestrator.errors import Problem, SpecError, UsageError
+from orchestrator.expand import TrialSpec
+from orchestrator.ports import Store
+from orchestrator.problems import nearest
+from orchestrator.spec import SweepSpec, load
+from trainers.plugins import load as load_plugin
+
+
+class Workspace(NamedTuple):
+    """Folders and addresses of one command."""
+
+    home: Path
+    """Folder of everything that orch writes on this machine."""
+    tracking_uri: str
+    tracking_from: str
+    """Which of flag, environment and default the URI comes from."""
+    data_root: Path | None
+
+    @property
+    def trials(self) -> Path:
+        """Folder of checkpoints, one folder per trial id."""
+        return self.home / "trials"
+
+    @property
+    def database(self) -> Path | None:
+        """The SQLite file, if the store is one."""
+        prefix = "sqlite:///"
+        return Path(self.tracking_uri[len(prefix) :]) if self.tracking_uri.startswith(prefix) else None
+
+    def open_store(self, *, create: bool) -> Store:
+        """The store; an empty one in memory if it has no file yet and none is to be made."""
+        database = self.database
+        if database is not None:
+            if not database.exists() and not create:
+                return MemoryStore()
+            _writable(database.parent)
+        # MLflow takes a second and a half to import, and a plan before the first run needs none of it.
+        from orchestrator.adapters.mlflow_store import MlflowStore
+
+        artifacts = self.home / "artifacts" if database is not None else None
+        return MlflowStore(self.tracking_uri, artifacts=artifacts)
+
+
+def workspace(home: Path | None, tracking_uri: str | None, data: Path | None) -> Workspace:
+    """The workspace that flags and environment name."""
+    folder = (home or Path(os.environ.get("ORCH_HOME") or "runs")).expanduser().resolve()
+    if tracking_uri:
+        uri, source = tracking_uri, "--tracking-uri"
+    elif os.environ.get("MLFLOW_TRACKING_URI"):
+        uri, source = os.environ["MLFLOW_TRACKING_URI"], "MLFLOW_TRACKING_URI"
+    else:
+        uri, source = f"sqlite:///{folder / 'mlflow.db'}", "default"
+    return Workspace(folder, uri, source, data.expanduser().resolve() if data else None)
+
+
+def load_sweep(file: Path) -> SweepSpec:
+    """The sweep in `file`; a file it extends is looked up beside it."""
+    return load(str(file), _read)
+
+
+def choose_profile(spec: SweepSpec, requested: str, *, data_root: Path | None) -> tuple[str | None, str]:
+    """The profile to use and why, in a few words.
+
+    "auto" takes "paper" when a GPU and the data are there, else "laptop", else the only one.
+
+    Raises:
+        UsageError: the sweep has no profile of that name.
+    """
+    if requested != "auto":
+        if requested not in spec.profiles:
+            raise UsageError(
+                f"no profile '{requested}' in sweep '{spec.name}'; {nearest(requested, spec.profiles)}"
+            )
+        return requested, "as asked"
+    if not spec.profiles:
+        return None, "the sweep has none"
+    if "paper" in spec.profiles and has_gpu():
+        from orchestrator.expand import expand
+
+        missing = next(missing_data(expand(spec, profile="paper").trials, data_root), None)
+        if missing is None:
+            return "paper", "a GPU and the data are here"
+        why = f"paper's data is not here: {missing}"
+    else:
+        why = "no GPU found"
+    if "laptop" in spec.profiles:
+        return "laptop", f"{why}; --profile {_others(spec, 'laptop')}" if len(spec.profiles) > 1 else why
+    first = next(iter(spec.profiles))
+    return first, "the first in the file"
+
+
+def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str]:
+    """A sentence about each data set that these trials need and that is not there."""
+    seen = set()
+    for trial in trials:
+        config = trial.cell.fields.get("data")
+        if config is None or config in seen:
+            continue
+        seen.add(config)
+        problem = load_plugin("datasets", config.name).missing(config, root=root)
+        if problem:
+            yield problem
+
+
+@functools.cache
+def has_gpu() -> bool:
+    """Whether torch can use a GPU; torch is only asked where the driver has made its device files."""
+    if not glob.glob("/dev/nvidia[0-9]*"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _read(name: str, child: str | None) -> tuple[str, str]:
+    path = Path(name) if child is None else Path(child).parent / name
+    place = str(path) if child is None else child
+    try:
+        return str(path), path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        hint = "; see sweeps/ for examples" if child is None else f" (extended by {child})"
+        raise SpecError([Problem(place, "", f"no such file: {path}{hint}")]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise SpecError([Problem(place, "", f"cannot be read: {reason}")]) from None
+
+
+def _writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}; choose another folder with --home") from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"{folder}: cannot be written; choose another folder with --home")
+
+
+def _others(spec: SweepSpec, chosen: str) -> str:
+    return " or ".join(name for name in spec.profiles if name != chosen)

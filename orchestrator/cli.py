@@ -1,0 +1,465 @@
+"""`orch`: words in, words out. Picks the adapters; decides nothing about sweeps."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from orchestrator import __version__
+from orchestrator.errors import OrchError, SpecError, StoreError, UsageError
+
+COMPLETE, INTERNAL, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+app = typer.Typer(
+    name="orch",
+    help="Typed experiment sweeps for self-supervised learning: from a YAML file to the ablation table.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
+Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]
+Profile = Annotated[
+    str, typer.Option("--profile", "-p", help="Profile of the sweep; auto: paper if GPU and data are here.")
+]
+Seeds = Annotated[
+    str | None, typer.Option(help="Number of seeds, or a list such as 0,3,5, instead of the file's.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting over the base, such as epochs=1; repeatable.")
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for results and checkpoints.  [env ORCH_HOME, default ./runs]", show_default=False
+    ),
+]
+Uri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        help="MLflow store.  [env MLFLOW_TRACKING_URI, default SQLite in the home folder]",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of data sets.  [env ORCH_DATA, default ./data]", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
+
+
+@contextmanager
+def _reported() -> Iterator[None]:
+    """Errors that a user may meet end in one line each and an exit code, never in a traceback."""
+    try:
+        yield
+    except OrchError as error:
+        for line in str(error).splitlines():
+            typer.echo(line if isinstance(error, SpecError) else f"orch: {line}", err=True)
+        raise typer.Exit(USAGE) from None
+    except BrokenPipeError:
+        raise typer.Exit(COMPLETE) from None
+
+
+class _Asked:
+    """A sweep file with everything the flags say about it."""
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        profile: str = "auto",
+        seeds: str | None = None,
+        changes: list[str] | None = None,
+        home: Path | None = None,
+        uri: str | None = None,
+        data: Path | None = None,
+    ) -> None:
+        from orchestrator.adapters.workspace import choose_profile, load_sweep, workspace
+        from orchestrator.expand import expand
+
+        self.file = file
+        self.space = workspace(home, uri, data)
+        self.spec = load_sweep(file)
+        self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
+        self.expansion = expand(
+            self.spec,
+            profile=self.profile,
+            changes=_settings(changes or []),
+            seeds=_seed_list(seeds),
+            default_place=f"{file}:1",
+        )
+
+    @property
+    def again(self) -> str:
+        """The command as it was typed."""
+        import shlex
+
+        return shlex.join(["orch", *sys.argv[1:]])
+
+
+@app.command()
+def sweep(
+    spec: Spec,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+    data: Data = None,
+    download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
+    executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
+    address: Annotated[
+        str | None, typer.Option(help="Address of a running Ray cluster.", show_default=False)
+    ] = None,
+    keep_checkpoints: Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
+    ] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
+    ] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
+) -> None:
+    """Train what is missing and print the table. Run again, it runs nothing."""
+    from orchestrator.adapters import sweeping
+
+    with _reported():
+        asked = _Asked(
+            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
+        )
+        if check:
+            _needs_published_profile(asked)
+        options = sweeping.Options(
+            executor=executor,
+            address=address,
+            download=download,
+            keep_checkpoints=keep_checkpoints,
+            output="json" if as_json else "quiet" if quiet else "person",
+            verbose=verbose,
+        )
+
+        def say(line: str) -> None:
+            if not (as_json or quiet):
+                typer.echo(line, err=True)
+
+        say(_headline(asked))
+        try:
+            result = sweeping.sweep(asked.expansion, asked.space, options, say=say)
+        except StoreError as error:
+            typer.echo(f"orch: {error}", err=True)
+            typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
+            raise typer.Exit(STOPPED) from None
+        outside = _show_tables(asked, result.records, "json" if as_json else "text", None)
+        if result.interrupted:
+            left = len(asked.expansion.trials) - sum(r.is_done for r in result.records.values())
+            typer.echo(f"orch: stopped with {left} trials to go; go on with: {asked.again}", err=True)
+            raise typer.Exit(INTERRUPTED)
+        _say_failures(asked, result.records)
+        if result.failed:
+            raise typer.Exit(FAILED)
+        if check and outside:
+            raise typer.Exit(OUTSIDE)
+
+
+@app.command()
+def plan(
+    specs: Specs,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a sweep asks for, what the store has and what will run. Changes nothing."""
+    from orchestrator.adapters import overview
+    from orchestrator.run import plan_sweep
+
+    with _reported():
+        unique: dict[str, Any] = {}
+        plans = []
+        for file in specs:
+            asked = _Asked(
+                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
+            )
+            found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
+            plans.append((asked, found))
+            unique |= {trial.id: trial for trial in found.todo}
+        if as_json:
+            typer.echo(json.dumps([overview.plan_record(found) for _, found in plans], indent=2))
+            return
+        for asked, found in plans:
+            typer.echo(_headline(asked))
+            typer.echo(overview.plan_text(found))
+        if len(plans) > 1:
+            together = sum(len(found.todo) for _, found in plans)
+            shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
+            typer.echo(f"together: {len(unique)} trials will run{shared}")
+
+
+@app.command()
+def status(
+    specs: Specs,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+    as_json: Json = False,
+) -> None:
+    """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
+    from orchestrator.adapters import overview
+    from orchestrator.run import plan_sweep
+
+    with _reported():
+        records = []
+        for file in specs:
+            asked = _Asked(file, profile=profile, seeds=seeds, home=home, uri=tracking_uri)
+            found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
+            records.append(overview.status_record(found))
+            if not as_json:
+                typer.echo(_headline(asked))
+                typer.echo(overview.status_text(found))
+        if as_json:
+            typer.echo(json.dumps(records, indent=2))
+
+
+@app.command()
+def table(
+    spec: Spec,
+    form: Annotated[str, typer.Option("--format", "-f", help="text, md, tex, csv or json.")] = "text",
+    name: Annotated[str | None, typer.Option(help="One table of several.", show_default=False)] = None,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
+    ] = False,
+) -> None:
+    """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
+    from orchestrator.run import plan_sweep
+
+    with _reported():
+        asked = _Asked(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
+        if check:
+            _needs_published_profile(asked)
+        found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
+        outside = _show_tables(asked, found.records, form, name, required=True)
+        if check and outside:
+            raise typer.Exit(OUTSIDE)
+
+
+@app.command()
+def figures(
+    spec: Spec,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder to write to.  [default: figures in the home folder]",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[list[str] | None, typer.Option("--format", "-f", help="png or pdf; repeatable.")] = None,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Draw a sweep's figures from the store."""
+    from orchestrator.adapters import sweeping
+
+    with _reported():
+        asked = _Asked(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
+        formats = tuple(form or ["png"])
+        if unknown := set(formats) - {"png", "pdf"}:
+            raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
+        folder = out or asked.space.home / "figures" / f"{asked.spec.name}-{asked.profile or 'none'}"
+        for path in sweeping.write_figures(asked.expansion, asked.space, folder, formats=formats):
+            typer.echo(str(path))
+
+
+@app.command()
+def trial(
+    spec: Spec,
+    cell: Annotated[
+        str,
+        typer.Argument(help="Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."),
+    ],
+    seed: Annotated[int, typer.Option(help="Seed of the trial.")] = 0,
+    profile: Profile = "auto",
+    changes: Set = None,
+    data: Data = None,
+    download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train one trial in this process and print every epoch; nothing is stored. For debugging."""
+    from orchestrator.adapters import sweeping
+
+    with _reported():
+        asked = _Asked(spec, profile=profile, changes=changes, seeds=str([seed])[1:-1] + ",", data=data)
+        chosen = sweeping.find_trial(asked.expansion, cell)
+        if not as_json:
+            typer.echo(f"trial {chosen.id}: {chosen.label}, profile {asked.profile or 'none'}", err=True)
+        outcome = sweeping.run_one(
+            chosen, asked.space, device=device, threads=threads, download=download, as_json=as_json
+        )
+        typer.echo(outcome.model_dump_json() if as_json else sweeping.outcome_text(outcome))
+        if outcome.status == "failed":
+            raise typer.Exit(FAILED)
+
+
+@app.command()
+def validate(specs: Specs) -> None:
+    """Check sweep files under every profile without training anything."""
+    from orchestrator.adapters import overview
+    from orchestrator.adapters.workspace import load_sweep
+
+    wrong = False
+    for file in specs:
+        try:
+            typer.echo(overview.validated(load_sweep(file), str(file)))
+        except OrchError as error:
+            wrong = True
+            typer.echo(str(error), err=True)
+    if wrong:
+        raise typer.Exit(USAGE)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of sweep files, for editors."""
+    from orchestrator.spec import SweepSpec
+
+    typer.echo(json.dumps(SweepSpec.model_json_schema(), indent=2))
+
+
+@app.command()
+def ui(
+    home: Home = None,
+    tracking_uri: Uri = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow's pages on the store; ends with Ctrl-C."""
+    from orchestrator.adapters import pages
+    from orchestrator.adapters.workspace import workspace
+
+    with _reported():
+        pages.serve(workspace(home, tracking_uri, None), port=port, say=typer.echo)
+
+
+@app.command()
+def doctor(home: Home = None, tracking_uri: Uri = None, data: Data = None) -> None:
+    """Check this machine: packages, GPU, Ray, store, data sets, disk; exits with 2 if something is broken."""
+    from orchestrator.adapters import diagnosis
+    from orchestrator.adapters.workspace import workspace
+
+    with _reported():
+        checks = list(diagnosis.checks(workspace(home, tracking_uri, data)))
+    for check in checks:
+        typer.echo(f"{check.sign:4}  {check.what:12}  {check.finding}")
+    if any(check.sign == "bad" for check in checks):
+        raise typer.Exit(USAGE)
+
+
+@app.callback(invoke_without_command=True)
+def main(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Typed experiment sweeps for self-supervised learning: from a YAML file to the ablation table."""
+    if version:
+        typer.echo(f"orch {__version__}")
+        raise typer.Exit(COMPLETE)
+
+
+def _headline(asked: _Asked) -> str:
+    e = asked.expansion
+    profile = f"profile {asked.profile} ({asked.why})" if asked.profile else "no profile"
+    return (
+        f"{asked.spec.name}: {len(e.cells)} cells × {len(e.seeds)} seeds = {len(e.trials)} trials, {profile}"
+    )
+
+
+def _show_tables(asked: _Asked, records: Any, form: str, name: str | None, *, required: bool = False) -> int:
+    """Print the tables and return how many numbers are outside their tolerance or not there."""
+    from orchestrator import answer
+    from orchestrator.render import FORMATS
+
+    if form not in FORMATS:
+        raise UsageError(f"no table format '{form}'; known: {', '.join(FORMATS)}")
+    if not required and not asked.spec.tables:
+        return 0
+    made = answer.tables(asked.expansion, records, name=name)
+    typer.echo("\n".join(FORMATS[form](one) for one in made), nl=False)
+    return sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
+
+
+def _needs_published_profile(asked: _Asked) -> None:
+    wanted = {t.published.profile for t in asked.spec.tables if t.published}
+    if not wanted:
+        raise UsageError(f"--check: sweep '{asked.spec.name}' has no published numbers to check against")
+    if asked.profile not in wanted and None not in wanted:
+        needed = " or ".join(sorted(str(name) for name in wanted))
+        raise UsageError(
+            f"--check compares under profile {needed}, this is '{asked.profile}'; add --profile {needed}"
+        )
+
+
+def _say_failures(asked: _Asked, records: Any) -> None:
+    for one in asked.expansion.trials:
+        record = records.get(one.id)
+        if record is not None and record.status == "failed":
+            typer.echo(f"orch: failed: {one.label} ({one.id}): {record.reason}", err=True)
+
+
+def _seed_list(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    if (
+        not numbers
+        or min(numbers) < 0
+        or ("," not in text and numbers[0] < 1)
+        or len(set(numbers)) < len(numbers)
+    ):
+        raise UsageError(
+            f"--seeds {text}: expected a number from 1, or a list of different seeds such as 0,3,5"
+        )
+    return numbers if "," in text else list(range(numbers[0]))
+
+
+def _settings(changes: list[str]) -> dict[str, Any]:
+    from orchestrator.source import Key, parse
+
+    settings: dict[str, Any] = {}
+    for change in changes:
+        path, sign, value = change.partition("=")
+        if not sign or not path.strip():
+            raise UsageError(f"--set {change}: expected path=value, such as optimizer.lr=0.1")
+        parsed = parse(f"value: {value}", f"--set {change}")["value"]
+        settings[Key(path.strip(), f"--set {change}")] = parsed
+    return settings
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,206 @@
+"""A printed page in inches: text that is measured and wrapped before it is placed, axes, a key, a footer.
+
+Sizes are those of print: 7 inches is a text width, 8 points its captions. Knows nothing of cells or seeds.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+WIDTH_IN = 7.0
+MARGIN_IN = 0.08
+INK, FAINT = "#222222", "#666666"
+TITLE_PT, LABEL_PT, SMALL_PT, STAMP_PT = 9.5, 8.5, 7.5, 6.0
+
+_STYLE: dict[str, Any] = {
+    # Both ship with matplotlib, so that a figure looks the same on every machine.
+    "font.family": ["STIXGeneral", "DejaVu Sans"],
+    "mathtext.fontset": "stix",
+    "font.size": LABEL_PT,
+    "text.color": INK,
+    "axes.labelsize": LABEL_PT,
+    "axes.titlesize": LABEL_PT,
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.labelsize": SMALL_PT,
+    "ytick.labelsize": SMALL_PT,
+    **{f"{axis}tick.{size}.{key}": value
+       for axis in "xy" for size in ("major", "minor")
+       for key, value in (("width", 0.6), ("size", 2.5), ("pad", 2.0))},
+    "lines.solid_capstyle": "round",
+}  # fmt: skip
+
+
+class KeyEntry(NamedTuple):
+    """A line of the key: a sample and what it stands for."""
+
+    text: str
+    line: Mapping[str, Any]
+    """Properties of the sample, such as colour and line style."""
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """matplotlib's own defaults with this page's style: a user's matplotlibrc changes no figure."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
+        yield
+
+
+class Page:
+    """A figure whose parts are placed in inches from its top left corner; grows downwards as it is filled."""
+
+    def __init__(self, width_in: float, *, title: str) -> None:
+        """A page with nothing but its title, which may be empty."""
+        from matplotlib.figure import Figure
+
+        self.width_in = width_in
+        self.bottom_in = MARGIN_IN
+        """How far down the page is filled."""
+        self.figure: Figure = Figure(dpi=100)
+        # Placed in inches from the top edge while the height is still open; see `finished`.
+        self._axes: list[tuple[Axes, float, float, float, float]] = []
+        self._artists: list[Any] = []
+        self.bottom_in += self.text(
+            MARGIN_IN, self.bottom_in, title, size=TITLE_PT, width=self.inner_in, weight="bold"
+        )
+
+    @property
+    def inner_in(self) -> float:
+        """Width between the margins."""
+        return self.width_in - 2 * MARGIN_IN
+
+    def axes(self, left: float, top: float, width: float, height: float, *, label: str) -> Axes:
+        """New axes; `label` is not printed, it names them."""
+        axes = self.figure.add_axes((0, 0, 1, 1), label=label)
+        self._axes.append((axes, left, top, width, height))
+        return axes
+
+    def text(
+        self,
+        left: float,
+        top: float,
+        words: str,
+        *,
+        size: float,
+        width: float,
+        align: str = "left",
+        **style: Any,
+    ) -> float:
+        """Place `words`, wrapped to `width` from `left`; returns the height they take."""
+        lines = wrapped(words, width, size=size, bold=style.get("weight") == "bold")
+        if not lines:
+            return 0.0
+        x = left + {"left": 0.0, "center": width / 2, "right": width}[align]
+        placed = self.figure.text(
+            x, top, "\n".join(lines), size=size, ha=align, va="top", linespacing=1.15, **style
+        )
+        self._artists.append(placed)
+        return len(lines) * line_in(size)
+
+    def key(self, left: float, top: float, entries: Sequence[KeyEntry], *, width: float) -> float:
+        """Place a key, in as many columns as fit; returns its height."""
+        from matplotlib.lines import Line2D
+
+        sample, gap = 0.26, 0.06
+        longest = max(text_in(entry.text, size=SMALL_PT) for entry in entries) + sample + gap + 0.15
+        columns = max(1, min(len(entries), int(width / longest)))
+        y = top
+        for start in range(0, len(entries), columns):
+            heights = []
+            for column, entry in enumerate(entries[start : start + columns]):
+                x, room = left + column * width / columns, width / columns - sample - gap - 0.05
+                middle = y + line_in(SMALL_PT) / 2
+                line = Line2D([x, x + sample], [middle, middle], **entry.line)
+                self._artists.append(self.figure.add_artist(line))
+                heights.append(self.text(x + sample + gap, y, entry.text, size=SMALL_PT, width=room))
+            y += max(heights)
+        return y - top
+
+    def finished(self, *, notes: str, stamp: str) -> Figure:
+        """The figure, with notes and stamp at its foot and as high as it is filled."""
+        self.bottom_in += self.text(
+            MARGIN_IN, self.bottom_in, notes, size=SMALL_PT, width=self.inner_in, color=FAINT
+        )
+        self.bottom_in += 0.04
+        self.bottom_in += self.text(
+            MARGIN_IN, self.bottom_in, stamp, size=STAMP_PT, width=self.inner_in, color=FAINT
+        )
+        width, height = self.width_in, self.bottom_in + MARGIN_IN
+        self.figure.set_size_inches(width, height)
+        for axes, left, top, across, down in self._axes:
+            axes.set_position((left / width, 1 - (top + down) / height, across / width, down / height))
+        for artist in self._artists:
+            if hasattr(artist, "set_position"):
+                x, y = artist.get_position()
+                artist.set_position((x / width, 1 - y / height))
+            else:
+                xs, ys = artist.get_data()
+                artist.set_data([x / width for x in xs], [1 - y / height for y in ys])
+        return self.figure
+
+
+def line_in(size: float) -> float:
+    """Height of a line of text of `size` points."""
+    return 1.3 * size / 72
+
+
+def text_in(words: str, *, size: float, bold: bool = False) -> float:
+    """Printed width of one line of `words`."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.cbook import is_math_text
+    from matplotlib.font_manager import FontProperties
+
+    dpi = 300  # fine enough that hinting does not matter
+    font = FontProperties(size=size, weight="bold" if bold else "normal")
+    words = readable(words)
+    math = bool(is_math_text(words))
+    width, _, _ = RendererAgg(8, 8, dpi).get_text_width_height_descent(words, font, math)
+    return float(width) / dpi
+
+
+def readable(words: str) -> str:
+    """`words` as matplotlib can print them: W_p as a symbol, dollars that are no formula as dollars."""
+    from matplotlib.mathtext import MathTextParser
+
+    if "$" not in words:
+        return re.sub(r"\bW_p\b", "$W_p$", words)
+    try:
+        if len(re.findall(r"(?<!\\)\$", words)) % 2:
+            raise ValueError("a formula that does not end")
+        MathTextParser("path").parse(words)
+    except ValueError:
+        return re.sub(r"(?<!\\)\$", r"\\$", words)
+    return words
+
+
+def wrapped(words: str, width: float, *, size: float, bold: bool = False) -> list[str]:
+    """`words` in lines that are at most `width` inches; breaks a word only if it alone is longer."""
+    lines: list[str] = []
+    # A formula may hold spaces and must stay on one line.
+    for word in re.findall(r"(?:\$[^$]*\$|\S)+", readable(words)):
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and text_in(joined, size=size, bold=bold) <= width:
+            lines[-1] = joined
+            continue
+        while "$" not in word and len(word) > 1 and text_in(word, size=size, bold=bold) > width:
+            fitting = next(
+                (n for n in range(len(word) - 1, 1, -1) if text_in(word[:n], size=size, bold=bold) <= width),
+                1,
+            )
+            lines.append(word[:fitting])
+            word = word[fitting:]
+        lines.append(word)
+    return lines

@@ -1,0 +1,62 @@
+"""Figures of a sweep from the curves of its trials, and their bytes. No disk, no clock, no global state.
+
+matplotlib takes half a second to import: only drawing loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import UsageError
+from orchestrator.seed_bands import CellCurves
+from orchestrator.spec import FigureSpec
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["CellCurves", "draw", "to_pdf", "to_png"]
+
+
+def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
+    """The figure that `figure` asks for.
+
+    Args:
+        figure: kind and columns.
+        cells: what to draw, in this order; cells without data show that they have none.
+        title: printed above; may be empty.
+        stamp: where the numbers come from: profile, n, versions, commit. Printed small, below.
+
+    Raises:
+        UsageError: a column does not exist, a metric was never reported, or there is no cell.
+    """
+    from orchestrator import curves_figure, eigenspace_figure
+    from orchestrator.figure_page import styled
+
+    name = figure.name or figure.kind
+    if not cells:
+        raise UsageError(f"figure '{name}': no cell to draw; check its `where`")
+    kind = {"eigenspace": eigenspace_figure, "curves": curves_figure}[figure.kind]
+    columns = kind.chosen(figure.columns, cells, name=name)
+    with styled():
+        return kind.draw(columns, cells, title=title, stamp=stamp)
+
+
+def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
+    """The figure as a PNG file; equal figures give equal bytes."""
+    return _saved(figure, "png", {"Software": None}, dpi=dpi)
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as a PDF file; equal figures give equal bytes."""
+    return _saved(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}, dpi=150)
+
+
+def _saved(figure: Figure, kind: str, without: Mapping[str, None], *, dpi: int) -> bytes:
+    from orchestrator.figure_page import styled
+
+    file = BytesIO()
+    with styled():
+        figure.savefig(file, format=kind, dpi=dpi, metadata=dict(without))
+    return file.getvalue()

@@ -1,0 +1,103 @@
+"""The use case: plan what is missing, run it, record it. Knows ports, not who stands behind them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import NamedTuple
+
+from orchestrator.expand import Expansion
+from orchestrator.plan import Plan, make_plan
+from orchestrator.ports import (
+    Event,
+    Executor,
+    Finished,
+    Interrupted,
+    OnEvent,
+    Progressed,
+    Started,
+    Store,
+    SweepInfo,
+)
+from orchestrator.results import FINAL, TrialRecord
+from trainers.report import Outcome
+
+
+class SweepResult(NamedTuple):
+    """What one call of `run_sweep` came to."""
+
+    trained: Counter[str]
+    """Trials of this call by status."""
+    records: dict[str, TrialRecord]
+    """Records of every trial the sweep asks for."""
+    interrupted: bool
+
+    @property
+    def failed(self) -> int:
+        """Trials of this call that failed."""
+        return self.trained["failed"]
+
+
+def plan_sweep(expansion: Expansion, store: Store) -> Plan:
+    """What `expansion` still needs, given what `store` has. Changes nothing."""
+    return make_plan(expansion, store.records([trial.id for trial in expansion.trials]))
+
+
+def run_sweep(
+    plan: Plan,
+    *,
+    store: Store,
+    executor: Executor,
+    info: SweepInfo,
+    on_event: OnEvent,
+    discard: Callable[[str], None],
+) -> SweepResult:
+    """Train what `plan` says is missing and record everything in `store`.
+
+    Args:
+        plan: what is done and what is not.
+        store: keeps the results.
+        executor: runs the trials.
+        info: the sweep, for the store.
+        on_event: is told each event after it was recorded.
+        discard: is given the id of each trial whose checkpoints are not needed any more.
+
+    Raises:
+        StoreError: a result could not be recorded; the trial's checkpoints are kept.
+        ExecutionError: the trials cannot be scheduled.
+    """
+    trials = {trial.id: trial for trial in plan.todo}
+    begun: set[str] = set()
+    trained: Counter[str] = Counter()
+
+    def record(event: Event) -> None:
+        trial = trials[event.trial_id]
+        match event:
+            case Started():
+                begun.add(trial.id)
+                store.begin(trial, info)
+            case Progressed():
+                store.report(trial.id, event.report)
+            case Finished():
+                if trial.id not in begun:  # it failed before its worker could say that it had started
+                    store.begin(trial, info)
+                begun.discard(trial.id)
+                store.finish(trial, event.outcome, info)
+                trained[event.outcome.status] += 1
+                if event.outcome.status in FINAL:
+                    discard(trial.id)
+        on_event(event)
+
+    store.adopt(plan.done, info)
+    interrupted = False
+    try:
+        executor.run(plan.todo, record)
+    except Interrupted:
+        interrupted = True
+    for trial_id in sorted(begun):
+        outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
+        store.finish(trials[trial_id], outcome, info)
+        trained["stopped"] += 1
+    store.flush()
+    records = store.records([trial.id for trial in plan.expansion.trials])
+    return SweepResult(trained, records, interrupted)
