@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.errors import UsageError
-from orchestrator.figure_page import LABEL_PT, MARGIN_IN, WIDTH_IN, KeyEntry, Page, line_in
+from orchestrator.figure_page import LABEL_PT, MARGIN_IN, WIDTH_IN, KeyEntry, Page, line_in, set_numbers
 from orchestrator.problems import nearest
 from orchestrator.seed_bands import Band, CellCurves, metric_band, reported_metrics
 
@@ -20,7 +20,6 @@ DEFAULT = ("train/loss", "F/rankme", "embedding/std")
 # Okabe and Ito's palette for every kind of colour vision, without its yellow, too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
-PANELS_PER_ROW = 3
 LOG_FROM = 1000.0
 """Ratio of the largest to the least value from which an axis is logarithmic."""
 
@@ -42,10 +41,10 @@ def chosen(columns: tuple[str, ...], cells: Sequence[CellCurves], *, name: str) 
 
 def draw(metrics: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
     """One panel per metric."""
-    page = Page(WIDTH_IN, title=title)
-    across = min(PANELS_PER_ROW, len(metrics))
-    for start in range(0, len(metrics), PANELS_PER_ROW):
-        _draw_row(page, metrics[start : start + PANELS_PER_ROW], cells, across)
+    across = min(len(metrics), 2 if len(metrics) == 4 else 3)
+    page = Page(max(3.4, WIDTH_IN * across / 3), title=title)
+    for start in range(0, len(metrics), across):
+        _draw_row(page, metrics[start : start + across], cells, across)
     page.bottom_in += (
         page.key(MARGIN_IN, page.bottom_in, _entries(metrics, cells), width=page.inner_in) + 0.06
     )
@@ -69,18 +68,20 @@ def _draw_row(page: Page, metrics: Sequence[str], cells: Sequence[CellCurves], a
         left = MARGIN_IN + column * slot
         axes = page.axes(left + ticks, top, slot - ticks - 0.12, height, label=metric)
         page.text(left + ticks, top - line_in(LABEL_PT) - 0.03, metric, size=LABEL_PT, width=slot - ticks)
-        _draw_panel(axes, [metric_band(cell, metric) for cell in cells])
+        _draw_panel(axes, metric, cells)
     page.bottom_in = top + height + 0.42
 
 
-def _draw_panel(axes: Axes, bands: Sequence[Band | None]) -> None:
-    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves]) -> None:
+    from matplotlib.ticker import LogLocator, NullLocator
 
-    drawn = [band for band in bands if band is not None]
     axes.set_xlabel("epochs trained", labelpad=1.5)
-    for index, band in enumerate(bands):
+    drawn = []
+    for index, cell in enumerate(cells):
+        band = metric_band(cell, metric)
         if band is not None:
-            draw_band(axes, band, **look(index))
+            draw_band(axes, band, label=cell.label, **look(index))
+            drawn.append(band)
     if not drawn:
         axes.text(0.5, 0.5, "no data", ha="center", va="center", transform=axes.transAxes)
         return
@@ -91,17 +92,18 @@ def _draw_panel(axes: Axes, bands: Sequence[Band | None]) -> None:
         axes.yaxis.set_major_locator(LogLocator(numticks=6))
         axes.yaxis.set_minor_locator(NullLocator())
     else:
-        axes.yaxis.set_major_locator(MaxNLocator(nbins=5))
+        set_numbers(axes, ticks=5)
     set_epochs([axes], drawn)
 
 
 def draw_band(axes: Axes, band: Band, *, color: Any, shaded: bool = True, **line: Any) -> None:
     """Draw a median and, if shaded, its band; a single epoch as a dot with a bar."""
+    lonely = np.isfinite(band.median).sum() == 1
     if shaded:
-        # The outline shows a band of one epoch, which has no area.
-        axes.fill_between(band.epochs, band.low, band.high, color=color, alpha=0.18, linewidth=0.4)
-    dot = "o" if np.isfinite(band.median).sum() == 1 else None
-    axes.plot(band.epochs, band.median, color=color, marker=dot, markersize=3, **line)
+        # A band of one epoch has no area: only its outline shows.
+        outline = 1.5 if lonely else 0.4
+        axes.fill_between(band.epochs, band.low, band.high, color=color, alpha=0.18, linewidth=outline)
+    axes.plot(band.epochs, band.median, color=color, marker="o" if lonely else None, markersize=3, **line)
 
 
 def set_epochs(axes: Sequence[Axes], bands: Sequence[Band]) -> None:
@@ -114,9 +116,10 @@ def set_epochs(axes: Sequence[Axes], bands: Sequence[Band]) -> None:
     last = max(float(band.epochs[-1]) for band in bands)
     room = 0.02 * (last - first) or 0.5
     for each in axes:
-        if each.has_data():
-            each.set_xlim(first - room, last + room)
-            each.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, min_n_ticks=1))
+        each.set_xlim(first - room, last + room)
+        each.xaxis.set_major_locator(
+            MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10], integer=True, min_n_ticks=1)
+        )
 
 
 def _entries(metrics: Sequence[str], cells: Sequence[CellCurves]) -> list[KeyEntry]:
@@ -125,6 +128,6 @@ def _entries(metrics: Sequence[str], cells: Sequence[CellCurves]) -> list[KeyEnt
         has_data = any(metric_band(cell, metric) is not None for metric in metrics)
         remarks = [] if has_data else ["no data"]
         remarks += [cell.note] if cell.note else []
-        remarks += [f"n = {cell.reporting}"] if has_data else []
+        remarks += [f"n={cell.reporting}"] if has_data else []
         entries.append(KeyEntry(f"{cell.label} ({'; '.join(remarks)})", look(index)))
     return entries

@@ -19,10 +19,11 @@ MARGIN_IN = 0.08
 INK, FAINT = "#222222", "#666666"
 TITLE_PT, LABEL_PT, SMALL_PT, STAMP_PT = 9.5, 8.5, 7.5, 6.0
 
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     # Both ship with matplotlib, so that a figure looks the same on every machine.
     "font.family": ["STIXGeneral", "DejaVu Sans"],
     "mathtext.fontset": "stix",
+    "text.hinting": "none",  # hinted letters stand unevenly at the sizes of print
     "font.size": LABEL_PT,
     "text.color": INK,
     "axes.labelsize": LABEL_PT,
@@ -50,7 +51,7 @@ class KeyEntry(NamedTuple):
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """matplotlib's own defaults with this page's style: a user's matplotlibrc changes no figure."""
+    """This page's style over matplotlib's own defaults: a user's matplotlibrc changes no figure."""
     import matplotlib
 
     with matplotlib.rc_context():
@@ -88,6 +89,21 @@ class Page:
         self._axes.append((axes, left, top, width, height))
         return axes
 
+    def no_data(self, axes: Axes, reason: str) -> None:
+        """Say in the place of `axes` that there is no data, and why."""
+        axes.set(xticks=[], yticks=[])
+        for spine in axes.spines.values():
+            spine.set(visible=True, color="#cccccc")
+        left, top, width, height = next(place for known, *place in self._axes if known is axes)
+        fitting = max(1, int(height / line_in(SMALL_PT)) - 1)
+        lines = wrapped(reason, width - 0.1, size=SMALL_PT)
+        if len(lines) > fitting:
+            lines = [*lines[: fitting - 1], "…"]
+        y = top + (height - line_in(LABEL_PT) - len(lines) * line_in(SMALL_PT)) / 2
+        y += self.text(left, y, "no data", size=LABEL_PT, width=width, align="center")
+        for line in lines:
+            y += self.text(left, y, line, size=SMALL_PT, width=width, align="center", color=FAINT)
+
     def text(
         self,
         left: float,
@@ -104,10 +120,10 @@ class Page:
         if not lines:
             return 0.0
         x = left + {"left": 0.0, "center": width / 2, "right": width}[align]
-        placed = self.figure.text(
-            x, top, "\n".join(lines), size=size, ha=align, va="top", linespacing=1.15, **style
-        )
-        self._artists.append(placed)
+        for number, line in enumerate(lines):
+            # One text per line, each on its baseline: a formula would push its line down.
+            baseline = top + (number + 0.75) * line_in(size)
+            self._artists.append(self.figure.text(x, baseline, line, size=size, ha=align, **style))
         return len(lines) * line_in(size)
 
     def key(self, left: float, top: float, entries: Sequence[KeyEntry], *, width: float) -> float:
@@ -150,6 +166,20 @@ class Page:
                 xs, ys = artist.get_data()
                 artist.set_data([x / width for x in xs], [1 - y / height for y in ys])
         return self.figure
+
+
+def set_numbers(axes: Axes, *, ticks: int) -> None:
+    """Label the vertical axis with about so many round numbers, each complete in itself."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
+
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]))
+    # matplotlib would print a common factor above the axis, where the headings are.
+    if 1e-3 <= max(map(abs, axes.get_ylim())) < 1e5:
+        plain = ScalarFormatter(useOffset=False)
+        plain.set_scientific(False)
+        axes.yaxis.set_major_formatter(plain)
+    else:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\u2212")))
 
 
 def line_in(size: float) -> float:

@@ -37,10 +37,12 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     name = figure.name or figure.kind
     if not cells:
         raise UsageError(f"figure '{name}': no cell to draw; check its `where`")
-    kind = {"eigenspace": eigenspace_figure, "curves": curves_figure}[figure.kind]
-    columns = kind.chosen(figure.columns, cells, name=name)
     with styled():
-        return kind.draw(columns, cells, title=title, stamp=stamp)
+        if figure.kind == "eigenspace":
+            columns = eigenspace_figure.chosen(figure.columns, name=name)
+            return eigenspace_figure.draw(columns, cells, title=title, stamp=stamp)
+        metrics = curves_figure.chosen(figure.columns, cells, name=name)
+        return curves_figure.draw(metrics, cells, title=title, stamp=stamp)
 
 
 def to_png(figure: Figure, *, dpi: int = 150) -> bytes:

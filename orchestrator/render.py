@@ -11,8 +11,16 @@ from typing import Any
 from orchestrator.statistics import Summary
 from orchestrator.tables import Entry, Table
 
-MARKS = {"collapsed": "†", "diverged": "‡", "failed": "✗", "missing": "·", "running": "…", "stopped": "…"}
-_TEX_MARKS = {"collapsed": r"\dagger", "diverged": r"\ddagger", "failed": r"\times"}
+MARKS = {
+    "collapsed": "†",
+    "diverged": "‡",
+    "pruned": "✂",
+    "failed": "!",
+    "missing": "·",
+    "running": "…",
+    "stopped": "…",
+}
+_TEX_MARKS = {"collapsed": r"\dagger", "diverged": r"\ddagger", "pruned": "p", "failed": "!"}
 VERDICT_SIGNS = {"within": "✓", "outside": "✗", "incomplete": "…"}
 
 
@@ -43,7 +51,7 @@ def to_tex(table: Table) -> str:
     head, body = _cells(table, r"$\pm$", tex=True)
     columns = "l" + "r" * (len(head) - 1)
     rows = [" & ".join(row) + r" \\" for row in [head, *body]]
-    notes = " ".join(_tex(f"{note}.") for note in _legend(table))
+    notes = " ".join(f"{note}." for note in _legend(table, tex=True))
     return "\n".join(
         [
             rf"% {_title(table)}",
@@ -164,7 +172,7 @@ def _ours(entry: Entry, table: Table, plus_minus: str, *, tex: bool) -> str:
     marks = ""
     for status, number in sorted(entry.statuses.items()):
         if status in MARKS and (status != "missing" or entry.summary is not None):
-            mark = f"$^{{{_TEX_MARKS.get(status, 'o')}}}$" if tex else MARKS[status]
+            mark = _mark(status, tex=tex)
             marks += mark if number == entry.asked else f"{number}{mark}"
     marks = f" {marks}" if marks else ""
     if entry.summary is None:
@@ -213,31 +221,38 @@ def _title(table: Table) -> str:
     return f"{table.sweep}, table {table.spec.name}: {table.spec.metric}{unit}{profile}"
 
 
-def _legend(table: Table) -> list[str]:
+def _legend(table: Table, *, tex: bool = False) -> list[str]:
     """What the marks mean, as far as they occur, and the table's notes."""
-    seeds = table.seeds
+    seeds, published = table.seeds, table.spec.published
     span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
     if any(entry.against is not None for _, _, entry in table.flat()):
         chosen = ", ".join(table.spec.baseline.values())
         lines.append(f"Δ: difference from {chosen}, paired by seed, ± half its 95 % interval")
-    occurring = {status for _, _, e in table.flat() for status in e.statuses}
-    for status, mark in MARKS.items():
-        if status in occurring and status != "running":
-            lines.append(f"{mark} {status}; 2{mark}: two of the trials")
-    published = table.spec.published
     if published is not None:
         lines.append(f"published: {published.source}")
         if any(entry.verdict for _, _, entry in table.flat()):
-            unit = " points" if table.spec.in_percent else ""
-            lines.append(f"✓ within {published.tolerance:g}{unit} of the published number, ✗ outside")
-    return lines + list(table.notes)
+            limit = f"{published.tolerance:g}{' points' if table.spec.in_percent else ''}"
+            signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
+            lines.append(f"{signs[0]}at most {limit} from the published number, {signs[1]}more")
+    escape = _tex if tex else str
+    written = [escape(line) for line in (*lines, *table.notes)]
+    occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)
+    if occurring:
+        marks = ", ".join(f"{_mark(s, tex=tex)} {s}" for s in MARKS if s in occurring)
+        written.insert(1, f"{marks}; a number before a mark: so many of the trials")
+    return written
+
+
+def _mark(status: str, *, tex: bool) -> str:
+    superscript = _TEX_MARKS.get(status, r"\circ")
+    return f"$^{{{superscript}}}$" if tex else MARKS[status]
 
 
 _TEX_ESCAPES = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{",
     "}": r"\}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "·": r"$\cdot$",
-    "†": r"$\dagger$", "‡": r"$\ddagger$", "✗": r"$\times$", "✓": r"(within)", "Δ": r"$\Delta$",
+    "Δ": r"$\Delta$", "✓": "", "✗": "",
     "—": "---", "–": "--", "…": r"\ldots{}", "ε": r"$\varepsilon$", "ρ": r"$\rho$", "η": r"$\eta$",
     "α": r"$\alpha$",
 }  # fmt: skip

@@ -12,7 +12,7 @@ from trainers.config import Frozen
 from trainers.report import EpochReport, Outcome, Status
 
 RecordStatus = Literal["running", Status]
-FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged"})
+FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned"})
 """Statuses that need no further training: results, whether welcome or not."""
 
 Array = Annotated[np.ndarray, SkipValidation]

@@ -94,4 +94,5 @@ def _band(series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
 def _mean_of_finite(values: Floats) -> Floats:
     finite = np.isfinite(values)
     total, count = np.where(finite, values, 0).sum(axis=1), finite.sum(axis=1)
-    return np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return mean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
 from pathlib import Path
@@ -23,16 +24,22 @@ def save(folder: Path, state: dict[str, Any], *, epoch: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"epoch-{epoch:06d}.pt"
     part = folder / f"{target.name}.part"
+    # Through memory: torch reports a full disk as an internal error that names neither disk nor file.
+    content = io.BytesIO()
+    torch.save(state, content)
     try:
         with part.open("wb") as file:
-            torch.save(state, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-    for _, old in _found(folder)[:-KEPT]:
-        old.unlink(missing_ok=True)
+    # A later epoch than the one just saved is unreadable or another config's: it must not take a place.
+    earlier = [path for number, path in _found(folder) if number <= epoch]
+    for _, path in _found(folder):
+        if path not in earlier[-KEPT:]:
+            path.unlink(missing_ok=True)
 
 
 def load(folder: Path, *, device: str) -> tuple[dict[str, Any] | None, list[str]]:

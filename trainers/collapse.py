@@ -37,6 +37,9 @@ def diagnose(embeddings: torch.Tensor, features: torch.Tensor) -> Diagnosis:
         embeddings: z [N, d] of held-out images.
         features: h [N, D] of the same images.
 
+    Raises:
+        FloatingPointError: one of them is not finite; the trial has diverged.
+
     Source: Chen and He 2020, §4.1 (spread); Jing et al. 2021, arXiv:2110.09348 (dimensional collapse);
     thresholds from the recorded runs of the report, where the collapsed one has a top share of 0.99.
     """
@@ -60,6 +63,8 @@ def diagnose(embeddings: torch.Tensor, features: torch.Tensor) -> Diagnosis:
 def _describe(what: str, values: torch.Tensor) -> dict[str, float]:
     """std on the sphere, share of the first principal direction, effective rank, RankMe."""
     x = values.detach().cpu().double().numpy()
+    if not np.isfinite(x).all():
+        raise FloatingPointError(f"{what} is not finite")
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     sphere = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
     variances = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2

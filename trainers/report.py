@@ -10,8 +10,9 @@ from pydantic import ConfigDict, SkipValidation
 
 from trainers.config import Frozen
 
-Status = Literal["completed", "collapsed", "diverged", "failed", "stopped"]
-"""How a trial ended. Collapse and divergence are findings: they are never retried."""
+Status = Literal["completed", "collapsed", "diverged", "pruned", "failed", "stopped"]
+"""How a trial ended. Collapse and divergence are findings: they are never retried. A pruned one was ended
+by the schedule of a sweep that searches."""
 
 
 class EpochReport(Frozen):

@@ -59,15 +59,22 @@ def eigenspace(correlation: torch.Tensor, predictor: torch.Tensor | None) -> dic
         "Wp" [d]: real parts of the eigenvalues of W_p, descending.
         "alignment" [d]: u_jᵀ W_p u_j / |W_p u_j| for each eigenvector u_j of F, in the order of "F".
 
+    Raises:
+        FloatingPointError: F or W_p is not finite; the trial has diverged.
+
     Source: Tian et al. 2021, Figure 2; the report, Figures 2 and 3. W_p is not symmetric in general, so
     its eigenvalues come from the general solver, on the CPU in float64.
     """
     f = correlation.detach().cpu().double().numpy()
+    if not np.isfinite(f).all():
+        raise FloatingPointError("F is not finite")
     values, vectors = np.linalg.eigh((f + f.T) / 2)
     values, vectors = values[::-1], vectors[:, ::-1]
     arrays = {"F": np.ascontiguousarray(values)}
     if predictor is not None:
         w = predictor.detach().cpu().double().numpy()
+        if not np.isfinite(w).all():
+            raise FloatingPointError("W_p is not finite")
         image = w @ vectors
         length = np.linalg.norm(image, axis=0)
         inner = (vectors * image).sum(axis=0)

@@ -37,7 +37,7 @@ from orchestrator.archive import packed, unpacked
 from orchestrator.errors import StoreError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import SweepInfo
-from orchestrator.results import Curves, TrialRecord, curves_of, record_of
+from orchestrator.results import FINAL, Curves, TrialRecord, curves_of, record_of
 from trainers.config import canonical, identity_dump
 from trainers.report import EpochReport, Outcome
 
@@ -45,7 +45,7 @@ FLUSH_S = 2.0  # metrics wait at most so long before they are written
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
 SPECTRA = "spectra.npz"
 
-_STATES = {"completed": "FINISHED", "collapsed": "FINISHED", "diverged": "FINISHED", "failed": "FAILED"}
+_STATES = {status: "FINISHED" for status in FINAL} | {"failed": "FAILED"}
 
 
 class MlflowStore:

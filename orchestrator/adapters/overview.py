@@ -10,7 +10,7 @@ from orchestrator.plan import Plan
 from orchestrator.spec import SweepSpec
 
 SIGNS = {
-    "completed": "✓", "collapsed": "†", "diverged": "‡", "failed": "✗", "running": "…", "stopped": "…",
+    "completed": "✓", "collapsed": "†", "diverged": "‡", "pruned": "✂", "failed": "✗", "running": "…", "stopped": "…",
     "missing": "·",
 }  # fmt: skip
 SHOWN_CELLS = 40

@@ -29,19 +29,21 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "8")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.errors import ExecutionError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Finished, Interrupted, OnEvent, Progressed, Started
-from orchestrator.spec import Resources
+from orchestrator.spec import Resources, ScheduleSpec
 from trainers.config import Runtime
-from trainers.report import Outcome
+from trainers.report import EpochReport, Outcome
 
 _LOGGERS = ("ray", "ray.tune", "ray.train", "ray._private", "ray.data")
 
@@ -55,6 +57,7 @@ class RayExecutor:
         runtime: Runtime,
         folder: Path,
         resources: Resources,
+        schedule: ScheduleSpec | None = None,
         address: str | None = None,
         verbose: bool = False,
     ) -> None:
@@ -64,11 +67,12 @@ class RayExecutor:
             runtime: device and data folder; threads come from `resources`.
             folder: each trial's checkpoints are in a folder of its id below it.
             resources: what one trial needs.
+            schedule: ends unpromising trials early; None for any sweep with a table.
             address: a running cluster's address; None starts Ray on this machine, for this run only.
             verbose: whether Ray may print.
         """
         self.runtime = Runtime.model_validate(dict(runtime) | {"threads": resources.cpus})
-        self.folder, self.resources = folder, resources
+        self.folder, self.resources, self.schedule = folder, resources, schedule
         self.address, self.verbose = address, verbose
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
@@ -77,7 +81,7 @@ class RayExecutor:
             return
         with self._cluster(), _stop_signals() as stop:
             self._check_room()
-            listener = _Listener(on_event)
+            listener = _Listener(on_event, stop)
             scratch = tempfile.mkdtemp(prefix="orch-tune-")
             try:
                 self._fit(trials, listener, stop, scratch)
@@ -88,7 +92,8 @@ class RayExecutor:
             listener.close([trial.id for trial in trials])
 
     def _fit(self, trials: Sequence[TrialSpec], listener: _Listener, stop: _Stop, scratch: str) -> None:
-        payloads = [_packed(t.id, (t.config, self.runtime, self.folder / t.id)) for t in trials]
+        watched = self.schedule.metric if self.schedule else None
+        payloads = [_packed(t.id, (t.config, self.runtime, self.folder / t.id, watched)) for t in trials]
         needs: dict[str, float] = {"cpu": self.resources.cpus}
         if self.resources.gpus:
             needs["gpu"] = self.resources.gpus
@@ -98,6 +103,7 @@ class RayExecutor:
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
                 max_concurrent_trials=self.resources.max_concurrent,
+                scheduler=_scheduler(self.schedule, trials) if self.schedule else None,
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
             ),
@@ -116,8 +122,7 @@ class RayExecutor:
     def _cluster(self) -> Iterator[None]:
         """Ray, started or joined; what was started here ends here."""
         if not self.verbose:
-            for name in _LOGGERS:
-                logging.getLogger(name).setLevel(logging.CRITICAL)
+            quiet()
         started = not ray.is_initialized()
         if started:
             local: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
@@ -152,6 +157,12 @@ class RayExecutor:
             )
 
 
+def quiet() -> None:
+    """Let Ray print nothing of its own in this process."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 class _Stop(tune.Stopper):
     """Ends the experiment once it was asked to."""
 
@@ -168,8 +179,9 @@ class _Stop(tune.Stopper):
 class _Listener(tune.Callback):
     """Turns what Tune tells into events, in the driver's own thread."""
 
-    def __init__(self, on_event: OnEvent) -> None:
-        self.on_event = on_event
+    def __init__(self, on_event: OnEvent, stop: _Stop) -> None:
+        self.on_event, self.stop = on_event, stop
+        self.last: dict[str, EpochReport] = {}
         self.attempts: dict[str, int] = {}
         self.finished: set[str] = set()
 
@@ -184,7 +196,18 @@ class _Listener(tune.Callback):
                 if event.trial_id in self.finished:
                     continue
                 self.finished.add(event.trial_id)
+            elif isinstance(event, Progressed):
+                self.last[event.trial_id] = event.report
             self.on_event(event)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        identity = _name(trial)
+        if identity in self.finished or self.stop.asked or identity not in self.last:
+            return
+        last = self.last[identity]  # it ended without saying so: the schedule ended it
+        self.finished.add(identity)
+        reason = f"ended by the schedule after epoch {last.epoch} of {last.epochs}"
+        self.on_event(Finished(identity, Outcome(status="pruned", reason=reason, metrics=last.metrics)))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         identity = _name(trial)
@@ -208,11 +231,15 @@ def _train(config: dict[str, Any]) -> None:
     from trainers.isolation import run_trial
 
     identity, packed = config["trial"].split(":")
-    trial, runtime, folder = pickle.loads(base64.b64decode(packed))
+    trial, runtime, folder, watched = pickle.loads(base64.b64decode(packed))
     worker = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
 
     def tell(*events: Any) -> None:
-        tune.report({"events": pickle.dumps(events)})
+        last = events[-1]
+        seen: dict[str, Any] = {}
+        if watched and isinstance(last, Progressed) and watched in last.report.metrics:
+            seen = {"epoch": last.report.epoch, watched: last.report.metrics[watched]}
+        tune.report({"events": pickle.dumps(events), **seen})
 
     pending: list[Any] = [Started(identity, 1, worker)]
 
@@ -225,6 +252,21 @@ def _train(config: dict[str, Any]) -> None:
 
     outcome = run_trial(trial, runtime=runtime, folder=folder, report=report)
     tell(*pending, Finished(identity, outcome))
+
+
+def _scheduler(spec: ScheduleSpec, trials: Sequence[TrialSpec]) -> Any:
+    """Tune's scheduler; it counts in epochs."""
+    watched = {"time_attr": "epoch", "metric": spec.metric, "mode": spec.mode}
+    if spec.name == "median":
+        return MedianStoppingRule(grace_period=spec.grace_epochs, **watched)
+    longest = max(int(getattr(trial.config, "epochs", 1)) for trial in trials)
+    return AsyncHyperBandScheduler(
+        max_t=max(longest, spec.grace_epochs),
+        grace_period=spec.grace_epochs,
+        reduction_factor=spec.reduction,
+        stop_last_trials=False,
+        **watched,
+    )
 
 
 def _packed(identity: str, payload: Any) -> str:

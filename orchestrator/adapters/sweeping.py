@@ -21,7 +21,7 @@ from orchestrator.plan import Plan
 from orchestrator.ports import Executor, Store, SweepInfo
 from orchestrator.problems import nearest
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
-from orchestrator.spec import Resources
+from orchestrator.spec import SweepSpec
 from trainers.config import Runtime
 from trainers.isolation import discard_checkpoints, run_trial
 from trainers.report import EpochReport, Outcome
@@ -55,7 +55,7 @@ def sweep(expansion: Expansion, space: Workspace, options: Options, *, say: Say)
     if problems and not options.download:
         raise UsageError("\n".join(problems))
     _check_space(space)
-    executor = make_executor(expansion.spec.resources, space, options)
+    executor = make_executor(expansion.spec, space, options)
     say(_will_run(plan, store))
     shown = _display(plan, options.output)
     try:
@@ -74,8 +74,9 @@ def sweep(expansion: Expansion, space: Workspace, options: Options, *, say: Say)
     return result
 
 
-def make_executor(resources: Resources, space: Workspace, options: Options) -> Executor:
+def make_executor(spec: SweepSpec, space: Workspace, options: Options) -> Executor:
     """The executor by name, with the device that this machine or cluster has."""
+    resources = spec.resources
     gpus = resources.gpus if resources.gpus is not None else float(has_gpu())
     runtime = Runtime(
         device="cuda" if gpus else "cpu",
@@ -84,6 +85,8 @@ def make_executor(resources: Resources, space: Workspace, options: Options) -> E
         download=options.download,
     )
     if options.executor == "serial":
+        if spec.schedule is not None:
+            raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
         return SerialExecutor(runtime=runtime, folder=space.trials)
     if options.executor != "ray":
         raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
@@ -98,6 +101,7 @@ def make_executor(resources: Resources, space: Workspace, options: Options) -> E
         runtime=runtime,
         folder=space.trials,
         resources=resources.with_gpus(gpus),
+        schedule=spec.schedule,
         address=options.address,
         verbose=options.verbose,
     )

@@ -141,7 +141,10 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
             "time/epoch_s": seconds,
             "time/images_per_s": len(losses) * config.batch_size / seconds,
         }
-        _record(trial, epoch + 1, metrics, held_out, report)
+        try:
+            _record(trial, epoch + 1, metrics, held_out, report)
+        except FloatingPointError as error:  # weights overflowed in the last step, after the last loss
+            return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
             checkpoint.save(folder, trial.state(), epoch=epoch + 1)
 
@@ -221,20 +224,10 @@ def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Ten
         return torch.cat([_in_eval_mode(encoder, chunk) for chunk in chunks])
 
     train, test = features(images.train), features(images.test)
-    labels = images.train_labels.to(device), images.test_labels.to(device)
-    classes = len(images.classes)
-    metrics = linear_probe(
-        train,
-        labels[0],
-        test,
-        labels[1],
-        classes=classes,
-        config=trial.config.probe,
-        generator=stream(trial.config.seed, "probe"),
-    )
-    metrics["knn/top1"] = knn_top1(
-        train, labels[0], test, labels[1], classes=classes, config=trial.config.knn
-    )
+    data = train, images.train_labels.to(device), test, images.test_labels.to(device)
+    classes, generator = len(images.classes), stream(trial.config.seed, "probe")
+    metrics = linear_probe(*data, classes=classes, config=trial.config.probe, generator=generator)
+    metrics["knn/top1"] = knn_top1(*data, classes=classes, config=trial.config.knn)
     return metrics
 
 

@@ -1,0 +1,17 @@
+"""Every test starts without the user's settings and cannot write outside its own folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_SETTINGS = ("ORCH_HOME", "ORCH_DATA", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "COLUMNS")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in _SETTINGS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.chdir(tmp_path)

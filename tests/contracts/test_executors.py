@@ -1,0 +1,145 @@
+"""The laws of an executor, over each that ships."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.adapters.serial import SerialExecutor
+from orchestrator.errors import ExecutionError
+from orchestrator.expand import TrialSpec
+from orchestrator.ports import Event, Executor, Finished, Progressed, Started
+from orchestrator.spec import Resources
+from tests.builders import TINY, expansion, trials, yaml
+from trainers.config import Runtime
+
+BROKEN = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    """One Ray for all of the module's tests: starting it takes seconds."""
+    os.environ["PYTHONWARNINGS"] = "ignore"  # Ray's own workers warn while they start
+    import ray
+
+    from orchestrator.adapters.ray_tune import quiet
+
+    quiet()
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+    del os.environ["PYTHONWARNINGS"]
+
+
+def on_ray(folder: Path) -> Executor:
+    from orchestrator.adapters.ray_tune import RayExecutor
+
+    return RayExecutor(runtime=Runtime(), folder=folder, resources=Resources())
+
+
+@pytest.fixture(params=["serial", "ray"])
+def make(request: pytest.FixtureRequest) -> Callable[[Path], Executor]:
+    """Makes an executor that keeps its checkpoints in a folder."""
+    if request.param == "ray":
+        request.getfixturevalue("ray_cluster")
+        return on_ray
+    return lambda folder: SerialExecutor(runtime=Runtime(), folder=folder)
+
+
+Make = Callable[[Path], Executor]
+pytestmark = pytest.mark.filterwarnings("default")  # Ray warns about itself
+
+
+def run(executor: Executor, asked: list[TrialSpec]) -> list[Event]:
+    events: list[Event] = []
+    executor.run(asked, events.append)
+    return events
+
+
+def finals(events: list[Event]) -> dict[str, dict[str, float]]:
+    """Final metrics by trial, without what a clock measured."""
+    return {
+        e.trial_id: {k: v for k, v in e.outcome.metrics.items() if not k.startswith("time/")}
+        for e in events
+        if isinstance(e, Finished)
+    }
+
+
+def test_every_trial_starts_reports_every_epoch_and_finishes_once(make: Make, tmp_path: Path) -> None:
+    asked = trials(3)
+    events = run(make(tmp_path), asked)
+    for trial in asked:
+        own = [e for e in events if e.trial_id == trial.id]
+        assert isinstance(own[0], Started) and isinstance(own[-1], Finished)
+        assert [e.report.epoch for e in own if isinstance(e, Progressed)] == [0, 1, 2]
+        assert own[-1].outcome.status == "completed"
+        assert len(own) == 5
+
+
+def test_numbers_depend_neither_on_the_executor_nor_on_order_or_neighbours(make: Make, tmp_path: Path) -> None:
+    asked = trials(4)
+    together = finals(run(make(tmp_path / "a"), asked))
+    backwards = finals(run(make(tmp_path / "b"), asked[::-1]))
+    alone = finals(run(SerialExecutor(runtime=Runtime(), folder=None), asked[:1]))
+    assert together == backwards
+    assert together[asked[0].id] == alone[asked[0].id]
+
+
+def test_an_error_in_one_trial_is_its_outcome_and_stops_no_other(make: Make, tmp_path: Path) -> None:
+    asked = list(expansion(BROKEN).trials)
+    events = run(make(tmp_path), asked)
+    outcomes = {e.trial_id: e.outcome for e in events if isinstance(e, Finished)}
+    good, bad = (outcomes[trial.id] for trial in asked)
+    assert good.status == "completed"
+    assert bad.status == "failed"
+    assert "batch_size 4096 exceeds the 128 training images" in (bad.reason or "")
+    assert "\n" not in (bad.reason or "")
+
+
+def test_spectra_arrive_as_arrays(make: Make, tmp_path: Path) -> None:
+    events = run(make(tmp_path), trials(1))
+    last = [e.report for e in events if isinstance(e, Progressed)][-1]
+    assert {name: array.shape for name, array in last.arrays.items()} == {
+        "F": (8,),
+        "Wp": (8,),
+        "alignment": (8,),
+    }
+
+
+def test_a_killed_worker_is_replaced_and_its_trial_goes_on_from_its_checkpoint(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    text = yaml(TINY).replace("epochs: 2\n  probe", "epochs: 6\n  probe")
+    asked = list(expansion(text).trials)
+    events: list[Event] = []
+
+    def kill_once(event: Event) -> None:
+        events.append(event)
+        started = [e for e in events if isinstance(e, Started)]
+        if isinstance(event, Progressed) and event.report.epoch == 3 and len(started) == 1:
+            os.kill(int(started[0].worker.rpartition(":")[2]), signal.SIGKILL)
+
+    on_ray(tmp_path / "killed").run(asked, kill_once)
+    undisturbed = run(SerialExecutor(runtime=Runtime(), folder=None), asked)
+    assert [e.attempt for e in events if isinstance(e, Started)] == [1, 2]
+    assert any(e.report.replayed for e in events if isinstance(e, Progressed))
+    assert finals(events) == finals(undisturbed)
+
+
+def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
+    events = run(on_ray(tmp_path), list(expansion(seeds=range(3)).trials))
+    workers = [e.worker for e in events if isinstance(e, Started)]
+    assert len(workers) == 12
+    assert len(set(workers)) <= 3  # two cores, and one more if a worker was being replaced
+
+
+def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, tmp_path: Path) -> None:
+    from orchestrator.adapters.ray_tune import RayExecutor
+
+    greedy = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=Resources(cpus=1, gpus=64))
+    with pytest.raises(ExecutionError, match="a trial asks for 1 CPUs and 64 GPUs"):
+        run(greedy, trials(1))

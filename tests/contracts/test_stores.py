@@ -1,0 +1,141 @@
+"""The laws of a store, over each that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestrator.adapters.memory import MemoryStore
+from orchestrator.ports import Store, SweepInfo
+from orchestrator.results import Provenance
+from tests.builders import INFO, outcome, report, trials
+from trainers.report import EpochReport
+
+OTHER = SweepInfo("other", None, Provenance(code_version="abc123"))
+Open = Callable[[], Store]
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store; making one takes seconds."""
+    from orchestrator.adapters.mlflow_store import MlflowStore
+
+    folder = tmp_path_factory.mktemp("store")
+    MlflowStore(f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture(params=["memory", "mlflow"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens the store anew on the same data, as a second command would."""
+    if request.param == "memory":
+        store = MemoryStore()
+        return lambda: store
+    empty: Path = request.getfixturevalue("database")
+    (tmp_path / "mlflow.db").write_bytes(empty.read_bytes())
+    from orchestrator.adapters.mlflow_store import MlflowStore
+
+    return lambda: MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=tmp_path / "artifacts")
+
+
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
+
+
+def full_report(epoch: int) -> EpochReport:
+    arrays = {"F": np.arange(4.0) + epoch, "Wp": np.ones(4), "alignment": np.zeros(4)}
+    return EpochReport(epoch=epoch, epochs=2, metrics={"train/loss": -1.0 * epoch}, arrays=arrays)
+
+
+def finish_one(store: Store, sweep: SweepInfo = INFO) -> str:
+    trial = trials(1)[0]
+    store.begin(trial, sweep)
+    for epoch in range(3):
+        store.report(trial.id, full_report(epoch))
+    store.finish(trial, outcome(0.75, details={"data_fingerprint": "d", "streams_fingerprint": "s"}), sweep)
+    store.flush()
+    return trial.id
+
+
+def test_an_empty_store_knows_nothing(open_store: Open) -> None:
+    assert open_store().records(["0" * 12]) == {}
+    assert open_store().curves(["0" * 12]) == {}
+
+
+def test_what_was_finished_is_read_back(open_store: Open) -> None:
+    identity = finish_one(open_store())
+    record = open_store().records([identity])[identity]
+    assert (record.status, record.metrics["probe/top1"], record.is_done) == ("completed", 0.75, True)
+    facts = (record.code_version, record.data_fingerprint, record.streams_fingerprint)
+    assert facts == ("abc123", "d", "s")
+
+
+def test_curves_and_spectra_are_read_back_to_the_last_bit(open_store: Open) -> None:
+    identity = finish_one(open_store())
+    curves = open_store().curves([identity])[identity]
+    assert curves.metrics["train/loss"] == ((0, 0.0), (1, -1.0), (2, -2.0))
+    assert curves.spectra_epochs == (0, 1, 2)
+    np.testing.assert_array_equal(curves.spectra["F"], [np.arange(4.0) + e for e in range(3)])
+
+
+def test_a_begun_trial_is_running_and_has_no_final_numbers(open_store: Open) -> None:
+    store, trial = open_store(), trials(1)[0]
+    store.begin(trial, INFO)
+    store.report(trial.id, report(0, **{"probe/top1": 0.9}))
+    store.flush()
+    record = open_store().records([trial.id])[trial.id]
+    assert (record.status, record.metrics, record.is_done) == ("running", {}, False)
+
+
+@pytest.mark.parametrize("status", ["collapsed", "diverged", "failed", "stopped", "pruned"])
+def test_the_reason_of_an_end_is_kept(open_store: Open, status: str) -> None:
+    store, trial = open_store(), trials(1)[0]
+    store.begin(trial, INFO)
+    store.finish(trial, outcome(status=status, reason="because"), INFO)
+    record = open_store().records([trial.id])[trial.id]
+    assert (record.status, record.reason) == (status, "because")
+
+
+def test_a_trial_taken_up_again_is_the_same_run(open_store: Open) -> None:
+    trial = trials(1)[0]
+    first, second = open_store(), None
+    first.begin(trial, INFO)
+    before = first.records([trial.id])[trial.id].run
+    second = open_store()
+    second.begin(trial, INFO)
+    second.finish(trial, outcome(0.6), INFO)
+    after = open_store().records([trial.id])[trial.id]
+    assert (after.run, after.status, after.metrics["probe/top1"]) == (before, "completed", 0.6)
+
+
+def test_a_trial_of_one_sweep_is_found_by_another(open_store: Open) -> None:
+    identity = finish_one(open_store())
+    store = open_store()
+    store.adopt(trials(1), OTHER)
+    store.adopt(trials(1), OTHER)
+    assert store.records([identity])[identity].is_done
+
+
+def test_many_ids_are_found_as_surely_as_few(open_store: Open) -> None:
+    identity = finish_one(open_store())
+    strangers = [f"{number:012x}" for number in range(400)]
+    assert set(open_store().records([identity, *strangers])) == {identity}
+
+
+def test_publishing_twice_keeps_the_newest_files(open_store: Open) -> None:
+    store = open_store()
+    store.publish(INFO, {"main.md": b"old"})
+    open_store().publish(INFO, {"main.md": b"new"})
+
+
+def test_an_interrupted_trial_can_report_its_epochs_again(open_store: Open) -> None:
+    store, trial = open_store(), trials(1)[0]
+    store.begin(trial, INFO)
+    store.report(trial.id, full_report(0))
+    store.flush()
+    identity = finish_one(open_store())
+    assert identity == trial.id
+    curves = open_store().curves([identity])[identity]
+    assert [epoch for epoch, _ in curves.metrics["train/loss"]] == [0, 1, 2]

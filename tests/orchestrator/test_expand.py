@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.expand import Expansion, expand, trial_id
+from tests.builders import TINY, expansion, sweep, table_yaml, yaml
+
+
+def cells(text: str, **options: object) -> Expansion:
+    return expand(sweep(text), **options)  # type: ignore[arg-type]
+
+
+def labels(text: str) -> list[str]:
+    return [cell.label for cell in cells(text).cells]
+
+
+TWO_AXES = yaml(
+    TINY,
+    """
+    axes:
+      m: {path: method.momentum, values: [0, 0.5, 0.9]}
+      lr: {path: optimizer.lr, values: [0.1, 0.2]}
+    """,
+)
+
+
+def test_a_grid_has_every_combination_once() -> None:
+    assert labels(TWO_AXES) == [f"{m} · {lr}" for m in ("0", "0.5", "0.9") for lr in ("0.1", "0.2")]
+
+
+def test_one_at_a_time_is_the_base_and_each_level_alone() -> None:
+    text = TWO_AXES + "design: one_at_a_time\n"
+    assert labels(text) == ["base", "0", "0.5", "0.9", "0.1", "0.2"]
+
+
+def test_a_level_equal_to_the_base_shares_the_trial_of_the_base() -> None:
+    text = TWO_AXES.replace("name: byol,", "name: byol, momentum: 0.5,") + "design: one_at_a_time\n"
+    made = cells(text)
+    assert (len(made.cells), len(made.trials)) == (6, 5)
+    assert made.cells[0].id == made.cells[2].id
+
+
+def test_leave_one_out_is_everything_and_everything_but_one_part() -> None:
+    text = yaml(
+        TINY,
+        """
+        axes:
+          ema: {EMA: {method.momentum: 0.9}}
+          symmetric: {symmetric: {method.predictor.symmetric: true}}
+        design: leave_one_out
+        """,
+    )
+    assert labels(text) == ["EMA · symmetric", "symmetric", "EMA"]
+
+
+def test_zipped_paths_move_together() -> None:
+    text = yaml(TINY) + "axes: {z: {zip: {epochs: [1, 2], optimizer.lr: [0.1, 0.2]}}}\n"
+    configs = [cell.config().model_dump() for cell in cells(text).cells]
+    assert [(c["epochs"], c["optimizer"]["lr"]) for c in configs] == [(1, 0.1), (2, 0.2)]
+
+
+def test_a_conditional_axis_applies_only_where_its_condition_holds() -> None:
+    text = yaml(
+        TINY,
+        """
+        axes:
+          method: {BYOL: {method.name: byol}, SimSiam: {method.name: simsiam}}
+          m: {when: {method: BYOL}, path: method.momentum, values: [0.5, 0.9]}
+        """,
+    )
+    assert labels(text) == ["BYOL · 0.5", "BYOL · 0.9", "SimSiam"]
+
+
+def test_more_samples_keep_the_first_ones() -> None:
+    def drawn(number: int) -> list[str]:
+        axis = f"axes: {{lr: {{path: optimizer.lr, loguniform: [1e-3, 1], samples: {number}}}}}\n"
+        return labels(yaml(TINY) + axis)
+
+    assert drawn(5)[:3] == drawn(3)
+    assert len(set(drawn(20))) == 20
+    assert all(1e-3 <= float(label) <= 1 for label in drawn(20))
+
+
+@pytest.mark.parametrize("sampler", ["uniform: [0.1, 0.9]", "integers: [1, 9]", "choice: [3, 4, 5, 6, 7, 8]"])
+def test_every_sampler_stays_in_its_range(sampler: str) -> None:
+    path = "method.momentum" if "uniform" in sampler else "epochs"
+    text = yaml(TINY) + f"axes: {{x: {{path: {path}, {sampler}, samples: 3, sample_seed: 2}}}}\n"
+    values = [float(label) for label in labels(text)]
+    assert all(0.1 <= value <= 9 for value in values)
+
+
+def test_dotted_and_nested_settings_are_equal() -> None:
+    dotted = yaml(TINY) + "axes: {a: {x: {method.predictor.hidden: 4}}}\n"
+    nested = yaml(TINY) + "axes: {a: {x: {method: {predictor: {hidden: 4}}}}}\n"
+    assert cells(dotted).trials[0].id == cells(nested).trials[0].id
+
+
+def test_a_new_name_starts_its_block_afresh_and_the_same_name_does_not() -> None:
+    other = yaml(TINY) + "axes: {e: {x: {encoder.name: convnet}, y: {encoder: {name: mlp}}}}\n"
+    fresh, same = (cell.config().model_dump()["encoder"] for cell in cells(other).cells)
+    assert "widths" not in fresh
+    assert same["widths"] == (16,)
+
+
+def test_a_bare_name_is_short_for_a_block_with_that_name() -> None:
+    text = yaml(TINY) + "axes: {e: {x: {encoder: convnet}, y: {encoder: {name: convnet}}}}\n"
+    first, second = cells(text).cells
+    assert first.id == second.id
+
+
+def test_a_profile_lies_over_the_base_and_under_the_axes() -> None:
+    text = TWO_AXES + "profiles: {p: {optimizer.lr: 0.7, epochs: 9}}\n"
+    config = cells(text, profile="p").cells[0].config().model_dump()
+    assert (config["optimizer"]["lr"], config["epochs"]) == (0.1, 9)
+
+
+def test_set_lies_over_the_profile_and_under_the_axes() -> None:
+    text = TWO_AXES + "profiles: {p: {epochs: 9}}\n"
+    made = cells(text, profile="p", changes={"epochs": 4, "optimizer.lr": 0.7})
+    config = made.cells[0].config().model_dump()
+    assert (config["optimizer"]["lr"], config["epochs"]) == (0.1, 4)
+
+
+def test_an_unknown_profile_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'laptop'"):
+        cells(TWO_AXES + "profiles: {laptop: {epochs: 9}}\n", profile="laptp")
+
+
+def test_a_child_file_changes_only_what_it_says() -> None:
+    parent = table_yaml()
+    child = "extends: parent.yaml\nname: child\nbase: {epochs: 7}\nseeds: 1\n"
+    spec = sweep(child, {"parent.yaml": parent})
+    config = expand(spec).cells[0].config().model_dump()
+    assert (spec.name, len(spec.axes), config["epochs"], config["batch_size"]) == ("child", 2, 7, 64)
+
+
+def test_trials_come_seed_by_seed_so_that_every_cell_has_a_number_early() -> None:
+    assert [trial.seed for trial in expansion().trials] == [0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_more_seeds_keep_the_ids_of_the_first() -> None:
+    few, many = expansion(seeds=[0, 1]), expansion(seeds=range(5))
+    assert {t.id for t in few.trials} < {t.id for t in many.trials}
+
+
+def test_the_fast_id_of_a_trial_is_the_id_of_its_config() -> None:
+    for text in (table_yaml(), TWO_AXES):
+        for trial in cells(text, seeds=[0, 7]).trials:
+            assert trial.id == trial_id(trial.config)
+            assert trial.config.seed == trial.seed

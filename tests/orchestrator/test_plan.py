@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.plan import make_plan
+from tests.builders import expansion, record, table_yaml
+
+
+def test_an_empty_store_leaves_everything_to_do() -> None:
+    plan = make_plan(expansion(), {})
+    assert (len(plan.todo), len(plan.done)) == (8, 0)
+
+
+@pytest.mark.parametrize("status", ["completed", "collapsed", "diverged", "pruned"])
+def test_a_result_welcome_or_not_is_never_trained_again(status: str) -> None:
+    made = expansion()
+    plan = make_plan(made, {t.id: record(t.id, status=status) for t in made.trials})
+    assert plan.todo == ()
+
+
+@pytest.mark.parametrize("status", ["failed", "running", "stopped"])
+def test_what_did_not_end_is_to_do_again(status: str) -> None:
+    made = expansion()
+    plan = make_plan(made, {t.id: record(t.id, status=status) for t in made.trials})
+    assert len(plan.todo) == 8
+
+
+def test_more_seeds_need_only_the_new_ones() -> None:
+    done = {t.id: record(t.id) for t in expansion().trials}
+    plan = make_plan(expansion(seeds=range(5)), done)
+    assert {trial.seed for trial in plan.todo} == {2, 3, 4}
+    assert len(plan.todo) == 12
+
+
+def test_an_added_level_needs_only_its_trials() -> None:
+    done = {t.id: record(t.id) for t in expansion().trials}
+    more = table_yaml().replace(
+        "    No EMA: {method.momentum: 0.0}", "    No EMA: {method.momentum: 0.0}\n    Fast: {method.momentum: 0.5}"
+    )
+    plan = make_plan(expansion(more), done)
+    assert {dict(trial.cell.choice)["ema"] for trial in plan.todo} == {"Fast"}
+    assert len(plan.todo) == 4
+
+
+def test_renaming_a_level_or_the_sweep_trains_nothing_again() -> None:
+    done = {t.id: record(t.id) for t in expansion().trials}
+    renamed = table_yaml().replace("No EMA", "without").replace("name: tiny", "name: other")
+    assert make_plan(expansion(renamed), done).todo == ()

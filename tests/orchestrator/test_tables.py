@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.expand import Expansion
+from orchestrator.results import TrialRecord
+from orchestrator.tables import Entry, Table, tabulate
+from tests.builders import PUBLISHED, expansion, record, table_yaml
+
+VALUES = {
+    ("EMA", "symmetric"): (0.85, 0.87),
+    ("EMA", "regular"): (0.84, 0.84),
+    ("No EMA", "symmetric"): (0.20, 0.21),
+    ("No EMA", "regular"): (0.76, 0.80),
+}
+
+
+def records(made: Expansion, **changes: TrialRecord | None) -> dict[str, TrialRecord]:
+    found = {
+        t.id: record(t.id, VALUES[tuple(dict(t.cell.choice).values())][t.seed])  # type: ignore[index]
+        for t in made.trials
+    }
+    for label, changed in changes.items():
+        trial = next(t for t in made.trials if t.label == label.replace("_", " "))
+        found.pop(trial.id)
+        if changed is not None:
+            found[trial.id] = TrialRecord.model_validate(dict(changed) | {"trial_id": trial.id})
+    return found
+
+
+def made_table(extra: str = "", *, text: str | None = None, **changes: TrialRecord | None) -> Table:
+    made = expansion(text or table_yaml(extra))
+    return tabulate(made, made.spec.tables[0], records(made, **changes))
+
+
+def entries(table: Table) -> Mapping[tuple[str, str], Entry]:
+    return {(row, column): entry for row, column, entry in table.flat()}
+
+
+EMA_SYMMETRIC_0 = "EMA · symmetric · seed 0"
+
+
+def test_every_place_has_the_mean_of_its_own_seeds() -> None:
+    found = {place: e.summary.mean for place, e in entries(made_table()).items() if e.summary}
+    assert found == pytest.approx({place: sum(v) / 2 for place, v in VALUES.items()})
+
+
+def test_the_baseline_is_compared_with_seed_by_seed() -> None:
+    entry = entries(made_table())["No EMA", "regular"]
+    assert entry.against is not None
+    assert entry.against.mean == pytest.approx(((0.76 - 0.84) + (0.80 - 0.84)) / 2)
+    assert entries(made_table())["EMA", "regular"].is_baseline
+
+
+def test_a_missing_trial_is_counted_not_hidden() -> None:
+    entry = entries(made_table(**{EMA_SYMMETRIC_0: None}))["EMA", "symmetric"]
+    assert entry.statuses == {"missing": 1, "completed": 1}
+    assert (entry.asked, entry.summary.n if entry.summary else 0) == (2, 1)
+
+
+def test_a_collapsed_trial_counts_with_its_number_and_its_mark() -> None:
+    collapsed = record("", 0.1, status="collapsed")
+    entry = entries(made_table(**{EMA_SYMMETRIC_0: collapsed}))["EMA", "symmetric"]
+    assert entry.statuses["collapsed"] == 1
+    assert entry.values == {0: 0.1, 1: 0.87}
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed", "running"])
+def test_a_trial_without_a_number_adds_none(status: str) -> None:
+    value = None if status == "diverged" else 0.99  # a running trial's last number is no result
+    entry = entries(made_table(**{EMA_SYMMETRIC_0: record("", value, status=status)}))["EMA", "symmetric"]
+    assert entry.values == {1: 0.87}
+
+
+def test_verdicts_follow_the_tolerance_in_points() -> None:
+    found = {place: e.verdict for place, e in entries(made_table(PUBLISHED)).items()}
+    assert found == {
+        ("EMA", "symmetric"): "within",  # 86.0 against 85.7
+        ("EMA", "regular"): "within",  # 84.0 against 84.2
+        ("No EMA", "symmetric"): "within",  # 20.5 against 20.3
+        ("No EMA", "regular"): "within",  # 78.0 against 79.4: a gap of 1.4
+    }
+    strict = PUBLISHED.replace("tolerance: 1.5", "tolerance: 1.3")
+    assert entries(made_table(strict))["No EMA", "regular"].verdict == "outside"
+
+
+def test_a_verdict_waits_for_all_seeds() -> None:
+    found = entries(made_table(PUBLISHED, **{EMA_SYMMETRIC_0: None}))
+    assert found["EMA", "symmetric"].verdict == "incomplete"
+
+
+def test_published_numbers_have_no_verdict_under_another_profile() -> None:
+    published = PUBLISHED.replace("tolerance", "profile: paper\n          tolerance")
+    text = table_yaml(published) + "profiles: {paper: {epochs: 3}, laptop: {epochs: 2}}\n"
+    made = expansion(text, profile="laptop")
+    table = tabulate(made, made.spec.tables[0], records(made))
+    assert not table.verdicts
+    assert "no verdict" in table.notes[0]
+    assert entries(table)["EMA", "symmetric"].published == pytest.approx(0.857)
+
+
+def test_a_metric_that_nobody_reported_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"metric 'probe/top' was never reported; did you mean 'probe/top1'"):
+        made_table("metric: probe/top\n")
+
+
+def test_a_table_of_no_results_yet_is_empty_but_whole() -> None:
+    made = expansion()
+    table = tabulate(made, made.spec.tables[0], {})
+    assert all(e.statuses == {"missing": 2} and e.summary is None for e in entries(table).values())
+
+
+def test_mixed_code_versions_and_unpaired_streams_are_told() -> None:
+    made = expansion()
+    mixed = {
+        t.id: record(t.id, code_version=f"v{n % 2}", streams_fingerprint=f"s{n}")
+        for n, t in enumerate(made.trials)
+    }
+    notes = " ".join(tabulate(made, made.spec.tables[0], mixed).notes)
+    assert "different code versions: v0, v1" in notes
+    assert "seed 0: cells drew different random streams" in notes
+
+
+def test_a_table_of_cells_has_a_row_for_each_cell_of_the_design() -> None:
+    text = table_yaml().replace("rows: ema", "rows: cells").replace("columns: predictor\n", "where: {}\n")
+    text = text.replace("seeds: 2", "seeds: 2\ndesign: one_at_a_time").replace(
+        "    baseline: {ema: EMA, predictor: regular}\n", ""
+    )
+    made = expansion(text)
+    table = tabulate(made, made.spec.tables[0], {})
+    assert table.rows == ("base", "symmetric", "regular", "EMA", "No EMA")
+
+
+def test_where_fixes_the_axes_that_are_neither_rows_nor_columns() -> None:
+    text = table_yaml().replace("columns: predictor", "where: {predictor: regular}")
+    text = text.replace("baseline: {ema: EMA, predictor: regular}", "baseline: {ema: EMA}")
+    found = entries(made_table(text=text))
+    assert {place: e.summary.mean for place, e in found.items() if e.summary} == pytest.approx(
+        {("EMA", "probe/top1"): 0.84, ("No EMA", "probe/top1"): 0.78}
+    )

@@ -1,0 +1,102 @@
+"""Small valid values to start a test of the trainers from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainers import checkpoint, plugins
+from trainers.config import Runtime
+from trainers.encoders.base import EncoderConfig
+from trainers.heads import ProjectorConfig
+from trainers.loops import ssl
+from trainers.methods.base import AbstractMethod
+from trainers.networks import Blueprint
+from trainers.optim import build_optimizer
+from trainers.optimizers import sgd
+from trainers.report import EpochReport, Outcome
+
+RUNTIME = Runtime()
+TINY: dict[str, Any] = {
+    "method": "byol",
+    "data": {"name": "shapes", "size": 8, "train": 64, "test": 40},
+    "encoder": {"name": "mlp", "widths": [16]},
+    "projector": {"hidden": [12], "output": 6},
+    "epochs": 3,
+    "batch_size": 16,
+    "probe": {"epochs": 2},
+    "knn": {"k": 5},
+}
+CONVNET = {"name": "convnet", "channels": [4, 8]}
+
+
+def config(**changes: Any) -> ssl.Config:
+    """A trial of three epochs and twelve steps, changed by `changes`."""
+    return ssl.Config.model_validate(TINY | changes)
+
+
+class Interrupted(Exception):
+    """Stands for a worker that is killed while it reports."""
+
+
+def fit(config: ssl.Config, folder: Path | None = None, *, until: int | None = None) -> Outcome:
+    """The outcome of a trial; with `until` it is interrupted while it reports that epoch."""
+
+    def report(message: EpochReport) -> None:
+        if message.epoch == until and not message.replayed:
+            raise Interrupted
+
+    return ssl.fit(config, runtime=RUNTIME, folder=folder, report=report)
+
+
+def reports(config: ssl.Config, folder: Path | None = None) -> list[EpochReport]:
+    """Everything a trial reports."""
+    heard: list[EpochReport] = []
+    ssl.fit(config, runtime=RUNTIME, folder=folder, report=heard.append)
+    return heard
+
+
+def trained_digest(folder: Path) -> str:
+    """Hash of the networks in the newest checkpoint."""
+    state, _ = checkpoint.load(folder, device="cpu")
+    assert state is not None
+    return checkpoint.digest(state["networks"])
+
+
+def timeless(metrics: dict[str, float]) -> dict[str, float]:
+    """The metrics that must not depend on how fast the machine is."""
+    return {name: value for name, value in metrics.items() if not name.startswith("time/")}
+
+
+def blueprint(encoder: str | dict[str, Any] = "mlp", *, seed: int = 0, output: int = 6) -> Blueprint:
+    """Plans for networks on 3x8x8 images with 12 hidden and `output` embedding dimensions."""
+    raw = {"name": encoder} if isinstance(encoder, str) else encoder
+    chosen: EncoderConfig = plugins.config_type("encoders", raw["name"]).model_validate(raw)  # type: ignore
+    return Blueprint(chosen, ProjectorConfig(hidden=(12,), output=output), (3, 8, 8), seed)
+
+
+def method(name: str = "byol", plan: Blueprint | None = None, **settings: Any) -> AbstractMethod:
+    """A method under training on small networks."""
+    chosen = plugins.config_type("methods", name).model_validate(settings)
+    plan = plan or blueprint(TINY["encoder"])
+    built: AbstractMethod = plugins.load("methods", name).build(chosen, plan)
+    built.networks.train()
+    return built
+
+
+def pair(number: int = 10, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:
+    """Two views of `number` images, [N, 3, 8, 8], of independent normal values."""
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(torch.randn((2, number, 3, 8, 8), generator=generator, dtype=dtype))
+
+
+def train(method: AbstractMethod, steps: int, **rates: Any) -> None:
+    """Train with SGD for `steps` batches of `pair`."""
+    optimizer = build_optimizer(method.trained, sgd.Config(**{"lr": 0.1, **rates}))
+    for step in range(steps):
+        optimizer.zero_grad()
+        method.forward(*pair(seed=step)).loss.backward()
+        optimizer.step()
+        method.after_step(step=step, steps=steps)
