@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator import __version__
 from orchestrator.errors import OrchError, SpecError, StoreError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.request import Request
 
 COMPLETE, INTERNAL, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -70,43 +72,6 @@ def _reported() -> Iterator[None]:
         raise typer.Exit(COMPLETE) from None
 
 
-class _Asked:
-    """A sweep file with everything the flags say about it."""
-
-    def __init__(
-        self,
-        file: Path,
-        *,
-        profile: str = "auto",
-        seeds: str | None = None,
-        changes: list[str] | None = None,
-        home: Path | None = None,
-        uri: str | None = None,
-        data: Path | None = None,
-    ) -> None:
-        from orchestrator.adapters.workspace import choose_profile, load_sweep, workspace
-        from orchestrator.expand import expand
-
-        self.file = file
-        self.space = workspace(home, uri, data)
-        self.spec = load_sweep(file)
-        self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
-        self.expansion = expand(
-            self.spec,
-            profile=self.profile,
-            changes=_settings(changes or []),
-            seeds=_seed_list(seeds),
-            default_place=f"{file}:1",
-        )
-
-    @property
-    def again(self) -> str:
-        """The command as it was typed."""
-        import shlex
-
-        return shlex.join(["orch", *sys.argv[1:]])
-
-
 @app.command()
 def sweep(
     spec: Spec,
@@ -133,9 +98,10 @@ def sweep(
 ) -> None:
     """Train what is missing and print the table. Run again, it runs nothing."""
     from orchestrator.adapters import sweeping
+    from orchestrator.adapters.request import Request
 
     with _reported():
-        asked = _Asked(
+        asked = Request(
             spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
         )
         if check:
@@ -153,7 +119,7 @@ def sweep(
             if not (as_json or quiet):
                 typer.echo(line, err=True)
 
-        say(_headline(asked))
+        say(asked.headline)
         try:
             result = sweeping.sweep(asked.expansion, asked.space, options, say=say)
         except StoreError as error:
@@ -185,13 +151,14 @@ def plan(
 ) -> None:
     """Show what a sweep asks for, what the store has and what will run. Changes nothing."""
     from orchestrator.adapters import overview
+    from orchestrator.adapters.request import Request
     from orchestrator.run import plan_sweep
 
     with _reported():
         unique: dict[str, Any] = {}
         plans = []
         for file in specs:
-            asked = _Asked(
+            asked = Request(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
             )
             found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
@@ -201,7 +168,7 @@ def plan(
             typer.echo(json.dumps([overview.plan_record(found) for _, found in plans], indent=2))
             return
         for asked, found in plans:
-            typer.echo(_headline(asked))
+            typer.echo(asked.headline)
             typer.echo(overview.plan_text(found))
         if len(plans) > 1:
             together = sum(len(found.todo) for _, found in plans)
@@ -220,16 +187,17 @@ def status(
 ) -> None:
     """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
     from orchestrator.adapters import overview
+    from orchestrator.adapters.request import Request
     from orchestrator.run import plan_sweep
 
     with _reported():
         records = []
         for file in specs:
-            asked = _Asked(file, profile=profile, seeds=seeds, home=home, uri=tracking_uri)
+            asked = Request(file, profile=profile, seeds=seeds, home=home, uri=tracking_uri)
             found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
             records.append(overview.status_record(found))
             if not as_json:
-                typer.echo(_headline(asked))
+                typer.echo(asked.headline)
                 typer.echo(overview.status_text(found))
         if as_json:
             typer.echo(json.dumps(records, indent=2))
@@ -250,10 +218,11 @@ def table(
     ] = False,
 ) -> None:
     """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
+    from orchestrator.adapters.request import Request
     from orchestrator.run import plan_sweep
 
     with _reported():
-        asked = _Asked(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
+        asked = Request(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
         if check:
             _needs_published_profile(asked)
         found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
@@ -283,9 +252,10 @@ def figures(
 ) -> None:
     """Draw a sweep's figures from the store."""
     from orchestrator.adapters import sweeping
+    from orchestrator.adapters.request import Request
 
     with _reported():
-        asked = _Asked(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
+        asked = Request(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
         formats = tuple(form or ["png"])
         if unknown := set(formats) - {"png", "pdf"}:
             raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
@@ -312,9 +282,10 @@ def trial(
 ) -> None:
     """Train one trial in this process and print every epoch; nothing is stored. For debugging."""
     from orchestrator.adapters import sweeping
+    from orchestrator.adapters.request import Request
 
     with _reported():
-        asked = _Asked(spec, profile=profile, changes=changes, seeds=str([seed])[1:-1] + ",", data=data)
+        asked = Request(spec, profile=profile, changes=changes, seeds=f"{seed},", data=data)
         chosen = sweeping.find_trial(asked.expansion, cell)
         if not as_json:
             typer.echo(f"trial {chosen.id}: {chosen.label}, profile {asked.profile or 'none'}", err=True)
@@ -389,15 +360,7 @@ def main(
         raise typer.Exit(COMPLETE)
 
 
-def _headline(asked: _Asked) -> str:
-    e = asked.expansion
-    profile = f"profile {asked.profile} ({asked.why})" if asked.profile else "no profile"
-    return (
-        f"{asked.spec.name}: {len(e.cells)} cells × {len(e.seeds)} seeds = {len(e.trials)} trials, {profile}"
-    )
-
-
-def _show_tables(asked: _Asked, records: Any, form: str, name: str | None, *, required: bool = False) -> int:
+def _show_tables(asked: Request, records: Any, form: str, name: str | None, *, required: bool = False) -> int:
     """Print the tables and return how many numbers are outside their tolerance or not there."""
     from orchestrator import answer
     from orchestrator.render import FORMATS
@@ -411,7 +374,7 @@ def _show_tables(asked: _Asked, records: Any, form: str, name: str | None, *, re
     return sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
 
 
-def _needs_published_profile(asked: _Asked) -> None:
+def _needs_published_profile(asked: Request) -> None:
     wanted = {t.published.profile for t in asked.spec.tables if t.published}
     if not wanted:
         raise UsageError(f"--check: sweep '{asked.spec.name}' has no published numbers to check against")
@@ -422,43 +385,11 @@ def _needs_published_profile(asked: _Asked) -> None:
         )
 
 
-def _say_failures(asked: _Asked, records: Any) -> None:
+def _say_failures(asked: Request, records: Any) -> None:
     for one in asked.expansion.trials:
         record = records.get(one.id)
         if record is not None and record.status == "failed":
             typer.echo(f"orch: failed: {one.label} ({one.id}): {record.reason}", err=True)
-
-
-def _seed_list(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    if (
-        not numbers
-        or min(numbers) < 0
-        or ("," not in text and numbers[0] < 1)
-        or len(set(numbers)) < len(numbers)
-    ):
-        raise UsageError(
-            f"--seeds {text}: expected a number from 1, or a list of different seeds such as 0,3,5"
-        )
-    return numbers if "," in text else list(range(numbers[0]))
-
-
-def _settings(changes: list[str]) -> dict[str, Any]:
-    from orchestrator.source import Key, parse
-
-    settings: dict[str, Any] = {}
-    for change in changes:
-        path, sign, value = change.partition("=")
-        if not sign or not path.strip():
-            raise UsageError(f"--set {change}: expected path=value, such as optimizer.lr=0.1")
-        parsed = parse(f"value: {value}", f"--set {change}")["value"]
-        settings[Key(path.strip(), f"--set {change}")] = parsed
-    return settings
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from orchestrator.tables import Entry, Table
 
 MARKS = {
     "collapsed": "†",
+    "dimensional": "°",
     "diverged": "‡",
     "pruned": "✂",
     "failed": "!",
@@ -20,7 +21,14 @@ MARKS = {
     "running": "…",
     "stopped": "…",
 }
-_TEX_MARKS = {"collapsed": r"\dagger", "diverged": r"\ddagger", "pruned": "p", "failed": "!"}
+_TEX_MARKS = {
+    "collapsed": r"\dagger",
+    "dimensional": r"\circ",
+    "diverged": r"\ddagger",
+    "pruned": "p",
+    "failed": "!",
+}
+_MEANINGS = {"dimensional": "dimensional collapse"}
 VERDICT_SIGNS = {"within": "✓", "outside": "✗", "incomplete": "…"}
 
 
@@ -239,13 +247,13 @@ def _legend(table: Table, *, tex: bool = False) -> list[str]:
     written = [escape(line) for line in (*lines, *table.notes)]
     occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)
     if occurring:
-        marks = ", ".join(f"{_mark(s, tex=tex)} {s}" for s in MARKS if s in occurring)
+        marks = ", ".join(f"{_mark(s, tex=tex)} {_MEANINGS.get(s, s)}" for s in MARKS if s in occurring)
         written.insert(1, f"{marks}; a number before a mark: so many of the trials")
     return written
 
 
 def _mark(status: str, *, tex: bool) -> str:
-    superscript = _TEX_MARKS.get(status, r"\circ")
+    superscript = _TEX_MARKS.get(status, r"\cdot")
     return f"$^{{{superscript}}}$" if tex else MARKS[status]
 
 

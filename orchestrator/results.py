@@ -25,6 +25,8 @@ class TrialRecord(Frozen):
     status: RecordStatus
     metrics: dict[str, float] = {}
     """Final metrics."""
+    collapse: Literal["none", "dimensional", "total"] | None = None
+    """Verdict of the collapse diagnostics; None where they could not be made."""
     reason: str | None = None
     code_version: str | None = None
     """Commit (with "+dirty" if it had changes) or release that trained it."""
@@ -85,6 +87,7 @@ def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialR
         trial_id=trial_id,
         status=outcome.status,
         metrics=outcome.metrics,
+        collapse=details.get("collapse", {}).get("verdict"),
         reason=outcome.reason,
         code_version=provenance.code_version,
         data_fingerprint=details.get("data_fingerprint"),

@@ -23,7 +23,8 @@ class Entry(NamedTuple):
     asked: int
     """Trials the sweep asks for here; 0 where the design has no such cell."""
     statuses: Mapping[str, int]
-    """How many of them have which status; "missing" for those without a record."""
+    """How many of them have which status; "missing" for those without a record, "dimensional" for those
+    that completed with embeddings in a tenth of their dimensions or less."""
     values: Mapping[int, float]
     """Metric by seed, as far as it was reported, in [0, 1] for shares."""
     summary: Summary | None
@@ -117,9 +118,7 @@ def _entry(
 ) -> Entry:
     if cell is None:
         return Entry(0, {}, {}, None, None, published, None, None, False)
-    statuses = Counter(
-        records[i].status if i in records else "missing" for i in _ids(expansion, cell).values()
-    )
+    statuses = Counter(_status(records.get(i)) for i in _ids(expansion, cell).values())
     values = _values(expansion, cell, spec, records)
     summary = summarise(list(values.values()))
     is_baseline = baseline is not None and cell.choice == baseline.choice
@@ -136,6 +135,13 @@ def _entry(
     return Entry(
         len(expansion.seeds), statuses, values, summary, against, published, gap, verdict, is_baseline
     )
+
+
+def _status(record: TrialRecord | None) -> str:
+    if record is None:
+        return "missing"
+    partly = record.status == "completed" and record.collapse == "dimensional"
+    return "dimensional" if partly else record.status
 
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:

@@ -62,7 +62,7 @@ def test_every_field_that_changes_numbers_changes_the_id() -> None:
 def test_a_knob_that_is_off_leaves_no_trace_in_the_id() -> None:
     text = canonical(identity_dump(config()))
     assert "null" not in text
-    assert "predictor\":{\"lr" not in text
+    assert 'predictor":{"lr' not in text
 
 
 def test_where_data_lies_is_not_what_it_is() -> None:

@@ -130,6 +130,7 @@ class MlflowStore:
         record = record_of(trial.id, outcome, sweep.provenance)
         tags = {
             "orch.status": outcome.status,
+            "orch.collapse": record.collapse,
             "orch.reason": outcome.reason,
             "orch.code_version": record.code_version,
             "orch.data_fingerprint": record.data_fingerprint,
@@ -294,6 +295,7 @@ def _record(trial_id: str, run: Run) -> TrialRecord:
         trial_id=trial_id,
         status=status,
         metrics=dict(run.data.metrics) if status in _STATES else {},
+        collapse=tags.get("orch.collapse"),
         reason=tags.get("orch.reason"),
         code_version=tags.get("orch.code_version"),
         data_fingerprint=tags.get("orch.data_fingerprint"),

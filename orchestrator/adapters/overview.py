@@ -7,12 +7,10 @@ from typing import Any
 
 from orchestrator.expand import expand
 from orchestrator.plan import Plan
+from orchestrator.render import MARKS
 from orchestrator.spec import SweepSpec
 
-SIGNS = {
-    "completed": "✓", "collapsed": "†", "diverged": "‡", "pruned": "✂", "failed": "✗", "running": "…", "stopped": "…",
-    "missing": "·",
-}  # fmt: skip
+SIGNS = MARKS | {"completed": "✓"}
 SHOWN_CELLS = 40
 
 

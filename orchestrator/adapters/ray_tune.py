@@ -256,7 +256,7 @@ def _train(config: dict[str, Any]) -> None:
 
 def _scheduler(spec: ScheduleSpec, trials: Sequence[TrialSpec]) -> Any:
     """Tune's scheduler; it counts in epochs."""
-    watched = {"time_attr": "epoch", "metric": spec.metric, "mode": spec.mode}
+    watched: dict[str, Any] = {"time_attr": "epoch", "metric": spec.metric, "mode": spec.mode}
     if spec.name == "median":
         return MedianStoppingRule(grace_period=spec.grace_epochs, **watched)
     longest = max(int(getattr(trial.config, "epochs", 1)) for trial in trials)

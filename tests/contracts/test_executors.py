@@ -80,7 +80,9 @@ def test_every_trial_starts_reports_every_epoch_and_finishes_once(make: Make, tm
         assert len(own) == 5
 
 
-def test_numbers_depend_neither_on_the_executor_nor_on_order_or_neighbours(make: Make, tmp_path: Path) -> None:
+def test_numbers_depend_neither_on_the_executor_nor_on_order_or_neighbours(
+    make: Make, tmp_path: Path
+) -> None:
     asked = trials(4)
     together = finals(run(make(tmp_path / "a"), asked))
     backwards = finals(run(make(tmp_path / "b"), asked[::-1]))

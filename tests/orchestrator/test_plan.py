@@ -35,7 +35,8 @@ def test_more_seeds_need_only_the_new_ones() -> None:
 def test_an_added_level_needs_only_its_trials() -> None:
     done = {t.id: record(t.id) for t in expansion().trials}
     more = table_yaml().replace(
-        "    No EMA: {method.momentum: 0.0}", "    No EMA: {method.momentum: 0.0}\n    Fast: {method.momentum: 0.5}"
+        "    No EMA: {method.momentum: 0.0}",
+        "    No EMA: {method.momentum: 0.0}\n    Fast: {method.momentum: 0.5}",
     )
     plan = make_plan(expansion(more), done)
     assert {dict(trial.cell.choice)["ema"] for trial in plan.todo} == {"Fast"}

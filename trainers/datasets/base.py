@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ class Images:
 
     def fingerprint(self) -> str:
         """Hash of every pixel and label, so that a table can tell that two trials saw the same data."""
+        return self._fingerprint
+
+    @functools.cached_property
+    def _fingerprint(self) -> str:
         digest = hashlib.sha256()
         parts = (self.train, self.train_labels, self.test, self.test_labels, self.unlabelled)
         for tensor in parts:

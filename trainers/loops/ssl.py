@@ -122,7 +122,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         for past in trial.history:
             report(EpochReport.model_validate(dict(past) | {"replayed": True}))
     else:
-        _record(trial, 0, {}, held_out, report)
+        report(_measured(trial, 0, {}, held_out))
     if warnings:
         details["warnings"] = warnings
 
@@ -142,11 +142,13 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
             "time/images_per_s": len(losses) * config.batch_size / seconds,
         }
         try:
-            _record(trial, epoch + 1, metrics, held_out, report)
+            message = _measured(trial, epoch + 1, metrics, held_out)
         except FloatingPointError as error:  # weights overflowed in the last step, after the last loss
             return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
+        # Saved before it is told, so that whatever was told once is told again after an interruption.
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
             checkpoint.save(folder, trial.state(), epoch=epoch + 1)
+        report(message)
 
     final = trial.history[-1].metrics | evaluate(trial, images, mean=mean, std=std)
     diagnosis = _diagnose(trial, held_out)
@@ -240,10 +242,12 @@ def load_images(config: DatasetConfig, runtime: Runtime) -> Images:
     return images
 
 
-def _record(
-    trial: Trial, epoch: int, metrics: dict[str, float], held_out: torch.Tensor, report: Report
-) -> None:
-    """Measure what is measured after `epoch` epochs and tell it."""
+def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: torch.Tensor) -> EpochReport:
+    """The report of what is measured after `epoch` epochs, entered in the trial's history.
+
+    Raises:
+        FloatingPointError: the weights are not finite any more.
+    """
     arrays: dict[str, Any] = {}
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
@@ -257,7 +261,7 @@ def _record(
     finite = {name: float(value) for name, value in measured.items() if math.isfinite(value)}
     message = EpochReport(epoch=epoch, epochs=config.epochs, metrics=finite, arrays=arrays)
     trial.history.append(message)
-    report(message)
+    return message
 
 
 def _diagnose(trial: Trial, held_out: torch.Tensor) -> collapse.Diagnosis:

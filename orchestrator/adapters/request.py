@@ -1,0 +1,90 @@
+"""A sweep file together with everything that a command's flags say about it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from orchestrator.adapters.workspace import choose_profile, load_sweep, workspace
+from orchestrator.errors import UsageError
+from orchestrator.expand import expand
+from orchestrator.source import Key, parse
+
+
+class Request:
+    """What a command asks for: sweep, profile, workspace and all trials."""
+
+    def __init__(
+        self,
+        file: Path,
+        *,
+        profile: str = "auto",
+        seeds: str | None = None,
+        changes: list[str] | None = None,
+        home: Path | None = None,
+        uri: str | None = None,
+        data: Path | None = None,
+    ) -> None:
+        """Read and expand `file`.
+
+        Raises:
+            SpecError: the file is wrong.
+            UsageError: a flag is.
+        """
+        self.space = workspace(home, uri, data)
+        self.spec = load_sweep(file)
+        self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
+        self.expansion = expand(
+            self.spec,
+            profile=self.profile,
+            changes=_settings(changes or []),
+            seeds=_seed_list(seeds),
+            default_place=f"{file}:1",
+        )
+
+    @property
+    def headline(self) -> str:
+        """The sweep in one line: how many cells, seeds and trials, and which profile."""
+        made = self.expansion
+        profile = f"profile {self.profile} ({self.why})" if self.profile else "no profile"
+        parts = f"{_counted(len(made.cells), 'cell')} × {_counted(len(made.seeds), 'seed')}"
+        return f"{self.spec.name}: {parts} = {_counted(len(made.trials), 'trial')}, {profile}"
+
+    @property
+    def again(self) -> str:
+        """The command as it was typed."""
+        return shlex.join(["orch", *sys.argv[1:]])
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _seed_list(text: str | None) -> list[int] | None:
+    """Seeds from "3" (that many) or "0,3,5" (these)."""
+    if text is None:
+        return None
+    try:
+        numbers = [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        numbers = []
+    is_list = "," in text
+    if not numbers or min(numbers) < (0 if is_list else 1) or len(set(numbers)) < len(numbers):
+        raise UsageError(
+            f"--seeds {text}: expected a number from 1, or a list of different seeds such as 0,3,5"
+        )
+    return numbers if is_list else list(range(numbers[0]))
+
+
+def _settings(changes: list[str]) -> dict[str, Any]:
+    """Settings from "path=value", values read as in a sweep file."""
+    settings: dict[str, Any] = {}
+    for change in changes:
+        path, sign, value = change.partition("=")
+        if not sign or not path.strip():
+            raise UsageError(f"--set {change}: expected path=value, such as optimizer.lr=0.1")
+        place = f"--set {change}"
+        settings[Key(path.strip(), place)] = parse(f"value: {value}", place)["value"]
+    return settings
