@@ -1,0 +1,80 @@
+"""Laws of the collapse verdict: known collapses are named, and nothing else is."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainers.collapse import diagnose
+
+N, D = 400, 32
+
+
+def normal(rows: int = N, columns: int = D, seed: int = 0) -> Tensor:
+    return torch.randn((rows, columns), generator=torch.Generator().manual_seed(seed))
+
+
+CASES = {
+    "none": normal(),
+    "constant": torch.full((N, D), 0.3),
+    "nearly constant": torch.ones(N, D) + 0.01 * normal(),
+    "rank one": normal(N, 1) * normal(1, D, seed=1),
+    "rank two": normal(N, 2) @ normal(2, D, seed=1),
+    "zero": torch.zeros(N, D),
+}
+VERDICTS = {
+    "none": ("none", "embedding effective rank"),
+    "constant": ("total", "embedding std"),
+    "nearly constant": ("total", "embedding std"),
+    "rank one": ("total", "one direction holds 100% of the embedding variance"),
+    "rank two": ("dimensional", "is below 0.1 of d = 32"),
+    "zero": ("total", "embedding std 0 is below 0.1 of the healthy 0.18"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_verdict_comes_with_its_evidence(case: str) -> None:
+    found = diagnose(CASES[case], normal())
+    verdict, evidence = VERDICTS[case]
+    assert found.verdict == verdict and evidence in found.evidence
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("scale", [1e-12, 1e12])
+def test_scaling_all_embeddings_changes_no_verdict(case: str, scale: float) -> None:
+    assert diagnose(CASES[case] * scale, normal()).verdict == diagnose(CASES[case], normal()).verdict
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_features_are_described_by_the_same_numbers_but_do_not_decide(case: str) -> None:
+    found = diagnose(normal(), CASES[case])
+    swapped = diagnose(CASES[case], normal())
+    assert found.verdict == "none" and all(math.isfinite(value) for value in found.metrics.values())
+    for name in ("std", "top1_share", "effective_rank", "rankme"):
+        assert found.metrics[f"feature/{name}"] == swapped.metrics[f"embedding/{name}"]
+
+
+def test_isotropic_embeddings_have_the_healthy_spread() -> None:
+    # Coordinates on the sphere have variance 1/d exactly on average; 12 800 of them, 1 %.
+    found = diagnose(normal(), normal()).metrics
+    assert found["embedding/std"] == pytest.approx(1 / math.sqrt(D), rel=0.02)
+
+
+def test_the_share_of_one_direction_decides_at_nine_tenths() -> None:
+    u = torch.linalg.qr(normal(N, D) - normal(N, D).mean(0))[0]  # orthonormal columns of mean zero
+    for share, verdict in ((0.88, "none"), (0.92, "total")):
+        variances = torch.full((D,), (1 - share) / (D - 1))
+        variances[0] = share
+        found = diagnose(u * variances.sqrt(), normal())
+        assert found.metrics["embedding/top1_share"] == pytest.approx(share, rel=1e-4)
+        assert (found.verdict == "total") == (verdict == "total")
+
+
+def test_embeddings_that_are_not_finite_are_a_floating_point_error() -> None:
+    broken = normal()
+    broken[3, 3] = math.nan
+    with pytest.raises(FloatingPointError, match="embedding is not finite"):
+        diagnose(broken, normal())

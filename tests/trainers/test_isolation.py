@@ -1,0 +1,220 @@
+"""Laws of isolation: an error is an outcome, and a trial leaves no trace in its process."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tests.trainers.builders import CONVNET, RUNTIME, config, timeless, trained_digest
+from trainers import checkpoint
+from trainers.config import LoopConfig, Runtime
+from trainers.isolation import discard_checkpoints, run_trial
+from trainers.report import EpochReport, Outcome
+
+A = {"encoder": CONVNET}
+B = {"method": "simsiam", "seed": 3, "optimizer": {"name": "adam"}}
+ALONE = """
+import json, sys
+from pathlib import Path
+from tests.trainers.test_isolation import numbers
+print(json.dumps(numbers(json.loads(sys.argv[1]), Path(sys.argv[2]))))
+"""
+
+
+def run(config: LoopConfig, folder: Path | None = None, report: Any = lambda _: None) -> Outcome:
+    return run_trial(config, runtime=RUNTIME, folder=folder, report=report)
+
+
+# Outcomes
+
+
+def test_a_trial_that_fails_has_one_line_and_a_log_with_the_traceback(tmp_path: Path) -> None:
+    outcome = run(config(batch_size=1000), tmp_path)
+    log = tmp_path / "log.txt"
+    assert outcome.status == "failed" and outcome.reason is not None and "\n" not in outcome.reason
+    assert "batch_size 1000 exceeds the 64 training images" in outcome.reason
+    assert outcome.reason.endswith(f"; log: {log}")
+    assert "Traceback" in log.read_text() and "in train_epoch" in log.read_text()
+
+
+def test_a_second_failure_is_added_to_the_log(tmp_path: Path) -> None:
+    for _ in range(2):
+        run(config(batch_size=1000), tmp_path)
+    assert (tmp_path / "log.txt").read_text().count("Traceback") == 2
+
+
+def test_a_failure_without_a_writable_folder_is_still_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    for folder in (None, tmp_path / "file" / "trial"):
+        outcome = run(config(batch_size=1000), folder)
+        assert outcome.status == "failed" and outcome.reason is not None and "log:" not in outcome.reason
+
+
+def test_missing_data_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    missing = config(data={"name": "image_folder", "label": "mine", "root": str(tmp_path / "mine")})
+    outcome = run(missing)
+    assert outcome.status == "failed" and str(tmp_path / "mine") in str(outcome.reason)
+
+
+def test_a_long_error_of_many_lines_becomes_one_short_line() -> None:
+    def report(_: EpochReport) -> None:
+        raise ValueError("many\nlines " * 200)
+
+    outcome = run(config(), report=report)
+    assert str(outcome.reason).startswith("ValueError: many lines many")
+    assert len(str(outcome.reason)) < 400 and "\n" not in str(outcome.reason)
+
+
+def test_a_trial_whose_loss_is_nan_has_diverged_at_a_step() -> None:
+    outcome = run(config(optimizer={"lr": 1e20}))
+    assert outcome.status == "diverged" and outcome.reason == "loss nan at step 1 (epoch 1)"
+
+
+@pytest.mark.parametrize("predictor", ["mlp", "linear"])
+def test_weights_that_overflow_in_an_epochs_last_step_have_diverged_too(predictor: str) -> None:
+    # One step an epoch: its loss was finite, what is measured after it is not.
+    method = {"name": "byol", "predictor": {"kind": predictor}}
+    outcome = run(config(optimizer={"lr": 1e20}, batch_size=64, method=method))
+    assert outcome.status == "diverged" and str(outcome.reason).endswith("is not finite after epoch 1")
+
+
+def test_a_collapse_is_an_outcome_with_evidence_and_metrics() -> None:
+    # Without a gradient all that is left is decay, which takes the embeddings' weights to their biases.
+    rates = {"lr": 0.5, "weight_decay": 1.0, "decay": "no_bias_no_norm", "momentum": 0.0}
+    method = {"name": "byol", "loss_scale": 1e-9}
+    outcome = run(config(optimizer=rates, method=method))
+    assert outcome.status == "collapsed" and "embedding std" in str(outcome.reason)
+    assert outcome.details["collapse"]["verdict"] == "total" and "probe/top1" in outcome.metrics
+
+
+# Traces
+
+
+def process_state() -> dict[str, Any]:
+    return {
+        "torch": torch.get_rng_state().tolist(),
+        "numpy": [str(part) for part in np.random.get_state()],
+        "python": random.getstate(),
+        "threads": torch.get_num_threads(),
+        "dtype": torch.get_default_dtype(),
+        "grad": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "benchmark": torch.backends.cudnn.benchmark,
+        "folder": Path.cwd(),
+        "environment": dict(os.environ),
+    }
+
+
+def vandalise(folder: Path) -> None:
+    torch.manual_seed(1)
+    np.random.seed(1)
+    random.seed(1)
+    torch.set_num_threads(torch.get_num_threads() + 1)
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+    os.chdir(folder)
+    os.environ["ORCH_DATA"] = "elsewhere"
+    os.environ.pop("NO_COLOR", None)
+
+
+def test_a_trial_that_changes_the_process_and_fails_leaves_it_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    before, changed = process_state(), {}
+
+    def report(_: EpochReport) -> None:
+        vandalise(tmp_path / "below")
+        changed.update(process_state())
+        raise RuntimeError
+
+    assert run(config(), report=report).status == "failed"
+    assert process_state() == before
+    assert all(changed[name] != before[name] for name in before)
+
+
+def test_a_trial_that_changes_the_process_and_completes_leaves_it_as_it_was() -> None:
+    before = process_state()
+
+    def report(_: EpochReport) -> None:
+        torch.manual_seed(1)
+        np.random.seed(1)
+        random.seed(1)
+        os.environ["ORCH_DATA"] = "elsewhere"
+        torch.set_num_threads(2)
+
+    outcome = run(config(), report=report)
+    assert outcome.status in ("completed", "collapsed") and process_state() == before
+
+
+def test_what_stands_in_the_process_does_not_reach_a_trial() -> None:
+    alone = run(config())
+    before = process_state()
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(9)
+    try:
+        with torch.no_grad():
+            inside = run(config())
+    finally:
+        torch.set_default_dtype(before["dtype"])
+    assert timeless(inside.metrics) == timeless(alone.metrics)
+
+
+def test_a_trial_runs_with_the_threads_it_is_given() -> None:
+    heard: list[int] = []
+    run_trial(
+        config(epochs=1),
+        runtime=Runtime(threads=2),
+        folder=None,
+        report=lambda _: heard.append(torch.get_num_threads()),
+    )
+    assert heard == [2, 2]
+
+
+# Neighbours
+
+
+def numbers(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Everything a trial ends with: its metrics and the hash of its networks."""
+    outcome = run(config(**changes), folder)
+    return {"metrics": timeless(outcome.metrics), "networks": trained_digest(folder)}
+
+
+def numbers_alone(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The same from a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, json.dumps(changes), str(folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+@pytest.mark.parametrize(("first", "second"), [(A, B), (B, A)], ids=["B after A", "A after B"])
+def test_a_trial_after_another_equals_itself_alone_bit_for_bit(
+    first: dict[str, Any], second: dict[str, Any], tmp_path: Path
+) -> None:
+    numbers(first, tmp_path / "first")
+    after = numbers(second, tmp_path / "after")
+    assert after == numbers_alone(second, tmp_path / "alone")
+
+
+def test_discarding_checkpoints_keeps_a_log_and_removes_an_empty_folder(tmp_path: Path) -> None:
+    for name in ("logged", "silent"):
+        checkpoint.save(tmp_path / name, {}, epoch=1)
+    (tmp_path / "logged" / "log.txt").write_text("kept")
+    for name in ("logged", "silent"):
+        discard_checkpoints(tmp_path / name)
+    assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == ["logged", "logged/log.txt"]
