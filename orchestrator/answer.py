@@ -9,7 +9,7 @@ from orchestrator import figures
 from orchestrator.errors import UsageError
 from orchestrator.expand import Expansion
 from orchestrator.figures import CellCurves
-from orchestrator.render import FORMATS
+from orchestrator.render import FILE_FORMATS, FORMATS
 from orchestrator.results import Curves, TrialRecord
 from orchestrator.spec import FigureSpec
 from orchestrator.tables import Table, tabulate
@@ -34,10 +34,9 @@ def tables(
 def table_files(expansion: Expansion, records: Mapping[str, TrialRecord]) -> dict[str, bytes]:
     """Every table in every file format, by file name."""
     return {
-        f"{table.spec.name}.{'txt' if form == 'text' else form}": write(table).encode()
+        f"{spec.name}.{form}": FORMATS[form](tabulate(expansion, spec, records)).encode()
         for spec in expansion.spec.tables
-        for table in [tabulate(expansion, spec, records)]
-        for form, write in FORMATS.items()
+        for form in FILE_FORMATS
     }
 
 

@@ -126,7 +126,7 @@ def sweep(
             typer.echo(f"orch: {error}", err=True)
             typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
             raise typer.Exit(STOPPED) from None
-        outside = _show_tables(asked, result.records, "json" if as_json else "text", None)
+        outside = _show_tables(asked, result.records, "event" if as_json else "text", None)
         if result.interrupted:
             left = len(asked.expansion.trials) - sum(r.is_done for r in result.records.values())
             typer.echo(f"orch: stopped with {left} trials to go; go on with: {asked.again}", err=True)
@@ -317,9 +317,10 @@ def validate(specs: Specs) -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of sweep files, for editors."""
+    from orchestrator.schema import sweep_schema
     from orchestrator.spec import SweepSpec
 
-    typer.echo(json.dumps(SweepSpec.model_json_schema(), indent=2))
+    typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
 
 
 @app.command()

@@ -94,26 +94,12 @@ def to_csv(table: Table) -> str:
 
 def to_json(table: Table) -> str:
     """The table with every number behind it, in the metric's own unit (shares in [0, 1])."""
-    published = table.spec.published
-    return (
-        json.dumps(
-            {
-                "table": table.spec.name,
-                "sweep": table.sweep,
-                "profile": table.profile,
-                "metric": table.spec.metric,
-                "seeds": list(table.seeds),
-                "rows": list(table.rows),
-                "columns": list(table.columns),
-                "published": None if published is None else published.model_dump(exclude={"values"}),
-                "entries": [_record(row, column, entry) for row, column, entry in table.flat()],
-                "notes": list(table.notes),
-            },
-            indent=2,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    return json.dumps(_everything(table), indent=2, ensure_ascii=False) + "\n"
+
+
+def to_event(table: Table) -> str:
+    """The same as one line, to stand behind the events of a sweep."""
+    return json.dumps({"event": "table"} | _everything(table), ensure_ascii=False) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Table], str]] = {
@@ -122,12 +108,31 @@ FORMATS: Mapping[str, Callable[[Table], str]] = {
     "tex": to_tex,
     "csv": to_csv,
     "json": to_json,
+    "event": to_event,
 }
+"""Writers by format."""
+FILE_FORMATS = ("md", "tex", "csv", "json")
 
 _FIELDS = (
     "row", "column", "n", "asked", "mean", "sd", "ci_low", "ci_high", "difference", "difference_low",
     "difference_high", "published", "gap", "verdict", "statuses", "values",
 )  # fmt: skip
+
+
+def _everything(table: Table) -> dict[str, Any]:
+    published = table.spec.published
+    return {
+        "table": table.spec.name,
+        "sweep": table.sweep,
+        "profile": table.profile,
+        "metric": table.spec.metric,
+        "seeds": list(table.seeds),
+        "rows": list(table.rows),
+        "columns": list(table.columns),
+        "published": None if published is None else published.model_dump(exclude={"values"}),
+        "entries": [_record(row, column, entry) for row, column, entry in table.flat()],
+        "notes": list(table.notes),
+    }
 
 
 def _record(row: str, column: str, entry: Entry) -> dict[str, Any]:

@@ -45,33 +45,46 @@ axis_schema = WithJsonSchema(
 class _ConfigTree:
     """Schema of a part of a trial's config: any subset of its fields, dotted or nested."""
 
-    def __init__(self, *, with_loops: bool) -> None:
-        self.with_loops = with_loops
-
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         loops = [handler(config_type("loops", name).__pydantic_core_schema__) for name in names("loops")]
-        full = [handler.resolve_ref_schema(loop) for loop in loops]
-        properties = {k: v for one in full for k, v in one["properties"].items()}
-        heads = "|".join(properties)
-        return {
-            "type": "object",
-            "description": _SETTINGS["description"],
-            "properties": {name: _partial(value) for name, value in properties.items()},
-            "patternProperties": {rf"^({heads})\..+": {}},
+        properties: dict[str, Any] = {}
+        for loop in loops:
+            for name, value in handler.resolve_ref_schema(loop)["properties"].items():
+                kept = {k: v for k, v in value.items() if k != "default"}
+                properties[name] = {"anyOf": [kept, {"type": ["string", "null"]}]}
+                if "description" in value:
+                    properties[name]["description"] = value["description"]
+        return _SETTINGS | {
+            "properties": properties,
+            "patternProperties": _dotted(properties),
             "additionalProperties": False,
         }
 
 
-def _partial(value: dict[str, Any]) -> dict[str, Any]:
-    """A field's schema for a base or an override: a block may leave out what another one gives."""
-    kept = {k: v for k, v in value.items() if k in ("description", "title", "type", "enum", "const")}
-    block = any(k in value for k in ("$ref", "anyOf", "oneOf", "allOf"))
-    return (
-        {"description": value.get("description", ""), "type": ["object", "string", "null"]} if block else kept
-    )
+config_tree_schema = _ConfigTree()
+settings_schema = _ConfigTree()
 
 
-config_tree_schema = _ConfigTree(with_loops=True)
-settings_schema = _ConfigTree(with_loops=False)
+def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
+    """The schema of sweep files, from pydantic's schema of `SweepSpec`.
+
+    Blocks of a trial's config may be given in parts and with dotted keys, so that their definitions are
+    loosened: nothing is required, and "field.more" is as good as "field".
+    """
+    own = ("Published", "TableSpec", "FigureSpec", "ScheduleSpec", "Resources")
+    for name, definition in plain["$defs"].items():
+        if name not in own and definition.get("additionalProperties") is False:
+            definition.pop("required", None)
+            definition["patternProperties"] = _dotted(definition["properties"])
+    plain["properties"]["extends"] = {
+        "type": "string",
+        "description": "Another sweep file, beside this one, that this one changes.",
+    }
+    plain["required"] = ["version", "name"]  # a file that extends another may have everything else from there
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **plain}
+
+
+def _dotted(properties: dict[str, Any]) -> dict[str, Any]:
+    return {rf"^({'|'.join(properties)})\..+": {}}

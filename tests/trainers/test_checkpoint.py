@@ -76,13 +76,13 @@ def test_a_trial_interrupted_again_and_again_equals_an_uninterrupted_one(tmp_pat
 def test_optimizers_and_the_running_f_are_resumed(tmp_path: Path) -> None:
     chosen = {"optimizer": {"name": "adam"}, "spectra": {"every": 1, "rho": 0.9}}
     whole = fit(config(**chosen))
-    interrupt(tmp_path, epoch=3, **chosen)
+    interrupt(tmp_path, epoch=2, **chosen)
     assert timeless(fit(config(**chosen), tmp_path).metrics) == timeless(whole.metrics)
 
 
 def test_a_resumed_trial_repeats_its_past_and_marks_it(tmp_path: Path) -> None:
     whole = reports(config())
-    interrupt(tmp_path, epoch=3)
+    interrupt(tmp_path, epoch=2)
     heard = reports(config(), tmp_path)
     assert [(r.epoch, r.replayed) for r in heard] == [(0, True), (1, True), (2, True), (3, False)]
     for new, old in zip(heard, whole, strict=True):
@@ -105,7 +105,7 @@ def test_how_often_a_checkpoint_is_written_changes_no_number(tmp_path: Path) -> 
 
 
 def test_a_checkpoint_of_another_config_is_not_used(tmp_path: Path) -> None:
-    interrupt(tmp_path, epoch=3, seed=1)
+    interrupt(tmp_path, epoch=2, seed=1)
     outcome = fit(config(), tmp_path)
     assert "resumed_at_epoch" not in outcome.details
     assert timeless(outcome.metrics) == timeless(fit(config()).metrics)
@@ -116,7 +116,7 @@ def test_a_checkpoint_of_another_config_is_not_used(tmp_path: Path) -> None:
 
 def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path) -> None:
     whole = fit(config())
-    interrupt(tmp_path, epoch=3)
+    interrupt(tmp_path, epoch=2)
     newest = tmp_path / "epoch-000002.pt"
     newest.write_bytes(newest.read_bytes()[:1000])
     resumed = fit(config(), tmp_path)

@@ -29,7 +29,9 @@ def features(number: int, *, separation: float, seed: int = 0) -> tuple[Tensor, 
     return x + separation * torch.eye(CLASSES, 8)[labels], labels
 
 
-def probe(separation: float, config: ProbeConfig = FAST, *, scale: float = 1.0, seed: int = 0) -> dict[str, float]:
+def probe(
+    separation: float, config: ProbeConfig = FAST, *, scale: float = 1.0, seed: int = 0
+) -> dict[str, float]:
     x, y = features(512, separation=separation)
     test, labels = features(512, separation=separation, seed=1)
     generator = stream(seed, "probe")
@@ -118,9 +120,7 @@ def test_knn_equals_a_literal_vote(k: int, temperature: float) -> None:
 
 def test_knn_sees_directions_alone() -> None:
     (x, y), (test, labels) = (features(200, separation=1.0, seed=seed) for seed in (0, 1))
-    found = [
-        knn_top1(x * s, y, test, labels, classes=CLASSES, config=KnnConfig(k=9)) for s in (1.0, 1024.0)
-    ]
+    found = [knn_top1(x * s, y, test, labels, classes=CLASSES, config=KnnConfig(k=9)) for s in (1.0, 1024.0)]
     assert found[0] == found[1]
 
 

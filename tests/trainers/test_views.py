@@ -207,7 +207,11 @@ def test_colour_factors_fill_their_ranges() -> None:
     reach = torch.tensor([0.4, 0.3, 0.2, 0.1])
     offset = (colour - torch.tensor([1.0, 1.0, 1.0, 0.0])) / reach
     # The extremes of 10 000 uniform draws are within 1e-3 of the ends but once in e^5 seeds; this is fixed.
-    assert (offset.abs() <= 1 + 1e-6).all() and (offset.amax(0) > 0.998).all() and (offset.amin(0) < -0.998).all()
+    assert (
+        (offset.abs() <= 1 + 1e-6).all()
+        and (offset.amax(0) > 0.998).all()
+        and (offset.amin(0) < -0.998).all()
+    )
 
 
 def test_a_views_result_does_not_depend_on_its_batch() -> None:
@@ -225,4 +229,6 @@ def test_draws_read_and_change_no_stream_but_their_own() -> None:
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(7)
     for other in (again, draw(ViewsConfig())):
-        assert all(torch.equal(getattr(first, f), getattr(other, f)) for f in ("box", "flip", "colour", "grey"))
+        assert all(
+            torch.equal(getattr(first, f), getattr(other, f)) for f in ("box", "flip", "colour", "grey")
+        )

@@ -1,0 +1,247 @@
+"""The command line as a user meets it: words in, words out, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.builders import PUBLISHED, TINY, table_yaml, yaml
+
+ROOT = Path(__file__).parents[2]
+FIGURES = "figures:\n  - {kind: eigenspace}\n"
+
+
+class Place:
+    """A folder with a sweep file, where commands run."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.write(table_yaml() + FIGURES)
+
+    def write(self, text: str, name: str = "sweep.yaml") -> None:
+        (self.folder / name).write_text(text, encoding="utf-8")
+
+    def orch(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "orchestrator.cli", *words]
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            env=os.environ | environment,
+            check=False,
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """A place where the tiny sweep was run once."""
+    place = Place(tmp_path_factory.mktemp("swept"))
+    place.first = place.orch("sweep", "sweep.yaml", "--executor", "serial")  # type: ignore[attr-defined]
+    yield place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_a_sweep_ends_in_its_table(swept: Place) -> None:
+    first: subprocess.CompletedProcess[str] = swept.first  # type: ignore[attr-defined]
+    assert "tiny: 4 cells × 2 seeds = 8 trials" in first.stderr
+    assert "[8/8]" in first.stderr
+    lines = first.stdout.splitlines()
+    assert lines[0].startswith("tiny, table main: probe/top1 in %")
+    assert re.match(r"EMA +\d+\.\d ± \d+\.\d", lines[4])
+
+
+def test_the_same_command_again_trains_nothing_and_prints_the_same_table(swept: Place) -> None:
+    again = swept.orch("sweep", "sweep.yaml", "--executor", "serial")
+    assert "nothing to do: all 8 trials" in again.stderr
+    assert again.stdout == swept.first.stdout  # type: ignore[attr-defined]
+
+
+def test_a_finished_sweep_leaves_no_checkpoints_and_a_viewer_writes_nothing(swept: Place) -> None:
+    def files() -> list[tuple[str, int]]:
+        found = (swept.folder / "runs").rglob("*")
+        return sorted((str(p), p.stat().st_size) for p in found if p.is_file())
+
+    before = files()
+    assert not [name for name, _ in before if name.endswith((".pt", ".part"))]
+    for command in ("plan", "status", "table", "validate"):
+        swept.orch(command, "sweep.yaml")
+    assert files() == before
+
+
+def test_plan_counts_what_is_there_and_what_more_seeds_need(swept: Place) -> None:
+    assert "0 will run, 8 done" in swept.orch("plan", "sweep.yaml").stdout
+    plan = json.loads(swept.orch("plan", "sweep.yaml", "--seeds", "4", "--json").stdout)[0]
+    assert {t["seed"] for t in plan["todo"]} == {2, 3}
+    assert (len(plan["todo"]), len(plan["done"])) == (8, 8)
+
+
+def test_two_files_that_share_trials_plan_them_once(place: Place) -> None:
+    place.write(table_yaml().replace("name: tiny", "name: twin"), "twin.yaml")
+    text = place.orch("plan", "sweep.yaml", "twin.yaml").stdout
+    assert "together: 8 trials will run; 8 shared, trained once" in text
+
+
+def test_another_file_with_the_same_trials_finds_them_done(swept: Place) -> None:
+    swept.write(table_yaml().replace("name: tiny", "name: twin"), "twin.yaml")
+    again = swept.orch("sweep", "twin.yaml", "--executor", "serial")
+    assert "nothing to do: all 8 trials" in again.stderr
+
+
+@pytest.mark.parametrize("form", ["md", "tex", "csv", "json"])
+def test_a_table_comes_in_every_format(swept: Place, form: str) -> None:
+    text = swept.orch("table", "sweep.yaml", "-f", form).stdout
+    if form == "json":
+        assert [entry["n"] for entry in json.loads(text)["entries"]] == [2, 2, 2, 2]
+    else:
+        assert "symmetric" in text
+
+
+def test_figures_are_drawn_from_the_store(swept: Place) -> None:
+    paths = swept.orch("figures", "sweep.yaml", "-o", "out", "-f", "png", "-f", "pdf").stdout.split()
+    assert [(swept.folder / path).read_bytes()[:4] for path in paths] == [b"\x89PNG", b"%PDF"]
+
+
+def test_status_shows_every_cell_and_seed(swept: Place) -> None:
+    text = swept.orch("status", "sweep.yaml").stdout
+    assert len(re.findall("^  .*✓ ✓$", text, flags=re.MULTILINE)) == 4
+    assert "8 completed" in text
+    record = json.loads(swept.orch("status", "sweep.yaml", "--json").stdout)[0]
+    assert {t["status"] for t in record["trials"]} == {"completed"}
+
+
+def test_a_single_trial_runs_in_process_and_stores_nothing(place: Place) -> None:
+    done = place.orch("trial", "sweep.yaml", "ema=EMA,predictor=regular", "--seed", "7")
+    assert "epoch 2/2" in done.stdout
+    assert "probe/top1" in done.stdout
+    assert not (place.folder / "runs").exists()
+
+
+def test_a_trial_alone_has_the_numbers_of_the_sweep(swept: Place) -> None:
+    done = swept.orch("trial", "sweep.yaml", "EMA · regular", "--json").stdout.splitlines()
+    alone = json.loads(done[-1])["metrics"]["probe/top1"]
+    entry = json.loads(swept.orch("table", "sweep.yaml", "-f", "json").stdout)["entries"][1]
+    assert entry["values"]["0"] == alone
+
+
+def test_a_published_number_out_of_tolerance_is_exit_code_5_only_when_asked(swept: Place) -> None:
+    swept.write(table_yaml(PUBLISHED), "published.yaml")
+    swept.orch("table", "published.yaml")
+    swept.orch("table", "published.yaml", "--check", code=5)
+    swept.orch("table", "published.yaml", "--check", "--seeds", "9", code=5)
+
+
+def test_check_without_anything_to_check_is_a_usage_error(place: Place) -> None:
+    assert "no published numbers" in place.orch("table", "sweep.yaml", "--check", code=2).stderr
+
+
+def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(place: Place) -> None:
+    text = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
+    place.write(text + "tables: [{name: t, rows: b}]\n")
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", code=3)
+    assert "orch: failed: too large · seed 0" in done.stderr
+    assert "batch_size 4096 exceeds the 128 training images" in done.stderr
+    assert re.search(r"fits +\d", done.stdout)
+    log = next((place.folder / "runs" / "trials").glob("*/log.txt"))
+    assert "Traceback" in log.read_text(encoding="utf-8")
+
+
+BAD = {
+    "a missing file": (["plan", "nowhere.yaml"], "nowhere.yaml: no such file"),
+    "a folder": (["plan", "."], "cannot be read"),
+    "an unknown profile": (["plan", "sweep.yaml", "-p", "papr"], "no profile 'papr'"),
+    "zero seeds": (["plan", "sweep.yaml", "--seeds", "0"], "--seeds 0: expected a number from 1"),
+    "words for seeds": (["plan", "sweep.yaml", "--seeds", "three"], "--seeds three"),
+    "a setting without value": (["plan", "sweep.yaml", "--set", "epochs"], "expected path=value"),
+    "a misspelt setting": (
+        ["plan", "sweep.yaml", "--set", "epoch=3"],
+        "--set epoch=3: epoch: no such field; did you mean 'epochs'?",
+    ),
+    "an unknown format": (["table", "sweep.yaml", "-f", "word"], "no table format 'word'"),
+    "an unknown table": (["table", "sweep.yaml", "--name", "mani"], "tables: main"),
+    "an unknown cell": (["trial", "sweep.yaml", "EMMA · regular"], "did you mean 'EMA · regular'"),
+    "an ambiguous cell": (["trial", "sweep.yaml", "ema=EMA"], "fits 2 cells"),
+    "an unknown executor": (["sweep", "sweep.yaml", "--executor", "slurm"], "known: ray, serial"),
+    "figures before results": (["figures", "sweep.yaml"], "run it first"),
+    "pages before results": (["ui"], "run a sweep first"),
+    "missing data": (["sweep", "sweep.yaml", "--set", "data=cifar10"], "--download"),
+    "a home that is a file": (["sweep", "sweep.yaml", "--home", "sweep.yaml"], "--home"),
+    "a tracker that does not answer": (
+        ["plan", "sweep.yaml", "--tracking-uri", "http://user:secret@127.0.0.1:9"],
+        "does not answer",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_is_one_line_and_exit_code_2(place: Place, what: str) -> None:
+    words, says = BAD[what]
+    done = place.orch(*words, code=2, MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) <= 3, done.stderr  # a sweep says first what it is about
+    assert "secret" not in done.stderr
+    assert not list((place.folder).rglob("*.pt"))
+
+
+def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> None:
+    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe"))
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    running = subprocess.Popen(
+        command, cwd=place.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    waited = time.monotonic()
+    while not list(place.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 60:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "go on with: orch sweep sweep.yaml --executor serial" in errors
+    assert "1 stopped" in place.orch("status", "sweep.yaml").stdout
+    resumed = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "1 go on where they stopped" in resumed.stderr
+
+
+def test_output_is_data_on_stdout_and_words_on_stderr(place: Place) -> None:
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--json", "--seeds", "1")
+    lines = done.stdout.splitlines()
+    events = [json.loads(line)["event"] for line in lines]
+    assert (events.count("finished"), events[-1]) == (4, "table")
+    assert done.stderr == ""
+
+
+def test_completion_offers_the_commands() -> None:
+    orch = Path(sys.executable).with_name("orch")
+    asked = {"_ORCH_COMPLETE": "complete_bash", "COMP_WORDS": "orch sw", "COMP_CWORD": "1"}
+    done = subprocess.run([orch], capture_output=True, text=True, env=os.environ | asked, check=False)
+    assert done.stdout.split() == ["sweep"]
+
+
+@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "sweeps").glob("*.yaml")))
+def test_every_sweep_that_ships_is_valid_and_says_what_it_asks(name: str, place: Place) -> None:
+    path = ROOT / "sweeps" / name
+    assert ": ok, " in place.orch("validate", str(path)).stdout
+    head = path.read_text(encoding="utf-8")[:900]
+    assert all(
+        word in head for word in ("# yaml-language-server", "Question:", "Mirrors", "Trials:", "Time:")
+    )
+
+
+def test_the_schema_beside_the_sweeps_is_the_one_that_is_printed(place: Place) -> None:
+    written = (ROOT / "sweeps" / "schema.json").read_text(encoding="utf-8")
+    assert place.orch("schema").stdout == written
