@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Mapping
 
 from orchestrator import figures
 from orchestrator.errors import UsageError
-from orchestrator.expand import Expansion
+from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.figures import CellCurves
 from orchestrator.render import FILE_FORMATS, FORMATS
 from orchestrator.results import Curves, TrialRecord
@@ -64,6 +65,22 @@ def figure_files(
         figure = figures.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
         for form in formats:
             files[f"{figure_name(spec)}.{form}"] = writers[form](figure)
+    return files
+
+
+def trial_figure_files(
+    expansion: Expansion, trial: TrialSpec, curves: Mapping[str, Curves], record: TrialRecord
+) -> dict[str, bytes]:
+    """The sweep's figures for one trial alone, by file name; none where it reported too little."""
+    remark = "" if record.status == "completed" else record.status
+    cell = CellCurves(trial.cell.label, (trial.seed,), (curves[trial.id],), remark)
+    files = {}
+    for spec in expansion.spec.figures:
+        with contextlib.suppress(UsageError):
+            figure = figures.draw(
+                spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record})
+            )
+            files[f"{figure_name(spec)}.png"] = figures.to_png(figure)
     return files
 
 

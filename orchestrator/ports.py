@@ -95,6 +95,9 @@ class Store(Protocol):
     def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
         """`sweep` asks for these trials too, which are already known."""
 
+    def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep files beside a trial that is known, such as its plots."""
+
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
         """Keep the sweep's table and figures, replacing earlier ones."""
 

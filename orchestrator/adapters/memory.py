@@ -19,6 +19,8 @@ class MemoryStore:
         self._reports: dict[str, dict[int, EpochReport]] = {}
         self.sweeps: dict[str, set[str]] = {}
         """Trial ids by sweep."""
+        self.attached: dict[str, dict[str, bytes]] = {}
+        """Files by trial id."""
         self.published: dict[str, dict[str, bytes]] = {}
         """Files by sweep."""
 
@@ -52,6 +54,10 @@ class MemoryStore:
     def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
         """`sweep` asks for these trials too."""
         self.sweeps.setdefault(sweep.name, set()).update(trial.id for trial in trials)
+
+    def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep files beside a trial."""
+        self.attached.setdefault(trial_id, {}).update(files)
 
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
         """Keep the sweep's table and figures."""

@@ -16,7 +16,6 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 # MLflow reads these when it is imported; a tracker that does not answer must not be waited for long.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -33,6 +32,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
+from orchestrator.adapters.tracking_errors import reason, without_secret
 from orchestrator.archive import packed, unpacked
 from orchestrator.errors import StoreError
 from orchestrator.expand import TrialSpec
@@ -138,9 +138,7 @@ class MlflowStore:
         }
         with self._errors():
             self._write(trial.id)
-            with tempfile.TemporaryDirectory() as folder:
-                _write_files(Path(folder), trial, outcome, sweep, curves_of(reports))
-                self._client.log_artifacts(run, folder)
+            self._log_files(run, _files(trial, outcome, sweep, curves_of(reports)))
             self._client.log_batch(run, tags=[RunTag(k, str(v)[:4000]) for k, v in tags.items() if v])
             self._client.set_terminated(run, _STATES.get(outcome.status, "KILLED"))
         self._reports.pop(trial.id, None)
@@ -151,6 +149,12 @@ class MlflowStore:
             for run in self._find([trial.id for trial in trials]).values():
                 if f"orch.in.{sweep.name}" not in run.data.tags:
                     self._client.set_tag(run.info.run_id, f"orch.in.{sweep.name}", "true")
+
+    def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep files beside a trial's other artifacts."""
+        with self._errors():
+            run = self._find([trial_id])[trial_id]
+            self._log_files(run.info.run_id, files)
 
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
         """Keep the sweep's files in its summary run."""
@@ -168,10 +172,7 @@ class MlflowStore:
                 tags = {"orch.kind": "summary", "orch.sweep": sweep.name, "orch.profile": profile}
                 name = f"summary · {profile}"
                 run = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
-            with tempfile.TemporaryDirectory() as folder:
-                for name, content in files.items():
-                    (Path(folder) / name).write_bytes(content)
-                self._client.log_artifacts(run, folder)
+            self._log_files(run, files)
             self._client.set_tag(run, "orch.code_version", sweep.provenance.code_version)
             self._client.set_terminated(run)
 
@@ -181,6 +182,12 @@ class MlflowStore:
             for trial_id in list(self._pending):
                 self._write(trial_id)
         self._flushed = time.monotonic()
+
+    def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content)
+            self._client.log_artifacts(run, folder)
 
     def _write(self, trial_id: str) -> None:
         metrics = self._pending.pop(trial_id, [])
@@ -253,37 +260,14 @@ class MlflowStore:
         try:
             yield
         except (MlflowException, OSError) as error:
-            raise StoreError(f"MLflow at {self.describe()}: {_reason(error)}") from None
+            raise StoreError(f"MLflow at {self.describe()}: {reason(error)}") from None
         except Exception as error:
             if type(error).__module__.split(".")[0] not in ("sqlalchemy", "alembic", "requests", "urllib3"):
                 raise
-            raise StoreError(f"MLflow at {self.describe()}: {_reason(error)}") from None
+            raise StoreError(f"MLflow at {self.describe()}: {reason(error)}") from None
 
 
 _OLDEST = ["attributes.start_time ASC"]
-
-
-def without_secret(uri: str) -> str:
-    """`uri` with user and password left out."""
-    parts = urlsplit(uri)
-    if parts.username is None and parts.password is None:
-        return uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-
-
-def _reason(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    text = re.sub(r"//[^/@\s]+@", "//", text)  # a URL in a message may carry a password
-    lower = text.lower()
-    if "max retries" in lower or "connection refused" in lower or "failed to establish" in lower:
-        return "does not answer; start the server, or unset MLFLOW_TRACKING_URI to use a local file"
-    if "can't locate revision" in lower or "out-of-date database schema" in lower:
-        return "was made by another version of MLflow; upgrade mlflow, or run `mlflow db upgrade` on it"
-    if "disk is full" in lower or "no space left" in lower:
-        return "the disk is full; free some space and run the same command again"
-    if "unable to open database file" in lower or "readonly database" in lower:
-        return "the file cannot be written; check the folder, or choose another with --home"
-    return text[:300]
 
 
 def _record(trial_id: str, run: Run) -> TrialRecord:
@@ -304,11 +288,8 @@ def _record(trial_id: str, run: Run) -> TrialRecord:
     )
 
 
-def _write_files(folder: Path, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo, curves: Curves) -> None:
+def _files(trial: TrialSpec, outcome: Outcome, sweep: SweepInfo, curves: Curves) -> dict[str, bytes]:
     """A trial's artifacts: spectra and curves, config, provenance."""
-    (folder / SPECTRA).write_bytes(packed(curves))
-    config = trial.config.model_dump(mode="json")
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     facts = {
         "trial_id": trial.id,
         "canonical_config": canonical(identity_dump(trial.config)),
@@ -317,7 +298,15 @@ def _write_files(folder: Path, trial: TrialSpec, outcome: Outcome, sweep: SweepI
         **sweep.provenance.model_dump(),
         "trial": outcome.details,
     }
-    (folder / "provenance.json").write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return {
+        SPECTRA: packed(curves),
+        "config.json": _json(trial.config.model_dump(mode="json")),
+        "provenance.json": _json(facts),
+    }
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

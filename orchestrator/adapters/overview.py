@@ -74,9 +74,8 @@ def validated(spec: SweepSpec, file: str) -> str:
     for profile in spec.profiles or [None]:
         made = expand(spec, profile=profile, default_place=f"{file}:1")
         under = f"profile {profile}: " if profile else ""
-        lines.append(
-            f"{file}: ok, {under}{len(made.cells)} cells × {len(made.seeds)} seeds = {len(made.trials)} trials"
-        )
+        size = f"{len(made.cells)} cells × {len(made.seeds)} seeds = {len(made.trials)} trials"
+        lines.append(f"{file}: ok, {under}{size}")
     return "\n".join(lines)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from orchestrator.adapters.mlflow_store import without_secret
+from orchestrator.adapters.tracking_errors import without_secret
 from orchestrator.adapters.workspace import Workspace
 from orchestrator.errors import UsageError
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 import platform
+import re
+import shlex
 import subprocess
 import sys
 from importlib import metadata
@@ -29,8 +31,13 @@ def provenance() -> Provenance:
             "cores": os.cpu_count(),
             "gpus": _gpus(),
         },
-        command=" ".join(["orch", *sys.argv[1:]]),
+        command=typed_command(),
     )
+
+
+def typed_command() -> str:
+    """The command as it was typed, without user and password of an address."""
+    return shlex.join(["orch", *(re.sub(r"//[^/@\s]+@", "//", word) for word in sys.argv[1:])])
 
 
 def _code_version() -> str:

@@ -13,11 +13,9 @@ import logging
 import os
 import pickle
 import shutil
-import signal
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 # Ray reads these when it is imported.
@@ -38,9 +36,10 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
+from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.errors import ExecutionError
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Finished, Interrupted, OnEvent, Progressed, Started
+from orchestrator.ports import Event, Finished, Interrupted, OnEvent, Progressed, Started
 from orchestrator.spec import Resources, ScheduleSpec
 from trainers.config import Runtime
 from trainers.report import EpochReport, Outcome
@@ -79,7 +78,7 @@ class RayExecutor:
         """Run all `trials`, in order as room becomes free."""
         if not trials:
             return
-        with self._cluster(), _stop_signals() as stop:
+        with self._cluster(), stop_signals() as stop:
             self._check_room()
             listener = _Listener(on_event, stop)
             scratch = tempfile.mkdtemp(prefix="orch-tune-")
@@ -87,11 +86,13 @@ class RayExecutor:
                 self._fit(trials, listener, stop, scratch)
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
+            if listener.error is not None:
+                raise listener.error
             if stop.asked:
                 raise Interrupted
             listener.close([trial.id for trial in trials])
 
-    def _fit(self, trials: Sequence[TrialSpec], listener: _Listener, stop: _Stop, scratch: str) -> None:
+    def _fit(self, trials: Sequence[TrialSpec], listener: _Listener, stop: Stop, scratch: str) -> None:
         watched = self.schedule.metric if self.schedule else None
         payloads = [_packed(t.id, (t.config, self.runtime, self.folder / t.id, watched)) for t in trials]
         needs: dict[str, float] = {"cpu": self.resources.cpus}
@@ -112,7 +113,7 @@ class RayExecutor:
                 storage_path=scratch,
                 verbose=2 if self.verbose else 0,
                 callbacks=[listener],
-                stop=stop,
+                stop=_Stopper(stop),
                 failure_config=tune.FailureConfig(max_failures=self.resources.retries),
             ),
         )
@@ -163,25 +164,26 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
-class _Stop(tune.Stopper):
+class _Stopper(tune.Stopper):
     """Ends the experiment once it was asked to."""
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, stop: Stop) -> None:
+        self.stop = stop
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return self.asked
+        return self.stop.asked
 
     def stop_all(self) -> bool:
-        return self.asked
+        return self.stop.asked
 
 
 class _Listener(tune.Callback):
     """Turns what Tune tells into events, in the driver's own thread."""
 
-    def __init__(self, on_event: OnEvent, stop: _Stop) -> None:
+    def __init__(self, on_event: OnEvent, stop: Stop) -> None:
         self.on_event, self.stop = on_event, stop
         self.last: dict[str, EpochReport] = {}
+        self.error: Exception | None = None
         self.attempts: dict[str, int] = {}
         self.finished: set[str] = set()
 
@@ -198,7 +200,7 @@ class _Listener(tune.Callback):
                 self.finished.add(event.trial_id)
             elif isinstance(event, Progressed):
                 self.last[event.trial_id] = event.report
-            self.on_event(event)
+            self._tell(event)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         identity = _name(trial)
@@ -207,7 +209,7 @@ class _Listener(tune.Callback):
         last = self.last[identity]  # it ended without saying so: the schedule ended it
         self.finished.add(identity)
         reason = f"ended by the schedule after epoch {last.epoch} of {last.epochs}"
-        self.on_event(Finished(identity, Outcome(status="pruned", reason=reason, metrics=last.metrics)))
+        self._tell(Finished(identity, Outcome(status="pruned", reason=reason, metrics=last.metrics)))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         identity = _name(trial)
@@ -216,14 +218,23 @@ class _Listener(tune.Callback):
             tries = max(1, self.attempts.get(identity, 0))
             cause = _cause(trial)
             reason = f"worker lost {tries} times: {cause}" if tries > 1 else f"worker lost: {cause}"
-            self.on_event(Finished(identity, Outcome(status="failed", reason=reason)))
+            self._tell(Finished(identity, Outcome(status="failed", reason=reason)))
+
+    def _tell(self, event: Event) -> None:
+        """Pass `event` on; what it raises ends the experiment and is kept, for Tune would wrap it."""
+        if self.error is not None:
+            return
+        try:
+            self.on_event(event)
+        except Exception as error:
+            self.error, self.stop.asked = error, True
 
     def close(self, asked: list[str]) -> None:
         """Tune returns without an error also when it gave trials up: those must not vanish."""
         for identity in asked:
             if identity not in self.finished:
                 reason = "Ray Tune ended without running it to its end; run the sweep again"
-                self.on_event(Finished(identity, Outcome(status="failed", reason=reason)))
+                self._tell(Finished(identity, Outcome(status="failed", reason=reason)))
 
 
 def _train(config: dict[str, Any]) -> None:
@@ -283,26 +294,3 @@ def _cause(trial: Trial) -> str:
     error = trial.get_error() if hasattr(trial, "get_error") else None
     text = " ".join(str(error or "unknown").split())
     return text[:200]
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[_Stop]:
-    """Inside, Ctrl-C and SIGTERM ask for a clean stop; a second Ctrl-C stops at once."""
-    stop = _Stop()
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    previous = {}
-    with contextlib.suppress(ValueError):  # only the main thread may set handlers
-        for number in (signal.SIGINT, signal.SIGTERM):
-            previous[number] = signal.signal(number, ask)
-    try:
-        yield stop
-    except KeyboardInterrupt:
-        raise Interrupted from None
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.provenance import typed_command
 from orchestrator.adapters.workspace import choose_profile, load_sweep, workspace
 from orchestrator.errors import UsageError
 from orchestrator.expand import expand
@@ -54,8 +53,8 @@ class Request:
 
     @property
     def again(self) -> str:
-        """The command as it was typed."""
-        return shlex.join(["orch", *sys.argv[1:]])
+        """The command that goes on with this one."""
+        return typed_command()
 
 
 def _counted(number: int, what: str) -> str:

@@ -27,6 +27,7 @@ from trainers.isolation import discard_checkpoints, run_trial
 from trainers.report import EpochReport, Outcome
 
 Say = Callable[[str], None]
+PLOTTED = 60  # trials of one call that get plots of their own, at half a second each
 SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
 
 
@@ -70,7 +71,7 @@ def sweep(expansion: Expansion, space: Workspace, options: Options, *, say: Say)
     finally:
         shown.close()
     if result.trained.keys() - {"stopped"}:
-        _publish(expansion, store, result, info, say=say)
+        _publish(plan, store, result, info, say=say)
     return result
 
 
@@ -206,11 +207,17 @@ def _planned(expansion: Expansion, space: Workspace) -> tuple[Store, Plan]:
     return store, plan_sweep(expansion, store)
 
 
-def _publish(expansion: Expansion, store: Store, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
+def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
+    """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
+    expansion = plan.expansion
     files = answer.table_files(expansion, result.records)
     if expansion.spec.figures:
         curves = store.curves([trial.id for trial in expansion.trials])
         files |= answer.figure_files(expansion, result.records, curves)
+        for trial in plan.todo[:PLOTTED]:
+            if trial.id in curves:
+                record = result.records[trial.id]
+                store.attach(trial.id, answer.trial_figure_files(expansion, trial, curves, record))
     store.publish(info, files)
     say(f"tables and figures: summary run of experiment {info.name} in {store.describe()}")
 

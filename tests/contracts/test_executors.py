@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.adapters.serial import SerialExecutor
-from orchestrator.errors import ExecutionError
+from orchestrator.errors import ExecutionError, StoreError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Event, Executor, Finished, Progressed, Started
 from orchestrator.spec import Resources
@@ -145,3 +145,12 @@ def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, t
     greedy = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=Resources(cpus=1, gpus=64))
     with pytest.raises(ExecutionError, match="a trial asks for 1 CPUs and 64 GPUs"):
         run(greedy, trials(1))
+
+
+def test_an_error_of_the_listener_ends_the_run_and_is_raised_as_it_is(make: Make, tmp_path: Path) -> None:
+    def full(event: Event) -> None:
+        if isinstance(event, Finished):
+            raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError, match=r"^the disk is full$"):
+        make(tmp_path).run(trials(4), full)

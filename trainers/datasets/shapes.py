@@ -19,7 +19,14 @@ POINTS_AT_ONCE = 2**20  # of one chunk: 8 MiB per array of coordinates
 
 
 class Config(DatasetConfig):
-    """Procedural RGB images of ten shapes; what differs within a class is everything but its outline."""
+    """Procedural RGB images of ten shapes; what differs within a class is everything but its outline.
+
+    Test accuracy at the defaults, trial seeds 0 and 1, by benchmarks/shapes_difficulty.py (torch 2.15.0,
+    scikit-learn 1.9.1, one core of an AMD EPYC; 1 024 test images, so a standard error of up to 0.016):
+    logistic regression on pixels 0.260 (it has no seed), on features of an untrained four-layer convnet
+    0.466 and 0.437; that convnet trained with labels for 30 epochs 1.000 and 1.000. Harder by choice:
+    more `noise` lowers the first two more than what is learnt.
+    """
 
     name: Literal["shapes"] = "shapes"
     size: int = Field(16, ge=8, le=256)

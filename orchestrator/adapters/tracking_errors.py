@@ -1,0 +1,30 @@
+"""What goes wrong with a tracking store, in one line: no secret, the cause, the next step."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+
+def without_secret(uri: str) -> str:
+    """`uri` with user and password left out."""
+    parts = urlsplit(uri)
+    if parts.username is None and parts.password is None:
+        return uri
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def reason(error: Exception) -> str:
+    """The cause of `error` in one line, and what to do about it where that is known."""
+    text = " ".join(str(error).split())
+    text = re.sub(r"//[^/@\s]+@", "//", text)  # a URL in a message may carry a password
+    lower = text.lower()
+    if "max retries" in lower or "connection refused" in lower or "failed to establish" in lower:
+        return "does not answer; start the server, or unset MLFLOW_TRACKING_URI to use a local file"
+    if "can't locate revision" in lower or "out-of-date database schema" in lower:
+        return "was made by another version of MLflow; upgrade mlflow, or run `mlflow db upgrade` on it"
+    if "disk is full" in lower or "no space left" in lower:
+        return "the disk is full; free some space and run the same command again"
+    if "unable to open database file" in lower or "readonly database" in lower:
+        return "the file cannot be written; check the folder, or choose another with --home"
+    return text[:300]
