@@ -1,4 +1,4 @@
-"""How hard the shapes data set is, from raw pixels to a supervised convnet: the figures in its docstring.
+"""How hard the shapes data set is, from raw pixels to a supervised convnet: the figures in its module.
 
 Run `python benchmarks/shapes_difficulty.py`; a few minutes on one core. Prints one row for each seed.
 """

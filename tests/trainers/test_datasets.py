@@ -218,14 +218,6 @@ def test_shapes_refuse_a_scale_that_is_not_a_range() -> None:
         shapes.Config(scale=(0.8, 0.5))
 
 
-# Digits
-
-
-def test_grey_digits_have_one_channel_of_the_same_values(root: Path) -> None:
-    grey, colour = load("digits", root, channels=1), load("digits", root)
-    assert torch.equal(grey.train.expand(-1, 3, -1, -1), colour.train)
-
-
 # Image folders
 
 

@@ -1,0 +1,73 @@
+"""What a GPU changes: speed, and nothing else that a reader could notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainers.config import Runtime
+from trainers.isolation import run_trial
+from trainers.loops import ssl
+from trainers.report import EpochReport, Outcome
+
+pytestmark = pytest.mark.gpu
+
+
+def config(**changes: object) -> ssl.Config:
+    base = {
+        "method": {"name": "byol", "predictor": {"hidden": 32, "symmetric": True}},
+        "data": {"name": "shapes", "size": 16, "train": 512, "test": 256},
+        "encoder": {"name": "convnet", "channels": [8, 16]},
+        "projector": {"hidden": [32], "output": 16},
+        "epochs": 2,
+        "probe": {"epochs": 5},
+    }
+    return ssl.Config.model_validate(base | changes)
+
+
+def run(device: str, folder: Path | None = None, **changes: object) -> tuple[Outcome, list[EpochReport]]:
+    reports: list[EpochReport] = []
+    made = config(**changes)
+    outcome = run_trial(made, runtime=Runtime(device=device), folder=folder, report=reports.append)
+    assert outcome.status in ("completed", "collapsed"), outcome
+    return outcome, reports
+
+
+def test_a_gpu_trial_draws_the_same_streams_and_starts_from_the_same_weights() -> None:
+    cpu, gpu = run("cpu")[0].details, run("cuda")[0].details
+    for name in ("streams_fingerprint", "encoder_start", "data_fingerprint"):
+        assert cpu[name] == gpu[name]
+
+
+def test_a_gpu_trial_follows_the_cpu_trial() -> None:
+    first_cpu, first_gpu = (run(device)[1][1].metrics["train/loss"] for device in ("cpu", "cuda"))
+    assert first_gpu == pytest.approx(first_cpu, abs=0.02)  # four float32 steps, other summation orders
+
+
+def test_bf16_trains_on_the_gpu() -> None:
+    _, reports = run("cuda", precision="bf16")
+    assert reports[-1].metrics["train/loss"] < reports[1].metrics["train/loss"]
+
+
+def test_a_gpu_trial_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    class StopHere(BaseException):
+        pass
+
+    def stop(report: EpochReport) -> None:
+        if report.epoch == 1:
+            raise StopHere
+
+    with pytest.raises(StopHere):
+        ssl.fit(config(), runtime=Runtime(device="cuda"), folder=tmp_path, report=stop)
+    outcome, reports = run("cuda", tmp_path)
+    assert outcome.details["resumed_at_epoch"] == 1
+    assert [report.replayed for report in reports] == [True, True, False]
+
+
+def test_a_finished_trial_leaves_no_gpu_memory_behind() -> None:
+    run("cuda")
+    before = torch.cuda.memory_reserved()
+    run("cuda")
+    assert torch.cuda.memory_reserved() <= before
