@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -229,9 +230,10 @@ def _signed(value: float, table: Table) -> str:
 
 
 def _title(table: Table) -> str:
+    named = table.sweep if table.spec.name == table.sweep else f"{table.sweep}, table {table.spec.name}"
     unit = " in %" if table.spec.in_percent else ""
     profile = f", profile {table.profile}" if table.profile else ""
-    return f"{table.sweep}, table {table.spec.name}: {table.spec.metric}{unit}{profile}"
+    return f"{named}: {table.spec.metric}{unit}{profile}"
 
 
 def _legend(table: Table, *, tex: bool = False) -> list[str]:
@@ -272,4 +274,9 @@ _TEX_ESCAPES = {
 
 
 def _tex(text: str) -> str:
+    parts = re.split(r"\b(W_p)\b", text)  # the one symbol that labels are full of
+    return "".join(f"${part}$" if part == "W_p" else _escaped(part) for part in parts)
+
+
+def _escaped(text: str) -> str:
     return "".join(_TEX_ESCAPES.get(character, character) for character in text)

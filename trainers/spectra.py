@@ -105,18 +105,36 @@ def eigenspace_metrics(
         return metrics
     w = predictor.detach().cpu().double().numpy()
     f = correlation.detach().cpu().double().numpy()
-    norm, eigenvalues = float(np.linalg.norm(w)), arrays["Wp"]
-    metrics["Wp/max"], metrics["Wp/min"] = float(eigenvalues[0]), float(eigenvalues[-1])
-    metrics["Wp/alive"] = float((eigenvalues > 0.05 * eigenvalues[0]).sum())
+    metrics |= predictor_metrics(predictor)
+    norm = float(np.linalg.norm(w))
     if norm > 0:
-        metrics["Wp/asymmetry_l1"] = float(np.abs(w - w.T).sum() / np.abs(w).sum())
-        metrics["Wp/asymmetry_fro"] = float(np.linalg.norm(w - w.T) / norm)
         metrics["alignment/mean"] = float(arrays["alignment"].mean())
         metrics["alignment/top16"] = float(arrays["alignment"][:16].mean())
         metrics["alignment/chance"] = float(np.trace(w) / (math.sqrt(len(w)) * norm))
         if total > 0:
             commutator = np.linalg.norm(f @ w - w @ f)
             metrics["alignment/commutator"] = float(commutator / (np.linalg.norm(f) * norm))
+    return metrics
+
+
+def predictor_metrics(predictor: torch.Tensor) -> dict[str, float]:
+    """W_p [d, d] in numbers, which need no F: those of `eigenspace_metrics` that begin with "Wp/".
+
+    Raises:
+        FloatingPointError: W_p is not finite; the trial has diverged.
+    """
+    w = predictor.detach().cpu().double().numpy()
+    if not np.isfinite(w).all():
+        raise FloatingPointError("W_p is not finite")
+    eigenvalues = np.sort(np.linalg.eigvals(w).real)[::-1]
+    metrics = {
+        "Wp/max": float(eigenvalues[0]),
+        "Wp/min": float(eigenvalues[-1]),
+        "Wp/alive": float((eigenvalues > 0.05 * eigenvalues[0]).sum()),
+    }
+    if w.any():
+        metrics["Wp/asymmetry_l1"] = float(np.abs(w - w.T).sum() / np.abs(w).sum())
+        metrics["Wp/asymmetry_fro"] = float(np.linalg.norm(w - w.T) / np.linalg.norm(w))
     return metrics
 
 

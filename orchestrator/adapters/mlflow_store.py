@@ -173,6 +173,8 @@ class MlflowStore:
                 name = f"summary · {profile}"
                 run = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
             self._log_files(run, files)
+            notes = [content.decode() for name, content in files.items() if name.endswith(".md")]
+            self._client.set_tag(run, "mlflow.note.content", "\n\n".join(notes))  # shown on the run's page
             self._client.set_tag(run, "orch.code_version", sweep.provenance.code_version)
             self._client.set_terminated(run)
 
@@ -205,6 +207,8 @@ class MlflowStore:
             "orch.seed": str(trial.seed),
             "orch.profile": sweep.profile or "none",
             "orch.status": "running",
+            "mlflow.source.name": "orch sweep",
+            "mlflow.source.git.commit": sweep.provenance.code_version,
         } | {f"orch.axis.{_safe(axis)}": label for axis, label in trial.cell.choice if label is not None}
         run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
         flat = list(_flat(identity_dump(trial.config)))
@@ -222,7 +226,11 @@ class MlflowStore:
                 self._experiments[name] = found.experiment_id
             else:
                 location = (self.artifacts / _safe(name)).as_uri() if self.artifacts else None
-                self._experiments[name] = self._client.create_experiment(name, artifact_location=location)
+                self._experiments[name] = self._client.create_experiment(
+                    name,
+                    artifact_location=location,
+                    tags={"mlflow.experimentKind": "custom_model_development"},
+                )
         return self._experiments[name]
 
     def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -34,16 +35,17 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
     # The job runner would start a dozen more processes that a viewer has no use for.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     say(f"MLflow on http://127.0.0.1:{port} (starts in a few seconds; Ctrl-C ends it)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
     server = subprocess.Popen(command, env=os.environ | quiet)
     try:
         code = server.wait()
     except KeyboardInterrupt:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(timeout=10)  # Ctrl-C reached it too
         return
     finally:
         if server.poll() is None:
             server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(timeout=10)
     if code:
         raise UsageError(
             f"the MLflow server ended with code {code}; is port {port} taken? choose another with --port"

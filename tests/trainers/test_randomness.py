@@ -67,14 +67,15 @@ def test_inside_seeded_the_global_generator_is_the_purposes_stream() -> None:
 # Pairing
 
 
-def seen(config: ssl.Config) -> list[bytes]:
+def seen(config: ssl.Config, *, same_image: bool = False) -> list[bytes]:
     """Every batch of views that the encoder takes in two epochs, in order."""
     images = ssl.load_images(config.data, RUNTIME)
+    train = images.train[:1].expand_as(images.train) if same_image else images.train
     trial = ssl.Trial(config, images, RUNTIME)
     batches: list[bytes] = []
     trial.method.encoder.register_forward_pre_hook(lambda _, x: batches.append(x[0].numpy().tobytes()))
     for epoch in range(2):
-        ssl.train_epoch(trial, images.train, epoch, mean=torch.zeros(3), std=torch.ones(3))
+        ssl.train_epoch(trial, train, epoch, mean=torch.zeros(3), std=torch.ones(3))
     return batches
 
 
@@ -88,6 +89,16 @@ def test_cells_of_a_seed_see_the_same_views_in_the_same_order() -> None:
     first, *others = (seen(config(**cell)) for cell in [*CELLS, {"encoder": CONVNET}])
     assert len(set(first)) == len(first) == 2 * 2 * 4  # epochs, views, steps: no batch twice
     assert all(other == first for other in others)
+
+
+def test_every_epoch_has_augmentations_of_its_own() -> None:
+    batches = seen(config(), same_image=True)
+    assert len(set(batches)) == len(batches)
+
+
+def test_every_epoch_has_an_order_of_its_own() -> None:
+    batches = seen(config(views={"crop": None, "flip": 0, "jitter": None, "grey": 0}))
+    assert len(set(batches)) == len(batches) / 2  # both views of a batch are the images themselves
 
 
 def test_seeds_see_other_views() -> None:

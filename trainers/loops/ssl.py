@@ -25,7 +25,13 @@ from trainers.plugins import Plugin, load
 from trainers.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
 from trainers.randomness import fingerprint, stream
 from trainers.report import EpochReport, Outcome, Report
-from trainers.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
+from trainers.spectra import (
+    CorrelationEMA,
+    SpectraConfig,
+    eigenspace,
+    eigenspace_metrics,
+    predictor_metrics,
+)
 from trainers.views import ViewsConfig
 
 
@@ -251,7 +257,9 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     arrays: dict[str, Any] = {}
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
-    if epoch > 0:
+    if epoch == 0:
+        measured |= {} if w_p is None else predictor_metrics(w_p)  # there is no F before the first batch
+    else:
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)
         if config.spectra.recorded(epoch, config.epochs):
