@@ -48,9 +48,10 @@ def ours(options: argparse.Namespace, images: torch.Tensor) -> tuple[Callable[[]
     data = ssl.load_images(config.data, ssl.Runtime())
     trial = ssl.Trial(config, data, ssl.Runtime(device=options.device))
     mean, std = (torch.tensor(v, device=options.device) for v in (data.mean, data.std))
-    generator = torch.Generator()
     draws = [
-        views.draw(config.views, options.batch, size=(32, 32), generator=generator).to(options.device)
+        views.draw(config.views, options.batch, size=(32, 32), streams=lambda purpose: torch.Generator()).to(
+            options.device
+        )
         for _ in range(2)
     ]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from trainers.datasets import image_folder
 from orchestrator.expand import expand, trial_id
 from tests.builders import TINY, expansion, sweep, yaml
 from trainers.config import canonical, identity_dump
+from trainers.datasets import image_folder
 from trainers.loops import ssl
 
 PINNED = {

@@ -37,12 +37,3 @@ def seeded(seed: int, *purpose: object) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, *purpose))
         yield
-
-
-def fingerprint(seed: int) -> str:
-    """Hash of the first draws of a seed's streams: equal in trials that are paired, whatever the cell."""
-    digest = hashlib.sha256()
-    for purpose in (("order", 0), ("views", 0), ("weights", "encoder"), ("probe",)):
-        draws = torch.rand(16, generator=stream(seed, *purpose))
-        digest.update(draws.numpy().tobytes())
-    return digest.hexdigest()[:12]

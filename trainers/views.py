@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,13 +78,23 @@ class Draws:
         return [getattr(self, field.name) for field in dataclasses.fields(self)]
 
 
-def draw(config: ViewsConfig, number: int, *, size: tuple[int, int], generator: torch.Generator) -> Draws:
-    """The random numbers of `number` views of images of `size` (height, width)."""
+def draw(
+    config: ViewsConfig, number: int, *, size: tuple[int, int], streams: Callable[[str], torch.Generator]
+) -> Draws:
+    """The random numbers of `number` views of images of `size` (height, width).
+
+    Args:
+        config: the views' config.
+        number: how many views; more continue fewer.
+        size: height and width of the images.
+        streams: the generator for each of "crop", "flip", "jitter" and "grey". Each has its own, so that
+            switching one off leaves the others' draws as they are, and such cells stay paired.
+    """
     return Draws(
-        box=_draw_boxes(config.crop, number, size, generator),
-        flip=torch.rand(number, generator=generator) < config.flip,
-        colour=_draw_colour(config.jitter, number, generator),
-        grey=torch.rand(number, generator=generator) < config.grey,
+        box=_draw_boxes(config.crop, number, size, streams("crop")),
+        flip=torch.rand(number, generator=streams("flip")) < config.flip,
+        colour=_draw_colour(config.jitter, number, streams("jitter")),
+        grey=torch.rand(number, generator=streams("grey")) < config.grey,
     )
 
 
@@ -131,8 +142,10 @@ def _draw_boxes(
     if config is None:
         return torch.tensor([[0, 0, height, width]]).expand(number, 4)
     tries = 10  # torchvision's: ten attempts, then the largest centred box of an allowed ratio
-    area = height * width * _uniform((number, tries), config.scale, generator)
-    ratio = _uniform((number, tries), tuple(map(math.log, config.ratio)), generator).exp()
+    u = torch.rand((number, 2 * tries + 2), generator=generator)
+    area = height * width * _between(u[:, :tries], config.scale)
+    low, high = config.ratio
+    ratio = _between(u[:, tries : 2 * tries], (math.log(low), math.log(high))).exp()
     w = (area * ratio).sqrt().round().long()
     h = (area / ratio).sqrt().round().long()
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
@@ -141,9 +154,8 @@ def _draw_boxes(
     none_fits = ~fits.any(dim=1)
     w[none_fits] = min(width, round(height * config.ratio[1]))
     h[none_fits] = min(height, round(width / config.ratio[0]))
-    place = torch.rand((2, number), generator=generator)
-    top = (place[0] * (height - h + 1)).long()
-    left = (place[1] * (width - w + 1)).long()
+    top = (u[:, -2] * (height - h + 1)).long()
+    left = (u[:, -1] * (width - w + 1)).long()
     top[none_fits] = (height - h[none_fits]) // 2
     left[none_fits] = (width - w[none_fits]) // 2
     return torch.stack((top, left, h, w), dim=1)
@@ -153,15 +165,15 @@ def _draw_colour(config: JitterConfig | None, number: int, generator: torch.Gene
     identity = torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(number, 1)
     if config is None:
         return identity
+    u = torch.rand((number, 5), generator=generator)
     strength = torch.tensor([config.brightness, config.contrast, config.saturation, config.hue])
-    colour = identity + strength * (2 * torch.rand((number, 4), generator=generator) - 1)
-    jittered = torch.rand(number, generator=generator) < config.p
-    return torch.where(jittered[:, None], colour, identity)
+    colour = identity + strength * (2 * u[:, :4] - 1)
+    return torch.where(u[:, 4:] < config.p, colour, identity)
 
 
-def _uniform(shape: tuple[int, int], bounds: tuple[float, ...], generator: torch.Generator) -> torch.Tensor:
+def _between(u: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:
     low, high = bounds
-    return low + (high - low) * torch.rand(shape, generator=generator)
+    return low + (high - low) * u
 
 
 def _crop_and_flip(x: torch.Tensor, draws: Draws, interpolation: str) -> torch.Tensor:

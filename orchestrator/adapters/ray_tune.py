@@ -187,6 +187,10 @@ class _Listener(tune.Callback):
         self.attempts: dict[str, int] = {}
         self.finished: set[str] = set()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tune pickles its callbacks to restore an experiment, which we never do; a display has locks."""
+        return {}
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
 from trainers import views
+from trainers.randomness import stream
 from trainers.views import Draws, JitterConfig, ViewsConfig
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.25, 0.3])
@@ -24,7 +26,7 @@ def images(number: int = 32, channels: int = 3) -> Tensor:
 
 
 def draw(config: ViewsConfig, number: int = 32, seed: int = 0, size: tuple[int, int] = SIZE) -> Draws:
-    return views.draw(config, number, size=size, generator=torch.Generator().manual_seed(seed))
+    return views.draw(config, number, size=size, streams=functools.partial(stream, seed, "views"))
 
 
 def apply(x: Tensor, draws: Draws, config: ViewsConfig, plain: bool = True) -> Tensor:
@@ -180,11 +182,8 @@ def test_no_box_that_fits_means_the_largest_centred_one() -> None:
 
 
 def test_every_sample_and_both_views_are_drawn_on_their_own() -> None:
-    generator = torch.Generator().manual_seed(0)
-    first, second = (
-        views.draw(ViewsConfig(jitter=JitterConfig(p=1.0)), 50, size=(999, 999), generator=generator)
-        for _ in range(2)
-    )
+    chosen = ViewsConfig(jitter=JitterConfig(p=1.0))
+    first, second = (draw(chosen, 50, seed, size=(999, 999)) for seed in (0, 1))
     for field in ("box", "colour"):
         rows = torch.cat((getattr(first, field), getattr(second, field)))
         assert len({tuple(row.tolist()) for row in rows}) == 100
@@ -232,3 +231,15 @@ def test_draws_read_and_change_no_stream_but_their_own() -> None:
         assert all(
             torch.equal(getattr(first, f), getattr(other, f)) for f in ("box", "flip", "colour", "grey")
         )
+
+
+def test_more_draws_continue_fewer() -> None:
+    few, many = draw(ViewsConfig(), 20), draw(ViewsConfig(), 50)
+    for field in ("box", "flip", "colour", "grey"):
+        assert torch.equal(getattr(few, field), getattr(many, field)[:20]), field
+
+
+def test_switching_one_step_off_leaves_the_draws_of_the_others() -> None:
+    full, without = draw(ViewsConfig()), draw(ViewsConfig(crop=None, jitter=None))
+    assert torch.equal(full.flip, without.flip)
+    assert torch.equal(full.grey, without.grey)

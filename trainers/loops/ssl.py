@@ -21,9 +21,10 @@ from trainers.networks import Blueprint
 from trainers.optim import ScheduleConfig, build_optimizer, set_rates
 from trainers.optimizers import sgd
 from trainers.optimizers.base import OptimizerConfig
+from trainers.pairing import epoch_draws, streams_fingerprint
 from trainers.plugins import Plugin, load
 from trainers.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
-from trainers.randomness import fingerprint, stream
+from trainers.randomness import stream
 from trainers.report import EpochReport, Outcome, Report
 from trainers.spectra import (
     CorrelationEMA,
@@ -115,14 +116,14 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     details: dict[str, Any] = {
         "data": config.data.name,
         "data_fingerprint": images.fingerprint(),
-        "streams_fingerprint": fingerprint(config.seed),
+        "streams_fingerprint": streams_fingerprint(config.views, train, seed=config.seed),
         "encoder_start": checkpoint.digest(trial.method.encoder.state_dict()),
         "device": _device_name(runtime.device),
         "threads": runtime.threads,
     }
 
     state, warnings = checkpoint.load(folder, device=runtime.device) if folder else (None, [])
-    if state is not None and state["config"] == canonical(identity_dump(config)):
+    if state is not None and state.get("config") == canonical(identity_dump(config)):
         trial.restore(state)
         details["resumed_at_epoch"] = len(trial.history) - 1
         for past in trial.history:
@@ -186,12 +187,8 @@ def train_epoch(
     steps = number // config.batch_size
     if steps == 0:
         raise ValueError(f"batch_size {config.batch_size} exceeds the {number} training images; lower it")
-    order = torch.randperm(number, generator=stream(config.seed, "order", epoch)).to(trial.device)
-    generator = stream(config.seed, "views", epoch)
-    draws = [
-        views.draw(config.views, steps * config.batch_size, size=size, generator=generator).to(trial.device)
-        for _ in range(2)
-    ]
+    order, draws = epoch_draws(config.views, number, size=size, seed=config.seed, epoch=epoch)
+    order, draws = order.to(trial.device), [d.to(trial.device) for d in draws]
     # Losses stay on the device until the epoch is over: reading one would make the GPU wait.
     losses = torch.empty(steps, device=trial.device)
     autocast = functools.partial(

@@ -114,4 +114,6 @@ def move_towards(target: nn.Module, online: nn.Module, momentum: float) -> None:
 
 
 def _cosine(prediction: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    return F.cosine_similarity(prediction.float(), target.float(), dim=1).mean()
+    # Never in half precision, whatever autocast did before; never less than the inputs have.
+    p, z = (x.float() if x.dtype in (torch.bfloat16, torch.float16) else x for x in (prediction, target))
+    return F.cosine_similarity(p, z, dim=1).mean()
