@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+from rich.console import Console
+
+from orchestrator.adapters import display
+from orchestrator.plan import make_plan
+from orchestrator.ports import Finished, Progressed, Started
+from tests.builders import expansion, outcome, record, report
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands still unless a test moves it."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    return now
+
+
+def test_the_forecast_is_the_pace_so_far_over_what_is_left(clock: list[float]) -> None:
+    made = expansion()
+    progress = display.Progress(make_plan(made, {}))
+    assert progress.forecast_s() is None
+    first = made.trials[0]
+    progress.take(Started(first.id, 1, "here"))
+    for epoch in range(3):
+        progress.take(Progressed(first.id, report(epoch)))
+    clock[0] = 10.0
+    progress.take(Finished(first.id, outcome()))
+    assert progress.forecast_s() == pytest.approx(70.0)  # 7 of 8 trials left at 10 s each
+
+
+def test_epochs_repeated_from_a_checkpoint_do_not_count_as_pace(clock: list[float]) -> None:
+    made = expansion()
+    progress = display.Progress(make_plan(made, {}))
+    progress.take(Started(made.trials[0].id, 1, "here"))
+    replayed = report(1).model_copy(update={"replayed": True})
+    progress.take(Progressed(made.trials[0].id, replayed))
+    clock[0] = 10.0
+    assert progress.forecast_s() is None
+
+
+def test_a_log_has_a_line_for_each_finished_trial_and_for_a_lost_worker(clock: list[float]) -> None:
+    made, out = expansion(), io.StringIO()
+    done = {made.trials[0].id: record(made.trials[0].id)}
+    lines = display.LineDisplay(make_plan(made, done), out=out)
+    trial = made.trials[1]
+    lines.on_event(Started(trial.id, 1, "here"))
+    lines.on_event(Started(trial.id, 2, "there"))
+    lines.on_event(Finished(trial.id, outcome(0.815)))
+    assert out.getvalue().splitlines() == [
+        "EMA · regular · seed 0: worker lost; attempt 2 goes on from its checkpoint",
+        "[2/8] ✓ EMA · regular · seed 0: completed  probe/top1 81.5 %",
+    ]
+
+
+def test_the_live_table_shows_epoch_loss_rank_and_what_is_done(clock: list[float]) -> None:
+    made = expansion()
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    live = display.LiveDisplay(make_plan(made, {}), console=console)
+    trial = made.trials[0]
+    live.on_event(Started(trial.id, 1, "here"))
+    live.on_event(Progressed(trial.id, report(1, **{"train/loss": -1.25, "F/rankme": 7.5})))
+    picture = Console(file=io.StringIO(), width=100)
+    picture.print(live)
+    live.close()
+    text = picture.file.getvalue()  # type: ignore[attr-defined]
+    assert all(part in text for part in ("EMA · symmetric · seed 0", "1/2", "-1.250", "7.5"))
+    assert "0/8 done · 1 running" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0s"), (59.4, "59s"), (60, "1m 00s"), (3599, "59m 59s"), (3900, "1h 05m")]
+)
+def test_durations_are_written_for_people(seconds: float, text: str) -> None:
+    assert display.duration(seconds) == text
