@@ -137,9 +137,8 @@ class MlflowStore:
             "orch.streams_fingerprint": record.streams_fingerprint,
         }
         with self._errors():
-            self._write(trial.id)
+            self._write(trial.id, [RunTag(k, str(v)[:4000]) for k, v in tags.items() if v])
             self._log_files(run, _files(trial, outcome, sweep, curves_of(reports)))
-            self._client.log_batch(run, tags=[RunTag(k, str(v)[:4000]) for k, v in tags.items() if v])
             self._client.set_terminated(run, _STATES.get(outcome.status, "KILLED"))
         self._reports.pop(trial.id, None)
 
@@ -191,10 +190,10 @@ class MlflowStore:
                 (Path(folder) / name).write_bytes(content)
             self._client.log_artifacts(run, folder)
 
-    def _write(self, trial_id: str) -> None:
+    def _write(self, trial_id: str, tags: Sequence[RunTag] = ()) -> None:
         metrics = self._pending.pop(trial_id, [])
-        for start in range(0, len(metrics), 1000):  # MLflow takes no more in one batch
-            self._client.log_batch(self._runs[trial_id], metrics=metrics[start : start + 1000])
+        for start in range(0, max(1, len(metrics)), 1000):  # MLflow takes no more in one batch
+            self._client.log_batch(self._runs[trial_id], metrics[start : start + 1000], tags=tags)
 
     def _create(self, trial: TrialSpec, sweep: SweepInfo) -> Run:
         tags = {
