@@ -106,6 +106,6 @@ def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = ", ".join(sorted({r.code_version for r in used if r.code_version})) or "no results"
     return (
-        f"sweep {expansion.spec.name}, profile {expansion.profile or 'none'}, "
+        f"sweep {expansion.spec.name}, profile {expansion.brief_setting or 'none'}, "
         f"{len(expansion.seeds)} seeds, code {versions}"
     )

@@ -379,6 +379,8 @@ def _needs_published_profile(asked: Request) -> None:
     wanted = {t.published.profile for t in asked.spec.tables if t.published}
     if not wanted:
         raise UsageError(f"--check: sweep '{asked.spec.name}' has no published numbers to check against")
+    if asked.expansion.changed:
+        raise UsageError("--check compares what the file says; leave out --set")
     if asked.profile not in wanted and None not in wanted:
         needed = " or ".join(sorted(str(name) for name in wanted))
         raise UsageError(

@@ -78,6 +78,22 @@ class Expansion(NamedTuple):
     seeds: tuple[int, ...]
     trials: tuple[TrialSpec, ...]
     """Seed by seed, so that every cell has a number early; equal configs appear once."""
+    changed: tuple[str, ...] = ()
+    """Paths that `--set` changed: the profile is then not what the file says it is."""
+
+    @property
+    def brief_setting(self) -> str | None:
+        """The profile in a few words."""
+        if len(self.changed) <= 3:
+            return self.setting
+        return f"{self.profile or 'none'}, {len(self.changed)} settings changed"
+
+    @property
+    def setting(self) -> str | None:
+        """The profile in words, with what was changed of it."""
+        if not self.changed:
+            return self.profile
+        return f"{self.profile or 'none'}, changed: {', '.join(self.changed)}"
 
 
 def trial_id(config: LoopConfig) -> str:
@@ -123,7 +139,7 @@ def expand(
             if identity not in seen:
                 seen.add(identity)
                 trials.append(TrialSpec(identity, cell, seed))
-    return Expansion(spec, profile, cells, chosen_seeds, tuple(trials))
+    return Expansion(spec, profile, cells, chosen_seeds, tuple(trials), tuple(map(str, changes or ())))
 
 
 class _Builder:

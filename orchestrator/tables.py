@@ -44,6 +44,7 @@ class Table(NamedTuple):
     spec: TableSpec
     sweep: str
     profile: str | None
+    """The profile, with what `--set` changed of it."""
     seeds: tuple[int, ...]
     rows: tuple[str, ...]
     columns: tuple[str, ...]
@@ -84,7 +85,9 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     published = _published(spec, rows, columns)
     baseline = _baseline(expansion, spec)
     reference = _values(expansion, baseline, spec, records) if baseline else None
-    compared = spec.published is None or spec.published.profile in (None, expansion.profile)
+    compared = not expansion.changed and (
+        spec.published is None or spec.published.profile in (None, expansion.profile)
+    )
     entries = tuple(
         tuple(
             _entry(
@@ -102,7 +105,9 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         for i, row in enumerate(row_keys)
     )
     notes = tuple(_notes(expansion, spec, records, compared=compared))
-    return Table(spec, expansion.spec.name, expansion.profile, expansion.seeds, rows, columns, entries, notes)
+    return Table(
+        spec, expansion.spec.name, expansion.brief_setting, expansion.seeds, rows, columns, entries, notes
+    )
 
 
 def _entry(
@@ -224,10 +229,9 @@ def _notes(
     """What a reader must know to trust the table."""
     published = spec.published
     if published and not compared:
-        yield (
-            f"published numbers are for profile '{published.profile}', "
-            f"these are '{expansion.profile or 'no profile'}': no verdict"
-        )
+        ours = f"'{expansion.brief_setting}'" if expansion.brief_setting else "without one"
+        theirs = f"profile '{published.profile}'" if published.profile else "the file as it is"
+        yield f"published numbers are for {theirs}, these are {ours}: no verdict"
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = sorted({r.code_version for r in used if r.code_version})
     if len(versions) > 1:

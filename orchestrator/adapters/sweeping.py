@@ -44,7 +44,7 @@ class Options(NamedTuple):
 
 def sweep(expansion: Expansion, space: Workspace, options: Options, *, say: Say) -> SweepResult:
     """Complete a sweep and publish its tables and figures in the store."""
-    info = SweepInfo(expansion.spec.name, expansion.profile, provenance())
+    info = SweepInfo(expansion.spec.name, expansion.setting, provenance())
     store, plan = _planned(expansion, space)
     if not plan.todo:
         say(f"nothing to do: all {len(plan.done)} trials are in {store.describe()}")

@@ -141,3 +141,11 @@ def test_where_fixes_the_axes_that_are_neither_rows_nor_columns() -> None:
     assert {place: e.summary.mean for place, e in found.items() if e.summary} == pytest.approx(
         {("EMA", "probe/top1"): 0.84, ("No EMA", "probe/top1"): 0.78}
     )
+
+
+def test_a_changed_profile_is_not_what_was_published() -> None:
+    made = expansion(table_yaml(PUBLISHED), changes={"epochs": 9})
+    table = tabulate(made, made.spec.tables[0], records(made))
+    assert not table.verdicts
+    assert "'none, changed: epochs': no verdict" in table.notes[0]
+    assert table.profile == "none, changed: epochs"
