@@ -120,8 +120,9 @@ def sweep(
                 typer.echo(line, err=True)
 
         say(asked.headline)
+        prepared = sweeping.prepare(asked.expansion, asked.space, options)
         try:
-            result = sweeping.sweep(asked.expansion, asked.space, options, say=say)
+            result = sweeping.sweep(prepared, say=say)
         except StoreError as error:
             typer.echo(f"orch: {error}", err=True)
             typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)

@@ -92,8 +92,8 @@ class Store(Protocol):
     def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
         """A trial ended."""
 
-    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
-        """`sweep` asks for these trials too, which are already known."""
+    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
+        """Note that `sweep` asks for these known trials too; how many it had not asked for before."""
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial that is known, such as its plots."""

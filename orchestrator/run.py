@@ -88,7 +88,6 @@ def run_sweep(
                     discard(trial.id)
         on_event(event)
 
-    store.adopt(plan.done, info)
     interrupted = False
     try:
         executor.run(plan.todo, record)

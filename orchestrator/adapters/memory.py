@@ -51,9 +51,12 @@ class MemoryStore:
         record = record_of(trial.id, outcome, sweep.provenance)
         self._records[trial.id] = TrialRecord.model_validate(dict(record) | {"run": trial.id})
 
-    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
-        """`sweep` asks for these trials too."""
-        self.sweeps.setdefault(sweep.name, set()).update(trial.id for trial in trials)
+    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
+        """Note that `sweep` asks for these trials too; how many are new to it."""
+        known = self.sweeps.setdefault(sweep.name, set())
+        new = {trial.id for trial in trials} - known
+        known |= new
+        return len(new)
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial."""

@@ -142,12 +142,15 @@ class MlflowStore:
             self._client.set_terminated(run, _STATES.get(outcome.status, "KILLED"))
         self._reports.pop(trial.id, None)
 
-    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> None:
-        """Tag the runs of these trials as this sweep's too."""
+    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
+        """Tag the runs of these trials as this sweep's too; how many were not."""
+        tag = f"orch.in.{sweep.name}"
         with self._errors():
-            for run in self._find([trial.id for trial in trials]).values():
-                if f"orch.in.{sweep.name}" not in run.data.tags:
-                    self._client.set_tag(run.info.run_id, f"orch.in.{sweep.name}", "true")
+            runs = self._find([trial.id for trial in trials]).values()
+            new = [run for run in runs if tag not in run.data.tags]
+            for run in new:
+                self._client.set_tag(run.info.run_id, tag, "true")
+        return len(new)
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial's other artifacts."""

@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, UsageError
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan
-from orchestrator.ports import Executor, Store, SweepInfo
+from orchestrator.ports import Executor, OnEvent, Store, SweepInfo
 from orchestrator.problems import nearest
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.spec import SweepSpec
@@ -42,21 +42,40 @@ class Options(NamedTuple):
     verbose: bool
 
 
-def sweep(expansion: Expansion, space: Workspace, options: Options, *, say: Say) -> SweepResult:
-    """Complete a sweep and publish its tables and figures in the store."""
+class Prepared(NamedTuple):
+    """A sweep that can start: everything that can be wrong beforehand has been looked at."""
+
+    plan: Plan
+    store: Store
+    executor: Executor
+    info: SweepInfo
+    space: Workspace
+    options: Options
+
+
+def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepared:
+    """Store, plan and executor of a sweep; nothing is trained or written yet.
+
+    Raises:
+        StoreError: the store does not answer.
+        UsageError: data, room on the disk or an executor of that name are not there.
+    """
+    store = space.open_store(create=True)
+    plan = plan_sweep(expansion, store)
+    if plan.todo:
+        problems = list(missing_data(plan.todo, space.data_root))
+        if problems and not options.download:
+            raise UsageError("\n".join(problems))
+        _check_space(space)
+    executor = make_executor(expansion.spec, space, options) if plan.todo else _Nobody()
     info = SweepInfo(expansion.spec.name, expansion.setting, provenance())
-    store, plan = _planned(expansion, space)
-    if not plan.todo:
-        say(f"nothing to do: all {len(plan.done)} trials are in {store.describe()}")
-        store.adopt(plan.done, info)
-        return run_sweep(
-            plan, store=store, executor=_Nobody(), info=info, on_event=lambda event: None, discard=_keep
-        )
-    problems = list(missing_data(plan.todo, space.data_root))
-    if problems and not options.download:
-        raise UsageError("\n".join(problems))
-    _check_space(space)
-    executor = make_executor(expansion.spec, space, options)
+    return Prepared(plan, store, executor, info, space, options)
+
+
+def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
+    """Complete a sweep and publish its tables and figures in the store."""
+    plan, store, executor, info, space, options = prepared
+    adopted = store.adopt(plan.done, info)
     say(_will_run(plan, store))
     shown = _display(plan, options.output)
     try:
@@ -70,7 +89,7 @@ def sweep(expansion: Expansion, space: Workspace, options: Options, *, say: Say)
         )
     finally:
         shown.close()
-    if result.trained.keys() - {"stopped"}:
+    if adopted or result.trained.keys() - {"stopped"}:
         _publish(plan, store, result, info, say=say)
     return result
 
@@ -197,14 +216,8 @@ def outcome_text(outcome: Outcome) -> str:
 class _Nobody:
     """Runs nothing, for a sweep that needs nothing."""
 
-    def run(self, trials: object, on_event: object) -> None:
+    def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """There is nothing to run."""
-
-
-def _planned(expansion: Expansion, space: Workspace) -> tuple[Store, Plan]:
-    """The store, made if need be, and the plan against it."""
-    store = space.open_store(create=True)
-    return store, plan_sweep(expansion, store)
 
 
 def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
@@ -225,7 +238,7 @@ def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, 
 def _display(plan: Plan, output: str) -> display.QuietDisplay:
     if output == "json":
         return display.JsonDisplay(plan)
-    if output == "quiet":
+    if output == "quiet" or not plan.todo:
         return display.QuietDisplay(plan)
     from rich.console import Console
 
@@ -249,6 +262,8 @@ def _existing(folder: Path) -> Path:
 
 
 def _will_run(plan: Plan, store: Store) -> str:
+    if not plan.todo:
+        return f"nothing to do: all {len(plan.done)} trials are in {store.describe()}"
     parts = [f"{len(plan.todo)} trials will run", f"{len(plan.done)} done"]
     if plan.interrupted:
         parts.append(f"{len(plan.interrupted)} go on where they stopped")

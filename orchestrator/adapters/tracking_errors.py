@@ -23,6 +23,8 @@ def reason(error: Exception) -> str:
         return "does not answer; start the server, or unset MLFLOW_TRACKING_URI to use a local file"
     if "can't locate revision" in lower or "out-of-date database schema" in lower:
         return "was made by another version of MLflow; upgrade mlflow, or run `mlflow db upgrade` on it"
+    if "file is not a database" in lower or "file is encrypted" in lower:
+        return "is not a database; move it away, or choose another folder with --home"
     if "disk is full" in lower or "no space left" in lower:
         return "the disk is full; free some space and run the same command again"
     if "unable to open database file" in lower or "readonly database" in lower:

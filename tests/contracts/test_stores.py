@@ -113,8 +113,9 @@ def test_a_trial_taken_up_again_is_the_same_run(open_store: Open) -> None:
 def test_a_trial_of_one_sweep_is_found_by_another(open_store: Open) -> None:
     identity = finish_one(open_store())
     store = open_store()
-    store.adopt(trials(1), OTHER)
-    store.adopt(trials(1), OTHER)
+    assert store.adopt(trials(1), INFO) == 0
+    assert store.adopt(trials(1), OTHER) == 1
+    assert store.adopt(trials(1), OTHER) == 0
     assert store.records([identity])[identity].is_done
 
 

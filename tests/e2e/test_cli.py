@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -197,6 +198,26 @@ def test_bad_input_is_one_line_and_exit_code_2(place: Place, what: str) -> None:
     assert len(done.stderr.strip().splitlines()) <= 3, done.stderr  # a sweep says first what it is about
     assert "secret" not in done.stderr
     assert not list((place.folder).rglob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    ("broken", "says"),
+    [("no database at all", "is not a database"), ("another version", "made by another version of MLflow")],
+)
+def test_a_store_that_cannot_be_read_is_left_as_it_is(place: Place, broken: str, says: str) -> None:
+    database = place.folder / "runs" / "mlflow.db"
+    database.parent.mkdir()
+    if broken == "another version":
+        with sqlite3.connect(database) as connection:
+            connection.execute("create table alembic_version (version_num varchar(32))")
+            connection.execute("create table experiments (experiment_id integer)")
+            connection.execute("insert into alembic_version values ('ffffffffffff')")
+    else:
+        database.write_text("not a database, but long enough to be read as one" * 100)
+    before = database.read_bytes()
+    for command in ("plan", "sweep"):
+        assert says in place.orch(command, "sweep.yaml", code=2).stderr
+    assert database.read_bytes() == before
 
 
 def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> None:
