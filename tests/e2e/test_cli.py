@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -204,14 +205,15 @@ def test_bad_input_is_one_line_and_exit_code_2(place: Place, what: str) -> None:
     ("broken", "says"),
     [("no database at all", "is not a database"), ("another version", "made by another version of MLflow")],
 )
-def test_a_store_that_cannot_be_read_is_left_as_it_is(place: Place, broken: str, says: str) -> None:
+def test_a_store_that_cannot_be_read_is_left_as_it_is(
+    swept: Place, place: Place, broken: str, says: str
+) -> None:
     database = place.folder / "runs" / "mlflow.db"
     database.parent.mkdir()
     if broken == "another version":
+        shutil.copy(swept.folder / "runs" / "mlflow.db", database)
         with sqlite3.connect(database) as connection:
-            connection.execute("create table alembic_version (version_num varchar(32))")
-            connection.execute("create table experiments (experiment_id integer)")
-            connection.execute("insert into alembic_version values ('ffffffffffff')")
+            connection.execute("update alembic_version set version_num = 'ffffffffffff'")
     else:
         database.write_text("not a database, but long enough to be read as one" * 100)
     before = database.read_bytes()
