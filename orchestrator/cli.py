@@ -68,6 +68,9 @@ def _reported() -> Iterator[None]:
         for line in str(error).splitlines():
             typer.echo(line if isinstance(error, SpecError) else f"orch: {line}", err=True)
         raise typer.Exit(USAGE) from None
+    except KeyboardInterrupt:
+        typer.echo("orch: interrupted; nothing was running yet", err=True)
+        raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(COMPLETE) from None
 

@@ -65,12 +65,13 @@ class LoopConfig(Frozen):
 
 
 class Runtime(Frozen):
-    """Where and how a trial runs: nothing here may change its numbers."""
+    """Where and how a trial runs: nothing here may change its numbers, beyond how the device rounds."""
 
     device: str = "cpu"
     """torch device, such as "cpu" or "cuda:0"."""
     threads: int = Field(1, ge=1)
-    """CPU threads of one trial. One per trial and a trial per core is fastest for small networks."""
+    """CPU threads of one trial. One per trial and a trial per core is fastest for small networks. The random
+    streams do not depend on it; sums over several threads round differently, in the last digits."""
     data_root: Path | None = None
     """Folder that holds the downloaded data sets; None means $ORCH_DATA, else ./data."""
     download: bool = False

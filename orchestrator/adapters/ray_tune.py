@@ -78,8 +78,10 @@ class RayExecutor:
         """Run all `trials`, in order as room becomes free."""
         if not trials:
             return
-        with self._cluster(), stop_signals() as stop:
+        with stop_signals() as stop, self._cluster():
             self._check_room()
+            if stop.asked:  # while Ray was starting
+                raise Interrupted
             listener = _Listener(on_event, stop)
             scratch = tempfile.mkdtemp(prefix="orch-tune-")
             try:

@@ -18,6 +18,7 @@ from orchestrator.expand import TrialSpec
 from orchestrator.ports import Store
 from orchestrator.problems import nearest
 from orchestrator.spec import SweepSpec, load
+from trainers.datasets.base import data_folder
 from trainers.plugins import load as load_plugin
 
 
@@ -29,7 +30,8 @@ class Workspace(NamedTuple):
     tracking_uri: str
     tracking_from: str
     """Which of flag, environment and default the URI comes from."""
-    data_root: Path | None
+    data_root: Path
+    """Folder of data sets, resolved here: a worker may have another working folder and environment."""
 
     @property
     def trials(self) -> Path:
@@ -65,7 +67,7 @@ def workspace(home: Path | None, tracking_uri: str | None, data: Path | None) ->
         uri, source = os.environ["MLFLOW_TRACKING_URI"], "MLFLOW_TRACKING_URI"
     else:
         uri, source = f"sqlite:///{folder / 'mlflow.db'}", "default"
-    return Workspace(folder, uri, source, data.expanduser().resolve() if data else None)
+    return Workspace(folder, uri, source, data_folder(data).resolve())
 
 
 def load_sweep(file: Path) -> SweepSpec:
