@@ -108,7 +108,7 @@ def sweep(
             spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
         )
         if check:
-            _needs_published_profile(asked)
+            asked.needs_published_profile()
         options = sweeping.Options(
             executor=executor,
             address=address,
@@ -228,7 +228,7 @@ def table(
     with _reported():
         asked = Request(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
         if check:
-            _needs_published_profile(asked)
+            asked.needs_published_profile()
         found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
         outside = _show_tables(asked, found.records, form, name, required=True)
         if check and outside:
@@ -377,19 +377,6 @@ def _show_tables(asked: Request, records: Any, form: str, name: str | None, *, r
     made = answer.tables(asked.expansion, records, name=name)
     typer.echo("\n".join(FORMATS[form](one) for one in made), nl=False)
     return sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
-
-
-def _needs_published_profile(asked: Request) -> None:
-    wanted = {t.published.profile for t in asked.spec.tables if t.published}
-    if not wanted:
-        raise UsageError(f"--check: sweep '{asked.spec.name}' has no published numbers to check against")
-    if asked.expansion.changed:
-        raise UsageError("--check compares what the file says; leave out --set")
-    if asked.profile not in wanted and None not in wanted:
-        needed = " or ".join(sorted(str(name) for name in wanted))
-        raise UsageError(
-            f"--check compares under profile {needed}, this is '{asked.profile}'; add --profile {needed}"
-        )
 
 
 def _say_failures(asked: Request, records: Any) -> None:

@@ -56,6 +56,23 @@ class Request:
         """The command that goes on with this one."""
         return typed_command()
 
+    def needs_published_profile(self) -> None:
+        """Nothing, if the published numbers can be compared with.
+
+        Raises:
+            UsageError: there are none, or they are for another profile or for unchanged settings.
+        """
+        wanted = {table.published.profile for table in self.spec.tables if table.published}
+        if not wanted:
+            raise UsageError(f"--check: sweep '{self.spec.name}' has no published numbers to check against")
+        if self.expansion.changed:
+            raise UsageError("--check compares what the file says; leave out --set")
+        if self.profile not in wanted and None not in wanted:
+            needed = " or ".join(sorted(str(name) for name in wanted))
+            raise UsageError(
+                f"--check compares under profile {needed}, this is '{self.profile}'; add --profile {needed}"
+            )
+
 
 def _counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
