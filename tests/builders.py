@@ -20,7 +20,7 @@ TINY = """
       method: {name: byol, predictor: {hidden: 16}}
       data: {name: shapes, size: 8, train: 128, test: 64}
       encoder: {name: mlp, widths: [16]}
-      projector: {hidden: [16], output: 8}
+      projector: {hidden: [16], output: 16}
       batch_size: 64
       epochs: 2
       probe: {epochs: 2}

@@ -9,10 +9,10 @@ from trainers.datasets import image_folder
 from trainers.loops import ssl
 
 PINNED = {
-    "EMA · symmetric · seed 0": "abfe0a199a0b",
-    "EMA · regular · seed 0": "e8d6baca7e7f",
-    "No EMA · symmetric · seed 0": "16254df51a24",
-    "No EMA · regular · seed 0": "b0da23e78b91",
+    "EMA · symmetric · seed 0": "391352c53450",
+    "EMA · regular · seed 0": "9c04829563ea",
+    "No EMA · symmetric · seed 0": "54f3530d4433",
+    "No EMA · regular · seed 0": "bb51918473a1",
 }
 
 

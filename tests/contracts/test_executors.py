@@ -106,9 +106,9 @@ def test_spectra_arrive_as_arrays(make: Make, tmp_path: Path) -> None:
     events = run(make(tmp_path), trials(1))
     last = [e.report for e in events if isinstance(e, Progressed)][-1]
     assert {name: array.shape for name, array in last.arrays.items()} == {
-        "F": (8,),
-        "Wp": (8,),
-        "alignment": (8,),
+        "F": (16,),
+        "Wp": (16,),
+        "alignment": (16,),
     }
 
 
