@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from trainers.config import Frozen
 from trainers.lazy import nn, torch
+
+
+class BatchNormConfig(Frozen):
+    """Which part of the heads' BatchNorm stays: x ← (x - mean) / std over the batch.
+
+    "detached": no gradient flows through the statistic; "dropped": it is left out. Source: Tian et al.
+    2020, arXiv:2010.00578, §5; its code calls them normal, detach and omit.
+    """
+
+    mean: Literal["kept", "detached", "dropped"] = "kept"
+    std: Literal["kept", "detached", "dropped"] = "kept"
 
 
 class ProjectorConfig(Frozen):
@@ -26,6 +37,8 @@ class ProjectorConfig(Frozen):
     """BatchNorm on the embedding, as the original SimSiam has."""
     bn_affine: bool = False
     """Whether the heads' BatchNorm has γ and β."""
+    batchnorm: BatchNormConfig | None = None
+    """An ablation of the hidden layers' BatchNorm; None is torch's own."""
 
 
 class MlpPredictor(Frozen):
@@ -39,6 +52,16 @@ class MlpPredictor(Frozen):
     """Bias of the last layer: luckmatters has it, the report's code has not."""
     symmetric: bool = False
     """Whether W_p is made symmetric after every step (a hard projection, not a penalty)."""
+    constraint: Literal["row_normalised"] | None = None
+    """Scale each row of the symmetrised W1 to length 1; needs symmetric (luckmatters)."""
+    batchnorm: BatchNormConfig | None = None
+    """An ablation of the hidden layer's BatchNorm; None is torch's own."""
+
+    @model_validator(mode="after")
+    def _constraint_needs_symmetry(self) -> Self:
+        if self.constraint is not None and not self.symmetric:
+            raise ValueError(f"constraint: {self.constraint} needs symmetric: true")
+        return self
 
 
 class LinearPredictor(Frozen):
@@ -48,6 +71,15 @@ class LinearPredictor(Frozen):
     output_bias: bool = False
     symmetric: bool = False
     """Whether W_p is made symmetric after every step (a hard projection, not a penalty)."""
+    constraint: Literal["normalised", "diagonal"] | None = None
+    """Beyond symmetric, which it needs: divide W_p by its largest eigenvalue, or keep only its diagonal
+    (luckmatters)."""
+
+    @model_validator(mode="after")
+    def _constraint_needs_symmetry(self) -> Self:
+        if self.constraint is not None and not self.symmetric:
+            raise ValueError(f"constraint: {self.constraint} needs symmetric: true")
+        return self
 
 
 class NoPredictor(Frozen):
@@ -76,6 +108,7 @@ def build_projector(config: ProjectorConfig, features: int) -> nn.Sequential:
         hidden_bias=config.hidden_bias,
         output_bias=config.output_bias,
         bn_affine=config.bn_affine,
+        batchnorm=config.batchnorm,
     )
     if config.output_bn:
         layers.append(nn.BatchNorm1d(config.output, affine=config.bn_affine))
@@ -93,6 +126,7 @@ def build_predictor(config: MlpPredictor | LinearPredictor | NoPredictor, dimens
             hidden_bias=config.hidden_bias if isinstance(config, MlpPredictor) else False,
             output_bias=config.output_bias,
             bn_affine=False,
+            batchnorm=config.batchnorm if isinstance(config, MlpPredictor) else None,
         )
     )
 
@@ -112,33 +146,66 @@ def predictor_matrix(predictor: nn.Sequential) -> torch.Tensor | None:
     return product
 
 
-def symmetrise(predictor: nn.Sequential) -> None:
-    """Project W_p onto the symmetric matrices, in place.
+def project(predictor: nn.Sequential, config: MlpPredictor | LinearPredictor | NoPredictor) -> None:
+    """Project W_p onto the matrices that `config` allows, in place; nothing where it allows all.
 
     Linear: W ← (W + Wᵀ)/2. Two layers: w = (W1 + W2ᵀ)/2, then W1 ← w and W2 ← wᵀ, so that the composite
     is wᵀw; biases and BatchNorm are left alone.
 
     Source: DirectPred's code and the report's; must follow the optimizer's step and precede the EMA.
     """
+    if isinstance(config, NoPredictor) or not config.symmetric:
+        return
     linear = [layer for layer in predictor if isinstance(layer, nn.Linear)]
     with torch.no_grad():
-        if len(linear) == 1:
+        if isinstance(config, LinearPredictor):
             weight = linear[0].weight
-            weight.copy_((weight + weight.T) / 2)
+            mean = (weight + weight.T) / 2
+            if config.constraint == "diagonal":
+                mean = mean.diagonal().diag()
+            elif config.constraint == "normalised":
+                largest = torch.linalg.eigvalsh(mean)[-1]
+                # Dividing by an eigenvalue near zero would make W_p explode (luckmatters' threshold).
+                mean = torch.where(largest.abs() > 1e-2, mean / largest, mean)
+            weight.copy_(mean)
             return
         first, second = linear
         mean = (first.weight + second.weight.T) / 2
+        if config.constraint == "row_normalised":
+            mean = mean / mean.norm(dim=1, keepdim=True)
         first.weight.copy_(mean)
         second.weight.copy_(mean.T)
 
 
-def _mlp(widths: Sequence[int], *, hidden_bias: bool, output_bias: bool, bn_affine: bool) -> list[nn.Module]:
+def hidden_blocks(projector: nn.Module, blocks: int) -> nn.Sequential:
+    """The first `blocks` Linear-BatchNorm-ReLU blocks of a projector, sharing its weights."""
+    assert isinstance(projector, nn.Sequential)
+    return projector[: 3 * blocks]
+
+
+def _mlp(
+    widths: Sequence[int],
+    *,
+    hidden_bias: bool,
+    output_bias: bool,
+    bn_affine: bool,
+    batchnorm: BatchNormConfig | None,
+) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths[:-1]):
         layers += [
             nn.Linear(inputs, outputs, bias=hidden_bias),
-            nn.BatchNorm1d(outputs, affine=bn_affine),
+            _batchnorm(outputs, affine=bn_affine, ablation=batchnorm),
             nn.ReLU(inplace=True),
         ]
     layers.append(nn.Linear(widths[-2], widths[-1], bias=output_bias))
     return layers
+
+
+def _batchnorm(width: int, *, affine: bool, ablation: BatchNormConfig | None) -> nn.Module:
+    if ablation is None:
+        return nn.BatchNorm1d(width, affine=affine)
+    # Its class derives from torch's, so importing it imports torch.
+    from trainers.normalisation import AblatedBatchNorm
+
+    return AblatedBatchNorm(width, affine=affine, mean=ablation.mean, std=ablation.std)

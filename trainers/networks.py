@@ -14,7 +14,7 @@ from trainers.heads import (
     build_predictor,
     build_projector,
 )
-from trainers.lazy import nn
+from trainers.lazy import nn, torch
 from trainers.plugins import load
 from trainers.randomness import seeded
 
@@ -32,6 +32,13 @@ class Blueprint:
     shape: tuple[int, int, int]
     """Shape of one image, [C, H, W]."""
     seed: int
+    classes: int = 10
+    """Number of classes K, for the supervised reference."""
+
+    @property
+    def dimension(self) -> int:
+        """Dimension d of the embeddings."""
+        return self.projector_config.output
 
     def encoder(self, copy_of: str = "online") -> tuple[nn.Module, int]:
         """A fresh encoder and its feature dimension; `copy_of` names whose weights it starts from."""
@@ -46,12 +53,25 @@ class Blueprint:
         with seeded(self.seed, "weights", "projector", copy_of):
             return build_projector(self.projector_config, features)
 
+    def classifier(self, features: int) -> nn.Sequential:
+        """A fresh linear classifier for features of that dimension."""
+        with seeded(self.seed, "weights", "classifier"):
+            return nn.Sequential(nn.Linear(features, self.classes))
+
     def predictor(self, config: MlpPredictor | LinearPredictor | NoPredictor) -> nn.Sequential:
         """A fresh predictor for this blueprint's embeddings."""
         with seeded(self.seed, "weights", "predictor"):
-            return build_predictor(config, self.projector_config.output)
+            return build_predictor(config, self.dimension)
 
 
 def frozen_copy(module: nn.Module) -> nn.Module:
     """A copy that no gradient reaches and no optimizer may hold: a target network at its start."""
     return copy.deepcopy(module).requires_grad_(False)
+
+
+def buffers(**tensors: torch.Tensor) -> nn.Module:
+    """A module of nothing but named buffers: state that moves and is saved along with the networks."""
+    module = nn.Module()
+    for name, tensor in tensors.items():
+        module.register_buffer(name, tensor)
+    return module

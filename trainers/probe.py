@@ -22,6 +22,8 @@ class ProbeConfig(Frozen):
     power: float = Field(2.0, gt=0)
     standardise: bool = False
     """Whether features are standardised by the training set's mean and deviation (luckmatters)."""
+    projector_blocks: int | None = Field(None, ge=1)
+    """Hidden blocks of the projector that the features go through; None probes the encoder alone."""
 
 
 class KnnConfig(Frozen):

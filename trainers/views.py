@@ -10,12 +10,12 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainers.config import Frozen
-from trainers.lazy import torch
+from trainers.lazy import F, torch
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, as torchvision has it
 
@@ -55,6 +55,14 @@ class ViewsConfig(Frozen):
     jitter: JitterConfig | None = JitterConfig()
     grey: float = Field(0.2, ge=0, le=1)
     """Probability of losing all colour."""
+    shift: int | None = Field(None, ge=1)
+    """Without a crop: pixels by which an image may move each way, zeros moving in (supervised recipe)."""
+
+    @model_validator(mode="after")
+    def _shift_or_crop(self) -> Self:
+        if self.shift is not None and self.crop is not None:
+            raise ValueError("shift needs crop: null; a view is either cropped or shifted")
+        return self
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ def draw(
             switching one off leaves the others' draws as they are, and such cells stay paired.
     """
     return Draws(
-        box=_draw_boxes(config.crop, number, size, streams("crop")),
+        box=_draw_boxes(config, number, size, streams("crop")),
         flip=torch.rand(number, generator=streams("flip")) < config.flip,
         colour=_draw_colour(config.jitter, number, streams("jitter")),
         grey=torch.rand(number, generator=streams("grey")) < config.grey,
@@ -122,6 +130,8 @@ def apply(
         x = _crop_and_flip(x, draws, config.crop.interpolation)
     elif config.flip > 0:
         x = torch.where(draws.flip[:, None, None, None], x.flip(-1), x)
+    if config.shift is not None:
+        x = _shifted(x, draws.box[:, :2], config.shift)
     if x.shape[1] == 3:
         if config.jitter is not None:
             x = _jitter(x, draws.colour, config.jitter)
@@ -136,11 +146,15 @@ def normalise(images: torch.Tensor, *, mean: torch.Tensor, std: torch.Tensor) ->
 
 
 def _draw_boxes(
-    config: CropConfig | None, number: int, size: tuple[int, int], generator: torch.Generator
+    views: ViewsConfig, number: int, size: tuple[int, int], generator: torch.Generator
 ) -> torch.Tensor:
-    height, width = size
+    (height, width), config = size, views.crop
     if config is None:
-        return torch.tensor([[0, 0, height, width]]).expand(number, 4)
+        boxes = torch.tensor([[0, 0, height, width]]).repeat(number, 1)
+        if views.shift is not None:
+            moves = torch.randint(-views.shift, views.shift + 1, (number, 2), generator=generator)
+            boxes[:, :2] += moves
+        return boxes
     tries = 10  # torchvision's: ten attempts, then the largest centred box of an allowed ratio
     u = torch.rand((number, 2 * tries + 2), generator=generator)
     area = height * width * _between(u[:, :tries], config.scale)
@@ -184,6 +198,17 @@ def _crop_and_flip(x: torch.Tensor, draws: Draws, interpolation: str) -> torch.T
     columns = _resize_matrix(left, width, x.shape[3], interpolation)
     columns = torch.where(draws.flip[:, None, None], columns.flip(1), columns)
     return rows[:, None] @ x @ columns.transpose(1, 2)[:, None]
+
+
+def _shifted(x: torch.Tensor, by: torch.Tensor, most: int) -> torch.Tensor:
+    """Every image [N, C, H, W] moved by its own rows and columns [N, 2], zeros moving in."""
+    number, channels, height, width = x.shape
+    padded = F.pad(x, (most, most, most, most))
+    rows = torch.arange(height, device=x.device) + most - by[:, :1]
+    columns = torch.arange(width, device=x.device) + most - by[:, 1:]
+    which = torch.arange(number, device=x.device)[:, None, None, None]
+    every = torch.arange(channels, device=x.device)[None, :, None, None]
+    return padded[which, every, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def _resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:

@@ -29,6 +29,9 @@ TINY: dict[str, Any] = {
     "probe": {"epochs": 2},
     "knn": {"k": 5},
 }
+SETTINGS: dict[str, dict[str, Any]] = {"wmse": {"slice_size": 16}, "moco": {"queue": 40}}
+"""What methods need beyond their defaults to train on batches of 16 with 6 dimensions."""
+LABELS = torch.arange(16) % 10
 CONVNET = {"name": "convnet", "channels": [4, 8]}
 
 
@@ -39,6 +42,11 @@ def config(**changes: Any) -> ssl.Config:
 
 class Interrupted(Exception):
     """Stands for a worker that is killed while it reports."""
+
+
+def method_config(name: str) -> dict[str, Any]:
+    """A method's config for `config`."""
+    return {"name": name, **SETTINGS.get(name, {})}
 
 
 def fit(config: ssl.Config, folder: Path | None = None, *, until: int | None = None) -> Outcome:
@@ -79,14 +87,14 @@ def blueprint(encoder: str | dict[str, Any] = "mlp", *, seed: int = 0, output: i
 
 def method(name: str = "byol", plan: Blueprint | None = None, **settings: Any) -> AbstractMethod:
     """A method under training on small networks."""
-    chosen = plugins.config_type("methods", name).model_validate(settings)
+    chosen = plugins.config_type("methods", name).model_validate(SETTINGS.get(name, {}) | settings)
     plan = plan or blueprint(TINY["encoder"])
     built: AbstractMethod = plugins.load("methods", name).build(chosen, plan)
     built.networks.train()
     return built
 
 
-def pair(number: int = 10, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:
+def pair(number: int = 16, *, seed: int = 0, dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, ...]:
     """Two views of `number` images, [N, 3, 8, 8], of independent normal values."""
     generator = torch.Generator().manual_seed(seed)
     return tuple(torch.randn((2, number, 3, 8, 8), generator=generator, dtype=dtype))
@@ -96,7 +104,8 @@ def train(method: AbstractMethod, steps: int, **rates: Any) -> None:
     """Train with SGD for `steps` batches of `pair`."""
     optimizer = build_optimizer(method.trained, sgd.Config(**{"lr": 0.1, **rates}))
     for step in range(steps):
+        forward = method.forward(*pair(seed=step), LABELS)
         optimizer.zero_grad()
-        method.forward(*pair(seed=step)).loss.backward()
+        forward.loss.backward()
         optimizer.step()
-        method.after_step(step=step, steps=steps)
+        method.after_step(forward, step=step, steps=steps)

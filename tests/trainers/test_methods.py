@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from tests.trainers.builders import (
+    LABELS,
     Interrupted,
     config,
     fit,
     method,
+    method_config,
     pair,
     timeless,
     train,
@@ -35,7 +37,7 @@ KINDS = [{"kind": "mlp", "hidden": 5}, LINEAR, {"kind": "none"}]
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_with_its_defaults_has_a_finite_loss_that_reaches_every_trained_weight(name: str) -> None:
     built = method(name)
-    loss = built.forward(*pair()).loss
+    loss = built.forward(*pair(), LABELS).loss
     loss.backward()
     assert loss.shape == () and torch.isfinite(loss)
     # A bias under BatchNorm has gradient zero, but it has one.
@@ -61,10 +63,10 @@ def test_everything_that_is_trained_or_evaluated_is_in_the_checkpoint(name: str)
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_resumed_trial_of_every_method_equals_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
-    whole = fit(config(method=name), tmp_path / "whole")
+    whole = fit(config(method=method_config(name)), tmp_path / "whole")
     with pytest.raises(Interrupted):
-        fit(config(method=name), tmp_path / "cut", until=2)
-    resumed = fit(config(method=name), tmp_path / "cut")
+        fit(config(method=method_config(name)), tmp_path / "cut", until=2)
+    resumed = fit(config(method=method_config(name)), tmp_path / "cut")
     assert resumed.details["resumed_at_epoch"] == 2
     assert timeless(resumed.metrics) == timeless(whole.metrics)
     assert trained_digest(tmp_path / "cut") == trained_digest(tmp_path / "whole")

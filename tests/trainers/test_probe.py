@@ -137,7 +137,7 @@ def trained_trial() -> tuple[ssl.Trial, ssl.Images]:
     chosen = config(encoder=CONVNET)
     images = ssl.load_images(chosen.data, RUNTIME)
     trial = ssl.Trial(chosen, images, RUNTIME)
-    ssl.train_epoch(trial, images.train, 0, mean=torch.zeros(3), std=torch.ones(3))
+    ssl.train_epoch(trial, *images.for_training(), 0, mean=torch.zeros(3), std=torch.ones(3))
     return trial, images
 
 

@@ -74,7 +74,7 @@ def seen(config: ssl.Config, *, same_image: bool = False) -> list[bytes]:
     batches: list[bytes] = []
     trial.method.encoder.register_forward_pre_hook(lambda _, x: batches.append(x[0].numpy().tobytes()))
     for epoch in range(2):
-        ssl.train_epoch(trial, train, epoch, mean=torch.zeros(3), std=torch.ones(3))
+        ssl.train_epoch(trial, train, images.train_labels, epoch, mean=torch.zeros(3), std=torch.ones(3))
     return batches
 
 

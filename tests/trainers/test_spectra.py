@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.heads import LinearPredictor, MlpPredictor, build_predictor, predictor_matrix, symmetrise
+from trainers.heads import LinearPredictor, MlpPredictor, build_predictor, predictor_matrix, project
 from trainers.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
 
 D = 16
@@ -120,10 +120,11 @@ def test_an_antisymmetric_matrix_has_asymmetry_two() -> None:
 
 def test_a_random_symmetric_two_layer_predictor_looks_aligned_by_chance() -> None:
     # tr W / (√d ‖W‖) of W = wᵀw with 512 random rows tends to 1/√(1 + 128/512) = 0.894 in any direction.
+    symmetric = MlpPredictor(hidden=512, symmetric=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        predictor = build_predictor(MlpPredictor(hidden=512), 128)
-    symmetrise(predictor)
+        predictor = build_predictor(symmetric, 128)
+    project(predictor, symmetric)
     u = rotation(128, seed=1)
     found = measured(with_spectrum(u, torch.arange(128, 0, -1)), predictor_matrix(predictor))
     # 128 directions of deviation 0.03 that are nearly independent.

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
@@ -243,3 +244,28 @@ def test_switching_one_step_off_leaves_the_draws_of_the_others() -> None:
     full, without = draw(ViewsConfig()), draw(ViewsConfig(crop=None, jitter=None))
     assert torch.equal(full.flip, without.flip)
     assert torch.equal(full.grey, without.grey)
+
+
+def test_a_shifted_view_is_the_image_moved_with_zeros_moving_in() -> None:
+    config = views.ViewsConfig(crop=None, jitter=None, grey=0, flip=0, shift=2)
+    images = torch.randint(
+        1, 256, (40, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    draws = views.draw(config, 40, size=(6, 6), streams=lambda _: torch.Generator().manual_seed(1))
+    zero, one = torch.zeros(3), torch.ones(3)
+    found = views.apply(images, draws, config, mean=zero, std=one)
+    moves = draws.box[:, :2]
+    assert {tuple(move) for move in moves.tolist()} <= {(r, c) for r in range(-2, 3) for c in range(-2, 3)}
+    assert len({tuple(move) for move in moves.tolist()}) > 10
+    for image, view, (down, right) in zip(images.float() / 255, found, moves.tolist(), strict=True):
+        for row in range(6):
+            for column in range(6):
+                r, c = row - down, column - right
+                inside = 0 <= r < 6 and 0 <= c < 6
+                expected = image[:, r, c] if inside else zero
+                assert torch.equal(view[:, row, column], expected)
+
+
+def test_a_view_is_cropped_or_shifted_and_not_both() -> None:
+    with pytest.raises(ValidationError, match="crop: null"):
+        views.ViewsConfig(shift=4)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainers.config import Frozen
+from trainers.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -51,6 +52,14 @@ class Images:
         """Shape of one image, [C, H, W]."""
         _, channels, height, width = self.train.shape
         return channels, height, width
+
+    def for_training(self) -> tuple[Tensor, Tensor]:
+        """All images to pre-train on, uint8 [N, C, H, W], and their labels [N], -1 where there is none."""
+        if self.unlabelled is None:
+            return self.train, self.train_labels
+        none = self.train_labels.new_full((len(self.unlabelled),), -1)
+        images = torch.cat((self.train, self.unlabelled))
+        return images, torch.cat((self.train_labels, none))
 
     def fingerprint(self) -> str:
         """Hash of every pixel and label, so that a table can tell that two trials saw the same data."""

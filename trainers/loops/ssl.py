@@ -6,15 +6,15 @@ import functools
 import math
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializeAsAny
+from pydantic import Field, SerializeAsAny, model_validator
 
 from trainers import checkpoint, collapse, views
 from trainers.config import LoopConfig, Runtime, canonical, identity_dump
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
-from trainers.heads import ProjectorConfig
+from trainers.heads import ProjectorConfig, hidden_blocks
 from trainers.lazy import nn, torch
 from trainers.methods.base import AbstractMethod, MethodConfig
 from trainers.networks import Blueprint
@@ -60,6 +60,15 @@ class Config(LoopConfig):
     knn: KnnConfig = KnnConfig()
     spectra: SpectraConfig = SpectraConfig()
 
+    @model_validator(mode="after")
+    def _the_probe_finds_its_blocks(self) -> Self:
+        blocks, hidden = self.probe.projector_blocks or 0, len(self.projector.hidden)
+        if blocks > hidden:
+            raise ValueError(
+                f"probe.projector_blocks is {blocks}, but the projector has {hidden} hidden layers"
+            )
+        return self
+
 
 class Trial:
     """A trial's networks, optimizer and running F, which a checkpoint holds and a resume restores."""
@@ -67,11 +76,13 @@ class Trial:
     def __init__(self, config: Config, images: Images, runtime: Runtime) -> None:
         """Build everything fresh from the config's seed."""
         self.config, self.device = config, runtime.device
-        blueprint = Blueprint(config.encoder, config.projector, images.shape, config.seed)
+        blueprint = Blueprint(
+            config.encoder, config.projector, images.shape, config.seed, classes=len(images.classes)
+        )
         self.method: AbstractMethod = load("methods", config.method.name).build(config.method, blueprint)
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
-        self.correlation = CorrelationEMA(config.projector.output, rho=config.spectra.rho, device=self.device)
+        self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)
         self.history: list[EpochReport] = []
 
     def state(self) -> dict[str, Any]:
@@ -110,8 +121,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     images = load_images(config.data, runtime)
     trial = Trial(config, images, runtime)
     mean, std = (torch.tensor(v, device=runtime.device) for v in (images.mean, images.std))
-    train = images.train if images.unlabelled is None else torch.cat((images.train, images.unlabelled))
-    train = train.to(runtime.device)
+    train, labels = (values.to(runtime.device) for values in images.for_training())
     held_out = views.normalise(images.test[: collapse.SAMPLES].to(runtime.device), mean=mean, std=std)
     details: dict[str, Any] = {
         "data": config.data.name,
@@ -135,7 +145,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
 
     for epoch in range(len(trial.history) - 1, config.epochs):
         epoch_started = time.perf_counter()
-        losses = train_epoch(trial, train, epoch, mean=mean, std=std)
+        losses = train_epoch(trial, train, labels, epoch, mean=mean, std=std)
         bad = (~torch.isfinite(losses)).nonzero()
         if len(bad):
             step = epoch * len(losses) + int(bad[0])
@@ -172,13 +182,20 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
 
 
 def train_epoch(
-    trial: Trial, images: torch.Tensor, epoch: int, *, mean: torch.Tensor, std: torch.Tensor
+    trial: Trial,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epoch: int,
+    *,
+    mean: torch.Tensor,
+    std: torch.Tensor,
 ) -> torch.Tensor:
     """Train one epoch and return the loss of every step, float32 [steps], on the CPU.
 
     Args:
         trial: what is trained, in place.
         images: all training images, uint8 [N, C, H, W], on the trial's device.
+        labels: their class indices, int64 [N], -1 where there is none.
         epoch: number of epochs trained before; with the seed it decides order and augmentations.
         mean, std: normalisation, [C].
     """
@@ -197,9 +214,11 @@ def train_epoch(
         dtype=torch.bfloat16,
         enabled=config.precision == "bf16",
     )
+    method.before_epoch(epoch)
     for index in range(steps):
         start, stop = index * config.batch_size, (index + 1) * config.batch_size
-        batch = images[order[start:stop]]
+        chosen = order[start:stop]
+        batch = images[chosen]
         view1, view2 = (
             views.apply(batch, d.rows(start, stop), config.views, mean=mean, std=std).contiguous(
                 memory_format=torch.channels_last
@@ -208,25 +227,31 @@ def train_epoch(
         )
         step = epoch * steps + index
         with autocast():
-            forward = method.forward(view1, view2)
+            forward = method.forward(view1, view2, labels[chosen])
         trial.correlation.update(forward.z1, forward.z2)
         optimizer.zero_grad()
         forward.loss.backward()
         factor = config.schedule.factor(step, steps=config.epochs * steps, steps_per_epoch=steps)
         set_rates(optimizer, factor)
         optimizer.step()
-        method.after_step(step=step, steps=config.epochs * steps)
+        method.after_step(forward, step=step, steps=config.epochs * steps)
         losses[index] = forward.loss.detach()
     return losses.cpu()
 
 
 def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor) -> dict[str, float]:
-    """Linear probe and k-NN on the frozen encoder's features, in eval mode, without augmentation."""
-    device, encoder = trial.device, trial.method.encoder
+    """Linear probe and k-NN on frozen features, in eval mode, without augmentation.
+
+    The features are the encoder's; with `probe.projector_blocks` they go through that many hidden blocks
+    of the projector first.
+    """
+    device, method = trial.device, trial.method
+    blocks = hidden_blocks(method.projector, trial.config.probe.projector_blocks or 0)
+    network = nn.Sequential(method.encoder, blocks)
 
     def features(split: torch.Tensor) -> torch.Tensor:
         chunks = (views.normalise(c.to(device), mean=mean, std=std) for c in split.split(512))
-        return torch.cat([_in_eval_mode(encoder, chunk) for chunk in chunks])
+        return torch.cat([_in_eval_mode(network, chunk) for chunk in chunks])
 
     train, test = features(images.train), features(images.test)
     data = train, images.train_labels.to(device), test, images.test_labels.to(device)

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from trainers.heads import MlpPredictor, PredictorConfig
 from trainers.methods import byol
-from trainers.methods.base import AbstractMethod, MethodConfig
+from trainers.methods._siamese import ReinitConfig, Siamese
+from trainers.methods.base import MethodConfig
 from trainers.networks import Blueprint
 
 
@@ -26,9 +27,19 @@ class Config(MethodConfig):
     """The predictor q."""
     loss_scale: float = Field(0.5, gt=0)
     """0.5: the original's mean of two cosines; 1: the report's sum."""
+    stop_gradient: Literal[False] | None = None
+    """false: the gradient flows into both branches. The ablation that collapses."""
+    reinit: ReinitConfig | None = None
+    """Whether the predictor is initialised again during training."""
 
 
-def build(config: Config, blueprint: Blueprint) -> AbstractMethod:
+def build(config: Config, blueprint: Blueprint) -> Siamese:
     """SimSiam on the networks of `blueprint`."""
-    as_byol = byol.Config(momentum=0.0, predictor=config.predictor, loss_scale=config.loss_scale)
-    return byol.Method(as_byol, blueprint)
+    as_byol = byol.Config(
+        momentum=0.0,
+        predictor=config.predictor,
+        loss_scale=config.loss_scale,
+        stop_gradient=config.stop_gradient,
+        reinit=config.reinit,
+    )
+    return Siamese(as_byol, blueprint, config.predictor)

@@ -1,0 +1,307 @@
+"""The options that cut across methods: what each changes, and that it changes nothing else."""
+
+from __future__ import annotations
+
+import copy
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+
+from tests.trainers.builders import (
+    LABELS,
+    Interrupted,
+    config,
+    fit,
+    method,
+    pair,
+    reports,
+    train,
+    trained_digest,
+)
+from trainers import plugins
+from trainers.checkpoint import digest
+from trainers.heads import BatchNormConfig, LinearPredictor, MlpPredictor, build_predictor, project
+from trainers.methods import byol
+from trainers.methods._siamese import Siamese
+from trainers.normalisation import AblatedBatchNorm
+
+SIAMESE = [
+    name
+    for name in plugins.names("methods")
+    if "stop_gradient" in plugins.config_type("methods", name).model_fields
+]
+
+
+# Momentum
+
+
+def test_a_ramped_momentum_follows_half_a_cosine() -> None:
+    ramp = byol.Config(momentum=0.9, momentum_end=1.0)
+    assert [ramp.momentum_at(k, 100) for k in (0, 50, 100)] == pytest.approx([0.9, 0.95, 1.0])
+    expected = 1 - (1 - 0.9) * (math.cos(math.pi * 30 / 100) + 1) / 2  # BYOL, §3.1
+    assert ramp.momentum_at(30, 100) == pytest.approx(expected)
+
+
+def test_without_a_ramp_the_momentum_is_constant() -> None:
+    assert {byol.Config(momentum=0.9).momentum_at(k, 100) for k in range(100)} == {0.9}
+
+
+# Stop-gradient
+
+
+def test_the_siamese_family_is_found() -> None:
+    assert {"byol", "simsiam", "directpred", "directcopy"} <= set(SIAMESE)
+
+
+@pytest.mark.parametrize("name", SIAMESE)
+def test_without_stop_gradient_both_branches_are_pulled(name: str) -> None:
+    momentum: dict[str, Any] = {} if name == "simsiam" else {"momentum": 0.0}
+    stopped, open_ = method(name, **momentum), method(name, **momentum, stop_gradient=False)
+    for built in (stopped, open_):
+        built.forward(*pair()).loss.backward()
+    gradients = [torch.cat([p.grad.flatten() for p in b.encoder.parameters()]) for b in (stopped, open_)]  # type: ignore[union-attr]
+    assert not torch.allclose(*gradients)
+
+
+def test_without_stop_gradient_and_predictor_the_gradient_is_the_losses_own() -> None:
+    # -2 mean cos(z1, z2), differentiated through both: twice the gradient of the stopped one.
+    stopped, open_ = (
+        method(momentum=0.0, predictor={"kind": "none"}, stop_gradient=stop) for stop in (None, False)
+    )
+    for built in (stopped, open_):
+        built.forward(*pair()).loss.backward()
+    for p, q in zip(stopped.encoder.parameters(), open_.encoder.parameters(), strict=True):
+        torch.testing.assert_close(q.grad, 2 * p.grad, rtol=1e-4, atol=1e-6)  # type: ignore[operator]
+
+
+def test_an_ema_target_cannot_take_a_gradient() -> None:
+    with pytest.raises(ValidationError, match="needs momentum 0"):
+        byol.Config(momentum=0.5, stop_gradient=False)
+
+
+# Re-initialised predictors
+
+
+@pytest.mark.parametrize(("layers", "changed"), [("all", [0, 3]), ("top", [3]), ("bottom", [0])])
+def test_reinitialisation_draws_the_chosen_layers_anew(layers: str, changed: list[int]) -> None:
+    built = method(predictor={"hidden": 5}, reinit={"every": 3, "layers": layers})
+    for epoch, due in ((0, True), (1, False), (2, False), (3, True)):
+        before = copy.deepcopy(built.networks["predictor"])
+        built.before_epoch(epoch)
+        after = built.networks["predictor"]
+        assert [i for i in (0, 3) if not torch.equal(before[i].weight, after[i].weight)] == (
+            changed if due else []
+        )
+        if due:
+            assert all(not after[i].bias.any() for i in changed)
+            bound = math.sqrt(6 / (6 + 5))
+            assert all(after[i].weight.abs().max() <= bound for i in changed)
+
+
+def test_every_reinitialisation_draws_other_weights() -> None:
+    built = method(reinit={"every": 1})
+    drawn = []
+    for epoch in range(3):
+        built.before_epoch(epoch)
+        drawn.append(digest(built.networks["predictor"].state_dict()))
+    assert len(set(drawn)) == 3
+
+
+def test_reinitialisation_leaves_everything_but_the_predictor_alone() -> None:
+    built = method(reinit={"every": 1})
+    kept = digest(built.encoder.state_dict()), digest(built.projector.state_dict())
+    built.before_epoch(0)
+    assert (digest(built.encoder.state_dict()), digest(built.projector.state_dict())) == kept
+
+
+def test_a_symmetric_predictor_is_symmetric_after_reinitialisation_too() -> None:
+    built = method(predictor={"kind": "linear", "symmetric": True}, reinit={"every": 1})
+    built.before_epoch(0)
+    weight = built.networks["predictor"][0].weight
+    assert torch.equal(weight, weight.T)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"name": "byol", "reinit": {"every": 2}},
+        {"name": "byol", "momentum_end": 1.0},
+        {"name": "directpred", "freq": 3},
+        {"name": "directpred_partitioned", "cuts": 2},
+    ],
+    ids=lambda settings: "-".join(settings),
+)
+def test_a_resumed_trial_equals_an_uninterrupted_one_under_every_schedule(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    fit(config(method=settings), tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        fit(config(method=settings), tmp_path / "cut", until=1)
+    fit(config(method=settings), tmp_path / "cut")
+    assert trained_digest(tmp_path / "cut") == trained_digest(tmp_path / "whole")
+
+
+# Constraints on W_p
+
+
+def linear(**settings: Any) -> torch.Tensor:
+    predictor_config = LinearPredictor(symmetric=True, **settings)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        predictor = build_predictor(predictor_config, 6)
+    project(predictor, predictor_config)
+    weight: torch.Tensor = predictor[0].weight.detach()
+    return weight
+
+
+def test_a_normalised_symmetric_predictor_has_largest_eigenvalue_one() -> None:
+    plain, normalised = linear(), linear(constraint="normalised")
+    assert float(torch.linalg.eigvalsh(normalised)[-1]) == pytest.approx(1)
+    torch.testing.assert_close(normalised * torch.linalg.eigvalsh(plain)[-1], plain)
+
+
+def test_a_diagonal_predictor_keeps_the_diagonal_and_nothing_else() -> None:
+    assert torch.equal(linear(constraint="diagonal"), linear().diagonal().diag())
+
+
+def test_a_row_normalised_two_layer_predictor_has_rows_of_length_one() -> None:
+    predictor_config = MlpPredictor(hidden=5, symmetric=True, constraint="row_normalised")
+    predictor = build_predictor(predictor_config, 6)
+    project(predictor, predictor_config)
+    torch.testing.assert_close(predictor[0].weight.norm(dim=1), torch.ones(5))
+    assert torch.equal(predictor[0].weight, predictor[3].weight.T)
+
+
+@pytest.mark.parametrize("kind", [LinearPredictor, MlpPredictor])
+def test_a_constraint_without_symmetry_is_refused(kind: Any) -> None:
+    constraint = "normalised" if kind is LinearPredictor else "row_normalised"
+    with pytest.raises(ValidationError, match="needs symmetric: true"):
+        kind(constraint=constraint)
+
+
+# BatchNorm
+
+
+def batch() -> torch.Tensor:
+    return (
+        3 * torch.randn(9, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
+    ).requires_grad_()
+
+
+def normalised(mean: Any, std: Any) -> tuple[torch.Tensor, torch.Tensor]:
+    x = batch()
+    out = AblatedBatchNorm(4, affine=False, mean=mean, std=std).double()(x)
+    weights = torch.arange(36, dtype=torch.float64).reshape(9, 4).sin()
+    (out * weights).sum().backward()
+    assert x.grad is not None
+    return out.detach(), x.grad
+
+
+def test_both_statistics_kept_are_torchs_batchnorm_but_for_the_unbiased_variance() -> None:
+    out, _ = normalised("kept", "kept")
+    expected = torch.nn.BatchNorm1d(4, affine=False).double()(batch())
+    torch.testing.assert_close(out, expected.detach() * math.sqrt(8 / 9), rtol=1e-5, atol=1e-5)
+
+
+def test_a_detached_statistic_changes_the_gradient_and_not_the_value() -> None:
+    kept_value, kept_gradient = normalised("kept", "kept")
+    for mean, std in (("detached", "kept"), ("kept", "detached"), ("detached", "detached")):
+        value, gradient = normalised(mean, std)
+        assert torch.equal(value, kept_value)
+        assert not torch.allclose(gradient, kept_gradient)
+
+
+def test_a_dropped_statistic_is_not_applied() -> None:
+    x = batch().detach()
+    torch.testing.assert_close(normalised("dropped", "dropped")[0], x)
+    torch.testing.assert_close(normalised("kept", "dropped")[0], x - x.mean(dim=0))
+    torch.testing.assert_close(normalised("dropped", "kept")[0], x / (x.var(dim=0) + 1e-5).sqrt())
+
+
+def test_an_ablated_batchnorm_uses_running_statistics_in_eval_mode() -> None:
+    layer, reference = (
+        AblatedBatchNorm(4, affine=False, mean="kept", std="kept"),
+        torch.nn.BatchNorm1d(4, affine=False),
+    )
+    for seed in range(5):
+        x = torch.randn(9, 4, generator=torch.Generator().manual_seed(seed))
+        layer(x), reference(x)
+    torch.testing.assert_close(layer.eval()(x), reference.eval()(x))
+
+
+def test_the_heads_take_the_ablation() -> None:
+    dropped = BatchNormConfig(mean="dropped")
+    trial = config(
+        method={"name": "byol", "predictor": {"hidden": 5, "batchnorm": dropped}},
+        projector={"hidden": [12], "output": 6, "batchnorm": dropped},
+    )
+    assert fit(trial).metrics != fit(config(method={"name": "byol", "predictor": {"hidden": 5}})).metrics
+
+
+# The probe on part of the projector
+
+
+def test_the_probe_can_go_through_the_first_blocks_of_the_projector() -> None:
+    deep = {"hidden": [12, 10], "output": 6}
+    found = [
+        fit(config(projector=deep, probe={"epochs": 2, "projector_blocks": blocks})).metrics
+        for blocks in (None, 1, 2)
+    ]
+    assert len({m["probe/train_loss"] for m in found}) == 3
+    assert len({m["embedding/rankme"] for m in found}) == 1
+
+
+def test_more_blocks_than_the_projector_has_are_refused() -> None:
+    with pytest.raises(ValidationError, match="the projector has 1 hidden layers"):
+        config(probe={"projector_blocks": 2})
+
+
+# The supervised reference
+
+
+def test_the_supervised_loss_ignores_images_without_a_label() -> None:
+    built = method("supervised")
+    built.encoder.eval()  # batch statistics would let the other images in
+    views = pair()
+    labels = LABELS.clone()
+    labels[8:] = -1
+    half = built.forward(views[0][:8], views[1][:8], LABELS[:8]).loss
+    torch.testing.assert_close(built.forward(*views, labels).loss, half)
+    assert float(built.forward(*views, torch.full((16,), -1)).loss.detach()) == 0
+
+
+def test_supervised_training_fits_the_labels() -> None:
+    still = {"crop": None, "jitter": None, "flip": 0, "grey": 0}
+    trial = config(method="supervised", epochs=20, views=still, optimizer={"lr": 0.1})
+    losses = [report.metrics["train/loss"] for report in reports(trial) if report.epoch]
+    assert losses[-1] < 0.5 * losses[0]
+
+
+# MoCo's queue
+
+
+def test_the_queue_forgets_the_oldest_keys_first() -> None:
+    built = method("moco", queue=40)
+    first = built.networks["queue"].keys.clone()
+    train(built, 1)
+    queue = built.networks["queue"]
+    assert torch.equal(queue.keys[32:], first[32:]) and int(queue.position) == 32
+    second = queue.keys.clone()
+    train(built, 1)
+    assert torch.equal(queue.keys[24:32], second[24:32]) and int(queue.position) == 24
+    torch.testing.assert_close(queue.keys.norm(dim=1), torch.ones(40))
+
+
+def test_a_queue_smaller_than_a_batch_holds_the_newest_keys() -> None:
+    built = method("moco", queue=5)
+    train(built, 2)
+    assert int(built.networks["queue"].position) in range(5)
+    torch.testing.assert_close(built.networks["queue"].keys.norm(dim=1), torch.ones(5))
+
+
+def test_siamese_is_the_class_behind_byol_and_simsiam() -> None:
+    assert isinstance(method("byol"), Siamese) and isinstance(method("simsiam"), Siamese)

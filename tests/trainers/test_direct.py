@@ -1,0 +1,230 @@
+"""Predictors computed from F: what each formula promises, and that the running F is the papers'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor
+
+from tests.trainers.builders import LABELS, method, pair, train
+from trainers.matrix import largest_eigenvalue, spectral_function, sqrt_newton_schulz
+from trainers.methods import directcopy, directpred, optimal
+from trainers.methods._direct import DirectPredictor
+
+
+def correlation(spectrum: Tensor, *, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    """A positive semi-definite matrix with that spectrum in a random basis."""
+    generator = torch.Generator().manual_seed(seed)
+    d = len(spectrum)
+    u, _ = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
+    return ((u * spectrum.double()) @ u.T).to(dtype)
+
+
+SPECTRUM = torch.tensor([191.0, 13.5, 8.3, 1.0, 3e-3, 1e-5, 0.0])
+
+
+def eigenvalues(w: Tensor) -> Tensor:
+    return torch.linalg.eigvalsh((w + w.T) / 2).flip(0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "formula"),
+    [
+        ({}, lambda s: (s / 191).sqrt() + 0.1),
+        ({"eps": 0.0}, lambda s: (s / 191).sqrt().clamp(min=1e-4)),
+        ({"eps_form": "paper"}, lambda s: s.sqrt() + 0.1 * 191),
+        ({"eps_inside": True}, lambda s: (s / 191 + 0.1).sqrt()),
+        ({"eps_inside": True, "eps": -0.05}, lambda s: (s / 191 - 0.05).clamp(min=1e-4).sqrt()),
+        ({"eps": 0.0, "shift": 0.05}, lambda s: (s / 191 - 0.05).clamp(min=0).sqrt().clamp(min=1e-4)),
+        ({"eps_form": "paper", "eps": 0.0, "shift": 2.0}, lambda s: (s - 2).clamp(min=0).sqrt()),
+        ({"exponent": 0.25}, lambda s: (s / 191) ** 0.25 + 0.1),
+    ],
+)
+def test_directpreds_eigenvalues_are_the_formula_and_its_eigenspace_is_fs(
+    settings: dict[str, Any], formula: Any
+) -> None:
+    f = correlation(SPECTRUM)
+    w = directpred.directpred_matrix(f, directpred.Config(**settings))
+    expected = formula(SPECTRUM.double()).sort(descending=True).values
+    # The zero eigenvalue comes out as 1e-13, whose root is 3e-7 and whose fourth root is 1e-4.
+    torch.testing.assert_close(eigenvalues(w), expected, rtol=1e-6, atol=2e-4)
+    assert float((f @ w - w @ f).norm() / (f.norm() * w.norm())) < 1e-12
+
+
+def test_the_codes_form_does_not_see_the_scale_of_f_and_the_papers_does() -> None:
+    f = correlation(SPECTRUM)
+    for form, blind in (("code", True), ("paper", False)):
+        config = directpred.Config(eps_form=form)  # type: ignore[arg-type]
+        small, large = (directpred.directpred_matrix(f * k, config) for k in (1, 100))
+        assert torch.allclose(small, large, atol=1e-9) is blind
+
+
+def test_a_diagonal_directpred_ignores_everything_off_the_diagonal() -> None:
+    f = correlation(SPECTRUM)
+    w = directpred.directpred_matrix(f, directpred.Config(diagonal=True))
+    torch.testing.assert_close(w, ((f.diagonal() / f.diagonal().max()).sqrt() + 0.1).diag())
+
+
+@pytest.mark.parametrize("dimension", [7, 64, 128])
+def test_newton_schulz_agrees_with_the_eigendecomposition(dimension: int) -> None:
+    spectrum = torch.logspace(2.3, -5, dimension)
+    f = correlation(spectrum, dtype=torch.float32)
+    config = directpred.Config()
+    exact = directpred.directpred_matrix(f, config)
+    product = directpred.directpred_matrix(f, config.model_copy(update={"root": "newton_schulz"}))
+    assert float(torch.linalg.matrix_norm(product - exact, 2)) < 5e-4
+
+
+def test_newton_schulz_is_refused_where_it_does_not_apply() -> None:
+    for settings in ({"eps_form": "paper"}, {"exponent": 0.3}, {"shift": 0.1}, {"eps": 0.0}):
+        with pytest.raises(ValidationError, match="use eigh"):
+            directpred.Config(root="newton_schulz", **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("spectrum", [SPECTRUM, torch.ones(20), torch.tensor([1.0, 0.999, 0.99, 0.5] * 8)])
+def test_the_largest_eigenvalue_is_found_without_a_decomposition(spectrum: Tensor) -> None:
+    f = correlation(spectrum, dtype=torch.float32)
+    assert float(largest_eigenvalue(f)) == pytest.approx(float(spectrum.max()), rel=1e-3)
+
+
+def test_functions_of_a_matrix_that_is_not_finite_are_not_finite() -> None:
+    bad = torch.full((3, 3), torch.nan)
+    for found in (spectral_function(bad, torch.sqrt), sqrt_newton_schulz(bad), largest_eigenvalue(bad)):
+        assert bool(torch.isnan(found).any())
+
+
+# DirectCopy
+
+
+@pytest.mark.parametrize("exponent", [1.0, 0.5])
+def test_directcopys_largest_eigenvalue_is_one_plus_eps_under_the_spectral_norm(exponent: float) -> None:
+    w = directcopy.directcopy_matrix(correlation(SPECTRUM), directcopy.Config(exponent=exponent))
+    torch.testing.assert_close(
+        eigenvalues(w), (SPECTRUM.double() / 191) ** exponent + 0.3, rtol=1e-6, atol=1e-6
+    )
+
+
+def test_directcopys_norms_differ_by_the_ratio_of_the_norms() -> None:
+    f = correlation(SPECTRUM)
+    parts = {
+        norm: directcopy.directcopy_matrix(f, directcopy.Config(norm=norm, eps=0.0))  # type: ignore[arg-type]
+        for norm in ("spectral", "frobenius", "none")
+    }
+    ratio = float(SPECTRUM.norm()) / 191
+    torch.testing.assert_close(parts["frobenius"] * ratio, parts["spectral"], rtol=1e-6, atol=1e-9)
+    torch.testing.assert_close(parts["none"], f)
+
+
+# The optimal predictor
+
+
+def test_the_optimal_predictor_predicts_better_than_any_other_matrix() -> None:
+    generator = torch.Generator().manual_seed(0)
+    z, target = torch.randn(2, 50, 6, generator=generator)
+    config = optimal.Config(ridge=1e-9)
+    built = method("optimal")
+    assert isinstance(built, DirectPredictor) and isinstance(built, optimal.Optimal)
+    built.config = config
+    best = built.solve(z.T @ z / 50, target.T @ z / 50)
+    error = (z @ best.T - target).square().sum()
+    for seed in range(20):
+        other = best + 0.01 * torch.randn(6, 6, generator=torch.Generator().manual_seed(seed))
+        assert (z @ other.T - target).square().sum() > error
+
+
+# The running F, in a method under training
+
+
+def weight(built: Any) -> Tensor:
+    matrix: Tensor = built.predictor_matrix()
+    return matrix.clone()
+
+
+def weights_after(name: str, steps: int, **settings: Any) -> list[Tensor]:
+    """W_p after each of `steps` steps."""
+    built = method(name, **settings)
+    found = []
+    for step in range(steps):
+        train_one(built, step)
+        found.append(weight(built))
+    return found
+
+
+def train_one(built: Any, step: int) -> Any:
+    forward = built.forward(*pair(seed=step), LABELS)
+    built.after_step(forward, step=step, steps=100)
+    return forward
+
+
+def test_f_is_the_moving_average_over_both_views_and_the_first_batch_starts_it() -> None:
+    built = method("directpred", rho=0.3)
+    expected = torch.zeros(6, 6)
+    for step in range(3):
+        forward = train_one(built, step)
+        z = torch.cat((forward.z1, forward.z2))
+        batch = sum(torch.outer(row, row) for row in z) / len(z)
+        expected = batch if step == 0 else 0.3 * expected + 0.7 * batch  # type: ignore[assignment]
+    torch.testing.assert_close(built.networks["statistics"].correlation, expected)
+    config = directpred.Config()
+    torch.testing.assert_close(
+        built.predictor_matrix(), directpred.directpred_matrix(expected, config), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_centring_takes_the_means_outer_product_from_f() -> None:
+    centred, raw = (method("directcopy", norm="none", eps=0.0, rho=0.0, centre=c) for c in (True, False))
+    forward = train_one(centred, 0)
+    train_one(raw, 0)
+    mean = torch.cat((forward.z1, forward.z2)).mean(dim=0)
+    torch.testing.assert_close(
+        centred.predictor_matrix(), raw.predictor_matrix() - torch.outer(mean, mean), rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["directpred", "directcopy", "optimal"])
+def test_the_predictor_is_set_at_step_zero_and_every_freq_steps(name: str) -> None:
+    before = weight(method(name))
+    after = weights_after(name, 5, freq=2)
+    changed = [not torch.equal(a, b) for a, b in zip([before, *after], after, strict=False)]
+    assert changed == [True, False, True, False, True]
+
+
+@pytest.mark.parametrize(("freq", "trained"), [(1, False), (5, True)])
+def test_an_optimizer_holds_the_predictor_only_if_it_may_move_it(freq: int, *, trained: bool) -> None:
+    built = method("directpred", freq=freq)
+    assert ("predictor" in built.trained) is trained
+    assert all(p.requires_grad is trained for p in built.networks["predictor"].parameters())
+
+
+def test_between_two_settings_the_optimizer_trains_the_predictor() -> None:
+    built = method("directpred", freq=100)
+    train(built, 1)
+    after_first = weight(built)
+    forward = built.forward(*pair(seed=9))
+    forward.loss.backward()
+    assert built.networks["predictor"][0].weight.grad.abs().sum() > 0
+    assert torch.equal(after_first, weight(built))
+
+
+def test_a_collapsed_f_leaves_the_predictor_as_it_was() -> None:
+    built = method("directpred")
+    before = weight(built)
+    for p in built.projector.parameters():
+        p.data.zero_()
+    train_one(built, 0)
+    assert torch.equal(before, weight(built))
+
+
+def test_a_partition_of_one_matrix_everywhere_predicts_as_directpred_does() -> None:
+    # With equal matrices in both halves of every cut the prediction is that matrix times z.
+    built = method("directpred_partitioned", cuts=3)
+    z = torch.randn(8, 6, generator=torch.Generator().manual_seed(0))
+    matrix = torch.randn(6, 6, generator=torch.Generator().manual_seed(1))
+    from trainers.methods.directpred_partitioned import _apply
+
+    shares = built._shares(z)  # type: ignore[attr-defined]
+    assert torch.equal(shares.sum(dim=1), torch.full((8,), 3.0))
+    torch.testing.assert_close(_apply(z, shares, matrix.expand(6, 6, 6)), z @ matrix.T)

@@ -1,0 +1,45 @@
+"""The optimal linear predictor, solved for every few steps: better predictions, worse features."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainers.lazy import torch
+from trainers.matrix import spectral_function
+from trainers.methods._direct import DirectConfig, DirectPredictor
+from trainers.networks import Blueprint
+
+
+class Config(DirectConfig):
+    """BYOL with the least-squares predictor plugged in every `freq` steps.
+
+        W_p = E[z' zᵀ] (F + r I)⁻¹
+
+    z': the target's embedding of the other view. With freq above 1 the optimizer trains W_p in between.
+
+    Source: Tian et al. 2021, arXiv:2102.06810, Table 1 and its code.
+    """
+
+    name: Literal["optimal"] = "optimal"
+    ridge: float = Field(1e-2, gt=0)
+    """r; the paper gives no value."""
+
+
+class Optimal(DirectPredictor):
+    """The optimal predictor under training."""
+
+    def __init__(self, config: Config, blueprint: Blueprint) -> None:
+        """Build the networks of `blueprint`."""
+        super().__init__(config, blueprint)
+        self.config = config
+
+    def solve(self, correlation: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
+        """W_p [d, d] from F and E[z' zᵀ]."""
+        return cross @ spectral_function(correlation, lambda s: 1 / (s + self.config.ridge))
+
+
+def build(config: Config, blueprint: Blueprint) -> Optimal:
+    """The optimal predictor on the networks of `blueprint`."""
+    return Optimal(config, blueprint)
