@@ -31,7 +31,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     Raises:
         UsageError: a column does not exist, a metric was never reported, or there is no cell.
     """
-    from orchestrator import curves_figure, eigenspace_figure
+    from orchestrator import curves_figure, eigenspace_figure, spectra_figure
     from orchestrator.figure_page import styled
 
     name = figure.name or figure.kind
@@ -41,6 +41,11 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
         if figure.kind == "eigenspace":
             columns = eigenspace_figure.chosen(figure.columns, name=name)
             return eigenspace_figure.draw(columns, cells, title=title, stamp=stamp)
+        if figure.kind == "spectra":
+            spectra = spectra_figure.chosen(figure.columns, name=name)
+            return spectra_figure.draw_ranks(spectra, cells, title=title, stamp=stamp)
+        if figure.kind == "slope":
+            return spectra_figure.draw_slope(cells, title=title, stamp=stamp)
         metrics = curves_figure.chosen(figure.columns, cells, name=name)
         return curves_figure.draw(metrics, cells, title=title, stamp=stamp)
 

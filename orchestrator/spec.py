@@ -104,12 +104,14 @@ class TableSpec(Frozen):
 class FigureSpec(Frozen):
     """A figure the sweep draws."""
 
-    kind: Literal["eigenspace", "curves"]
-    """"eigenspace": Figures 2 and 3 of the report, one row per cell. "curves": metrics by epoch."""
+    kind: Literal["eigenspace", "curves", "spectra", "slope"]
+    """"eigenspace": Figures 2 and 3 of the report, one row per cell. "curves": metrics by epoch. "spectra":
+    final spectra of all cells overlaid. "slope": eigenvalues of W_p over those of F; theory says 1/2."""
     name: str | None = Field(None, pattern=NAME)
     """File name; the kind if not given."""
     columns: tuple[str, ...] = ()
-    """eigenspace: of F, Wp, alignment, asymmetry (all if empty). curves: metrics."""
+    """eigenspace: of F, Wp, alignment, asymmetry (all if empty). curves: metrics. spectra: of embedding,
+    feature (both if empty), F, Wp."""
     where: dict[str, str] = {}
     """Fixed levels: only these cells are drawn."""
 

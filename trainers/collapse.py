@@ -24,6 +24,8 @@ class Diagnosis(NamedTuple):
     verdict: Verdict
     evidence: str
     metrics: dict[str, float]
+    arrays: dict[str, np.ndarray]
+    """"embedding" [d] and "feature" [D]: eigenvalues of the centred covariance, largest first."""
 
 
 def diagnose(embeddings: torch.Tensor, features: torch.Tensor) -> Diagnosis:
@@ -43,7 +45,11 @@ def diagnose(embeddings: torch.Tensor, features: torch.Tensor) -> Diagnosis:
     Source: Chen and He 2020, §4.1 (spread); Jing et al. 2021, arXiv:2110.09348 (dimensional collapse);
     thresholds from the recorded runs of the report, where the collapsed one has a top share of 0.99.
     """
-    metrics = _describe("embedding", embeddings) | _describe("feature", features)
+    metrics: dict[str, float] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for what, values in (("embedding", embeddings), ("feature", features)):
+        numbers, arrays[what] = describe(what, values)
+        metrics |= {f"{what}/{name}": value for name, value in numbers.items()}
     width = embeddings.shape[1]
     std, share = metrics["embedding/std"], metrics["embedding/top1_share"]
     rank, healthy = metrics["embedding/effective_rank"], 1 / math.sqrt(width)
@@ -57,23 +63,87 @@ def diagnose(embeddings: torch.Tensor, features: torch.Tensor) -> Diagnosis:
         evidence = f"embedding effective rank {rank:.1f} is below {RANK_SHARE:g} of d = {width}"
     else:
         verdict, evidence = "none", f"embedding effective rank {rank:.1f} of {width}, std {std:.2g}"
-    return Diagnosis(verdict, evidence, metrics)
+    return Diagnosis(verdict, evidence, metrics, arrays)
 
 
-def _describe(what: str, values: torch.Tensor) -> dict[str, float]:
-    """std on the sphere, share of the first principal direction, effective rank, RankMe."""
+def describe(what: str, values: torch.Tensor) -> tuple[dict[str, float], np.ndarray]:
+    """How representations are spread, in numbers, and their spectrum.
+
+    "std": mean deviation of a coordinate on the unit sphere; healthy 1/√d. "top1_share",
+    "effective_rank", "participation_ratio", "stable_rank": of the eigenvalues σ of the centred covariance.
+    "rankme": exp entropy of the singular values of the raw matrix. "dims_below_1e-3", "dims_below_1e-6":
+    directions whose σ is below so much of the largest. "entropy_gaussian": in nats, of a Gaussian with
+    these σ scaled to mean 1. "entropy_kde": of the points on the unit sphere, kernel e^(-2r²), the
+    negative of the log of the uniformity. "correlation": mean |correlation| of two coordinates, and
+    "correlation_chance": what independent normal ones show, √(2/πN); "dead_dims": coordinates without
+    variance, which it leaves out. "variance_hinge", "covariance": VICReg's terms with γ 1.
+
+    Args:
+        what: name for the error.
+        values: [N, d].
+
+    Returns:
+        The numbers, and σ [d], largest first.
+
+    Raises:
+        FloatingPointError: a value is not finite; the trial has diverged.
+
+    Source: Garrido et al. 2023, arXiv:2210.02885 (RankMe); Roy and Vetterli 2007 (effective rank); Wang
+    and Isola 2020, arXiv:2005.10242 (uniformity); Bardes et al. 2022, arXiv:2105.04906 (VICReg's terms).
+    """
     x = values.detach().cpu().double().numpy()
     if not np.isfinite(x).all():
         raise FloatingPointError(f"{what} is not finite")
+    number, width = x.shape
     norms = np.linalg.norm(x, axis=1, keepdims=True)
     sphere = np.divide(x, norms, out=np.zeros_like(x), where=norms > 0)
-    variances = np.linalg.svd(x - x.mean(axis=0), compute_uv=False) ** 2
-    total = variances.sum()
-    singular = np.linalg.svd(x, compute_uv=False)
-    return {
-        f"{what}/std": float(sphere.std(axis=0).mean()),
+    covariance = np.cov(x, rowvar=False, bias=True).reshape(width, width)
+    variances = np.linalg.eigvalsh(covariance)[::-1].clip(min=0)
+    total, singular = variances.sum(), np.linalg.svd(x, compute_uv=False)
+    numbers = {
+        "std": float(sphere.std(axis=0).mean()),
         # No variance at all is one direction with everything.
-        f"{what}/top1_share": float(variances[0] / total) if total > 0 else 1.0,
-        f"{what}/effective_rank": exp_entropy(variances) if total > 0 else 1.0,
-        f"{what}/rankme": exp_entropy(singular) if singular.sum() > 0 else 1.0,
-    }
+        "top1_share": float(variances[0] / total) if total > 0 else 1.0,
+        "effective_rank": exp_entropy(variances) if total > 0 else 1.0,
+        "rankme": exp_entropy(singular) if singular.sum() > 0 else 1.0,
+        "participation_ratio": float(total**2 / (variances**2).sum()) if total > 0 else 1.0,
+        "stable_rank": float(total / variances[0]) if total > 0 else 1.0,
+        "dims_below_1e-3": float((variances < 1e-3 * variances[0]).sum()) if total > 0 else float(width),
+        "dims_below_1e-6": float((variances < 1e-6 * variances[0]).sum()) if total > 0 else float(width),
+        "entropy_kde": _kde_entropy(sphere),
+        "variance_hinge": float(
+            (1 - np.sqrt(covariance.diagonal() * number / (number - 1) + 1e-4)).clip(min=0).mean()
+        ),
+        "covariance": float(
+            ((covariance**2).sum() - (covariance.diagonal() ** 2).sum())
+            * (number / (number - 1)) ** 2 / width
+        ),
+    }  # fmt: skip
+    if total > 0:
+        relative = variances / variances.mean()
+        log_volume = np.log(relative + 1e-6).sum()
+        numbers["entropy_gaussian"] = float(width / 2 * (1 + math.log(2 * math.pi)) + log_volume / 2)
+    return numbers | _correlation(covariance, number), variances
+
+
+def _correlation(covariance: np.ndarray, number: int) -> dict[str, float]:
+    alive = covariance.diagonal() > 1e-12
+    numbers = {"dead_dims": float((~alive).sum())}
+    kept = covariance[np.ix_(alive, alive)]
+    width = len(kept)
+    if width > 1:
+        deviation = np.sqrt(kept.diagonal())
+        absolute = np.abs(kept / np.outer(deviation, deviation))
+        mean = (absolute.sum() - absolute.diagonal().sum()) / (width * (width - 1))
+        numbers["correlation"] = float(mean)
+        numbers["correlation_chance"] = math.sqrt(2 / (math.pi * number))
+    return numbers
+
+
+def _kde_entropy(sphere: np.ndarray, *, sharpness: float = 2.0) -> float:
+    """-mean_i log mean_{j≠i} exp(-t |z_i - z_j|²) of points on the unit sphere [N, d]; t is `sharpness`."""
+    squares = (sphere**2).sum(axis=1)
+    distances = (squares[:, None] + squares[None, :] - 2 * sphere @ sphere.T).clip(min=0)
+    kernel = np.exp(-sharpness * distances)
+    others = (kernel.sum(axis=1) - kernel.diagonal()) / (len(sphere) - 1)
+    return float(-np.log(others).mean())

@@ -90,7 +90,8 @@ def eigenspace_metrics(
 
     "F/trace", "F/top1_share", "F/rankme" (exp of the entropy of the normalised √eigenvalues, RankMe's
     singular values) and "F/effective_rank" (of the eigenvalues); "Wp/max", "Wp/min", "Wp/alive" (count
-    above 5 % of the largest); "Wp/asymmetry_l1" = Σ|W - Wᵀ| / Σ|W| and "Wp/asymmetry_fro", in
+    above 5 % of the largest); "Wp/slope", "Wp/slope_r", of log eigenvalues of W_p over those of F;
+    "Wp/asymmetry_l1" = Σ|W - Wᵀ| / Σ|W| and "Wp/asymmetry_fro", in
     Frobenius norms; "alignment/mean", "alignment/top16", and "alignment/chance": what a direction that
     knows nothing of W_p would show, tr W / (√d ‖W‖); "alignment/commutator" = ‖FW - WF‖ / (‖F‖ ‖W‖).
     """
@@ -105,7 +106,7 @@ def eigenspace_metrics(
         return metrics
     w = predictor.detach().cpu().double().numpy()
     f = correlation.detach().cpu().double().numpy()
-    metrics |= predictor_metrics(predictor)
+    metrics |= predictor_metrics(predictor) | _slope(arrays["F"], arrays["Wp"])
     norm = float(np.linalg.norm(w))
     if norm > 0:
         metrics["alignment/mean"] = float(arrays["alignment"].mean())
@@ -115,6 +116,21 @@ def eigenspace_metrics(
             commutator = np.linalg.norm(f @ w - w @ f)
             metrics["alignment/commutator"] = float(commutator / (np.linalg.norm(f) * norm))
     return metrics
+
+
+def _slope(f: np.ndarray, w: np.ndarray) -> dict[str, float]:
+    """The slope of log eig W_p over log eig F where W_p is alive, and their correlation.
+
+    On the invariant parabola s = p²/α_p the slope is 1/2 (Tian et al. 2021, arXiv:2102.06810, eq. 7).
+    """
+    alive = (w > 0.05 * w[0]) & (w > 0) & (f > 0)
+    x, y = np.log(f[alive]), np.log(w[alive])
+    if len(x) < 3 or not x.var() > 0 or not y.var() > 0:
+        return {}
+    return {
+        "Wp/slope": float(np.polyfit(x, y, 1)[0]),
+        "Wp/slope_r": float(np.corrcoef(x, y)[0, 1]),
+    }
 
 
 def predictor_metrics(predictor: torch.Tensor) -> dict[str, float]:

@@ -109,6 +109,8 @@ def test_spectra_arrive_as_arrays(make: Make, tmp_path: Path) -> None:
         "F": (16,),
         "Wp": (16,),
         "alignment": (16,),
+        "embedding": (16,),
+        "feature": (16,),
     }
 
 

@@ -36,11 +36,18 @@ def curves(seed: int, *, d: int = D, epochs: tuple[int, ...] = EPOCHS, collapses
         "alignment/chance": predictor.mean(1) / np.sqrt((predictor**2).mean(1)) + 0.01 * seed,
         "Wp/asymmetry_l1": 1.41 * np.exp(-3 * t[:, 0]) + 0.01 * seed,
         "Wp/asymmetry_fro": 1.40 * np.exp(-3 * t[:, 0]),
+        "Wp/slope": 0.5 - 0.1 * t[:, 0],
     }
     return Curves(
         metrics={name: tuple(zip(epochs, map(float, v), strict=True)) for name, v in metrics.items()},
         spectra_epochs=epochs,
-        spectra={"F": values, "Wp": predictor, "alignment": alignment},
+        spectra={
+            "F": values,
+            "Wp": predictor,
+            "alignment": alignment,
+            "embedding": values.clip(min=0),
+            "feature": values.clip(min=0) ** 2,
+        },
     )
 
 
@@ -48,6 +55,7 @@ def cell(label: str = "EMA · symmetric W_p", *, seeds: int = 3, note: str = "",
     return CellCurves(label, tuple(range(seeds)), tuple(curves(seed, **how) for seed in range(seeds)), note)
 
 
+KINDS = ["eigenspace", "curves", "spectra", "slope"]
 FOUR = (
     cell("EMA · symmetric W_p"),
     cell("EMA · non symmetric W_p"),
@@ -180,7 +188,7 @@ def test_a_figure_of_nothing_is_drawn_all_the_same() -> None:
     assert words(drawn("eigenspace", (DIVERGED,))).count("no data") == 4
 
 
-@pytest.mark.parametrize("kind", ["eigenspace", "curves"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_single_epoch_and_a_single_dimension_are_drawn(kind: str) -> None:
     assert to_png(drawn(kind, (cell(d=1, epochs=(0,)),)))
 
@@ -226,7 +234,7 @@ def test_the_key_names_the_cells_that_have_no_data() -> None:
     assert "lr 10 (no data; 3 of 3 diverged at step 17)" in words(drawn("curves", (FOUR[0], DIVERGED)))
 
 
-@pytest.mark.parametrize("kind", ["eigenspace", "curves"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_equal_figures_are_equal_bytes(kind: str) -> None:
     first, second = drawn(kind, FOUR), drawn(kind, FOUR)
     assert to_png(first) == to_png(second)
@@ -245,7 +253,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
     assert to_png(drawn("curves", FOUR)) == styled
 
 
-@pytest.mark.parametrize("kind", ["eigenspace", "curves"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_two_texts_overlap_whatever_the_labels(kind: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -275,7 +283,9 @@ def test_an_unknown_column_is_one_line_that_names_the_known_ones(got: str, hint:
 def test_a_metric_that_nobody_reported_is_one_line_that_names_the_reported_ones() -> None:
     with pytest.raises(UsageError) as error:
         drawn("curves", FOUR, "train/lose")
-    reported = "F/rankme, Wp/asymmetry_fro, Wp/asymmetry_l1, alignment/chance, embedding/std, train/loss"
+    reported = (
+        "F/rankme, Wp/asymmetry_fro, Wp/asymmetry_l1, Wp/slope, alignment/chance, embedding/std, train/loss"
+    )
     expected = f"metric 'train/lose' was never reported; did you mean 'train/loss'? reported: {reported}"
     assert str(error.value) == f"figure 'curves': {expected}"
 
@@ -297,3 +307,35 @@ def test_importing_figures_loads_neither_matplotlib_nor_torch() -> None:
     check = "import sys, orchestrator.figures; print({'matplotlib', 'torch'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
+
+
+# Spectra overlaid
+
+
+def test_a_spectrum_is_drawn_relative_to_its_largest_value() -> None:
+    axes = panel(
+        drawn("spectra", FOUR[:2], "embedding"), "eigenvalues of the embeddings' covariance / largest"
+    )
+    assert len(axes.lines) == 2
+    for line, one in zip(axes.lines, FOUR, strict=False):
+        last = np.median([c.spectra["embedding"][-1] for c in one.curves], axis=0)
+        np.testing.assert_allclose(line.get_ydata(), last / last[0], rtol=1e-6)
+
+
+def test_an_unknown_spectrum_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(UsageError, match="no spectrum 'embeding'; did you mean 'embedding'"):
+        drawn("spectra", FOUR, "embeding")
+
+
+def test_the_slope_figure_shows_the_theorys_line_and_each_cells_own_slope() -> None:
+    figure = drawn("slope", FOUR[:1])
+    axes = panel(figure, "eigenvalues of W_p over eigenvalues of F")
+    x, y = axes.lines[-1].get_data()
+    assert np.log(y[1] / y[0]) / np.log(x[1] / x[0]) == pytest.approx(0.5)
+    assert any("slope 0.40" in line for line in words(figure))
+
+
+def test_a_slope_figure_without_predictors_says_so() -> None:
+    f_only = Curves(metrics={}, spectra_epochs=(0,), spectra={"F": np.ones((1, 3))})
+    bare = CellCurves("Barlow Twins", (0,), (f_only,), "")
+    assert "no data" in words(drawn("slope", (bare,)))

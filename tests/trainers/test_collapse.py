@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.collapse import diagnose
+from trainers.collapse import describe, diagnose
+from trainers.methods import vicreg
 
 N, D = 400, 32
 
@@ -84,3 +85,59 @@ def test_embeddings_that_are_not_finite_are_a_floating_point_error() -> None:
     broken[3, 3] = math.nan
     with pytest.raises(FloatingPointError, match="embedding is not finite"):
         diagnose(broken, normal())
+
+
+# The numbers
+
+
+def described(values: Tensor) -> dict[str, float]:
+    return describe("values", values)[0]
+
+
+def test_the_spectrum_is_that_of_the_centred_covariance() -> None:
+    x = 3 + normal() * torch.linspace(0.1, 2, D)
+    _, spectrum = describe("values", x)
+    expected = torch.linalg.svdvals((x - x.mean(dim=0)).double()) ** 2 / N
+    torch.testing.assert_close(torch.from_numpy(spectrum.copy()), expected)
+
+
+def test_ranks_of_k_equal_directions_are_k() -> None:
+    u = torch.linalg.qr(normal(N, D) - normal(N, D).mean(0))[0]
+    found = described(torch.cat((u[:, :5], torch.zeros(N, D - 5)), dim=1))
+    for name in ("effective_rank", "participation_ratio", "stable_rank", "rankme"):
+        assert found[name] == pytest.approx(5, rel=1e-4)
+    assert found["dims_below_1e-3"] == found["dims_below_1e-6"] == found["dead_dims"] == D - 5
+
+
+def test_correlation_is_at_chance_for_independent_coordinates_and_one_for_copies() -> None:
+    independent = described(normal(2000))
+    # 496 pairs of standard error 0.6 of the mean each.
+    assert independent["correlation"] == pytest.approx(independent["correlation_chance"], rel=0.1)
+    signs = torch.tensor([1.0, -1.0]).repeat(D // 2)
+    assert described(normal(N, 1) * signs)["correlation"] == pytest.approx(1)
+
+
+def test_the_gaussian_entropy_is_largest_where_all_directions_are_alike() -> None:
+    alike, narrow = described(normal()), described(normal() * torch.linspace(0.01, 1, D))
+    assert narrow["entropy_gaussian"] < alike["entropy_gaussian"] < D / 2 * (1 + math.log(2 * math.pi))
+    assert described(100 * normal())["entropy_gaussian"] == pytest.approx(alike["entropy_gaussian"])
+
+
+def test_the_kde_entropy_is_zero_for_one_point_and_equals_a_literal_mean() -> None:
+    assert described(torch.ones(50, 3))["entropy_kde"] == pytest.approx(0, abs=1e-9)
+    x = normal(12, 3).double()
+    z = x / x.norm(dim=1, keepdim=True)
+    total = 0.0
+    for i in range(12):
+        others = [math.exp(-2 * float((z[i] - z[j]).square().sum())) for j in range(12) if j != i]
+        total -= math.log(sum(others) / 11) / 12
+    assert described(x)["entropy_kde"] == pytest.approx(total)
+
+
+def test_vicregs_terms_are_those_of_its_loss() -> None:
+    x = (normal() * torch.linspace(0.1, 2, D)).double()
+    found = described(x)
+    config = vicreg.Config(invariance=0, variance=1, covariance=0)
+    assert 2 * found["variance_hinge"] == pytest.approx(float(vicreg.vicreg_loss(x, x, config=config)))
+    config = vicreg.Config(invariance=0, variance=0, covariance=1)
+    assert 2 * found["covariance"] == pytest.approx(float(vicreg.vicreg_loss(x, x, config=config)))

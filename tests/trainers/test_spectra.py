@@ -201,3 +201,11 @@ def test_w_p_of_one_layer_is_its_weight() -> None:
 def test_spectra_are_recorded_at_the_start_the_ends_and_every_few_epochs() -> None:
     recorded = SpectraConfig(every=5).recorded
     assert [epoch for epoch in range(13) if recorded(epoch, 12)] == [0, 1, 5, 10, 12]
+
+
+def test_on_the_parabola_the_slope_of_the_spectra_is_one_half() -> None:
+    u = rotation(8, seed=0)
+    s = torch.logspace(0, -2, 8)
+    found = measured(with_spectrum(u, s), with_spectrum(u, 3 * s.sqrt()))
+    assert found["Wp/slope"] == pytest.approx(0.5, abs=1e-4)
+    assert found["Wp/slope_r"] == pytest.approx(1)

@@ -287,7 +287,9 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
         if config.spectra.recorded(epoch, config.epochs):
             arrays = found
     if config.spectra.recorded(epoch, config.epochs):
-        measured |= _diagnose(trial, held_out).metrics
+        diagnosis = _diagnose(trial, held_out)
+        measured |= diagnosis.metrics
+        arrays |= diagnosis.arrays if arrays else {}
     finite = {name: float(value) for name, value in measured.items() if math.isfinite(value)}
     message = EpochReport(epoch=epoch, epochs=config.epochs, metrics=finite, arrays=arrays)
     trial.history.append(message)
