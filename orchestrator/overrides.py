@@ -1,5 +1,8 @@
 """Settings laid over a base config: dotted paths and nesting mean the same, a new name starts afresh.
 
+Afresh but for what the old and the new one have from a common family: a momentum stays when "byol" becomes
+"directpred".
+
 Trees here are plain nested dicts as read from YAML; nothing is validated yet.
 """
 
@@ -9,10 +12,12 @@ from typing import Any
 
 from orchestrator.errors import Problem, SpecError
 from orchestrator.source import Key
+from trainers.plugins import shared_fields
 
 Tree = dict[str, Any]
 
 _NAMING = ("name", "kind")  # fields that say which class a block has
+_FOLDERS = {"method": "methods", "encoder": "encoders", "data": "datasets", "optimizer": "optimizers"}
 
 
 def nested(settings: Tree, place: str = "") -> Tree:
@@ -43,8 +48,8 @@ def nested(settings: Tree, place: str = "") -> Tree:
 def merged(base: Tree, changes: Tree) -> Tree:
     """`base` with `changes` (both nested) laid over it; neither is altered.
 
-    A block whose `name` (of a method, encoder, data set, optimizer) or `kind` changes starts afresh:
-    the fields of one method mean nothing to another.
+    A block whose `name` (of a method, encoder, data set, optimizer) or `kind` changes starts afresh, since
+    the fields of one method mean nothing to another; only those that both have from a common family stay.
     """
     out = dict(base)
     for key, value in changes.items():
@@ -55,9 +60,17 @@ def merged(base: Tree, changes: Tree) -> Tree:
             old = {"name": old}
         if isinstance(old, dict) and isinstance(value, dict):
             renamed = any(n in value and value[n] != old.get(n, value[n]) for n in _NAMING)
-            value = value if renamed else merged(old, value)
+            value = merged(_kept(key, old, value) if renamed else old, value)
         out[key] = value
     return out
+
+
+def _kept(key: str, old: Tree, new: Tree) -> Tree:
+    """The settings of a renamed block that mean the same under its new name."""
+    if key not in _FOLDERS or not isinstance(old.get("name"), str) or not isinstance(new.get("name"), str):
+        return {}
+    shared = shared_fields(_FOLDERS[key], old["name"], new["name"])
+    return {field: value for field, value in old.items() if field in shared}
 
 
 def _joined(first: Tree, second: Tree, path: str) -> Tree:

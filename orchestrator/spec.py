@@ -223,9 +223,15 @@ def _with_parents(
     above = _with_parents(parent, name, read, (*seen, name))
     if "base" in above and isinstance(above["base"], dict) and isinstance(tree.get("base"), dict):
         tree["base"] = merged(nested(above["base"]), nested(tree["base"]))
-    for block in ("profiles", "axes"):
-        if isinstance(above.get(block), dict) and isinstance(tree.get(block), dict):
-            tree[block] = above[block] | tree[block]
+    if isinstance(above.get("axes"), dict) and isinstance(tree.get("axes"), dict):
+        tree["axes"] = above["axes"] | tree["axes"]
+    if isinstance(above.get("profiles"), dict) and isinstance(tree.get("profiles"), dict):
+        tree["profiles"] = above["profiles"] | {
+            name: merged(nested(above["profiles"][name]), nested(own))
+            if isinstance(above["profiles"].get(name), dict) and isinstance(own, dict)
+            else own
+            for name, own in tree["profiles"].items()
+        }
     return above | tree
 
 

@@ -61,6 +61,21 @@ def config_type(kind: str, name: str) -> type[Frozen]:
     return config
 
 
+def shared_fields(kind: str, first: str, second: str) -> frozenset[str]:
+    """Fields that two plug-ins of one kind have from a common family, and so with one meaning.
+
+    A family is a config class between the folder's base and the two: what "byol" and "directpred" both
+    have from `SiameseConfig`, say. Empty for names that do not exist.
+    """
+    if first not in names(kind) or second not in names(kind):
+        return frozenset()
+    mro = config_type(kind, second).__mro__
+    family = next(c for c in config_type(kind, first).__mro__ if c in mro)
+    if not issubclass(family, Frozen) or family.__module__ in (f"trainers.{kind}.base", Frozen.__module__):
+        return frozenset()
+    return frozenset(family.model_fields) - {"name"}
+
+
 class Plugin:
     """Field annotation: a config whose class is chosen by its `name` among the files of a folder.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from trainers.config import Frozen
@@ -22,6 +24,11 @@ class ProbeConfig(Frozen):
     power: float = Field(2.0, gt=0)
     standardise: bool = False
     """Whether features are standardised by the training set's mean and deviation (luckmatters)."""
+    weight_decay: float | None = Field(None, ge=0)
+    """L2 of weight and bias (luckmatters 1e-3); None: none."""
+    best: Literal[True] | None = None
+    """true: also report "probe/best_top1", the best test accuracy after any epoch. It is selected on the
+    test set and so too good; luckmatters and DirectPred's tables report it."""
     projector_blocks: int | None = Field(None, ge=1)
     """Hidden blocks of the projector that the features go through; None probes the encoder alone."""
 
@@ -60,25 +67,30 @@ def linear_probe(
     nn.init.xavier_uniform_(weight, generator=generator)
     weight = weight.to(device).requires_grad_()
     bias = torch.zeros(classes, device=device, requires_grad=True)
-    optimizer = torch.optim.Adam([weight, bias], lr=config.lr, eps=1e-7)
+    decay = config.weight_decay or 0.0
+    optimizer = torch.optim.Adam([weight, bias], lr=config.lr, eps=1e-7, weight_decay=decay)
+    best: list[float] = []
     batch = min(config.batch_size, number)
     steps = config.epochs * -(-number // batch)
     step, loss = 0, torch.zeros((), device=device)
     for _ in range(config.epochs):
         order = torch.randperm(number, generator=generator).to(device)
         for chosen in order.split(batch):
-            decay = (1 - step / steps) ** config.power
-            optimizer.param_groups[0]["lr"] = config.final_lr + (config.lr - config.final_lr) * decay
+            remaining = (1 - step / steps) ** config.power
+            optimizer.param_groups[0]["lr"] = config.final_lr + (config.lr - config.final_lr) * remaining
             loss = F.cross_entropy(F.linear(train[chosen], weight, bias), train_labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             step += 1
+        if config.best:
+            with torch.no_grad():
+                best.append(_accuracy(F.linear(test, weight, bias), test_labels))
     with torch.no_grad():
         scores = F.linear(test, weight, bias)
         top5 = scores.topk(min(5, classes), dim=1).indices == test_labels[:, None]
         fitted = F.linear(train, weight, bias)
-        return {
+        return ({"probe/best_top1": max(best)} if best else {}) | {
             "probe/top1": _accuracy(scores, test_labels),
             "probe/top5": float(top5.any(dim=1).float().mean()),
             "probe/train_top1": _accuracy(fitted, train_labels),

@@ -10,7 +10,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -46,6 +46,23 @@ class JitterConfig(Frozen):
     """Whether colours are clipped to [0, 1] after each (torchvision); the report's code does not."""
 
 
+class BlurConfig(Frozen):
+    """A Gaussian blur of random width (torchvision's GaussianBlur)."""
+
+    p: float = Field(0.5, ge=0, le=1)
+    """Probability that an image is blurred. SimCLR: 0.5; luckmatters on STL-10: 1."""
+    kernel: int = Field(9, ge=3)
+    """Width of the kernel in pixels, odd."""
+    sigma: tuple[Annotated[float, Field(gt=0)], float] = (0.1, 2.0)
+    """Range of the standard deviation in pixels."""
+
+    @model_validator(mode="after")
+    def _kernel_has_a_middle(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, to have a middle; got {self.kernel}")
+        return self
+
+
 class ViewsConfig(Frozen):
     """How one view is made. Both views of an image are drawn alike and independently."""
 
@@ -55,6 +72,11 @@ class ViewsConfig(Frozen):
     jitter: JitterConfig | None = JitterConfig()
     grey: float = Field(0.2, ge=0, le=1)
     """Probability of losing all colour."""
+    blur: BlurConfig | None = None
+    solarise: float | None = Field(None, ge=0, le=1)
+    """Probability that values from 1/2 up are inverted."""
+    normalise: Literal[False] | None = None
+    """false: leave values in [0, 1], also for the probe (luckmatters on STL-10)."""
     shift: int | None = Field(None, ge=1)
     """Without a crop: pixels by which an image may move each way, zeros moving in (supervised recipe)."""
 
@@ -73,6 +95,8 @@ class Draws:
     flip: torch.Tensor  # [N] bool
     colour: torch.Tensor  # [N, 4]: brightness, contrast, saturation factors, hue shift
     grey: torch.Tensor  # [N] bool
+    blur: torch.Tensor  # [N]: standard deviation in pixels; 0: none
+    solarise: torch.Tensor  # [N] bool
 
     def rows(self, start: int, stop: int) -> Draws:
         """The draws of views `start` to `stop`."""
@@ -95,14 +119,17 @@ def draw(
         config: the views' config.
         number: how many views; more continue fewer.
         size: height and width of the images.
-        streams: the generator for each of "crop", "flip", "jitter" and "grey". Each has its own, so that
-            switching one off leaves the others' draws as they are, and such cells stay paired.
+        streams: the generator for each of "crop", "flip", "jitter", "grey", "blur" and "solarise". Each
+            has its own, so that switching one off leaves the others' draws as they are, and such cells
+            stay paired.
     """
     return Draws(
         box=_draw_boxes(config, number, size, streams("crop")),
         flip=torch.rand(number, generator=streams("flip")) < config.flip,
         colour=_draw_colour(config.jitter, number, streams("jitter")),
         grey=torch.rand(number, generator=streams("grey")) < config.grey,
+        blur=_draw_blur(config.blur, number, streams("blur")),
+        solarise=torch.rand(number, generator=streams("solarise")) < (config.solarise or 0.0),
     )
 
 
@@ -137,6 +164,10 @@ def apply(
             x = _jitter(x, draws.colour, config.jitter)
         if config.grey > 0:
             x = torch.where(draws.grey[:, None, None, None], _grey(x), x)
+    if config.blur is not None:
+        x = torch.where(draws.blur[:, None, None, None] > 0, _blurred(x, draws.blur, config.blur.kernel), x)
+    if config.solarise is not None:
+        x = torch.where(draws.solarise[:, None, None, None] & (x >= 0.5), 1 - x, x)
     return (x - mean[:, None, None]) / std[:, None, None]
 
 
@@ -185,6 +216,13 @@ def _draw_colour(config: JitterConfig | None, number: int, generator: torch.Gene
     return torch.where(u[:, 4:] < config.p, colour, identity)
 
 
+def _draw_blur(config: BlurConfig | None, number: int, generator: torch.Generator) -> torch.Tensor:
+    if config is None:
+        return torch.zeros(number)
+    u = torch.rand((number, 2), generator=generator)
+    return torch.where(u[:, 1] < config.p, _between(u[:, 0], config.sigma), torch.zeros(()))
+
+
 def _between(u: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:
     low, high = bounds
     return low + (high - low) * u
@@ -209,6 +247,21 @@ def _shifted(x: torch.Tensor, by: torch.Tensor, most: int) -> torch.Tensor:
     which = torch.arange(number, device=x.device)[:, None, None, None]
     every = torch.arange(channels, device=x.device)[None, :, None, None]
     return padded[which, every, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _blurred(x: torch.Tensor, sigma: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Every image [N, C, H, W] under a Gaussian of its own `sigma` [N] pixels, reflected at the edges."""
+    offsets = torch.arange(kernel, device=x.device) - kernel // 2
+    weights = (-(offsets**2) / (2 * sigma.clamp(min=1e-6)[:, None] ** 2)).exp()
+    weights = weights / weights.sum(dim=1, keepdim=True)
+
+    def along(size: int) -> torch.Tensor:
+        # As a matrix [N, size, size] per image: a batch of convolutions with kernels of their own.
+        source = (torch.arange(size, device=x.device)[None, :] + offsets[:, None]).abs()
+        source = size - 1 - (size - 1 - source).abs()
+        return torch.einsum("nk,kij->nij", weights, F.one_hot(source, size).to(x.dtype))
+
+    return along(x.shape[2])[:, None] @ x @ along(x.shape[3]).transpose(1, 2)[:, None]
 
 
 def _resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:

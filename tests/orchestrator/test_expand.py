@@ -103,6 +103,14 @@ def test_a_new_name_starts_its_block_afresh_and_the_same_name_does_not() -> None
     assert same["widths"] == (16,)
 
 
+def test_what_a_common_family_of_methods_shares_survives_a_new_name() -> None:
+    text = yaml(TINY).replace("name: byol, predictor", "name: byol, momentum: 0.5, loss_scale: 2, predictor")
+    text += "axes: {m: {family: {method.name: directpred}, other: {method.name: moco}}}\n"
+    family, other = (cell.config().model_dump()["method"] for cell in cells(text).cells)
+    assert (family["momentum"], family["loss_scale"]) == (0.5, 2)
+    assert other["momentum"] == 0.99  # MoCo's own default: it is no BYOL
+
+
 def test_a_bare_name_is_short_for_a_block_with_that_name() -> None:
     text = yaml(TINY) + "axes: {e: {x: {encoder: convnet}, y: {encoder: {name: convnet}}}}\n"
     first, second = cells(text).cells
@@ -133,6 +141,15 @@ def test_a_child_file_changes_only_what_it_says() -> None:
     spec = sweep(child, {"parent.yaml": parent})
     config = expand(spec).cells[0].config().model_dump()
     assert (spec.name, len(spec.axes), config["epochs"], config["batch_size"]) == ("child", 2, 7, 64)
+
+
+def test_a_childs_profile_lies_over_its_parents_profile_of_that_name() -> None:
+    parent = yaml(TINY) + "profiles: {p: {epochs: 9, optimizer.lr: 0.7}, q: {epochs: 3}}\n"
+    child = "extends: parent.yaml\nname: child\nprofiles: {p: {epochs: 5}}\n"
+    spec = sweep(child, {"parent.yaml": parent})
+    config = expand(spec, profile="p").cells[0].config().model_dump()
+    assert (config["epochs"], config["optimizer"]["lr"]) == (5, 0.7)
+    assert expand(spec, profile="q").cells[0].config().model_dump()["epochs"] == 3
 
 
 def test_trials_come_seed_by_seed_so_that_every_cell_has_a_number_early() -> None:

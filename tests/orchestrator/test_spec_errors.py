@@ -39,7 +39,7 @@ def test_a_wrong_type() -> None:
 
 def test_an_unknown_plugin_lists_those_that_exist() -> None:
     line = only(yaml(TINY).replace("name: byol", "name: boyl"))
-    assert line.startswith("sweep.yaml:6: method: no method named 'boyl'; available: byol")
+    assert line.startswith("sweep.yaml:6: method: no method named 'boyl'; available: barlow_twins, byol, ")
     assert line.endswith("did you mean 'byol'?")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_a_flip_is_an_exact_mirror_image() -> None:
 def test_a_crop_is_flipped_after_it_is_taken() -> None:
     chosen = ViewsConfig(jitter=None, grey=0.0)
     draws = draw(chosen)
-    upright = Draws(draws.box, torch.zeros_like(draws.flip), draws.colour, draws.grey)
+    upright = dataclasses.replace(draws, flip=torch.zeros_like(draws.flip))
     found, expected = apply(images(), draws, chosen), apply(images(), upright, chosen)
     expected[draws.flip] = expected[draws.flip].flip(-1)
     # One sum in another order: float32 rounding of values below 1.
@@ -269,3 +270,29 @@ def test_a_shifted_view_is_the_image_moved_with_zeros_moving_in() -> None:
 def test_a_view_is_cropped_or_shifted_and_not_both() -> None:
     with pytest.raises(ValidationError, match="crop: null"):
         views.ViewsConfig(shift=4)
+
+
+@pytest.mark.parametrize("kernel", [3, 9])
+def test_a_blurred_view_is_torchvisions_gaussian_blur_with_a_width_of_its_own(kernel: int) -> None:
+    config = only(blur={"p": 0.7, "kernel": kernel})
+    draws = draw(config)
+    found, clean = apply(images(), draws, config), images().float() / 255
+    assert 5 < int((draws.blur > 0).sum()) < 32 and len(set(draws.blur.tolist())) > 5
+    for view, image, sigma in zip(found, clean, draws.blur.tolist(), strict=True):
+        expected = tv.gaussian_blur(image, [kernel, kernel], [sigma, sigma]) if sigma else image
+        torch.testing.assert_close(view, expected, rtol=0, atol=1e-5)  # float32 sums in another order
+
+
+def test_a_solarised_view_inverts_bright_values() -> None:
+    config = only(solarise=0.5)
+    draws = draw(config)
+    found = apply(images(), draws, config)
+    assert 5 < int(draws.solarise.sum()) < 27
+    for view, image, inverted in zip(found, images().float() / 255, draws.solarise, strict=True):
+        expected = torch.where(image >= 0.5, 1 - image, image) if inverted else image
+        assert torch.equal(view, expected)
+
+
+def test_an_even_kernel_is_refused() -> None:
+    with pytest.raises(ValidationError, match="kernel must be odd"):
+        only(blur={"kernel": 4})

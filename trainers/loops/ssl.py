@@ -121,6 +121,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     images = load_images(config.data, runtime)
     trial = Trial(config, images, runtime)
     mean, std = (torch.tensor(v, device=runtime.device) for v in (images.mean, images.std))
+    if config.views.normalise is False:
+        mean, std = torch.zeros_like(mean), torch.ones_like(std)
     train, labels = (values.to(runtime.device) for values in images.for_training())
     held_out = views.normalise(images.test[: collapse.SAMPLES].to(runtime.device), mean=mean, std=std)
     details: dict[str, Any] = {
