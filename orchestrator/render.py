@@ -246,7 +246,7 @@ def _legend(table: Table, *, tex: bool = False) -> list[str]:
         lines.append(f"Δ: difference from {chosen}, paired by seed, ± half its 95 % interval")
     if published is not None:
         lines.append(f"published: {published.source}")
-        if any(entry.verdict for _, _, entry in table.flat()):
+        if any(entry.verdict for _, _, entry in table.flat()) and published.tolerance is not None:
             limit = f"{published.tolerance:g}{' points' if table.spec.in_percent else ''}"
             signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
             lines.append(f"{signs[0]}at most {limit} from the published number, {signs[1]}more")

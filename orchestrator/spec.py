@@ -53,8 +53,9 @@ class Published(Frozen):
     """Where they are printed: paper and table."""
     profile: str | None = None
     """The profile that trains what was published; under another one there is no verdict."""
-    tolerance: float = Field(ge=0)
-    """Largest gap that counts as reproduced, in the unit of `values`."""
+    tolerance: float | None = Field(None, ge=0)
+    """Largest gap that counts as reproduced, in the unit of `values`; None: shown, with no verdict, as for
+    numbers of another protocol."""
     values: tuple[tuple[float | None, ...], ...]
     """Rows of values in the table's unit, in the order of its rows and columns; null where there is none."""
 

@@ -131,11 +131,12 @@ def _entry(
     gap: float | None = None
     verdict: Verdict | None = None
     if published is not None and compared and spec.published is not None:
-        verdict = "incomplete"
+        tolerance = spec.published.tolerance
+        verdict = "incomplete" if tolerance is not None else None
         if summary is not None:
             gap = summary.mean - published
-            if summary.n == len(expansion.seeds):
-                limit = spec.published.tolerance / (100 if spec.in_percent else 1)
+            if summary.n == len(expansion.seeds) and tolerance is not None:
+                limit = tolerance / (100 if spec.in_percent else 1)
                 verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
     return Entry(
         len(expansion.seeds), statuses, values, summary, against, published, gap, verdict, is_baseline
