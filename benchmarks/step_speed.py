@@ -73,7 +73,7 @@ def ours(options: argparse.Namespace, images: torch.Tensor) -> tuple[Callable[[]
         trial.optimizer.zero_grad()
         forward.loss.backward()
         trial.optimizer.step()
-        trial.method.after_step(step=0, steps=1)
+        trial.method.after_step(forward, step=0, steps=1)
 
     return step, lambda: step(made())
 

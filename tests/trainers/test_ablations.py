@@ -305,3 +305,27 @@ def test_a_queue_smaller_than_a_batch_holds_the_newest_keys() -> None:
 
 def test_siamese_is_the_class_behind_byol_and_simsiam() -> None:
     assert isinstance(method("byol"), Siamese) and isinstance(method("simsiam"), Siamese)
+
+
+# Collapse
+
+
+BUDGET: dict[str, Any] = {"epochs": 30, "optimizer": {"lr": 0.3, "weight_decay": 0.0}}
+
+
+@pytest.mark.parametrize("predictor", [{"kind": "none"}, {"kind": "linear"}])
+def test_without_stop_gradient_training_collapses(predictor: dict[str, Any]) -> None:
+    naive = {"name": "byol", "momentum": 0.0, "stop_gradient": False, "predictor": predictor}
+    assert fit(config(method=naive, **BUDGET)).status == "collapsed"
+
+
+@pytest.mark.parametrize("name", ["simclr", "barlow_twins", "vicreg"])
+def test_methods_that_spread_their_embeddings_do_not_collapse_on_the_same_budget(name: str) -> None:
+    settings = {
+        "vicreg": {"invariance": 1.0, "variance": 1.0, "covariance": 0.04},
+        # λ 0.005 is for thousands of dimensions: with 6, it would weigh 0.15 beside the diagonal's 6.
+        "barlow_twins": {"off_diagonal": 0.2},
+    }
+    outcome = fit(config(method={"name": name, **settings.get(name, {})}, **BUDGET))
+    assert outcome.status == "completed"
+    assert outcome.details["collapse"]["verdict"] == "none"
