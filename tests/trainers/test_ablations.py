@@ -79,8 +79,13 @@ def test_without_stop_gradient_and_predictor_the_gradient_is_the_losses_own() ->
 
 
 def test_an_ema_target_cannot_take_a_gradient() -> None:
-    with pytest.raises(ValidationError, match="needs momentum 0"):
-        byol.Config(momentum=0.5, stop_gradient=False)
+    for target in (
+        {"momentum": 0.5},
+        {"momentum": 0, "momentum_end": 1},
+        {"momentum": 0, "target_init": "independent"},
+    ):
+        with pytest.raises(ValidationError, match="needs momentum 0"):
+            byol.Config.model_validate(target | {"stop_gradient": False})
 
 
 # Re-initialised predictors

@@ -50,11 +50,20 @@ class SiameseConfig(MethodConfig):
 
     @model_validator(mode="after")
     def _gradient_needs_a_shared_target(self) -> Self:
-        if self.stop_gradient is False and (self.momentum > 0 or self.target_init == "independent"):
+        if self.stop_gradient is False and self.has_target:
             raise ValueError(
                 "stop_gradient: false needs momentum 0 and target_init copy: no gradient reaches an EMA"
             )
         return self
+
+    @property
+    def has_target(self) -> bool:
+        """Whether the target has weights of its own.
+
+        Without EMA it is the online network itself: with batch statistics a second forward pass would
+        compute the same numbers again.
+        """
+        return self.momentum > 0 or self.momentum_end is not None or self.target_init == "independent"
 
     def momentum_at(self, step: int, steps: int) -> float:
         """m after step `step` of `steps`: m_end - (m_end - m)(1 + cos(π step / steps))/2."""
@@ -95,12 +104,7 @@ class Siamese(AbstractMethod):
         self.networks = nn.ModuleDict(
             {"encoder": self.encoder, "projector": self.projector, "predictor": self.predictor}
         )
-        # Without EMA the target is the online network itself: with batch statistics a second forward
-        # pass would compute the same numbers again.
-        self.has_target = (
-            config.momentum > 0 or config.momentum_end is not None or config.target_init == "independent"
-        )
-        if self.has_target:
+        if config.has_target:
             if config.target_init == "copy":
                 encoder, projector = frozen_copy(self.encoder), frozen_copy(self.projector)
             else:
@@ -150,7 +154,7 @@ class Siamese(AbstractMethod):
     def after_step(self, forward: Forward, *, step: int, steps: int) -> None:
         """Constrain W_p if asked to, then move the target towards the online network."""
         self.set_predictor(forward, step=step)
-        if self.has_target:
+        if self.siamese.has_target:
             momentum = self.siamese.momentum_at(step, steps)
             move_towards(self.networks["target_encoder"], self.encoder, momentum)
             move_towards(self.networks["target_projector"], self.projector, momentum)
@@ -167,7 +171,7 @@ class Siamese(AbstractMethod):
     def _targets(
         self, view1: torch.Tensor, view2: torch.Tensor, z1: torch.Tensor, z2: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self.has_target:
+        if self.siamese.has_target:
             encoder, projector = self.networks["target_encoder"], self.networks["target_projector"]
             with torch.no_grad():
                 return projector(encoder(view1)), projector(encoder(view2))

@@ -1,0 +1,52 @@
+"""The sweep files that come with the product keep what their headers say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from orchestrator.expand import expand
+from orchestrator.spec import SweepSpec, load
+
+SWEEPS = Path(__file__).parents[2] / "sweeps"
+FILES = sorted(path for path in SWEEPS.glob("*.yaml"))
+
+
+def read(name: str, child: str | None) -> tuple[str, str]:
+    path = (Path(child).parent if child else Path()) / name
+    return str(path), path.read_text(encoding="utf-8")
+
+
+def spec(path: Path) -> SweepSpec:
+    return load(str(path), read)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_header_says_question_trials_and_time(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# yaml-language-server: $schema=schema.json\n# Question: ")
+    made = re.search(r"^# Trials: (\d+) cells × (\d+) seeds = (\d+)", text, re.MULTILINE)
+    assert made, "no line `# Trials: C cells × S seeds = N`"
+    assert re.search(r"^# Time: .*2 cores", text, re.MULTILINE), "no line `# Time: ... 2 cores`"
+    for profile in (*spec(path).profiles, None)[:2]:
+        plan = expand(spec(path), profile=profile)
+        assert (len(plan.cells), len(plan.seeds), len(plan.trials)) == tuple(map(int, made.groups()))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_sweep_is_named_after_its_file_and_asks_a_question(path: Path) -> None:
+    assert spec(path).name == path.stem and (spec(path).question or "").endswith("?")
+
+
+def test_sweeps_of_one_setting_share_trials() -> None:
+    def ids(name: str) -> set[str]:
+        return {trial.id for trial in expand(spec(SWEEPS / f"{name}.yaml"), profile="laptop").trials}
+
+    assert ids("figure2") <= ids("table1")
+    assert ids("figure3") <= ids("table1")
+    assert ids("no_decay") <= ids("predictor_decay")
+    assert len(ids("figure4") & ids("table1")) == 3
+    assert len(ids("methods") & ids("table1")) == 3
+    assert len(ids("collapse") & ids("table1")) == 4
