@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from orchestrator import figures
 from orchestrator.errors import UsageError
@@ -13,13 +15,36 @@ from orchestrator.figures import CellCurves
 from orchestrator.render import FILE_FORMATS, FORMATS
 from orchestrator.results import Curves, TrialRecord
 from orchestrator.spec import FigureSpec
-from orchestrator.tables import Table, tabulate
+from orchestrator.tables import Table, layout, tabulate
+
+
+def check(expansion: Expansion) -> None:
+    """Nothing, if the sweep's tables and figures can be made of its cells.
+
+    Raises:
+        UsageError: with every problem, a line each.
+    """
+    problems: list[str] = []
+    for table in expansion.spec.tables:
+        with _noting(problems):
+            layout(expansion, table)
+    for figure in expansion.spec.figures:
+        with _noting(problems):
+            figures.check(figure)
+            if not _drawn_cells(expansion, figure):
+                raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
+    if problems:
+        raise UsageError("\n".join(problems))
 
 
 def tables(
-    expansion: Expansion, records: Mapping[str, TrialRecord], *, name: str | None = None
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    problems: list[str],
+    *,
+    name: str | None = None,
 ) -> list[Table]:
-    """The sweep's tables, or the one of that name.
+    """The sweep's tables, or the one of that name; why one cannot be made is added to `problems`.
 
     Raises:
         UsageError: it has none, or none of that name.
@@ -29,43 +54,52 @@ def tables(
         known = ", ".join(spec.name for spec in expansion.spec.tables) or "it has none"
         wanted = f"table '{name}'" if name else "table"
         raise UsageError(f"sweep '{expansion.spec.name}' has no {wanted}; tables: {known}")
-    return [tabulate(expansion, spec, records) for spec in specs]
+    made = []
+    for spec in specs:
+        with _noting(problems):
+            made.append(tabulate(expansion, spec, records))
+    return made
 
 
-def table_files(expansion: Expansion, records: Mapping[str, TrialRecord]) -> dict[str, bytes]:
-    """Every table in every file format, by file name."""
-    return {
-        f"{spec.name}.{form}": FORMATS[form](tabulate(expansion, spec, records)).encode()
-        for spec in expansion.spec.tables
-        for form in FILE_FORMATS
-    }
-
-
-def figure_name(spec: FigureSpec) -> str:
-    """File name of a figure, without ending."""
-    return spec.name or spec.kind
+def table_files(
+    expansion: Expansion, records: Mapping[str, TrialRecord], problems: list[str]
+) -> dict[str, bytes]:
+    """Every table in every file format, by file name; why one cannot be made is added to `problems`."""
+    files: dict[str, bytes] = {}
+    for spec in expansion.spec.tables:
+        with _noting(problems):
+            table = tabulate(expansion, spec, records)
+            files |= {f"{spec.name}.{form}": FORMATS[form](table).encode() for form in FILE_FORMATS}
+    return files
 
 
 def figure_files(
     expansion: Expansion,
     records: Mapping[str, TrialRecord],
     curves: Mapping[str, Curves],
+    problems: list[str],
     *,
     formats: tuple[str, ...] = ("png",),
 ) -> dict[str, bytes]:
-    """Every figure of the sweep, by file name."""
+    """Every figure of the sweep, by file name; why one cannot be drawn is added to `problems`."""
     files: dict[str, bytes] = {}
     writers = {"png": figures.to_png, "pdf": figures.to_pdf}
     for spec in expansion.spec.figures:
-        cells = [
-            _cell_curves(expansion, index, records, curves)
-            for index, cell in enumerate(expansion.cells)
-            if spec.where.items() <= dict(cell.choice).items()
-        ]
-        figure = figures.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
-        for form in formats:
-            files[f"{figure_name(spec)}.{form}"] = writers[form](figure)
+        cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
+        with _noting(problems):
+            figure = figures.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
+            files |= {f"{spec.file_name}.{form}": writers[form](figure) for form in formats}
     return files
+
+
+def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
+    """A short text that changes with what tables and figures show."""
+    asked = [(t.id, records[t.id].status if t.id in records else None) for t in expansion.trials]
+    spec = expansion.spec
+    shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
+    labels = [cell.label for cell in expansion.cells]
+    text = json.dumps([asked, labels, shown, spec.question], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def trial_figure_files(
@@ -80,8 +114,22 @@ def trial_figure_files(
             figure = figures.draw(
                 spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record})
             )
-            files[f"{figure_name(spec)}.png"] = figures.to_png(figure)
+            files[f"{spec.file_name}.png"] = figures.to_png(figure)
     return files
+
+
+@contextlib.contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    """A table or figure that cannot be made is a line in `problems`: it must not take the others along."""
+    try:
+        yield
+    except UsageError as error:
+        problems.append(str(error))
+
+
+def _drawn_cells(expansion: Expansion, spec: FigureSpec) -> list[int]:
+    cells = enumerate(expansion.cells)
+    return [index for index, cell in cells if spec.where.items() <= dict(cell.choice).items()]
 
 
 def _cell_curves(

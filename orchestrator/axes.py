@@ -125,7 +125,13 @@ def _samples(value: dict[str, Any]) -> list[Any]:
             raise ValueError(f"{kind}: expected [low, high], got {bounds!r}")
         if kind == "loguniform" and bounds[0] <= 0:
             raise ValueError(f"loguniform: low must be above 0, got {bounds[0]}")
-    return [_drawn(kind, bounds, (value["path"], value.get("sample_seed", 0), i)) for i in range(number)]
+    # A value that is drawn again is passed over: levels differ, and more samples still keep the first.
+    drawn: dict[Any, None] = {}
+    for i in range(100 * number + 1000):
+        drawn.setdefault(_drawn(kind, bounds, (value["path"], value.get("sample_seed", 0), i)))
+        if len(drawn) == number:
+            return list(drawn)
+    raise ValueError(f"{kind}: only {len(drawn)} different values to draw, 'samples' asks for {number}")
 
 
 def _drawn(kind: str, bounds: list[Any], place: tuple[Any, ...]) -> Any:

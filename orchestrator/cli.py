@@ -14,7 +14,7 @@ from orchestrator import __version__
 from orchestrator.errors import OrchError, SpecError, StoreError, UsageError
 
 if TYPE_CHECKING:
-    from orchestrator.adapters.request import Request
+    pass
 
 COMPLETE, INTERNAL, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -100,7 +100,7 @@ def sweep(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
 ) -> None:
     """Train what is missing and print the table. Run again, it runs nothing."""
-    from orchestrator.adapters import sweeping
+    from orchestrator.adapters import printed, sweeping
     from orchestrator.adapters.request import Request
 
     with _reported():
@@ -130,15 +130,17 @@ def sweep(
             typer.echo(f"orch: {error}", err=True)
             typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
             raise typer.Exit(STOPPED) from None
-        outside = _show_tables(asked, result.records, "event" if as_json else "text", None)
+        shown = printed.tables(asked, result.records, "event" if as_json else "text", None)
         if result.interrupted:
             left = len(asked.expansion.trials) - sum(r.is_done for r in result.records.values())
             typer.echo(f"orch: stopped with {left} trials to go; go on with: {asked.again}", err=True)
             raise typer.Exit(INTERRUPTED)
-        _say_failures(asked, result.records)
+        printed.failures(asked, result.records)
         if result.failed:
             raise typer.Exit(FAILED)
-        if check and outside:
+        if not shown.complete:
+            raise typer.Exit(USAGE)
+        if check and shown.outside:
             raise typer.Exit(OUTSIDE)
 
 
@@ -185,6 +187,7 @@ def status(
     specs: Specs,
     profile: Profile = "auto",
     seeds: Seeds = None,
+    changes: Set = None,
     home: Home = None,
     tracking_uri: Uri = None,
     as_json: Json = False,
@@ -197,7 +200,9 @@ def status(
     with _reported():
         records = []
         for file in specs:
-            asked = Request(file, profile=profile, seeds=seeds, home=home, uri=tracking_uri)
+            asked = Request(
+                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
+            )
             found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
             records.append(overview.status_record(found))
             if not as_json:
@@ -222,16 +227,21 @@ def table(
     ] = False,
 ) -> None:
     """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
+    from orchestrator.adapters import printed
     from orchestrator.adapters.request import Request
     from orchestrator.run import plan_sweep
 
     with _reported():
-        asked = Request(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
+        asked = Request(
+            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
+        )
         if check:
             asked.needs_published_profile()
         found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
-        outside = _show_tables(asked, found.records, form, name, required=True)
-        if check and outside:
+        shown = printed.tables(asked, found.records, form, name, required=True)
+        if not shown.complete:
+            raise typer.Exit(USAGE)
+        if check and shown.outside:
             raise typer.Exit(OUTSIDE)
 
 
@@ -259,7 +269,9 @@ def figures(
     from orchestrator.adapters.request import Request
 
     with _reported():
-        asked = Request(spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
+        asked = Request(
+            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
+        )
         formats = tuple(form or ["png"])
         if unknown := set(formats) - {"png", "pdf"}:
             raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
@@ -275,7 +287,7 @@ def trial(
         str,
         typer.Argument(help="Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."),
     ],
-    seed: Annotated[int, typer.Option(help="Seed of the trial.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of the trial.", min=0, max=2**31 - 1)] = 0,
     profile: Profile = "auto",
     changes: Set = None,
     data: Data = None,
@@ -363,27 +375,6 @@ def main(
     if version:
         typer.echo(f"orch {__version__}")
         raise typer.Exit(COMPLETE)
-
-
-def _show_tables(asked: Request, records: Any, form: str, name: str | None, *, required: bool = False) -> int:
-    """Print the tables and return how many numbers are outside their tolerance or not there."""
-    from orchestrator import answer
-    from orchestrator.render import FORMATS
-
-    if form not in FORMATS:
-        raise UsageError(f"no table format '{form}'; known: {', '.join(FORMATS)}")
-    if not required and not asked.spec.tables:
-        return 0
-    made = answer.tables(asked.expansion, records, name=name)
-    typer.echo("\n".join(FORMATS[form](one) for one in made), nl=False)
-    return sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
-
-
-def _say_failures(asked: Request, records: Any) -> None:
-    for one in asked.expansion.trials:
-        record = records.get(one.id)
-        if record is not None and record.status == "failed":
-            typer.echo(f"orch: failed: {one.label} ({one.id}): {record.reason}", err=True)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     from orchestrator import curves_figure, eigenspace_figure, spectra_figure
     from orchestrator.figure_page import styled
 
-    name = figure.name or figure.kind
+    name = figure.file_name
     if not cells:
         raise UsageError(f"figure '{name}': no cell to draw; check its `where`")
     with styled():
@@ -48,6 +48,22 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
             return spectra_figure.draw_slope(cells, title=title, stamp=stamp)
         metrics = curves_figure.chosen(figure.columns, cells, name=name)
         return curves_figure.draw(metrics, cells, title=title, stamp=stamp)
+
+
+def check(figure: FigureSpec) -> None:
+    """Nothing, if the figure's columns exist, as far as that is known before any result.
+
+    Raises:
+        UsageError: one does not.
+    """
+    if figure.kind == "eigenspace":
+        from orchestrator import eigenspace_figure
+
+        eigenspace_figure.chosen(figure.columns, name=figure.file_name)
+    elif figure.kind == "spectra":
+        from orchestrator import spectra_figure
+
+        spectra_figure.chosen(figure.columns, name=figure.file_name)
 
 
 def to_png(figure: Figure, *, dpi: int = 150) -> bytes:

@@ -98,8 +98,14 @@ class Store(Protocol):
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial that is known, such as its plots."""
 
-    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
-        """Keep the sweep's table and figures, replacing earlier ones."""
+    def published(self, sweep: SweepInfo) -> str | None:
+        """The `content` that `publish` was given last for this sweep and profile; None before that."""
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
+        """Keep the sweep's table and figures, replacing earlier ones.
+
+        `content` is a short text that changes with what they show.
+        """
 
     def flush(self) -> None:
         """Write out what is buffered."""

@@ -12,6 +12,8 @@ from trainers.config import Frozen
 from trainers.report import EpochReport, Outcome, Status
 
 RecordStatus = Literal["running", Status]
+MEASURED: frozenset[str] = frozenset({"completed", "collapsed", "pruned"})
+"""Statuses of trials that have final metrics."""
 FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned"})
 """Statuses that need no further training: results, whether welcome or not."""
 

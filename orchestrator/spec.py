@@ -116,6 +116,11 @@ class FigureSpec(Frozen):
     where: dict[str, str] = {}
     """Fixed levels: only these cells are drawn."""
 
+    @property
+    def file_name(self) -> str:
+        """Its file's name, without ending."""
+        return self.name or self.kind
+
 
 class ScheduleSpec(Frozen):
     """A pruning scheduler of Ray Tune, for sweeps that search. Never beside a table."""
@@ -140,7 +145,7 @@ class SweepSpec(Frozen):
     """What the sweep answers, in one sentence."""
     base: Annotated[Any, BeforeValidator(_tree), config_tree_schema]
     """The config that every cell starts from."""
-    profiles: dict[str, Settings] = {}
+    profiles: dict[Annotated[str, Field(pattern=NAME)], Settings] = {}
     """Named settings laid over the base, such as "laptop" and "paper"; one is chosen for each run."""
     axes: dict[str, Axis] = {}
     """Factors by name, each with its levels."""
@@ -272,7 +277,9 @@ def _cross_references(spec: SweepSpec, tree: Any, default: str) -> Any:
                 if axis_name not in spec.axes:
                     yield problem((*path, field), f"no axis '{axis_name}'; {nearest(axis_name, known)}")
         yield from levels(table.where, (*path, "where"))
-        yield from levels(table.baseline, (*path, "baseline"))
+        at_base = {axis for axis, level in table.baseline.items() if level == "base"}
+        free = at_base if spec.design != "grid" else set()
+        yield from levels({a: v for a, v in table.baseline.items() if a not in free}, (*path, "baseline"))
         open_axes = [name for name in spec.axes if name not in table.axes]
         if open_axes and spec.design == "grid" and table.rows != "cells":
             message = f"axis '{open_axes[0]}' is neither in rows, columns nor where; its levels share a place"
@@ -285,11 +292,18 @@ def _cross_references(spec: SweepSpec, tree: Any, default: str) -> Any:
             yield from _shape_problems(spec, table, published, path, problem)
     for index, figure in enumerate(spec.figures):
         yield from levels(figure.where, ("figures", index, "where"))
+    for block, names in (
+        ("tables", [table.name for table in spec.tables]),
+        ("figures", [figure.file_name for figure in spec.figures]),
+    ):
+        for index, name in enumerate(names):
+            if name in names[:index]:
+                yield problem((block, index), f"two {block} are called '{name}'; give one another `name`")
 
 
 def _shape_problems(spec: SweepSpec, table: TableSpec, published: Published, path: Any, problem: Any) -> Any:
-    if table.rows == "cells":
-        return  # as many rows as the design has cells; checked when the table is made
+    if table.rows == "cells" or spec.design != "grid" or any(axis.when for axis in spec.axes.values()):
+        return  # its rows are known once the sweep is expanded: `tables.layout` checks them
     expected = (_count(spec, table.row_axes), _count(spec, table.column_axes))
     widths = sorted({len(row) for row in published.values})
     if len(published.values) != expected[0] or widths != [expected[1]]:

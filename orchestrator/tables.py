@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.expand import Cell, Expansion
 from orchestrator.problems import nearest
-from orchestrator.results import TrialRecord
+from orchestrator.results import MEASURED, TrialRecord
 from orchestrator.spec import Published, TableSpec
 from orchestrator.statistics import Summary, paired, summarise
 
 Verdict = Literal["within", "outside", "incomplete"]
+BASE = "base"
+"""What a table calls the place where an axis has no level, and a `baseline` may call it too."""
 
 
 class Entry(NamedTuple):
@@ -63,6 +65,42 @@ class Table(NamedTuple):
         return Counter(entry.verdict for _, _, entry in self.flat() if entry.verdict)
 
 
+class Layout(NamedTuple):
+    """Where a table's cells stand, before any result."""
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[Cell | None, ...], ...]
+    """By row and column; None where the design has no such cell."""
+    published: tuple[tuple[float | None, ...], ...]
+    """Published values, alike, in the unit of results."""
+    baseline: Cell | None
+
+
+def layout(expansion: Expansion, spec: TableSpec) -> Layout:
+    """Rows, columns and places of a table.
+
+    Raises:
+        UsageError: two cells share a place, the baseline is not one cell, or published values do not fit.
+    """
+    row_axes = tuple(expansion.spec.axes) if spec.rows == "cells" else spec.row_axes
+    inside = _inside(expansion, spec, (*row_axes, *spec.column_axes))
+    row_keys, rows = _headers(expansion, inside, row_axes, spec)
+    column_keys, columns = _headers(expansion, inside, spec.column_axes, spec)
+    places: dict[Any, Cell] = {}
+    for cell in inside:
+        place = (_place(cell, row_axes), _place(cell, spec.column_axes))
+        if place in places:
+            raise UsageError(
+                f"table '{spec.name}': cells '{places[place].label}' and '{cell.label}' share a place; "
+                "name the axis they differ in under rows, columns or where"
+            )
+        places[place] = cell
+    cells = tuple(tuple(places.get((row, column)) for column in column_keys) for row in row_keys)
+    published = _published(spec, rows, columns)
+    return Layout(rows, columns, cells, published, _baseline(expansion, spec, inside))
+
+
 def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Table:
     """The table `spec` of a sweep.
 
@@ -72,18 +110,10 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         records: what arrived, by trial id.
 
     Raises:
-        UsageError: the metric was never reported, or published values do not fit the cells.
+        UsageError: the metric was never reported, or the table has no `layout`.
     """
     _check_metric(spec, expansion, records)
-    row_axes = tuple(expansion.spec.axes) if spec.rows == "cells" else spec.row_axes
-    row_keys, rows = _headers(expansion, row_axes, spec)
-    column_keys, columns = _headers(expansion, spec.column_axes, spec)
-    places = {
-        (_place(cell, row_axes), _place(cell, spec.column_axes)): cell
-        for cell in _fixed(expansion.cells, spec.where)
-    }
-    published = _published(spec, rows, columns)
-    baseline = _baseline(expansion, spec)
+    rows, columns, cells, published, baseline = layout(expansion, spec)
     reference = _values(expansion, baseline, spec, records) if baseline else None
     compared = not expansion.changed and (
         spec.published is None or spec.published.profile in (None, expansion.profile)
@@ -92,7 +122,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         tuple(
             _entry(
                 expansion,
-                places.get((row, column)),
+                cell,
                 spec,
                 records,
                 baseline=baseline,
@@ -100,9 +130,9 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
                 published=published[i][j],
                 compared=compared,
             )
-            for j, column in enumerate(column_keys)
+            for j, cell in enumerate(line)
         )
-        for i, row in enumerate(row_keys)
+        for i, line in enumerate(cells)
     )
     notes = tuple(_notes(expansion, spec, records, compared=compared))
     return Table(
@@ -166,8 +196,25 @@ def _values(
     }
 
 
+def _inside(expansion: Expansion, spec: TableSpec, axes: tuple[str, ...]) -> list[Cell]:
+    """The cells that a table over `axes` shows.
+
+    A design that moves one axis at a time has cells in which an axis outside the table is moved; they
+    belong to another table. Where nothing is moved, that axis has no level, or in "leave_one_out" its own.
+    """
+    cells = _fixed(expansion.cells, spec.where)
+    design = expansion.spec.design
+    if design == "grid":
+        return cells
+    outside = [axis for axis in expansion.spec.axes if axis not in (*axes, *spec.where)]
+    unmoved = {
+        axis: None if design == "one_at_a_time" else expansion.spec.axes[axis].labels[0] for axis in outside
+    }
+    return [cell for cell in cells if unmoved.items() <= dict(cell.choice).items()]
+
+
 def _headers(
-    expansion: Expansion, axes: tuple[str, ...], spec: TableSpec
+    expansion: Expansion, cells: Sequence[Cell], axes: tuple[str, ...], spec: TableSpec
 ) -> tuple[list[tuple[str | None, ...]], tuple[str, ...]]:
     """Keys and labels of the rows or columns: the combinations that occur, in the order of the axes."""
     if not axes:
@@ -178,8 +225,8 @@ def _headers(
         pairs = zip(axes, key, strict=True)
         return tuple(-1 if label is None else order[axis].index(label) for axis, label in pairs)
 
-    keys = sorted({_place(cell, axes) for cell in _fixed(expansion.cells, spec.where)}, key=rank)
-    return keys, tuple(" · ".join(label for label in key if label) or "base" for key in keys)
+    keys = sorted({_place(cell, axes) for cell in cells}, key=rank)
+    return keys, tuple(" · ".join(label for label in key if label) or BASE for key in keys)
 
 
 def _place(cell: Cell, axes: tuple[str, ...]) -> tuple[str | None, ...]:
@@ -191,34 +238,46 @@ def _fixed(cells: Sequence[Cell], where: Mapping[str, str]) -> list[Cell]:
     return [cell for cell in cells if where.items() <= dict(cell.choice).items()]
 
 
-def _baseline(expansion: Expansion, spec: TableSpec) -> Cell | None:
+def _baseline(expansion: Expansion, spec: TableSpec, inside: Sequence[Cell]) -> Cell | None:
     if not spec.baseline:
         return None
-    matching = _fixed(expansion.cells, spec.where | spec.baseline)
+    wanted = {
+        axis: None if level == BASE and BASE not in expansion.spec.axes[axis].labels else level
+        for axis, level in spec.baseline.items()
+    }
+    matching = [cell for cell in inside if wanted.items() <= dict(cell.choice).items()]
     if len(matching) != 1:
         raise UsageError(
-            f"table '{spec.name}': baseline {spec.baseline} fits {len(matching)} cells; "
-            "name one level of every axis"
+            f"table '{spec.name}': baseline {spec.baseline} fits {len(matching)} of its cells; "
+            "name one level of every axis of the table"
         )
     return matching[0]
 
 
-def _published(spec: TableSpec, rows: Sequence[str], columns: Sequence[str]) -> list[list[float | None]]:
+def _published(
+    spec: TableSpec, rows: Sequence[str], columns: Sequence[str]
+) -> tuple[tuple[float | None, ...], ...]:
     published: Published | None = spec.published
     if published is None:
-        return [[None] * len(columns) for _ in rows]
+        return ((None,) * len(columns),) * len(rows)
     if len(published.values) != len(rows) or any(len(row) != len(columns) for row in published.values):
         raise UsageError(
             f"table '{spec.name}': published values have {len(published.values)} rows of "
             f"{[len(row) for row in published.values]}; the table has {len(rows)} rows of {len(columns)}"
         )
     scale = 100 if spec.in_percent else 1
-    return [[None if v is None else v / scale for v in row] for row in published.values]
+    return tuple(tuple(None if v is None else v / scale for v in row) for row in published.values)
 
 
 def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:
     asked = {trial.id for trial in expansion.trials}
-    reported = {name for i, record in records.items() if i in asked for name in record.metrics}
+    # Where every trial diverged or failed nobody could report it: that is a table of marks, no mistake.
+    reported = {
+        name
+        for i, record in records.items()
+        if i in asked and record.status in MEASURED
+        for name in record.metrics
+    }
     if reported and spec.metric not in reported:
         hint = nearest(spec.metric, sorted(reported))
         raise UsageError(f"table '{spec.name}': metric '{spec.metric}' was never reported; {hint}")

@@ -70,13 +70,14 @@ def describe(what: str, values: torch.Tensor) -> tuple[dict[str, float], np.ndar
     """How representations are spread, in numbers, and their spectrum.
 
     "std": mean deviation of a coordinate on the unit sphere; healthy 1/√d. "top1_share",
-    "effective_rank", "participation_ratio", "stable_rank": of the eigenvalues σ of the centred covariance.
-    "rankme": exp entropy of the singular values of the raw matrix. "dims_below_1e-3", "dims_below_1e-6":
-    directions whose σ is below so much of the largest. "entropy_gaussian": in nats, of a Gaussian with
-    these σ scaled to mean 1. "entropy_kde": of the points on the unit sphere, kernel e^(-2r²), the
-    negative of the log of the uniformity. "correlation": mean |correlation| of two coordinates, and
-    "correlation_chance": what independent normal ones show, √(2/πN); "dead_dims": coordinates without
-    variance, which it leaves out. "variance_hinge", "covariance": VICReg's terms with γ 1.
+    "participation_ratio", "stable_rank": of the eigenvalues σ of the centred covariance. "effective_rank":
+    exp entropy of their roots, the centred singular values; "rankme": of the raw matrix's.
+    "dims_below_1e-3", "dims_below_1e-6": directions whose σ is below so much of the largest.
+    "entropy_gaussian": in nats, of a Gaussian with these σ scaled to mean 1. "entropy_kde": of the points
+    on the unit sphere, kernel e^(-2r²), the negative of the log of the uniformity. "correlation": mean
+    |correlation| of two coordinates, and "correlation_chance": what independent normal ones show, √(2/πN);
+    "dead_dims": coordinates without variance, which it leaves out. "variance_hinge", "covariance":
+    VICReg's terms with γ 1.
 
     Args:
         what: name for the error.
@@ -104,7 +105,7 @@ def describe(what: str, values: torch.Tensor) -> tuple[dict[str, float], np.ndar
         "std": float(sphere.std(axis=0).mean()),
         # No variance at all is one direction with everything.
         "top1_share": float(variances[0] / total) if total > 0 else 1.0,
-        "effective_rank": exp_entropy(variances) if total > 0 else 1.0,
+        "effective_rank": exp_entropy(np.sqrt(variances)) if total > 0 else 1.0,
         "rankme": exp_entropy(singular) if singular.sum() > 0 else 1.0,
         "participation_ratio": float(total**2 / (variances**2).sum()) if total > 0 else 1.0,
         "stable_rank": float(total / variances[0]) if total > 0 else 1.0,

@@ -26,7 +26,7 @@ class BatchNormConfig(Frozen):
 class ProjectorConfig(Frozen):
     """Features h [N, D] to embeddings z [N, d]: Linear-BatchNorm-ReLU layers, then a bare Linear."""
 
-    hidden: tuple[int, ...] = (512,)
+    hidden: tuple[Annotated[int, Field(ge=1)], ...] = (512,)
     """Width of each hidden layer; the report and DirectPred have one of 512."""
     output: int = Field(128, ge=1)
     """Embedding dimension d."""

@@ -30,6 +30,14 @@ class CropConfig(Frozen):
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """luckmatters: bilinear; the report's code: bicubic."""
 
+    @model_validator(mode="after")
+    def _ranges_are_possible(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale: expected 0 < low <= high <= 1, got {list(self.scale)}")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio: expected 0 < low <= high, got {list(self.ratio)}")
+        return self
+
 
 class JitterConfig(Frozen):
     """Random brightness, contrast, saturation and hue, in this order."""
@@ -57,9 +65,11 @@ class BlurConfig(Frozen):
     """Range of the standard deviation in pixels."""
 
     @model_validator(mode="after")
-    def _kernel_has_a_middle(self) -> Self:
+    def _kernel_and_sigma_are_possible(self) -> Self:
         if self.kernel % 2 == 0:
             raise ValueError(f"kernel must be odd, to have a middle; got {self.kernel}")
+        if not self.sigma[0] <= self.sigma[1]:
+            raise ValueError(f"sigma: expected low <= high, got {list(self.sigma)}")
         return self
 
 

@@ -21,8 +21,9 @@ class MemoryStore:
         """Trial ids by sweep."""
         self.attached: dict[str, dict[str, bytes]] = {}
         """Files by trial id."""
-        self.published: dict[str, dict[str, bytes]] = {}
+        self.summaries: dict[str, dict[str, bytes]] = {}
         """Files by sweep."""
+        self._content: dict[tuple[str, str | None], str] = {}
 
     def describe(self) -> str:
         """Where it keeps things."""
@@ -62,9 +63,14 @@ class MemoryStore:
         """Keep files beside a trial."""
         self.attached.setdefault(trial_id, {}).update(files)
 
-    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
+    def published(self, sweep: SweepInfo) -> str | None:
+        """What the published files show."""
+        return self._content.get((sweep.name, sweep.profile))
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's table and figures."""
-        self.published[sweep.name] = dict(files)
+        self.summaries[sweep.name] = dict(files)
+        self._content[sweep.name, sweep.profile] = content
 
     def flush(self) -> None:
         """Nothing is buffered."""

@@ -37,7 +37,7 @@ from orchestrator.archive import packed, unpacked
 from orchestrator.errors import StoreError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import SweepInfo
-from orchestrator.results import FINAL, Curves, TrialRecord, curves_of, record_of
+from orchestrator.results import FINAL, MEASURED, Curves, TrialRecord, curves_of, record_of
 from trainers.config import canonical, identity_dump
 from trainers.report import EpochReport, Outcome
 
@@ -103,6 +103,8 @@ class MlflowStore:
             else:
                 self._client.update_run(run.info.run_id, status="RUNNING")
                 self._client.set_tag(run.info.run_id, "orch.status", "running")
+                for tag in _ENDING & run.data.tags.keys():  # what an earlier end said does not hold any more
+                    self._client.delete_tag(run.info.run_id, tag)
             self._runs[trial.id] = run.info.run_id
             self._started_ms[trial.id] = run.info.start_time
             self._reports[trial.id] = []
@@ -137,9 +139,11 @@ class MlflowStore:
             "orch.streams_fingerprint": record.streams_fingerprint,
         }
         with self._errors():
-            self._write(trial.id, [RunTag(k, str(v)[:4000]) for k, v in tags.items() if v])
+            self._write(trial.id)
             self._log_files(run, _files(trial, outcome, sweep, curves_of(reports)))
             self._client.set_terminated(run, _STATES.get(outcome.status, "KILLED"))
+            # Last: from here on the trial counts as done, and nothing of it may be missing.
+            self._write(trial.id, [RunTag(k, str(v)[:4000]) for k, v in tags.items() if v])
         self._reports.pop(trial.id, None)
 
     def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
@@ -158,27 +162,30 @@ class MlflowStore:
             run = self._find([trial_id])[trial_id]
             self._log_files(run.info.run_id, files)
 
-    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes]) -> None:
+    def published(self, sweep: SweepInfo) -> str | None:
+        """The content that the sweep's summary run shows, if there is one."""
+        with self._errors():
+            found = self._summary(sweep)
+            return None if found is None else found.data.tags.get("orch.content")
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's files in its summary run."""
         with self._errors():
-            experiment = self._experiment(sweep.name)
+            found = self._summary(sweep)
             profile = sweep.profile or "none"
-            found = self._client.search_runs(
-                [experiment],
-                f"tags.`orch.kind` = 'summary' and tags.`orch.profile` = '{profile}'",
-                max_results=1,
-            )
-            if found:
-                run = found[0].info.run_id
+            if found is not None:
+                run = found.info.run_id
             else:
                 tags = {"orch.kind": "summary", "orch.sweep": sweep.name, "orch.profile": profile}
                 name = f"summary · {profile}"
+                experiment = self._experiment(sweep.name)
                 run = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
             self._log_files(run, files)
             notes = [content.decode() for name, content in files.items() if name.endswith(".md")]
             self._client.set_tag(run, "mlflow.note.content", "\n\n".join(notes))  # shown on the run's page
             self._client.set_tag(run, "orch.code_version", sweep.provenance.code_version)
             self._client.set_terminated(run)
+            self._client.set_tag(run, "orch.content", content)
 
     def flush(self) -> None:
         """Write every waiting metric."""
@@ -186,6 +193,12 @@ class MlflowStore:
             for trial_id in list(self._pending):
                 self._write(trial_id)
         self._flushed = time.monotonic()
+
+    def _summary(self, sweep: SweepInfo) -> Run | None:
+        experiment, profile = self._experiment(sweep.name), sweep.profile or "none"
+        # Few, and matched here: MLflow's queries know no way to quote every name.
+        summaries = self._client.search_runs([experiment], "tags.`orch.kind` = 'summary'", max_results=1000)
+        return next((run for run in summaries if run.data.tags.get("orch.profile") == profile), None)
 
     def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -277,6 +290,7 @@ class MlflowStore:
             raise StoreError(f"MLflow at {self.describe()}: {reason(error)}") from None
 
 
+_ENDING = {"orch.collapse", "orch.reason", "orch.data_fingerprint", "orch.streams_fingerprint"}
 _OLDEST = ["attributes.start_time ASC"]
 
 
@@ -288,7 +302,8 @@ def _record(trial_id: str, run: Run) -> TrialRecord:
     return TrialRecord(
         trial_id=trial_id,
         status=status,
-        metrics=dict(run.data.metrics) if status in _STATES else {},
+        # A trial that diverged or failed has metrics by epoch, but no final ones.
+        metrics=dict(run.data.metrics) if status in MEASURED else {},
         collapse=tags.get("orch.collapse"),
         reason=tags.get("orch.reason"),
         code_version=tags.get("orch.code_version"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from orchestrator import answer
+from orchestrator.errors import UsageError
 from orchestrator.expand import expand
 from orchestrator.plan import Plan
 from orchestrator.render import MARKS
@@ -69,10 +71,18 @@ def status_record(plan: Plan) -> dict[str, Any]:
 
 
 def validated(spec: SweepSpec, file: str) -> str:
-    """One line per profile of a valid sweep."""
+    """One line per profile of a valid sweep.
+
+    Raises:
+        UsageError: a table or figure cannot be made of its cells.
+    """
     lines = []
     for profile in spec.profiles or [None]:
         made = expand(spec, profile=profile, default_place=f"{file}:1")
+        try:
+            answer.check(made)
+        except UsageError as error:
+            raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
         under = f"profile {profile}: " if profile else ""
         size = f"{len(made.cells)} cells × {len(made.seeds)} seeds = {len(made.trials)} trials"
         lines.append(f"{file}: ok, {under}{size}")

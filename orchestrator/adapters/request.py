@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters.provenance import typed_command
 from orchestrator.adapters.workspace import choose_profile, load_sweep, workspace
 from orchestrator.errors import UsageError
-from orchestrator.expand import expand
+from orchestrator.expand import Expansion, expand
 from orchestrator.source import Key, parse
 
 
@@ -25,8 +27,12 @@ class Request:
         home: Path | None = None,
         uri: str | None = None,
         data: Path | None = None,
+        reads: bool = False,
     ) -> None:
         """Read and expand `file`.
+
+        A command that only `reads` results takes, where the profile is not named, the one that has some:
+        another machine, with a GPU and the data, may have trained it.
 
         Raises:
             SpecError: the file is wrong.
@@ -35,13 +41,26 @@ class Request:
         self.space = workspace(home, uri, data)
         self.spec = load_sweep(file)
         self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
-        self.expansion = expand(
+        make = functools.partial(
+            expand,
             self.spec,
-            profile=self.profile,
             changes=_settings(changes or []),
             seeds=_seed_list(seeds),
             default_place=f"{file}:1",
         )
+        self.expansion = make(profile=self.profile)
+        if reads and profile == "auto" and len(self.spec.profiles) > 1:
+            self._take_the_profile_with_results(make)
+
+    def _take_the_profile_with_results(self, make: Callable[..., Expansion]) -> None:
+        store = self.space.open_store(create=False)
+        if store.records([trial.id for trial in self.expansion.trials]):
+            return
+        for other in self.spec.profiles:
+            made = make(profile=other)
+            if store.records([trial.id for trial in made.trials]):
+                self.profile, self.why, self.expansion = other, "it has results", made
+                return
 
     @property
     def headline(self) -> str:
@@ -87,9 +106,11 @@ def _seed_list(text: str | None) -> list[int] | None:
     except ValueError:
         numbers = []
     is_list = "," in text
-    if not numbers or min(numbers) < (0 if is_list else 1) or len(set(numbers)) < len(numbers):
+    low, high = (0, 2**31 - 1) if is_list else (1, 10_000)
+    if not numbers or min(numbers) < low or max(numbers) > high or len(set(numbers)) < len(numbers):
         raise UsageError(
-            f"--seeds {text}: expected a number from 1, or a list of different seeds such as 0,3,5"
+            f"--seeds {text}: expected a number from 1 to 10000, or a list of different seeds from 0 to "
+            "2147483647 such as 0,3,5"
         )
     return numbers if is_list else list(range(numbers[0]))
 

@@ -11,6 +11,14 @@ from orchestrator.expand import TrialSpec
 from orchestrator.ports import Finished, Interrupted, OnEvent, Progressed, Started
 from trainers.config import Runtime
 from trainers.isolation import run_trial
+from trainers.report import EpochReport
+
+
+class _ListenerError(BaseException):
+    """Carries an error of the listener, such as a store that is away, past the trial: it is not its own."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
 
 class SerialExecutor:
@@ -24,13 +32,22 @@ class SerialExecutor:
         """Run all `trials` in order."""
         for trial in trials:
             on_event(Started(trial.id, 1, f"{platform.node()}:{os.getpid()}"))
+
+            def report(message: EpochReport, trial_id: str = trial.id) -> None:
+                try:
+                    on_event(Progressed(trial_id, message))
+                except Exception as error:
+                    raise _ListenerError(error) from error
+
             try:
                 outcome = run_trial(
                     trial.config,
                     runtime=self.runtime,
                     folder=self.folder / trial.id if self.folder else None,
-                    report=lambda report, i=trial.id: on_event(Progressed(i, report)),  # type: ignore[misc]
+                    report=report,
                 )
             except KeyboardInterrupt:
                 raise Interrupted from None
+            except _ListenerError as stop:
+                raise stop.error from None
             on_event(Finished(trial.id, outcome))

@@ -58,8 +58,10 @@ def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepare
 
     Raises:
         StoreError: the store does not answer.
-        UsageError: data, room on the disk or an executor of that name are not there.
+        UsageError: a table or figure cannot be made of these cells; data, room on the disk or an
+            executor of that name are not there.
     """
+    answer.check(expansion)
     store = space.open_store(create=True)
     plan = plan_sweep(expansion, store)
     if plan.todo:
@@ -75,7 +77,7 @@ def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepare
 def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     """Complete a sweep and publish its tables and figures in the store."""
     plan, store, executor, info, space, options = prepared
-    adopted = store.adopt(plan.done, info)
+    store.adopt(plan.done, info)
     say(_will_run(plan, store))
     shown = _display(plan, options.output)
     try:
@@ -89,8 +91,7 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
         )
     finally:
         shown.close()
-    if adopted or result.trained.keys() - {"stopped"}:
-        _publish(plan, store, result, info, say=say)
+    _publish(plan, store, result, info, say=say)
     return result
 
 
@@ -140,13 +141,17 @@ def write_figures(
         raise UsageError(
             f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
         )
-    files = answer.figure_files(expansion, store.records(ids), curves, formats=formats)
+    problems: list[str] = []
+    files = answer.figure_files(expansion, store.records(ids), curves, problems, formats=formats)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (folder / name).write_bytes(content)
     except OSError as error:
         raise UsageError(f"{folder}: {error.strerror}; choose another folder with --out") from None
+    if problems:
+        there = f"written all the same: {', '.join(files)}" if files else "none could be drawn"
+        raise UsageError("\n".join([*problems, there]))
     return [folder / name for name in files]
 
 
@@ -223,15 +228,23 @@ class _Nobody:
 def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
     """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
     expansion = plan.expansion
-    files = answer.table_files(expansion, result.records)
+    content = answer.content(expansion, result.records)
+    if not any(record.is_done for record in result.records.values()) or store.published(info) == content:
+        return
+    problems: list[str] = []
+    files = answer.table_files(expansion, result.records, problems)
     if expansion.spec.figures:
         curves = store.curves([trial.id for trial in expansion.trials])
-        files |= answer.figure_files(expansion, result.records, curves)
-        for trial in plan.todo[:PLOTTED]:
-            if trial.id in curves:
-                record = result.records[trial.id]
-                store.attach(trial.id, answer.trial_figure_files(expansion, trial, curves, record))
-    store.publish(info, files)
+        files |= answer.figure_files(expansion, result.records, curves, problems)
+        plotted = [trial for trial in plan.todo if trial.id in curves]
+        for trial in plotted[:PLOTTED]:
+            record = result.records[trial.id]
+            store.attach(trial.id, answer.trial_figure_files(expansion, trial, curves, record))
+        if len(plotted) > PLOTTED:
+            say(f"plots of their own for the first {PLOTTED} of {len(plotted)} trials")
+    for problem in problems:
+        say(f"orch: {problem}")
+    store.publish(info, files, content=content)
     say(f"tables and figures: summary run of experiment {info.name} in {store.describe()}")
 
 

@@ -156,3 +156,16 @@ def test_an_error_of_the_listener_ends_the_run_and_is_raised_as_it_is(make: Make
 
     with pytest.raises(StoreError, match=r"^the disk is full$"):
         make(tmp_path).run(trials(4), full)
+
+
+def test_an_error_of_the_listener_is_raised_and_is_no_trials_failure(make: Make, tmp_path: Path) -> None:
+    heard: list[Event] = []
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+        if isinstance(event, Progressed) and event.report.epoch == 1:
+            raise StoreError("the tracker is away")
+
+    with pytest.raises(StoreError, match="the tracker is away"):
+        make(tmp_path).run(trials(2), listen)
+    assert not [e for e in heard if isinstance(e, Finished) and e.outcome.status == "failed"]

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from orchestrator.adapters.memory import MemoryStore
+from orchestrator.errors import StoreError
 from orchestrator.ports import Store, SweepInfo
 from orchestrator.results import Provenance
 from tests.builders import INFO, outcome, report, trials
-from trainers.report import EpochReport
+from trainers.report import EpochReport, Outcome
 
 OTHER = SweepInfo("other", None, Provenance(code_version="abc123"))
 Open = Callable[[], Store]
@@ -125,10 +126,65 @@ def test_many_ids_are_found_as_surely_as_few(open_store: Open) -> None:
     assert set(open_store().records([identity, *strangers])) == {identity}
 
 
-def test_publishing_twice_keeps_the_newest_files(open_store: Open) -> None:
+def test_publishing_twice_keeps_the_newest_content(open_store: Open) -> None:
     store = open_store()
-    store.publish(INFO, {"main.md": b"old"})
-    open_store().publish(INFO, {"main.md": b"new"})
+    assert store.published(INFO) is None
+    store.publish(INFO, {"main.md": b"old"}, content="a")
+    open_store().publish(INFO, {"main.md": b"new"}, content="b")
+    assert open_store().published(INFO) == "b"
+
+
+@pytest.mark.parametrize("profile", ["bob's", "a\\b", None])
+def test_a_profile_of_any_name_has_a_summary_of_its_own(open_store: Open, profile: str | None) -> None:
+    info = INFO._replace(profile=profile)
+    open_store().publish(info, {"main.md": b"x"}, content="theirs")
+    assert open_store().published(info) == "theirs"
+    assert open_store().published(INFO._replace(profile="other")) is None
+
+
+def test_what_an_earlier_end_said_is_forgotten_when_a_trial_goes_on(open_store: Open) -> None:
+    store, trial = open_store(), trials(1)[0]
+    store.begin(trial, INFO)
+    store.finish(trial, outcome(status="stopped", reason="the sweep was stopped"), INFO)
+    store = open_store()
+    store.begin(trial, INFO)
+    store.finish(trial, outcome(0.6), INFO)
+    record = open_store().records([trial.id])[trial.id]
+    assert (record.status, record.reason) == ("completed", None)
+
+
+@pytest.mark.parametrize("status", ["diverged", "failed"])
+def test_a_trial_without_an_end_has_no_final_numbers_whatever_it_reported(
+    open_store: Open, status: str
+) -> None:
+    store, trial = open_store(), trials(1)[0]
+    store.begin(trial, INFO)
+    store.report(trial.id, report(0, **{"embedding/rankme": 7.0}))
+    store.finish(trial, Outcome(status=status, reason="loss nan at step 3"), INFO)  # type: ignore[arg-type]
+    assert open_store().records([trial.id])[trial.id].metrics == {}
+    assert open_store().curves([trial.id])[trial.id].metrics["embedding/rankme"] == ((0, 7.0),)
+
+
+def test_a_trial_is_not_done_before_its_files_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    from orchestrator.adapters.mlflow_store import MlflowStore
+
+    uri, trial = f"sqlite:///{tmp_path / 'mlflow.db'}", trials(1)[0]
+    store = MlflowStore(uri, artifacts=tmp_path / "artifacts")
+    store.begin(trial, INFO)
+    with monkeypatch.context() as patch:
+        patch.setattr(store._client, "log_artifacts", full)
+        with pytest.raises(StoreError, match="the disk is full"):
+            store.finish(trial, outcome(0.6), INFO)
+    again = MlflowStore(uri, artifacts=tmp_path / "artifacts")
+    assert not again.records([trial.id])[trial.id].is_done
+    again.begin(trial, INFO)
+    again.finish(trial, outcome(0.6), INFO)
+    assert again.records([trial.id])[trial.id].is_done
 
 
 def test_an_interrupted_trial_can_report_its_epochs_again(open_store: Open) -> None:

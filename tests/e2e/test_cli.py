@@ -268,3 +268,52 @@ def test_every_sweep_that_ships_is_valid_and_says_what_it_asks(name: str, place:
 def test_the_schema_beside_the_sweeps_is_the_one_that_is_printed(place: Place) -> None:
     written = (ROOT / "sweeps" / "schema.json").read_text(encoding="utf-8")
     assert place.orch("schema").stdout == written
+
+
+# What a sweep does when something in its answer is wrong
+
+
+def test_validate_and_sweep_find_a_table_that_cannot_be_made_before_training(place: Place) -> None:
+    place.write(table_yaml().replace("{ema: EMA, predictor: regular}", "{ema: EMA}") + FIGURES)
+    for command in ("validate", "sweep"):
+        assert "fits 2 of its cells" in place.orch(command, "sweep.yaml", code=2).stderr
+    assert not (place.folder / "runs").exists()
+
+
+def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(place: Place) -> None:
+    wrong = "  - {name: wrong, rows: ema, columns: predictor, metric: probe/topp1}\n"
+    place.write(table_yaml() + wrong + FIGURES)
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=2)
+    assert "metric 'probe/topp1' was never reported; did you mean 'probe/top1'?" in done.stderr
+    assert "table main" in done.stdout and "summary run" in done.stderr
+    place.write(table_yaml() + FIGURES)
+    mended = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "nothing to do" in mended.stderr and "summary run" in mended.stderr
+    again = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "summary run" not in again.stderr
+
+
+def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(place: Place) -> None:
+    place.write(table_yaml().replace("batch_size: 64", "batch_size: 4096") + FIGURES)
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=3)
+    assert "orch: failed: EMA · symmetric · seed 0" in done.stderr and "table main" in done.stdout
+
+
+def test_a_sweep_whose_trials_all_diverge_is_complete(place: Place) -> None:
+    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 2\n  optimizer: {lr: 1.0e+30}\n  probe"))
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "diverged" in done.stdout
+
+
+def test_reading_commands_take_the_profile_that_has_results(place: Place) -> None:
+    profiles = "profiles: {laptop: {epochs: 1}, small: {epochs: 2}}\n"
+    place.write(table_yaml() + profiles)
+    place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", "--profile", "small")
+    shown = place.orch("status", "sweep.yaml", "--seeds", "1").stdout
+    assert "profile small (it has results)" in shown and "4 completed" in shown
+    assert "profile small" in place.orch("table", "sweep.yaml", "--seeds", "1").stdout
+
+
+@pytest.mark.parametrize("seeds", ["3000000000,1", "20000"])
+def test_seeds_out_of_range_are_refused(place: Place, seeds: str) -> None:
+    assert "--seeds" in place.orch("plan", "sweep.yaml", "--seeds", seeds, code=2).stderr

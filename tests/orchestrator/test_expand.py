@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import SpecError, UsageError
 from orchestrator.expand import Expansion, expand, trial_id
 from tests.builders import TINY, expansion, sweep, table_yaml, yaml
 
@@ -166,3 +166,13 @@ def test_the_fast_id_of_a_trial_is_the_id_of_its_config() -> None:
         for trial in cells(text, seeds=[0, 7]).trials:
             assert trial.id == trial_id(trial.config)
             assert trial.config.seed == trial.seed
+
+
+def test_a_sampler_draws_no_value_twice_and_more_samples_keep_the_first() -> None:
+    def drawn(samples: int) -> list[str]:
+        text = yaml(TINY) + f"axes: {{w: {{path: batch_size, integers: [16, 20], samples: {samples}}}}}\n"
+        return list(sweep(text).axes["w"].labels)
+
+    assert drawn(5)[:3] == drawn(3) and sorted(drawn(5)) == ["16", "17", "18", "19", "20"]
+    with pytest.raises(SpecError, match="only 5 different values to draw, 'samples' asks for 6"):
+        drawn(6)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from orchestrator.errors import SpecError
@@ -152,3 +154,32 @@ def test_a_file_that_extends_itself_is_an_error() -> None:
 
 def test_indentation_of_the_builders_is_what_the_errors_count() -> None:
     assert indented("x: 1\n") == "    x: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("block", "again", "called"),
+    [
+        ("tables", "  - {name: main, rows: ema, columns: predictor}\n", "main"),
+        ("figures", "figures:\n  - {kind: curves}\n  - {kind: curves}\n", "curves"),
+    ],
+)
+def test_two_tables_or_figures_of_one_name_would_overwrite_each_other(
+    block: str, again: str, called: str
+) -> None:
+    assert f"two {block} are called '{called}'; give one another `name`" in only(table_yaml() + again)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("views: {crop: {scale: [3, 0]}}", "expected 0 < low <= high <= 1"),
+        ("views: {crop: {scale: [3, 5]}}", "expected 0 < low <= high <= 1"),
+        ("views: {crop: {ratio: [0, 1]}}", "ratio: expected 0 < low <= high"),
+        ("projector: {hidden: [-3]}", "greater than or equal to 1"),
+        ("encoder: {name: convnet, channels: []}", "expected at least one width"),
+    ],
+)
+def test_nonsense_is_refused_before_it_trains(setting: str, message: str) -> None:
+    name = setting.split(":")[0]
+    text = re.sub(rf"^  {name}:.*\n", "", yaml(TINY), flags=re.MULTILINE)
+    assert message in only(text.replace("base:\n", f"base:\n  {setting}\n"))

@@ -7,8 +7,8 @@ import pytest
 from orchestrator.errors import UsageError
 from orchestrator.expand import Expansion
 from orchestrator.results import TrialRecord
-from orchestrator.tables import Entry, Table, tabulate
-from tests.builders import PUBLISHED, expansion, record, table_yaml
+from orchestrator.tables import Entry, Table, layout, tabulate
+from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
 
 VALUES = {
     ("EMA", "symmetric"): (0.85, 0.87),
@@ -149,3 +149,60 @@ def test_a_changed_profile_is_not_what_was_published() -> None:
     assert not table.verdicts
     assert "'none, changed: epochs': no verdict" in table.notes[0]
     assert table.profile == "none, changed: epochs"
+
+
+# Designs that move one axis at a time
+
+
+ONE = (
+    yaml(TINY)
+    + """
+axes:
+  lr: {path: optimizer.lr, values: [0.1, 0.2]}
+  size: {path: batch_size, values: [16, 32]}
+design: one_at_a_time
+tables:
+  - name: lr
+    rows: lr
+    baseline: {lr: base}
+    published: {source: s, tolerance: 1, values: [[50], [51], [52]]}
+  - {name: size, rows: size}
+"""
+)
+
+
+def test_a_table_of_a_one_at_a_time_design_has_the_base_and_its_own_levels() -> None:
+    made = expansion(ONE)
+    shares = {"base": 0.5, "0.1": 0.51, "0.2": 0.52, "16": 0.9, "32": 0.95}
+    found = {t.id: record(t.id, shares[t.cell.label]) for t in made.trials}
+    by_lr, by_size = (tabulate(made, spec, found) for spec in made.spec.tables)
+    for table, rows in ((by_lr, ("base", "0.1", "0.2")), (by_size, ("base", "16", "32"))):
+        assert table.rows == rows
+        means = [e.summary.mean for _, _, e in table.flat() if e.summary]
+        assert means == pytest.approx([shares[row] for row in rows])
+    assert [entry.verdict for _, _, entry in by_lr.flat()] == ["within"] * 3
+    assert [entry.is_baseline for _, _, entry in by_lr.flat()] == [True, False, False]
+
+
+def test_cells_that_would_share_a_place_are_refused() -> None:
+    text = table_yaml().replace("columns: predictor\n", "where: {}\n").replace("rows: ema", "rows: cells")
+    made = expansion(text.replace("    baseline: {ema: EMA, predictor: regular}\n", ""))
+    assert len(layout(made, made.spec.tables[0]).rows) == 4
+    ambiguous = made.spec.tables[0].model_copy(update={"rows": "ema"})
+    with pytest.raises(UsageError, match="share a place; name the axis they differ in"):
+        layout(made, ambiguous)
+
+
+def test_a_baseline_that_is_not_one_cell_is_refused_before_any_result() -> None:
+    made = expansion(table_yaml().replace("{ema: EMA, predictor: regular}", "{ema: EMA}"))
+    with pytest.raises(UsageError, match="fits 2 of its cells"):
+        layout(made, made.spec.tables[0])
+
+
+def test_a_table_whose_trials_all_diverged_is_a_table_of_marks() -> None:
+    made = expansion()
+    diverged = {
+        t.id: TrialRecord(trial_id=t.id, status="diverged", metrics={"train/loss": 3.0}) for t in made.trials
+    }
+    table = tabulate(made, made.spec.tables[0], diverged)
+    assert all(entry.statuses == {"diverged": 2} for _, _, entry in table.flat())

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
 from trainers.config import Frozen
+
+
+def _not_empty(widths: tuple[int, ...]) -> tuple[int, ...]:
+    if not widths:
+        raise ValueError("expected at least one width, got none")
+    return widths
+
+
+Widths = Annotated[tuple[Annotated[int, Field(ge=1)], ...], AfterValidator(_not_empty)]
+"""Widths of an encoder's layers, one or more."""
 
 
 class EncoderConfig(Frozen):

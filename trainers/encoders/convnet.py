@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trainers.encoders.base import EncoderConfig
+from trainers.encoders.base import EncoderConfig, Widths
 from trainers.lazy import nn
 
 
@@ -12,7 +12,7 @@ class Config(EncoderConfig):
     """Conv3x3-BatchNorm-ReLU blocks, stride 2 from the second on, then global average pooling."""
 
     name: Literal["convnet"] = "convnet"
-    channels: tuple[int, ...] = (32, 64, 128, 128)
+    channels: Widths = (32, 64, 128, 128)
     """Output channels of each block; the last is the feature dimension D."""
 
 

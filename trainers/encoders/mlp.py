@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from trainers.encoders.base import EncoderConfig
+from trainers.encoders.base import EncoderConfig, Widths
 from trainers.lazy import nn
 
 
@@ -13,7 +13,7 @@ class Config(EncoderConfig):
     """Linear-BatchNorm-ReLU layers on the flattened image."""
 
     name: Literal["mlp"] = "mlp"
-    widths: tuple[int, ...] = (128, 128)
+    widths: Widths = (128, 128)
     """Width of each layer; the last is the feature dimension D."""
 
 

@@ -1,0 +1,56 @@
+"""A sweep's tables and failures on standard output and standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from orchestrator import answer
+from orchestrator.adapters.request import Request
+from orchestrator.errors import UsageError
+from orchestrator.render import FORMATS
+from orchestrator.results import TrialRecord
+
+
+class Shown(NamedTuple):
+    """What became of a sweep's tables."""
+
+    outside: int
+    """Numbers outside their tolerance, or not there."""
+    complete: bool
+    """Whether every table could be made."""
+
+
+def tables(
+    asked: Request,
+    records: Mapping[str, TrialRecord],
+    form: str,
+    name: str | None,
+    *,
+    required: bool = False,
+) -> Shown:
+    """Print the tables in format `form`, and a line for each that cannot be made.
+
+    Raises:
+        UsageError: no such format or table, or none at all where one is `required`.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"no table format '{form}'; known: {', '.join(FORMATS)}")
+    if not required and not asked.spec.tables:
+        return Shown(0, complete=True)
+    problems: list[str] = []
+    made = answer.tables(asked.expansion, records, problems, name=name)
+    print("\n".join(FORMATS[form](one) for one in made), end="", flush=True)
+    for problem in problems:
+        print(f"orch: {problem}", file=sys.stderr)
+    outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
+    return Shown(outside, complete=not problems)
+
+
+def failures(asked: Request, records: Mapping[str, TrialRecord]) -> None:
+    """Print a line for each trial that failed, with its cause."""
+    for one in asked.expansion.trials:
+        record = records.get(one.id)
+        if record is not None and record.status == "failed":
+            print(f"orch: failed: {one.label} ({one.id}): {record.reason}", file=sys.stderr)
