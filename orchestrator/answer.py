@@ -12,10 +12,10 @@ from orchestrator import figures
 from orchestrator.errors import UsageError
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.figures import CellCurves
-from orchestrator.render import FILE_FORMATS, FORMATS
+from orchestrator.render import FILE_FORMATS, FORMATS, MEANINGS
 from orchestrator.results import Curves, TrialRecord
 from orchestrator.spec import FigureSpec
-from orchestrator.tables import Table, layout, tabulate
+from orchestrator.tables import Table, layout, status_of, tabulate
 
 
 def check(expansion: Expansion) -> None:
@@ -141,8 +141,12 @@ def _cell_curves(
     cell = expansion.cells[index]
     ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
     there = {seed: curves[i] for seed, i in ids.items() if i in curves}
-    statuses = Counter(records[i].status if i in records else "missing" for i in ids.values())
-    remarks = [f"{n} of {len(ids)} {status}" for status, n in statuses.items() if status != "completed"]
+    statuses = Counter(status_of(records.get(i)) for i in ids.values())
+    remarks = [
+        f"{n} of {len(ids)} {MEANINGS.get(status, status)}"
+        for status, n in statuses.items()
+        if status != "completed"
+    ]
     return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(remarks))
 
 

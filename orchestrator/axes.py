@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, model_validator
 
 from orchestrator.schema import axis_schema
+from orchestrator.source import Key
 from trainers.config import Frozen
 
 _SAMPLERS = ("uniform", "loguniform", "integers", "choice")
@@ -77,7 +78,9 @@ def _read(value: Any) -> Any:
         values = _samples(value) if "values" not in value else value["values"]
         if not isinstance(values, list):
             raise ValueError(f"values: expected a list, got {values!r}")
-        rows = [{path: v} for v in values]
+        # The path takes the line of the key "path", so that an error in it can name one.
+        place = next(getattr(key, "place", "") for key in value if key == "path")
+        rows = [{Key(path, place): v} for v in values]
     else:
         raise ValueError(f"'{forms[0]}' needs a 'path' to set")
     labels = value.get("labels") or [", ".join(_label(v) for v in row.values()) for row in rows]

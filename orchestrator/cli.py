@@ -343,7 +343,7 @@ def schema() -> None:
 def ui(
     home: Home = None,
     tracking_uri: Uri = None,
-    port: Annotated[int, typer.Option(help="Port on this machine.")] = 5000,
+    port: Annotated[int, typer.Option(help="Port on this machine.", min=1, max=65535)] = 5000,
 ) -> None:
     """Open MLflow's pages on the store; ends with Ctrl-C."""
     from orchestrator.adapters import pages

@@ -96,6 +96,35 @@ class Expansion(NamedTuple):
         return f"{self.profile or 'none'}, changed: {', '.join(self.changed)}"
 
 
+def overruled(expansion: Expansion) -> Iterator[tuple[str, int]]:
+    """Each path of `--set` that a level sets too, and in how many cells: there it has no effect."""
+    settings = {
+        (axis, level.label): tuple(_paths(nested(level.settings or {})))
+        for axis, factor in expansion.spec.axes.items()
+        for level in factor.levels
+    }
+    for path in expansion.changed:
+        number = sum(
+            any(
+                f"{path}.".startswith(f"{own}.") or f"{own}.".startswith(f"{path}.")
+                for axis, label in cell.choice
+                if label is not None
+                for own in settings[axis, label]
+            )
+            for cell in expansion.cells
+        )
+        if number:
+            yield path, number
+
+
+def _paths(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _paths(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
+
+
 def trial_id(config: LoopConfig) -> str:
     """First 12 hex digits of sha256 over the canonical JSON of everything that decides the numbers."""
     return _hash(canonical(identity_dump(config)))

@@ -28,8 +28,10 @@ _TEX_MARKS = {
     "diverged": r"\ddagger",
     "pruned": "p",
     "failed": "!",
+    "running": r"\ldots",
+    "stopped": r"\ldots",
 }
-_MEANINGS = {"dimensional": "dimensional collapse"}
+MEANINGS = {"dimensional": "dimensional collapse"}
 VERDICT_SIGNS = {"within": "✓", "outside": "✗", "incomplete": "…"}
 
 
@@ -127,13 +129,21 @@ def _everything(table: Table) -> dict[str, Any]:
         "sweep": table.sweep,
         "profile": table.profile,
         "metric": table.spec.metric,
+        "unit": "share" if table.spec.in_percent else "plain",
         "seeds": list(table.seeds),
         "rows": list(table.rows),
         "columns": list(table.columns),
-        "published": None if published is None else published.model_dump(exclude={"values"}),
+        "published": None if published is None else _source(table, published),
         "entries": [_record(row, column, entry) for row, column, entry in table.flat()],
         "notes": list(table.notes),
     }
+
+
+def _source(table: Table, published: Published) -> dict[str, Any]:
+    # The tolerance in the unit of the numbers, and without the noise of dividing by 100.
+    scale = 100 if table.spec.in_percent else 1
+    tolerance = None if published.tolerance is None else round(published.tolerance / scale, 12)
+    return {"source": published.source, "profile": published.profile, "tolerance": tolerance}
 
 
 def _record(row: str, column: str, entry: Entry) -> dict[str, Any]:
@@ -150,7 +160,7 @@ def _record(row: str, column: str, entry: Entry) -> dict[str, Any]:
         "difference": against.mean if against else None,
         "difference_low": against.low if against else None,
         "difference_high": against.high if against else None,
-        "published": entry.published,
+        "published": None if entry.published is None else round(entry.published, 12),
         "gap": entry.gap,
         "verdict": entry.verdict,
         "statuses": dict(entry.statuses),
@@ -185,7 +195,7 @@ def _ours(entry: Entry, table: Table, plus_minus: str, *, tex: bool) -> str:
         return "n/a"
     marks = ""
     for status, number in sorted(entry.statuses.items()):
-        if status in MARKS and (status != "missing" or entry.summary is not None):
+        if status in MARKS and (status != "missing" or entry.summary is not None or len(entry.statuses) > 1):
             mark = _mark(status, tex=tex)
             marks += mark if number == entry.asked else f"{number}{mark}"
     marks = f" {marks}" if marks else ""
@@ -254,7 +264,7 @@ def _legend(table: Table, *, tex: bool = False) -> list[str]:
     written = [escape(line) for line in (*lines, *table.notes)]
     occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)
     if occurring:
-        marks = ", ".join(f"{_mark(s, tex=tex)} {_MEANINGS.get(s, s)}" for s in MARKS if s in occurring)
+        marks = ", ".join(f"{_mark(s, tex=tex)} {MEANINGS.get(s, s)}" for s in MARKS if s in occurring)
         written.insert(1, f"{marks}; a number before a mark: so many of the trials")
     return written
 

@@ -153,7 +153,7 @@ def _entry(
 ) -> Entry:
     if cell is None:
         return Entry(0, {}, {}, None, None, published, None, None, False)
-    statuses = Counter(_status(records.get(i)) for i in _ids(expansion, cell).values())
+    statuses = Counter(status_of(records.get(i)) for i in _ids(expansion, cell).values())
     values = _values(expansion, cell, spec, records)
     summary = summarise(list(values.values()))
     is_baseline = baseline is not None and cell.choice == baseline.choice
@@ -173,7 +173,8 @@ def _entry(
     )
 
 
-def _status(record: TrialRecord | None) -> str:
+def status_of(record: TrialRecord | None) -> str:
+    """A trial's status; "missing" without a record, "dimensional" if it completed with collapsed dimensions."""
     if record is None:
         return "missing"
     partly = record.status == "completed" and record.collapse == "dimensional"

@@ -39,6 +39,17 @@ class ProjectorConfig(Frozen):
     """Whether the heads' BatchNorm has γ and β."""
     batchnorm: BatchNormConfig | None = None
     """An ablation of the hidden layers' BatchNorm; None is torch's own."""
+    probed_blocks: int | None = Field(None, ge=1)
+    """Hidden blocks, Linear-BatchNorm-ReLU, that the probe's features go through (report, Table 2); None
+    probes the encoder alone."""
+
+    @model_validator(mode="after")
+    def _has_the_probed_blocks(self) -> Self:
+        if (self.probed_blocks or 0) > len(self.hidden):
+            raise ValueError(
+                f"probed_blocks is {self.probed_blocks}, but the projector has {len(self.hidden)} hidden layers"
+            )
+        return self
 
 
 class MlpPredictor(Frozen):

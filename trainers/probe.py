@@ -29,8 +29,6 @@ class ProbeConfig(Frozen):
     best: Literal[True] | None = None
     """true: also report "probe/best_top1", the best test accuracy after any epoch. It is selected on the
     test set and so too good; luckmatters and DirectPred's tables report it."""
-    projector_blocks: int | None = Field(None, ge=1)
-    """Hidden blocks of the projector that the features go through; None probes the encoder alone."""
 
 
 class KnnConfig(Frozen):

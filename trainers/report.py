@@ -39,7 +39,8 @@ class Outcome(Frozen):
     metrics: dict[str, float] = {}
     """Final numbers by name; empty for a trial that failed."""
     reason: str | None = None
-    """Why it is not `completed`, in one line: the evidence of a collapse, the step of a divergence."""
+    """What a reader must know of the end, in one line: the evidence of a collapse, also of a dimensional one
+    that is `completed`; the step of a divergence; the error of a failure."""
     details: dict[str, Any] = {}
     """Facts for provenance: fingerprints of data and streams, versions, hardware, seconds."""
 

@@ -178,7 +178,9 @@ def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
     outcome = event.outcome
     done = progress.before + progress.ended
     count = f"[{done:>{len(str(progress.total))}}/{progress.total}]"
-    mark = MARKS.get(outcome.status, "✓")
+    verdict = outcome.details.get("collapse", {}).get("verdict")
+    partly = outcome.status == "completed" and verdict == "dimensional"
+    mark = MARKS["dimensional"] if partly else MARKS.get(outcome.status, "✓")
     shown = ", ".join(
         f"{name} {value * 100:.1f} %"
         for name, value in outcome.metrics.items()

@@ -7,10 +7,11 @@ from typing import Any
 
 from orchestrator import answer
 from orchestrator.errors import UsageError
-from orchestrator.expand import expand
+from orchestrator.expand import Expansion, expand
 from orchestrator.plan import Plan
-from orchestrator.render import MARKS
+from orchestrator.render import MARKS, MEANINGS
 from orchestrator.spec import SweepSpec
+from orchestrator.tables import status_of
 
 SIGNS = MARKS | {"completed": "✓"}
 SHOWN_CELLS = 40
@@ -35,7 +36,7 @@ def status_text(plan: Plan) -> str:
     for trial in plan.expansion.trials:
         record = plan.records.get(trial.id)
         if record is not None and record.reason:
-            lines.append(f"{SIGNS[record.status]} {trial.label} ({trial.id}): {record.reason}")
+            lines.append(f"{SIGNS[status_of(record)]} {trial.label} ({trial.id}): {record.reason}")
     return "\n".join(lines)
 
 
@@ -63,6 +64,7 @@ def status_record(plan: Plan) -> dict[str, Any]:
                 "cell": trial.cell.label,
                 "seed": trial.seed,
                 "status": plan.status(trial.id),
+                "collapse": record.collapse if record else None,
                 "reason": record.reason if record else None,
                 "run": record.run if record else None,
             }
@@ -84,9 +86,18 @@ def validated(spec: SweepSpec, file: str) -> str:
         except UsageError as error:
             raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
         under = f"profile {profile}: " if profile else ""
-        size = f"{len(made.cells)} cells × {len(made.seeds)} seeds = {len(made.trials)} trials"
-        lines.append(f"{file}: ok, {under}{size}")
+        lines.append(f"{file}: ok, {under}{size_of(made)}")
     return "\n".join(lines)
+
+
+def size_of(expansion: Expansion) -> str:
+    """How many cells, seeds and trials, in words."""
+
+    def counted(number: int, what: str) -> str:
+        return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+    cells, seeds = counted(len(expansion.cells), "cell"), counted(len(expansion.seeds), "seed")
+    return f"{cells} × {seeds} = {counted(len(expansion.trials), 'trial')}"
 
 
 def _grid(plan: Plan) -> list[str]:
@@ -96,11 +107,13 @@ def _grid(plan: Plan) -> list[str]:
     lines = [f"  {'seed':{width}}  {' '.join(str(seed) for seed in seeds)}"] if len(seeds) <= 20 else []
     for cell in expansion.cells[:SHOWN_CELLS]:
         signs = [
-            SIGNS[plan.status(cell.trial_id(seed))].rjust(len(str(seed))) for seed in seeds[:SHOWN_CELLS]
+            SIGNS[status_of(plan.records.get(cell.trial_id(seed)))].rjust(len(str(seed)))
+            for seed in seeds[:SHOWN_CELLS]
         ]
         lines.append(f"  {cell.label:{width}}  {' '.join(signs)}")
     if len(expansion.cells) > SHOWN_CELLS:
         lines.append(f"  ... and {len(expansion.cells) - SHOWN_CELLS} more cells")
-    used = {plan.status(c.trial_id(s)) for c in expansion.cells[:SHOWN_CELLS] for s in seeds[:SHOWN_CELLS]}
-    lines.append("  " + "  ".join(f"{SIGNS[s]} {s}" for s in SIGNS if s in used))
+    ids = [c.trial_id(s) for c in expansion.cells[:SHOWN_CELLS] for s in seeds[:SHOWN_CELLS]]
+    used = {status_of(plan.records.get(i)) for i in ids}
+    lines.append("  " + "  ".join(f"{SIGNS[s]} {MEANINGS.get(s, s)}" for s in SIGNS if s in used))
     return lines

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from orchestrator.adapters.tracking_errors import without_secret
 from orchestrator.adapters.workspace import Workspace
 from orchestrator.errors import UsageError
+
+LOOPBACK = "127.0.0.1"
 
 
 def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
@@ -27,10 +30,11 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         raise UsageError(
             f"no store at {space.database} yet; run a sweep first, or name its folder with --home"
         )
+    _check_port(port)
     command = [
         sys.executable, "-m", "mlflow", "server", "--backend-store-uri", space.tracking_uri,
         "--default-artifact-root", (space.home / "artifacts").as_uri(),
-        "--host", "127.0.0.1", "--port", str(port), "--workers", "1",
+        "--host", LOOPBACK, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     # The job runner would start a dozen more processes that a viewer has no use for.
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -50,3 +54,13 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         raise UsageError(
             f"the MLflow server ended with code {code}; is port {port} taken? choose another with --port"
         )
+
+
+def _check_port(port: int) -> None:
+    # The server itself reports a port that it cannot have at length, and ends as if all were well.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            raise UsageError(f"port {port} is taken; choose another with --port") from None

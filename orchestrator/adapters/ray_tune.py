@@ -13,6 +13,7 @@ import logging
 import os
 import pickle
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -128,6 +129,8 @@ class RayExecutor:
             quiet()
         started = not ray.is_initialized()
         if started:
+            if self.address:
+                _check_address(self.address)
             local: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
             try:
                 ray.init(
@@ -300,3 +303,21 @@ def _cause(trial: Trial) -> str:
     error = trial.get_error() if hasattr(trial, "get_error") else None
     text = " ".join(str(error or "unknown").split())
     return text[:200]
+
+
+def _check_address(address: str) -> None:
+    """Nothing, if something listens at host:port; Ray itself waits for minutes without a word.
+
+    Raises:
+        ExecutionError: nothing does.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return  # "auto" and names that only Ray knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except OSError as error:
+        reason = error.strerror or "no answer"
+        raise ExecutionError(
+            f"no Ray at {address}: {reason}; check the address, or leave out --address to start one here"
+        ) from None

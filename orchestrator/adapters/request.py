@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from orchestrator.adapters.overview import size_of
 from orchestrator.adapters.provenance import typed_command
 from orchestrator.adapters.workspace import choose_profile, load_sweep, workspace
 from orchestrator.errors import UsageError
-from orchestrator.expand import Expansion, expand
+from orchestrator.expand import Expansion, expand, overruled
 from orchestrator.source import Key, parse
 
 
@@ -64,11 +65,13 @@ class Request:
 
     @property
     def headline(self) -> str:
-        """The sweep in one line: how many cells, seeds and trials, and which profile."""
-        made = self.expansion
+        """How many cells, seeds and trials, which profile, and what `--set` does not reach."""
         profile = f"profile {self.profile} ({self.why})" if self.profile else "no profile"
-        parts = f"{_counted(len(made.cells), 'cell')} × {_counted(len(made.seeds), 'seed')}"
-        return f"{self.spec.name}: {parts} = {_counted(len(made.trials), 'trial')}, {profile}"
+        lines = [f"{self.spec.name}: {size_of(self.expansion)}, {profile}"]
+        for path, cells in overruled(self.expansion):
+            number = len(self.expansion.cells)
+            lines.append(f"--set {path} has no effect in {cells} of {number} cells: a level sets it there")
+        return "\n".join(lines)
 
     @property
     def again(self) -> str:
@@ -91,10 +94,6 @@ class Request:
             raise UsageError(
                 f"--check compares under profile {needed}, this is '{self.profile}'; add --profile {needed}"
             )
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _seed_list(text: str | None) -> list[int] | None:

@@ -183,7 +183,7 @@ def run_one(
     if problems and not download:
         raise UsageError("\n".join(problems))
     runtime = Runtime(
-        device=("cuda" if has_gpu() else "cpu") if device == "auto" else device,
+        device=("cuda" if has_gpu() else "cpu") if device == "auto" else _checked(device),
         threads=threads,
         data_root=space.data_root,
         download=download,
@@ -283,6 +283,18 @@ def _will_run(plan: Plan, store: Store) -> str:
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and are tried again")
     return f"{', '.join(parts)}; results in {store.describe()}"
+
+
+def _checked(device: str) -> str:
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise UsageError(f"--device {device}: no such device; try auto, cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"--device {device}: torch finds no GPU here; try auto or cpu")
+    return device
 
 
 def _keep(trial_id: str) -> None:

@@ -48,6 +48,8 @@ class Workspace(NamedTuple):
         """The store; an empty one in memory if it has no file yet and none is to be made."""
         database = self.database
         if database is not None:
+            if self.home.exists() and not self.home.is_dir():
+                raise UsageError(f"{self.home}: not a folder; choose another with --home")
             if not database.exists() and not create:
                 return MemoryStore()
             _writable(database.parent)

@@ -252,17 +252,14 @@ def test_the_heads_take_the_ablation() -> None:
 
 def test_the_probe_can_go_through_the_first_blocks_of_the_projector() -> None:
     deep = {"hidden": [12, 10], "output": 6}
-    found = [
-        fit(config(projector=deep, probe={"epochs": 2, "projector_blocks": blocks})).metrics
-        for blocks in (None, 1, 2)
-    ]
+    found = [fit(config(projector=deep | {"probed_blocks": blocks})).metrics for blocks in (None, 1, 2)]
     assert len({m["probe/train_loss"] for m in found}) == 3
     assert len({m["embedding/rankme"] for m in found}) == 1
 
 
 def test_more_blocks_than_the_projector_has_are_refused() -> None:
     with pytest.raises(ValidationError, match="the projector has 1 hidden layers"):
-        config(probe={"projector_blocks": 2})
+        config(projector={"hidden": [12], "output": 6, "probed_blocks": 2})
 
 
 # The supervised reference

@@ -19,7 +19,7 @@ from trainers.lazy import torch, torchvision
 
 log = logging.getLogger(__name__)
 
-WAYS_OUT = "run again with --download, or put the archive there and pass --data FOLDER or set ORCH_DATA"
+WAYS_OUT = "add --download to orch sweep, or put the archive there and pass --data FOLDER or set ORCH_DATA"
 
 
 @dataclass(frozen=True)

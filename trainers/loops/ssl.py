@@ -6,9 +6,9 @@ import functools
 import math
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializeAsAny, model_validator
+from pydantic import Field, SerializeAsAny
 
 from trainers import checkpoint, collapse, views
 from trainers.config import LoopConfig, Runtime, canonical, identity_dump
@@ -59,15 +59,6 @@ class Config(LoopConfig):
     probe: ProbeConfig = ProbeConfig()
     knn: KnnConfig = KnnConfig()
     spectra: SpectraConfig = SpectraConfig()
-
-    @model_validator(mode="after")
-    def _the_probe_finds_its_blocks(self) -> Self:
-        blocks, hidden = self.probe.projector_blocks or 0, len(self.projector.hidden)
-        if blocks > hidden:
-            raise ValueError(
-                f"probe.projector_blocks is {blocks}, but the projector has {hidden} hidden layers"
-            )
-        return self
 
 
 class Trial:
@@ -177,7 +168,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     collapsed = diagnosis.verdict == "total"
     return Outcome(
         status="collapsed" if collapsed else "completed",
-        reason=diagnosis.evidence if collapsed else None,
+        reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
         metrics=final,
         details=details,
     )
@@ -244,11 +235,11 @@ def train_epoch(
 def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor) -> dict[str, float]:
     """Linear probe and k-NN on frozen features, in eval mode, without augmentation.
 
-    The features are the encoder's; with `probe.projector_blocks` they go through that many hidden blocks
+    The features are the encoder's; with `projector.probed_blocks` they go through that many hidden blocks
     of the projector first.
     """
     device, method = trial.device, trial.method
-    blocks = hidden_blocks(method.projector, trial.config.probe.projector_blocks or 0)
+    blocks = hidden_blocks(method.projector, trial.config.projector.probed_blocks or 0)
     network = nn.Sequential(method.encoder, blocks)
 
     def features(split: torch.Tensor) -> torch.Tensor:
