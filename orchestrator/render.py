@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orchestrator.spec import Published
 from orchestrator.statistics import Summary
 from orchestrator.tables import Entry, Table
 

@@ -174,7 +174,7 @@ def _entry(
 
 
 def status_of(record: TrialRecord | None) -> str:
-    """A trial's status; "missing" without a record, "dimensional" if it completed with collapsed dimensions."""
+    """A trial's status; "missing" without a record, "dimensional" if completed with few dimensions."""
     if record is None:
         return "missing"
     partly = record.status == "completed" and record.collapse == "dimensional"

@@ -46,8 +46,9 @@ class ProjectorConfig(Frozen):
     @model_validator(mode="after")
     def _has_the_probed_blocks(self) -> Self:
         if (self.probed_blocks or 0) > len(self.hidden):
+            number = len(self.hidden)
             raise ValueError(
-                f"probed_blocks is {self.probed_blocks}, but the projector has {len(self.hidden)} hidden layers"
+                f"probed_blocks is {self.probed_blocks}, but the projector has {number} hidden layers"
             )
         return self
 

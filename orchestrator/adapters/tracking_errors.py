@@ -20,7 +20,7 @@ def reason(error: Exception) -> str:
     text = re.sub(r"//[^/@\s]+@", "//", text)  # a URL in a message may carry a password
     lower = text.lower()
     if "max retries" in lower or "connection refused" in lower or "failed to establish" in lower:
-        return "does not answer; start the server, or use a local file without --tracking-uri and MLFLOW_TRACKING_URI"
+        return "does not answer; start the server, or name no tracking URI to use a local file"
     if "can't locate revision" in lower or "out-of-date database schema" in lower:
         return "was made by another version of MLflow; upgrade mlflow, or run `mlflow db upgrade` on it"
     if "file is not a database" in lower or "file is encrypted" in lower:
