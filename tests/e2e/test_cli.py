@@ -255,14 +255,10 @@ def test_completion_offers_the_commands() -> None:
     assert done.stdout.split() == ["sweep"]
 
 
-@pytest.mark.parametrize("name", sorted(p.name for p in (ROOT / "sweeps").glob("*.yaml")))
-def test_every_sweep_that_ships_is_valid_and_says_what_it_asks(name: str, place: Place) -> None:
-    path = ROOT / "sweeps" / name
-    assert ": ok, " in place.orch("validate", str(path)).stdout
-    head = path.read_text(encoding="utf-8")[:900]
-    assert all(
-        word in head for word in ("# yaml-language-server", "Question:", "Mirrors", "Trials:", "Time:")
-    )
+def test_every_sweep_that_ships_is_valid(place: Place) -> None:
+    files = [str(path) for path in sorted((ROOT / "sweeps").glob("*.yaml"))]
+    lines = place.orch("validate", *files).stdout.splitlines()
+    assert len(lines) >= len(files) and all(": ok, " in line for line in lines)
 
 
 def test_the_schema_beside_the_sweeps_is_the_one_that_is_printed(place: Place) -> None:

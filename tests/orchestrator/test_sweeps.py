@@ -29,6 +29,7 @@ def test_a_header_says_question_trials_and_time(path: Path) -> None:
     assert text.startswith("# yaml-language-server: $schema=schema.json\n# Question: ")
     made = re.search(r"^# Trials: (\d+) cells × (\d+) seeds = (\d+)", text, re.MULTILINE)
     assert made, "no line `# Trials: C cells × S seeds = N`"
+    assert re.search(r"^# Mirrors", text, re.MULTILINE), "no line `# Mirrors ...`"
     assert re.search(r"^# Time: .*2 cores", text, re.MULTILINE), "no line `# Time: ... 2 cores`"
     for profile in (*spec(path).profiles, None)[:2]:
         plan = expand(spec(path), profile=profile)
