@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -313,3 +314,38 @@ def test_reading_commands_take_the_profile_that_has_results(place: Place) -> Non
 @pytest.mark.parametrize("seeds", ["3000000000,1", "20000"])
 def test_seeds_out_of_range_are_refused(place: Place, seeds: str) -> None:
     assert "--seeds" in place.orch("plan", "sweep.yaml", "--seeds", seeds, code=2).stderr
+
+
+# Flags that cannot do what they say
+
+
+def test_a_setting_that_a_level_overrules_is_told(place: Place) -> None:
+    told = place.orch("plan", "sweep.yaml", "--set", "method.momentum=0.5", "--set", "epochs=3").stdout
+    assert "--set method.momentum has no effect in 4 of 4 cells: a level sets it there" in told
+    assert "--set epochs" not in told
+
+
+def test_an_address_where_nothing_listens_is_one_line(place: Place) -> None:
+    done = place.orch("sweep", "sweep.yaml", "--address", "127.0.0.1:1", code=2)
+    assert "no Ray at 127.0.0.1:1: Connection refused" in done.stderr
+
+
+@pytest.mark.parametrize(("device", "says"), [("foo", "no such device"), ("cuda:77", "torch finds no GPU")])
+def test_a_device_that_is_not_there_is_a_usage_error(place: Place, device: str, says: str) -> None:
+    if device != "foo" and Path("/dev/nvidia0").exists():
+        pytest.skip("this machine has a GPU")
+    words = ("trial", "sweep.yaml", "EMA · regular", "--device", device)
+    assert says in place.orch(*words, code=2).stderr
+
+
+def test_a_port_that_is_taken_is_one_line(swept: Place) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"port {port} is taken" in swept.orch("ui", "--port", str(port), code=2).stderr
+
+
+def test_a_home_that_is_a_file_is_refused(place: Place) -> None:
+    (place.folder / "file").write_text("x", encoding="utf-8")
+    assert "not a folder" in place.orch("status", "sweep.yaml", "--home", "file", code=2).stderr

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from orchestrator.adapters.overview import status_text
 from orchestrator.plan import make_plan
 from tests.builders import expansion, record, table_yaml
 
@@ -47,3 +48,13 @@ def test_renaming_a_level_or_the_sweep_trains_nothing_again() -> None:
     done = {t.id: record(t.id) for t in expansion().trials}
     renamed = table_yaml().replace("No EMA", "without").replace("name: tiny", "name: other")
     assert make_plan(expansion(renamed), done).todo == ()
+
+
+def test_a_dimensional_collapse_shows_in_the_status_with_its_evidence() -> None:
+    made, evidence = expansion(), "embedding effective rank 1.2 is below 0.1 of d = 16"
+    records = {t.id: record(t.id) for t in made.trials}
+    flat = made.trials[0]
+    records[flat.id] = record(flat.id, collapse="dimensional", reason=evidence)
+    text = status_text(make_plan(made, records))
+    assert f"° {flat.label} ({flat.id}): {evidence}" in text
+    assert "° dimensional collapse" in text and "8 completed" in text

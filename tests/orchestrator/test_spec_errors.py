@@ -183,3 +183,9 @@ def test_nonsense_is_refused_before_it_trains(setting: str, message: str) -> Non
     name = setting.split(":")[0]
     text = re.sub(rf"^  {name}:.*\n", "", yaml(TINY), flags=re.MULTILINE)
     assert message in only(text.replace("base:\n", f"base:\n  {setting}\n"))
+
+
+def test_an_axis_over_an_unknown_path_names_its_line() -> None:
+    text = yaml(TINY) + "axes:\n  m:\n    path: method.momentun\n    values: [0.5, 0.9]\n"
+    line = only(text)
+    assert line.startswith("sweep.yaml:16: method.momentun: no such field; did you mean 'momentum'?")
