@@ -79,12 +79,14 @@ def draw_slope(cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure
         axes.set_xscale("log")
         axes.set_yscale("log")
         low, high = axes.get_xlim()
-        middle = np.sqrt(np.prod(axes.get_ylim()))
+        bottom, top = axes.get_ylim()
+        middle = np.sqrt(bottom * top)
         x = np.array([low, high])
         axes.plot(
             x, middle * np.sqrt(x / np.sqrt(low * high)), color="#888888", linewidth=0.9, linestyle="--"
         )
         axes.set_xlim(low, high)
+        axes.set_ylim(bottom, top)
     notes = (
         "Dots: median over seeds of each rank after the last epoch, where W_p is above 5 % of its largest "
         "eigenvalue. Dashed: slope 1/2, the invariant parabola of the theory."
@@ -142,7 +144,7 @@ def _finished(
         parts = [part for part in (remark, cell.note, f"n={cell.reporting}") if part]
         line = dict(look(index))
         if dots:
-            line |= {"linestyle": "none", "marker": "o", "markersize": 2.5}
+            line |= {"linestyle": "none", "marker": "o", "markersize": 2.5, "markevery": [1]}
         entries.append(KeyEntry(f"{cell.label} ({'; '.join(parts)})", line))
     page.bottom_in += page.key(MARGIN_IN, page.bottom_in, entries, width=page.inner_in) + 0.06
     return page.finished(notes=notes, stamp=stamp)
