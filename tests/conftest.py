@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and what they start inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _SETTINGS = ("ORCH_HOME", "ORCH_DATA", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "COLUMNS")
 
