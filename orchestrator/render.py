@@ -119,7 +119,7 @@ FILE_FORMATS = ("md", "tex", "csv", "json")
 
 _FIELDS = (
     "row", "column", "n", "asked", "mean", "sd", "ci_low", "ci_high", "difference", "difference_low",
-    "difference_high", "published", "gap", "verdict", "statuses", "values",
+    "difference_high", "published", "published_sd", "gap", "verdict", "statuses", "values",
 )  # fmt: skip
 
 
@@ -136,6 +136,8 @@ def _everything(table: Table) -> dict[str, Any]:
         "columns": list(table.columns),
         "published": None if published is None else _source(table, published),
         "entries": [_record(row, column, entry) for row, column, entry in table.flat()],
+        "expected": table.spec.expected,
+        "prediction": table.prediction,
         "notes": list(table.notes),
     }
 
@@ -162,6 +164,7 @@ def _record(row: str, column: str, entry: Entry) -> dict[str, Any]:
         "difference_low": against.low if against else None,
         "difference_high": against.high if against else None,
         "published": None if entry.published is None else round(entry.published, 12),
+        "published_sd": None if entry.published_sd is None else round(entry.published_sd, 12),
         "gap": entry.gap,
         "verdict": entry.verdict,
         "statuses": dict(entry.statuses),
@@ -184,7 +187,7 @@ def _cells(table: Table, plus_minus: str, *, tex: bool = False) -> tuple[list[st
         for entry in line:
             written.append(_ours(entry, table, plus_minus, tex=tex))
             if with_published:
-                written.append(_published(entry, table, tex=tex))
+                written.append(_published(entry, table, plus_minus, tex=tex))
             if with_difference:
                 written.append(_difference(entry, table, plus_minus, tex=tex))
         body.append(written)
@@ -207,10 +210,12 @@ def _ours(entry: Entry, table: Table, plus_minus: str, *, tex: bool) -> str:
     return f"{_number(entry.summary.mean, table)}{spread}{count}{marks}"
 
 
-def _published(entry: Entry, table: Table, *, tex: bool) -> str:
+def _published(entry: Entry, table: Table, plus_minus: str, *, tex: bool) -> str:
     if entry.published is None:
         return ""
     text = _number(entry.published, table)
+    if entry.published_sd is not None:
+        text += f" {plus_minus} {_number(entry.published_sd, table)}"
     if entry.gap is not None:
         text += f" ({_signed(entry.gap, table)})"
     if entry.verdict is not None:
@@ -259,6 +264,7 @@ def _legend(table: Table, *, tex: bool = False) -> list[str]:
         lines.append(f"published: {published.source}")
         if any(entry.verdict for _, _, entry in table.flat()) and published.tolerance is not None:
             limit = f"{published.tolerance:g}{' points' if table.spec.in_percent else ''}"
+            limit += " or two published standard deviations" if published.spread else ""
             signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
             lines.append(f"{signs[0]}at most {limit} from the published number, {signs[1]}more")
     escape = _tex if tex else str

@@ -58,6 +58,14 @@ class Published(Frozen):
     numbers of another protocol."""
     values: tuple[tuple[float | None, ...], ...]
     """Rows of values in the table's unit, in the order of its rows and columns; null where there is none."""
+    spread: tuple[tuple[float | None, ...], ...] | None = None
+    """Published standard deviations, alike; a gap within two of them counts as reproduced, too."""
+
+    @model_validator(mode="after")
+    def _spread_has_the_shape_of_values(self) -> Published:
+        if self.spread is not None and [*map(len, self.spread)] != [*map(len, self.values)]:
+            raise ValueError("spread: expected as many rows and numbers as values has")
+        return self
 
 
 class TableSpec(Frozen):
@@ -78,6 +86,8 @@ class TableSpec(Frozen):
     """Digits after the point."""
     baseline: dict[str, str] = {}
     """The cell that the others are compared with, paired by seed: {axis: level}."""
+    expected: Literal["rising", "falling"] | None = None
+    """How a theory says the numbers go down each column; the table says whether they do."""
     published: Published | None = None
 
     @property

@@ -15,6 +15,7 @@ from orchestrator.spec import Published, TableSpec
 from orchestrator.statistics import Summary, paired, summarise
 
 Verdict = Literal["within", "outside", "incomplete"]
+Prediction = Literal["holds", "fails", "incomplete"]
 BASE = "base"
 """What a table calls the place where an axis has no level, and a `baseline` may call it too."""
 
@@ -34,6 +35,8 @@ class Entry(NamedTuple):
     """Paired difference from the baseline; None for the baseline itself."""
     published: float | None
     """Published value in the same unit as `values`."""
+    published_sd: float | None
+    """Its standard deviation, where it is published."""
     gap: float | None
     """Mean minus published; only under the published profile."""
     verdict: Verdict | None
@@ -52,6 +55,8 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
     entries: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...]
+    prediction: Prediction | None = None
+    """Whether the numbers go as `expected` says; None where nothing is expected."""
 
     def flat(self) -> Iterator[tuple[str, str, Entry]]:
         """(row, column, entry), row by row."""
@@ -74,6 +79,8 @@ class Layout(NamedTuple):
     """By row and column; None where the design has no such cell."""
     published: tuple[tuple[float | None, ...], ...]
     """Published values, alike, in the unit of results."""
+    published_sd: tuple[tuple[float | None, ...], ...]
+    """Their standard deviations, alike."""
     baseline: Cell | None
 
 
@@ -98,7 +105,8 @@ def layout(expansion: Expansion, spec: TableSpec) -> Layout:
         places[place] = cell
     cells = tuple(tuple(places.get((row, column)) for column in column_keys) for row in row_keys)
     published = _published(spec, rows, columns)
-    return Layout(rows, columns, cells, published, _baseline(expansion, spec, inside))
+    spread = _published(spec, rows, columns, spread=True)
+    return Layout(rows, columns, cells, published, spread, _baseline(expansion, spec, inside))
 
 
 def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Table:
@@ -113,7 +121,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         UsageError: the metric was never reported, or the table has no `layout`.
     """
     _check_metric(spec, expansion, records)
-    rows, columns, cells, published, baseline = layout(expansion, spec)
+    rows, columns, cells, published, published_sd, baseline = layout(expansion, spec)
     reference = _values(expansion, baseline, spec, records) if baseline else None
     compared = not expansion.changed and (
         spec.published is None or spec.published.profile in (None, expansion.profile)
@@ -127,16 +135,46 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
                 records,
                 baseline=baseline,
                 reference=reference,
-                published=published[i][j],
+                published=(published[i][j], published_sd[i][j]),
                 compared=compared,
             )
             for j, cell in enumerate(line)
         )
         for i, line in enumerate(cells)
     )
-    notes = tuple(_notes(expansion, spec, records, compared=compared))
+    notes = list(_notes(expansion, spec, records, compared=compared))
+    prediction: Prediction | None = None
+    if spec.expected:
+        prediction, said = _predicted(spec.expected, rows, columns, entries)
+        notes.insert(0, said)
+    setting = expansion.brief_setting
     return Table(
-        spec, expansion.spec.name, expansion.brief_setting, expansion.seeds, rows, columns, entries, notes
+        spec, expansion.spec.name, setting, expansion.seeds, rows, columns, entries, tuple(notes), prediction
+    )
+
+
+def _predicted(
+    expected: str, rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]
+) -> tuple[Prediction, str]:
+    """Whether the means rise or fall down every column, and that in a line."""
+    sign, says = 1 if expected == "rising" else -1, f"theory: {expected} down the rows"
+    open_places = False
+    for j, column in enumerate(columns):
+        above: tuple[str, float] | None = None
+        for row, line in zip(rows, entries, strict=True):
+            entry = line[j]
+            open_places |= entry.asked > 0 and (entry.summary is None or entry.summary.n < entry.asked)
+            if entry.summary is None:
+                continue
+            mean = entry.summary.mean
+            if above is not None and sign * (mean - above[1]) <= 0:
+                where = f"{column}, " if len(columns) > 1 else ""
+                return "fails", f"{says}; ours does not: {where}{above[0]} {above[1]:.4g}, {row} {mean:.4g}"
+            above = (row, mean)
+    return (
+        ("incomplete", f"{says}; not all cells are known")
+        if open_places
+        else ("holds", f"{says}; so is ours")
     )
 
 
@@ -148,11 +186,12 @@ def _entry(
     *,
     baseline: Cell | None,
     reference: dict[int, float] | None,
-    published: float | None,
+    published: tuple[float | None, float | None],
     compared: bool,
 ) -> Entry:
+    number, spread = published
     if cell is None:
-        return Entry(0, {}, {}, None, None, published, None, None, False)
+        return Entry(0, {}, {}, None, None, number, spread, None, None, False)
     statuses = Counter(status_of(records.get(i)) for i in _ids(expansion, cell).values())
     values = _values(expansion, cell, spec, records)
     summary = summarise(list(values.values()))
@@ -160,16 +199,16 @@ def _entry(
     against = paired(values, reference) if reference is not None and not is_baseline else None
     gap: float | None = None
     verdict: Verdict | None = None
-    if published is not None and compared and spec.published is not None:
+    if number is not None and compared and spec.published is not None:
         tolerance = spec.published.tolerance
         verdict = "incomplete" if tolerance is not None else None
         if summary is not None:
-            gap = summary.mean - published
+            gap = summary.mean - number
             if summary.n == len(expansion.seeds) and tolerance is not None:
-                limit = tolerance / (100 if spec.in_percent else 1)
+                limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
                 verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
     return Entry(
-        len(expansion.seeds), statuses, values, summary, against, published, gap, verdict, is_baseline
+        len(expansion.seeds), statuses, values, summary, against, number, spread, gap, verdict, is_baseline
     )
 
 
@@ -256,10 +295,12 @@ def _baseline(expansion: Expansion, spec: TableSpec, inside: Sequence[Cell]) -> 
 
 
 def _published(
-    spec: TableSpec, rows: Sequence[str], columns: Sequence[str]
+    spec: TableSpec, rows: Sequence[str], columns: Sequence[str], *, spread: bool = False
 ) -> tuple[tuple[float | None, ...], ...]:
+    """Published values, or their standard deviations, in the unit of results."""
     published: Published | None = spec.published
-    if published is None:
+    values = None if published is None else published.spread if spread else published.values
+    if published is None or values is None:
         return ((None,) * len(columns),) * len(rows)
     if len(published.values) != len(rows) or any(len(row) != len(columns) for row in published.values):
         raise UsageError(
@@ -267,7 +308,7 @@ def _published(
             f"{[len(row) for row in published.values]}; the table has {len(rows)} rows of {len(columns)}"
         )
     scale = 100 if spec.in_percent else 1
-    return tuple(tuple(None if v is None else v / scale for v in row) for row in published.values)
+    return tuple(tuple(None if v is None else v / scale for v in row) for row in values)
 
 
 def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:

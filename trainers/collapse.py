@@ -10,7 +10,7 @@ import numpy as np
 from trainers.lazy import torch
 from trainers.spectra import exp_entropy
 
-SAMPLES = 2048  # held-out images the diagnostics look at; at least 5·d for the papers' d of 128 and 512
+SAMPLES = 2560  # held-out images the diagnostics look at: 5·d for d = 512; wider ones have fewer than 5·d
 STD_SHARE = 0.1  # of the healthy 1/√d below which the spread on the sphere counts as gone
 TOP_SHARE = 0.9  # of the variance in one direction
 RANK_SHARE = 0.1  # of the dimensions
@@ -74,9 +74,9 @@ def describe(what: str, values: torch.Tensor) -> tuple[dict[str, float], np.ndar
     exp entropy of their roots, the centred singular values; "rankme": of the raw matrix's.
     "dims_below_1e-3", "dims_below_1e-6": directions whose σ is below so much of the largest.
     "entropy_gaussian": in nats, of a Gaussian with these σ scaled to mean 1. "entropy_kde": of the points
-    on the unit sphere, kernel e^(-2r²), the negative of the log of the uniformity. "correlation": mean
-    |correlation| of two coordinates, and "correlation_chance": what independent normal ones show, √(2/πN);
-    "dead_dims": coordinates without variance, which it leaves out. "variance_hinge", "covariance":
+    on the unit sphere, kernel e^(-2r²): the mean of the logs, where the uniformity is the log of the mean.
+    "correlation": mean |correlation| of two coordinates, and "correlation_chance": what independent
+    normal ones show, √(2/πN); "dead_dims": coordinates without variance, which it leaves out. "variance_hinge", "covariance":
     VICReg's terms with γ 1.
 
     Args:

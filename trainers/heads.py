@@ -37,6 +37,8 @@ class ProjectorConfig(Frozen):
     """BatchNorm on the embedding, as the original SimSiam has."""
     bn_affine: bool = False
     """Whether the heads' BatchNorm has γ and β."""
+    output_bn_affine: bool | None = None
+    """The same of the embedding's BatchNorm; None: as the hidden layers'."""
     batchnorm: BatchNormConfig | None = None
     """An ablation of the hidden layers' BatchNorm; None is torch's own."""
     probed_blocks: int | None = Field(None, ge=1)
@@ -64,6 +66,8 @@ class MlpPredictor(Frozen):
     """Bias of the last layer: luckmatters has it, the report's code has not."""
     symmetric: bool = False
     """Whether W_p is made symmetric after every step (a hard projection, not a penalty)."""
+    bn_affine: bool | None = None
+    """Whether the hidden layer's BatchNorm has γ and β; None: it has not (report, luckmatters)."""
     constraint: Literal["row_normalised"] | None = None
     """Scale each row of the symmetrised W1 to length 1; needs symmetric (luckmatters)."""
     batchnorm: BatchNormConfig | None = None
@@ -123,7 +127,8 @@ def build_projector(config: ProjectorConfig, features: int) -> nn.Sequential:
         batchnorm=config.batchnorm,
     )
     if config.output_bn:
-        layers.append(nn.BatchNorm1d(config.output, affine=config.bn_affine))
+        own = config.output_bn_affine
+        layers.append(nn.BatchNorm1d(config.output, affine=config.bn_affine if own is None else own))
     return nn.Sequential(*layers)
 
 
@@ -137,7 +142,7 @@ def build_predictor(config: MlpPredictor | LinearPredictor | NoPredictor, dimens
             (dimension, *hidden, dimension),
             hidden_bias=config.hidden_bias if isinstance(config, MlpPredictor) else False,
             output_bias=config.output_bias,
-            bn_affine=False,
+            bn_affine=isinstance(config, MlpPredictor) and bool(config.bn_affine),
             batchnorm=config.batchnorm if isinstance(config, MlpPredictor) else None,
         )
     )

@@ -56,7 +56,7 @@ def parameter_groups(networks: dict[str, nn.Module], config: OptimizerConfig) ->
     seen: set[int] = set()
     for network, module in networks.items():
         rates: NetworkRates = getattr(config, network, None) or NetworkRates()
-        lr = config.lr if rates.lr is None else rates.lr
+        lr = rates.rate(config.lr)
         decay = config.weight_decay if rates.weight_decay is None else rates.weight_decay
         split: dict[bool, list[tuple[str, nn.Parameter]]] = {True: [], False: []}
         for name, parameter in _trainable(module):

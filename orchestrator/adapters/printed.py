@@ -45,6 +45,7 @@ def tables(
     for problem in problems:
         print(f"orch: {problem}", file=sys.stderr)
     outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
+    outside += sum(one.prediction in ("fails", "incomplete") for one in made)
     return Shown(outside, complete=not problems)
 
 

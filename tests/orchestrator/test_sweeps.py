@@ -41,6 +41,24 @@ def test_a_sweep_is_named_after_its_file_and_asks_a_question(path: Path) -> None
     assert spec(path).name == path.stem and (spec(path).question or "").endswith("?")
 
 
+@pytest.mark.parametrize("profile", ["laptop", "paper"])
+def test_a_level_of_alpha_p_is_the_predictors_rate_over_the_encoders(profile: str) -> None:
+    for cell in expand(spec(SWEEPS / "alpha_p.yaml"), profile=profile).cells:
+        optimizer = cell.config().optimizer  # type: ignore[attr-defined]
+        rates = optimizer.predictor
+        rate = optimizer.lr if rates is None else rates.rate(optimizer.lr)
+        assert rate / optimizer.lr == pytest.approx(float(cell.label))
+
+
+@pytest.mark.parametrize("profile", ["laptop", "paper"])
+def test_the_deep_projector_has_one_block_more_and_nothing_else(profile: str) -> None:
+    cells = expand(spec(SWEEPS / "table2.yaml"), profile=profile).cells
+    reused, deep, standard = (cell.config().projector for cell in cells)  # type: ignore[attr-defined]
+    assert reused.model_copy(update={"probed_blocks": None}) == deep
+    assert deep.hidden == (standard.hidden[0], *standard.hidden)
+    assert deep.model_copy(update={"hidden": standard.hidden}) == standard
+
+
 def test_sweeps_of_one_setting_share_trials() -> None:
     def ids(name: str) -> set[str]:
         return {trial.id for trial in expand(spec(SWEEPS / f"{name}.yaml"), profile="laptop").trials}

@@ -25,9 +25,18 @@ from tests.trainers.builders import (
 from trainers import plugins
 from trainers.checkpoint import digest
 from trainers.heads import BatchNormConfig, LinearPredictor, MlpPredictor, build_predictor, project
+from trainers.loops import ssl
 from trainers.methods import byol
 from trainers.methods._siamese import Siamese
+from trainers.networks import Blueprint
 from trainers.normalisation import AblatedBatchNorm
+
+
+def method_of(trial: ssl.Config) -> Any:
+    """The method of a trial, not trained."""
+    plan = Blueprint(trial.encoder, trial.projector, (3, 8, 8), trial.seed)
+    return plugins.load("methods", trial.method.name).build(trial.method, plan)
+
 
 SIAMESE = [
     name
@@ -94,7 +103,7 @@ def test_an_ema_target_cannot_take_a_gradient() -> None:
 @pytest.mark.parametrize(("layers", "changed"), [("all", [0, 3]), ("top", [3]), ("bottom", [0])])
 def test_reinitialisation_draws_the_chosen_layers_anew(layers: str, changed: list[int]) -> None:
     built = method(predictor={"hidden": 5}, reinit={"every": 3, "layers": layers})
-    for epoch, due in ((0, True), (1, False), (2, False), (3, True)):
+    for epoch, due in ((0, True), (1, False), (2, True), (3, False), (4, False), (5, True)):
         before = copy.deepcopy(built.networks["predictor"])
         built.before_epoch(epoch)
         after = built.networks["predictor"]
@@ -105,6 +114,22 @@ def test_reinitialisation_draws_the_chosen_layers_anew(layers: str, changed: lis
             assert all(not after[i].bias.any() for i in changed)
             bound = math.sqrt(6 / (6 + 5))
             assert all(after[i].weight.abs().max() <= bound for i in changed)
+
+
+@pytest.mark.parametrize("layers", ["all", "top", "bottom"])
+def test_the_one_layer_of_a_linear_predictor_is_top_and_bottom(layers: str) -> None:
+    built = method(predictor={"kind": "linear"}, reinit={"every": 1, "layers": layers})
+    before = built.networks["predictor"][0].weight.clone()
+    built.before_epoch(0)
+    assert not torch.equal(built.networks["predictor"][0].weight, before)
+
+
+@pytest.mark.parametrize(
+    ("name", "more"), [("byol", {"predictor": {"kind": "none"}}), ("directpred_partitioned", {})]
+)
+def test_a_predictor_without_weights_cannot_be_initialised_again(name: str, more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="no predictor whose weights"):
+        plugins.config_type("methods", name).model_validate({"reinit": {"every": 1}, **more})
 
 
 def test_every_reinitialisation_draws_other_weights() -> None:
@@ -238,13 +263,48 @@ def test_an_ablated_batchnorm_uses_running_statistics_in_eval_mode() -> None:
     torch.testing.assert_close(layer.eval()(x), reference.eval()(x))
 
 
-def test_the_heads_take_the_ablation() -> None:
-    dropped = BatchNormConfig(mean="dropped")
+@pytest.mark.parametrize("head", ["projector", "predictor"])
+def test_each_head_takes_an_ablation_of_its_own(head: str) -> None:
+    dropped = {"batchnorm": BatchNormConfig(mean="dropped")}
     trial = config(
-        method={"name": "byol", "predictor": {"hidden": 5, "batchnorm": dropped}},
-        projector={"hidden": [12], "output": 6, "batchnorm": dropped},
+        method={"name": "byol", "predictor": {"hidden": 5, **(dropped if head == "predictor" else {})}},
+        projector={"hidden": [12], "output": 6, **(dropped if head == "projector" else {})},
     )
-    assert fit(trial).metrics != fit(config(method={"name": "byol", "predictor": {"hidden": 5}})).metrics
+    built = method_of(trial)
+    kinds = {name: type(built.networks[name][1]) for name in ("projector", "predictor")}
+    assert kinds.pop(head) is AblatedBatchNorm
+    assert set(kinds.values()) == {torch.nn.BatchNorm1d}
+
+
+def test_an_ablated_batchnorm_in_eval_mode_uses_what_it_keeps_of_the_running_statistics() -> None:
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0))
+    for mean in ("kept", "detached", "dropped"):
+        for std in ("kept", "detached", "dropped"):
+            layer = AblatedBatchNorm(4, affine=False, mean=mean, std=std).eval()  # type: ignore[arg-type]
+            layer.running_mean, layer.running_var = torch.full((4,), 2.0), torch.full((4,), 9.0)
+            expected = x - 2 if mean != "dropped" else x
+            expected = expected / (9 + layer.eps) ** 0.5 if std != "dropped" else expected
+            torch.testing.assert_close(layer(x), expected)
+
+
+def test_simsiams_original_heads_can_be_written_down() -> None:
+    # Chen and He 2020: γ and β in every BatchNorm but the embedding's, a bottleneck in the predictor.
+    trial = config(
+        method={"name": "simsiam", "predictor": {"kind": "mlp", "hidden": 8, "bn_affine": True}},
+        projector={
+            "hidden": [32],
+            "output": 32,
+            "output_bn": True,
+            "bn_affine": True,
+            "output_bn_affine": False,
+            "hidden_bias": False,
+            "output_bias": False,
+        },
+    )
+    networks = method_of(trial).networks
+    assert [layer.affine for layer in networks["projector"] if hasattr(layer, "affine")] == [True, False]
+    assert [layer.affine for layer in networks["predictor"] if hasattr(layer, "affine")] == [True]
+    assert fit(trial).status in ("completed", "collapsed")
 
 
 # The probe on part of the projector

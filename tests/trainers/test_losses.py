@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from trainers.methods import barlow_twins, moco, simclr, vicreg, wmse
+from tests.trainers.builders import LABELS, method, pair, train
+from trainers import plugins
+from trainers.heads import ProjectorConfig
+from trainers.methods import _siamese, barlow_twins, moco, simclr, supervised, vicreg, wmse
+from trainers.methods._direct import update_statistics
+from trainers.networks import Blueprint, buffers
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -255,7 +261,103 @@ def test_mocos_loss_equals_its_reference() -> None:
     agree(lambda z1, z2: moco.info_nce(z1, z2, queue, temperature=0.2), literal)
 
 
+def moco_reference(built: Any, view1: Tensor, view2: Tensor, *, symmetric: bool) -> Tensor:
+    def online(view: Tensor) -> Tensor:
+        return built.projector(built.encoder(view))  # type: ignore[no-any-return]
+
+    def key(view: Tensor) -> Tensor:
+        return built.networks["target_projector"](built.networks["target_encoder"](view))  # type: ignore[no-any-return]
+
+    queue = built.queue.keys.clone()
+    pairs = [(online(view1), key(view2)), (online(view2), key(view1))][: 2 if symmetric else 1]
+    terms = []
+    for queries, keys in pairs:
+        for q, k in zip(queries, keys, strict=True):
+            logits = torch.stack([cosine(q, k), *(cosine(q, old) for old in queue)]) / 0.1
+            terms.append(logits.logsumexp(0) - logits[0])
+    return sum(terms) / len(terms)  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_moco_pairs_each_query_with_the_other_views_key(*, symmetric: bool) -> None:
+    built = method("moco", symmetric=symmetric, momentum=0.5)
+    train(built, 2)  # so that the target is not the online network
+    view1, view2 = pair(seed=7)
+    torch.testing.assert_close(
+        built.forward(view1, view2).loss, moco_reference(built, view1, view2, symmetric=symmetric)
+    )
+
+
+def test_mocos_keys_are_normalised_in_parts_of_the_batch() -> None:
+    built = method("moco", bn_splits=4)
+    view, _ = pair()
+    target = built.networks["target_encoder"], built.networks["target_projector"]
+    expected = torch.cat([target[1](target[0](part)) for part in view.split(4)])
+    found = built.forward(view, view).target1
+    assert found is not None
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(expected, target[1](target[0](view)), atol=1e-3)
+
+
+@pytest.mark.parametrize("splits", [3, 16])
+def test_mocos_parts_are_equal_and_of_two_images_or_more(splits: int) -> None:
+    with pytest.raises(ValueError, match="equal parts of 2 images or more"):
+        method("moco", bn_splits=splits).forward(*pair())
+
+
+def test_the_oldest_keys_leave_mocos_queue_first() -> None:
+    built = method("moco", queue=40)
+    for step in range(3):
+        forward = built.forward(*pair(seed=step))
+        built.after_step(forward, step=step, steps=9)
+        assert forward.target1 is not None and forward.target2 is not None
+        new = torch.nn.functional.normalize(torch.cat((forward.target2, forward.target1)), dim=1)
+        places = (32 * step + torch.arange(32)) % 40
+        torch.testing.assert_close(built.queue.keys[places], new)  # type: ignore[attr-defined]
+
+
+# The supervised reference
+
+
+def test_the_supervised_loss_is_the_cross_entropy_of_the_images_that_have_labels() -> None:
+    built = method("supervised")
+    view1, view2 = pair()
+    labels = LABELS.clone()
+    labels[::3] = -1
+    scores = built.projector(built.encoder(view1)).double()
+    terms = [
+        -(row[label].exp() / row.exp().sum()).log()
+        for row, label in zip(scores, labels, strict=True)
+        if label >= 0
+    ]
+    expected = sum(terms) / len(terms)
+    torch.testing.assert_close(
+        built.forward(view1, view2, labels).loss.double(), expected, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_supervised_reference_has_no_projector_to_probe() -> None:
+    plan = Blueprint(
+        plugins.config_type("encoders", "mlp").model_validate({"widths": [16]}),  # type: ignore[arg-type]
+        ProjectorConfig(hidden=(12,), output=6, probed_blocks=1),
+        (3, 8, 8),
+        0,
+    )
+    with pytest.raises(ValueError, match="no projector to probe"):
+        method("supervised", plan)
+
+
 # Precision
+
+
+def correlation_of(a: Tensor, b: Tensor) -> Tensor:
+    """A number that sees every entry of the running F after one batch."""
+    d = a.shape[1]
+    zeros = {name: torch.zeros(d, d) for name in ("correlation", "cross")}
+    statistics: Any = buffers(mean=torch.zeros(d), batches=torch.zeros((), dtype=torch.int64), **zeros)
+    update_statistics(statistics, a, b, a, b, rho=0.3)
+    total: Tensor = (statistics.correlation * torch.arange(1, d * d + 1).reshape(d, d)).sum()
+    return total
 
 
 @pytest.mark.parametrize(
@@ -265,8 +367,12 @@ def test_mocos_loss_equals_its_reference() -> None:
         lambda a, b: barlow_twins.barlow_loss(a, b, config=barlow_twins.Config()),
         lambda a, b: vicreg.vicreg_loss(a, b, config=vicreg.Config()),
         lambda a, b: wmse.wmse_loss(a, b, config=wmse.Config(slice_size=12)),
+        lambda a, b: moco.info_nce(a, b, b[:3], temperature=0.1),
+        _siamese._cosine,
+        lambda a, b: supervised._cross_entropy(a, torch.arange(len(b)) % 5),
+        lambda a, b: correlation_of(a, b),
     ],
-    ids=["simclr", "barlow_twins", "vicreg", "wmse"],
+    ids=["simclr", "barlow_twins", "vicreg", "wmse", "moco", "byol", "supervised", "correlation"],
 )
 def test_autocast_does_not_reach_into_a_loss(loss: Loss) -> None:
     z1, z2 = (z.detach().to(torch.bfloat16) for z in embeddings())

@@ -23,6 +23,7 @@ from tests.trainers.builders import (
 )
 from trainers import plugins
 from trainers.checkpoint import digest
+from trainers.methods.base import AbstractMethod
 from trainers.optim import build_optimizer
 from trainers.optimizers import sgd
 
@@ -130,19 +131,30 @@ def test_byols_loss_and_gradient_equal_a_literal_reference(predictor: dict[str, 
     expected = -2 * (literal_cosine(p1, target2) + literal_cosine(p2, target1))
     expected.backward()
 
-    # The loss is float64 but for the cosine, which is float32 whatever the precision: 1e-7 a sample.
-    torch.testing.assert_close(loss.double(), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(loss, expected, rtol=0, atol=1e-9)
     for name, weight in online.items():
         got = built.networks.get_parameter(name).grad
-        torch.testing.assert_close(got, weight.grad, rtol=1e-5, atol=1e-6, msg=name)
+        torch.testing.assert_close(got, weight.grad, rtol=1e-8, atol=1e-9, msg=name)
 
 
-def test_the_gradient_never_reaches_the_target() -> None:
-    built = method(momentum=0.9)
-    target = [p for name in ("encoder", "projector") for p in built.networks[f"target_{name}"].parameters()]
+def targets(built: AbstractMethod) -> list[nn.Parameter]:
+    return [p for name in ("encoder", "projector") for p in built.networks[f"target_{name}"].parameters()]
+
+
+WITH_TARGET = [name for name in METHODS if "target_encoder" in method(name).networks]
+
+
+def test_methods_with_a_target_of_their_own_are_found() -> None:
+    assert {"byol", "directpred", "moco"} <= set(WITH_TARGET)
+
+
+@pytest.mark.parametrize("name", WITH_TARGET)
+def test_the_gradient_never_reaches_the_target(name: str) -> None:
+    built = method(name)
+    target = targets(built)
     before = copy.deepcopy(target)
     optimizer = build_optimizer(built.trained, sgd.Config(lr=1.0, weight_decay=0.1))
-    built.forward(*pair()).loss.backward()
+    built.forward(*pair(), LABELS).loss.backward()
     optimizer.step()
     stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
     for p, old in zip(target, before, strict=True):
@@ -162,13 +174,27 @@ def test_the_shared_target_passes_no_gradient_either() -> None:
 # The target
 
 
-def test_a_step_moves_the_target_to_the_moving_average() -> None:
-    built = method(momentum=0.75, target_init="independent")
-    target = list(copy.deepcopy(built.networks["target_encoder"]).parameters())
+@pytest.mark.parametrize("name", WITH_TARGET)
+def test_a_step_moves_the_target_to_the_moving_average(name: str) -> None:
+    built = method(name, momentum=0.75)
+    target = copy.deepcopy(targets(built))
     train(built, 1)
-    online = built.encoder.parameters()
-    for new, old, p in zip(built.networks["target_encoder"].parameters(), target, online, strict=True):
+    online = [*built.encoder.parameters(), *built.projector.parameters()]
+    for new, old, p in zip(targets(built), target, online, strict=True):
+        assert not torch.equal(new, old)
         torch.testing.assert_close(new, 0.75 * old + 0.25 * p, rtol=1e-6, atol=1e-7)  # one float32 rounding
+
+
+def test_a_step_moves_the_target_by_the_momentum_of_that_step() -> None:
+    built = method(momentum=0.5, momentum_end=1.0)
+    target = copy.deepcopy(targets(built))
+    forward = built.forward(*pair())
+    for p in built.encoder.parameters():
+        p.data.add_(1.0)
+    built.after_step(forward, step=100, steps=100)  # the ramp's end: nothing moves any more
+    assert all(torch.equal(new, old) for new, old in zip(targets(built), target, strict=True))
+    built.after_step(forward, step=0, steps=100)
+    assert not torch.equal(targets(built)[0], target[0])
 
 
 def test_the_target_starts_as_a_copy_unless_it_is_independent() -> None:

@@ -14,19 +14,20 @@ from trainers.methods.base import AbstractMethod, Forward, MethodConfig, in_full
 from trainers.networks import Blueprint, frozen_copy
 from trainers.randomness import seeded
 
-LAYERS = {"all": (0, 1), "top": (1,), "bottom": (0,)}
-
 
 class ReinitConfig(Frozen):
     """Fresh predictor weights every few epochs: xavier uniform, biases zero; momentum buffers stay.
+
+    Before training and before epochs k, 2k, ..., counted from 1, as the paper's code has it.
 
     Source: Tian et al. 2020, arXiv:2010.00578, §4, and its code.
     """
 
     every: int = Field(ge=1)
-    """Epochs between two re-initialisations; the first comes before training."""
+    """k, epochs between two re-initialisations."""
     layers: Literal["all", "top", "bottom"] = "all"
-    """Which linear layers: both, the one that makes the prediction, or the one that reads the embedding."""
+    """Which linear layers: both, the one that makes the prediction, or the one that reads the embedding;
+    in a predictor of one layer they are the same."""
 
 
 class SiameseConfig(MethodConfig):
@@ -55,6 +56,18 @@ class SiameseConfig(MethodConfig):
                 "stop_gradient: false needs momentum 0 and target_init copy: no gradient reaches an EMA"
             )
         return self
+
+    @model_validator(mode="after")
+    def _there_is_something_to_initialise(self) -> Self:
+        predictor = getattr(self, "predictor", None)
+        if self.reinit is not None and (isinstance(predictor, NoPredictor) or not self.has_weights):
+            raise ValueError("reinit: there is no predictor whose weights could be initialised again")
+        return self
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the predictor has weights that stay from one step to the next."""
+        return True
 
     @property
     def has_target(self) -> bool:
@@ -138,17 +151,17 @@ class Siamese(AbstractMethod):
     def before_epoch(self, epoch: int) -> None:
         """Initialise the predictor again if it is time."""
         reinit = self.siamese.reinit
-        if reinit is None or epoch % reinit.every:
+        if reinit is None or (epoch and (epoch + 1) % reinit.every):
             return
         linear = [layer for layer in self.predictor if isinstance(layer, nn.Linear)]
+        chosen = {"all": linear, "top": linear[-1:], "bottom": linear[:1]}[reinit.layers]
         with seeded(self.seed, "reinit", epoch), torch.no_grad():
-            for index in LAYERS[reinit.layers]:
-                if index < len(linear):
-                    # Drawn on the CPU, so that a GPU trial starts from the same weights.
-                    fresh = torch.empty(linear[index].weight.shape)
-                    linear[index].weight.copy_(nn.init.xavier_uniform_(fresh))
-                    if linear[index].bias is not None:
-                        linear[index].bias.zero_()
+            for layer in chosen:
+                # Drawn on the CPU, so that a GPU trial starts from the same weights.
+                fresh = torch.empty(layer.weight.shape)
+                layer.weight.copy_(nn.init.xavier_uniform_(fresh))
+                if layer.bias is not None:
+                    layer.bias.zero_()
         project(self.predictor, self.predictor_config)
 
     def after_step(self, forward: Forward, *, step: int, steps: int) -> None:

@@ -40,7 +40,7 @@ class Config(DirectConfig):
     """Use only F's diagonal, with the identity as its eigenvectors."""
     root: Literal["eigh", "newton_schulz"] = "eigh"
     """How √F is found: exactly on the CPU, or by products on the device, which a GPU need not wait for
-    and which is off by up to 3e-4. Newton-Schulz serves the code's form with exponent 1/2 and no shift."""
+    and which is off by up to 5e-4. Newton-Schulz serves the code's form with exponent 1/2 and no shift."""
 
     @model_validator(mode="after")
     def _root_serves_one_form(self) -> Self:
@@ -79,7 +79,8 @@ def directpred_matrix(correlation: torch.Tensor, config: Config) -> torch.Tensor
     if config.diagonal:
         return predictor_eigenvalues(correlation.diagonal().clamp(min=0), config).diag()
     if config.root == "newton_schulz":
-        root = sqrt_newton_schulz(correlation / largest_eigenvalue(correlation))
+        largest = largest_eigenvalue(correlation)
+        root = sqrt_newton_schulz(correlation / largest.clamp(min=torch.finfo(largest.dtype).tiny))
         return root + config.eps * torch.eye(len(root)).to(root)
     return spectral_function(correlation, lambda s: predictor_eigenvalues(s, config))
 
@@ -88,7 +89,8 @@ def predictor_eigenvalues(s: torch.Tensor, config: Config) -> torch.Tensor:
     """p [d] from the eigenvalues s >= 0 of F [d]."""
     if config.eps_form == "paper":
         return (s - config.shift).clamp(min=0) ** config.exponent + config.eps * s.max()
-    normalised = s / s.max() - config.shift
+    # Where F is zero, as in a half that no embedding fell into, no direction is better than another.
+    normalised = s / s.max().clamp(min=torch.finfo(s.dtype).tiny) - config.shift
     if config.eps_inside:
         return (normalised + config.eps).clamp(min=FLOOR) ** config.exponent
     return (normalised.clamp(min=0) ** config.exponent + config.eps).clamp(min=FLOOR)

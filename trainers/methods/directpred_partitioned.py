@@ -32,6 +32,11 @@ class Config(SiameseConfig):
     eps: float = Field(0.1, ge=0)
     """ε of DirectPred's code form."""
 
+    @property
+    def has_weights(self) -> bool:
+        """It has none: each step computes its matrices."""
+        return False
+
 
 class PartitionedDirectPred(Siamese):
     """Feature-dependent DirectPred under training."""

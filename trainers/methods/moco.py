@@ -87,6 +87,12 @@ class Moco(AbstractMethod):
 
     def _keys(self, view: torch.Tensor) -> torch.Tensor:
         encoder, projector = self.networks["target_encoder"], self.networks["target_projector"]
+        part, rest = divmod(len(view), self.config.bn_splits)
+        if rest or part < 2:
+            raise ValueError(
+                f"moco: a batch of {len(view)} has no {self.config.bn_splits} equal parts of 2 images or "
+                "more; change method.bn_splits or batch_size"
+            )
         return torch.cat([projector(encoder(part)) for part in view.chunk(self.config.bn_splits)])
 
 

@@ -23,8 +23,14 @@ class Supervised(AbstractMethod):
     """The supervised reference under training."""
 
     def __init__(self, config: Config, blueprint: Blueprint) -> None:
-        """Build the networks of `blueprint`."""
+        """Build the networks of `blueprint`.
+
+        Raises:
+            ValueError: the probe is to read a projector, which this method has not.
+        """
         del config
+        if blueprint.projector_config.probed_blocks:
+            raise ValueError("supervised: has no projector to probe; leave projector.probed_blocks out")
         self.encoder, features = blueprint.encoder()
         self.projector = blueprint.classifier(features)
         self.dimension = blueprint.classes

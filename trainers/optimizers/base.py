@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainers.config import Frozen
 
@@ -14,10 +14,24 @@ class NetworkRates(Frozen):
 
     lr: float | None = Field(None, ge=0)
     """Learning rate; for the predictor this is α_p of the report's Figure 4, an absolute value."""
+    lr_multiple: float | None = Field(None, ge=0)
+    """The same as a multiple of the optimizer's lr; for the predictor this is α_p of the theory."""
     weight_decay: float | None = Field(None, ge=0)
     """Coupled L2 decay; for the predictor this is η_p."""
     schedule: Literal["constant"] | None = None
     """"constant": this network's rate does not follow the schedule (SimSiam's predictor)."""
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> NetworkRates:
+        if self.lr is not None and self.lr_multiple is not None:
+            raise ValueError("lr and lr_multiple both say how fast; keep one of the two")
+        return self
+
+    def rate(self, base: float) -> float:
+        """The network's learning rate where the optimizer's own is `base`."""
+        if self.lr is not None:
+            return self.lr
+        return base if self.lr_multiple is None else base * self.lr_multiple
 
 
 class OptimizerConfig(Frozen):

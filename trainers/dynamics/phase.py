@@ -1,0 +1,139 @@
+"""Phase diagrams of the per-mode system: where a mode lives and where it collapses, over two parameters.
+
+Simulated, on a grid, and by theory: the edge of the collapse basin. Each checks the other.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from trainers.config import Frozen
+from trainers.dynamics.per_mode import Floats, Rates, critical_decay, separatrix, survives
+
+Parameter = Literal["p0", "s0", "alpha_p", "eta", "beta", "tau", "sigma"]
+
+
+class GridAxis(Frozen):
+    """One axis of a phase diagram."""
+
+    of: Parameter
+    """What varies along it."""
+    low: float
+    high: float
+    points: int = Field(100, ge=1, le=10_000)
+    log: bool = False
+    """Whether the points are evenly spaced in the logarithm."""
+
+    @field_validator("high")
+    @classmethod
+    def _ends_above(cls, high: float, info: object) -> float:
+        low = getattr(info, "data", {}).get("low")
+        if low is not None and not high >= low:
+            raise ValueError(f"expected high at or above low, {low:g}; got {high:g}")
+        return high
+
+    def values(self) -> Floats:
+        """The points, [points]."""
+        if self.log:
+            return np.geomspace(self.low, self.high, self.points)
+        return np.linspace(self.low, self.high, self.points)
+
+
+class Starts(NamedTuple):
+    """Every point of a grid: where it starts and under which rates; all [N], y by y."""
+
+    p: Floats
+    s: Floats
+    rates: Rates
+
+
+def starts(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis) -> Starts:
+    """The grid's points.
+
+    Args:
+        fixed: values off the grid, of every `Parameter`; s0 None starts on the parabola, s0 = p0²/α_p;
+            beta None is no EMA.
+        x, y: what varies.
+    """
+    across, down = np.meshgrid(x.values(), y.values())
+    number = across.size
+    values: dict[str, Floats | None] = {
+        name: None if value is None else np.full(number, float(value)) for name, value in fixed.items()
+    }
+    values |= {x.of: across.ravel(), y.of: down.ravel()}
+    p, s = values["p0"], values["s0"]
+    alpha_p, eta, sigma, tau = (values[name] for name in ("alpha_p", "eta", "sigma", "tau"))
+    assert p is not None and alpha_p is not None
+    assert eta is not None and sigma is not None and tau is not None
+    rates = Rates(alpha_p, eta, sigma, tau, values["beta"])
+    return Starts(p, p * p / alpha_p if s is None else s, rates)
+
+
+def by_theory(points: Starts, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Which points live, [rows of y, columns of x], where there is no EMA; with it, as if there were none.
+
+    With EMA this is the limit of a fast target, β → ∞.
+    """
+    rates = points.rates._replace(beta=None)
+    return survives(points.p, points.s, rates).reshape(shape)
+
+
+def edge(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis, alive: NDArray[np.bool_]) -> Floats:
+    """The edge of the collapse basin as points (x, y), [K, 2], inside the diagram.
+
+    Where y is s0 or α_p it is solved for exactly, since only S = α_p s0 counts; else it is taken from
+    `alive`, the diagram by theory, to the grid's resolution.
+    """
+    across, down = x.values(), y.values()
+    if y.of in ("s0", "alpha_p") and not (y.of == "alpha_p" and fixed["s0"] is None) and x.of != "beta":
+        points = starts(fixed, x, GridAxis(of=y.of, low=1.0, high=1.0, points=1))
+        rates = points.rates
+        other = points.s if y.of == "alpha_p" else np.asarray(rates.alpha_p)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            solved = _separatrices(points) / other
+        inside = np.isfinite(solved) & (solved >= down[0]) & (solved <= down[-1])
+        return np.column_stack((across[inside], solved[inside]))
+    flips_down = np.argwhere(alive[:-1] != alive[1:])
+    flips_across = np.argwhere(alive[:, :-1] != alive[:, 1:])
+    if len(flips_down) >= len(flips_across):
+        ordered = flips_down[np.argsort(flips_down[:, 1], kind="stable")]
+        return np.column_stack((across[ordered[:, 1]], (down[ordered[:, 0]] + down[ordered[:, 0] + 1]) / 2))
+    return np.column_stack(
+        ((across[flips_across[:, 1]] + across[flips_across[:, 1] + 1]) / 2, down[flips_across[:, 0]])
+    )
+
+
+def critical(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis) -> float:
+    """η_c, if η varies and nothing that moves it does; NaN otherwise."""
+    varied = {x.of, y.of}
+    if "eta" not in varied or varied & {"tau", "sigma"}:
+        return float("nan")
+    tau = 1.0 if fixed["beta"] is not None or "beta" in varied else fixed["tau"]
+    assert tau is not None and fixed["sigma"] is not None
+    return float(critical_decay(tau, fixed["sigma"]))
+
+
+def away_from_edge(alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Points all of whose neighbours, also diagonal ones, are alike: where a grid leaves no doubt."""
+    padded = np.pad(alive, 1, mode="edge")
+    rows, columns = alive.shape
+    same = np.ones(alive.shape, bool)
+    for i in range(3):
+        for j in range(3):
+            same &= padded[i : i + rows, j : j + columns] == alive
+    return same
+
+
+def _separatrices(points: Starts) -> Floats:
+    rates = points.rates
+    out = np.empty(len(points.p))
+    keys = np.stack([np.broadcast_to(v, points.p.shape) for v in (rates.eta, rates.tau, rates.sigma)])
+    kinds, kind = np.unique(keys, axis=1, return_inverse=True)
+    for index, (eta, tau, sigma) in enumerate(kinds.T):
+        of = kind.reshape(-1) == index
+        out[of] = separatrix(points.p[of], eta=eta, tau=tau, sigma=sigma)
+    return out

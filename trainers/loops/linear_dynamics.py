@@ -1,0 +1,220 @@
+"""Linear BYOL as its differential equations, in continuous time or as SGD steps along them."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from trainers.config import Frozen, LoopConfig, Runtime
+from trainers.dynamics import linear
+from trainers.dynamics.linear import Floats, Flow, System
+from trainers.lazy import torch
+from trainers.randomness import derive
+from trainers.report import EpochReport, Outcome, Report
+from trainers.spectra import eigenspace, eigenspace_metrics
+
+ALIVE = 0.05
+"""A mode is alive where its eigenvalue of W X Wᵀ is above this."""
+
+
+class InitConfig(Frozen):
+    """Where the matrices start: independent Gaussian entries."""
+
+    std: float = Field(0.1, gt=0)
+    """Standard deviation of the entries of W."""
+    predictor_std: float | None = Field(None, ge=0)
+    """The same of W_p; None: as W's."""
+    target: Literal["copy", "zero", "independent"] = "copy"
+    """W_a at the start: W itself, 0 as in the paper, or a draw of its own. Only with EMA."""
+
+
+class Continuous(Frozen):
+    """Continuous time, with error control."""
+
+    kind: Literal["continuous"] = "continuous"
+    rtol: float = Field(1e-8, gt=0)
+    atol: float = Field(1e-10, gt=0)
+
+
+class Euler(Frozen):
+    """SGD's own steps: forward Euler, with projection and EMA after each step."""
+
+    kind: Literal["euler"] = "euler"
+    step: float = Field(0.01, gt=0)
+    """The learning rate."""
+
+
+class Config(LoopConfig):
+    """Everything that decides one system (Tian et al. 2021, arXiv:2102.06810, §3)."""
+
+    trainer: Literal["linear_dynamics"] = "linear_dynamics"
+    size: int = Field(16, ge=1, le=512)
+    """n: W, W_p and W_a are n × n."""
+    data: tuple[float, ...] | None = Field(None, min_length=1)
+    """Eigenvalues of X, n of them; None: all 1."""
+    sigma: float = Field(0.03, ge=0)
+    """Standard deviation σ of the augmentations: X' = σ² I."""
+    noise: tuple[float, ...] | None = Field(None, min_length=1)
+    """Eigenvalues of X', n of them; None: σ²."""
+    alpha_p: float = Field(1.0, gt=0)
+    """Learning rate α_p of the predictor over the encoder's."""
+    eta: float = Field(0.04, ge=0)
+    """Weight decay η of W."""
+    eta_p: float | None = Field(None, ge=0)
+    """Weight decay of W_p; None: η. Not multiplied by α_p: SGD's weight_decay would be η_p / α_p."""
+    beta: float | None = Field(0.4, gt=0)
+    """Rate β of the target's EMA; None: no EMA, W_a = τ W."""
+    tau: float = Field(1.0, ge=0)
+    """W_a = τ W where there is no EMA."""
+    symmetric: bool = False
+    """Whether W_p is kept symmetric."""
+    predictor: bool = True
+    """False: W_p is the identity and is not trained."""
+    stop_gradient: bool = True
+    """False: the gradient flows through both views, whose network is one."""
+    init: InitConfig = InitConfig()
+    solver: Annotated[Continuous | Euler, Field(discriminator="kind")] = Continuous()
+    time: float = Field(200.0, gt=0)
+    """Time t at the end."""
+    records: int = Field(50, ge=1, le=10_000)
+    """Times at which the state is measured."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Config:
+        for name in ("data", "noise"):
+            values = getattr(self, name)
+            if values is not None and len(values) != self.size:
+                raise ValueError(
+                    f"{name}: expected {self.size} eigenvalues, one per dimension; got {len(values)}"
+                )
+            if values is not None and min(values) < 0:
+                raise ValueError(f"{name}: eigenvalues of a covariance are not negative; got {min(values):g}")
+        if not self.stop_gradient and (self.beta is not None or self.tau != 1):
+            raise ValueError(
+                "without stop-gradient both views share one network: set beta to null and tau to 1"
+            )
+        return self
+
+    def flow(self) -> Flow:
+        """Its rates."""
+        ones = np.ones(self.size)
+        return Flow(
+            data=ones if self.data is None else np.array(self.data),
+            noise=ones * self.sigma**2 if self.noise is None else np.array(self.noise),
+            alpha_p=self.alpha_p,
+            eta=self.eta,
+            eta_p=self.eta if self.eta_p is None else self.eta_p,
+            beta=self.beta,
+            tau=self.tau,
+            symmetric=self.symmetric,
+            predictor=self.predictor,
+            stop_gradient=self.stop_gradient,
+        )
+
+
+def start(config: Config) -> System:
+    """The matrices at t = 0, [1, n, n] each; seeds that are equal draw equal W whatever else differs."""
+    n, init = config.size, config.init
+
+    def draw(purpose: str, std: float) -> Floats:
+        rng = np.random.default_rng(derive(config.seed, "dynamics", purpose))
+        return rng.normal(0.0, std, (1, n, n)) if std else np.zeros((1, n, n))
+
+    w = draw("W", init.std)
+    w_p = draw("W_p", init.std if init.predictor_std is None else init.predictor_std)
+    if not config.predictor:
+        w_p = np.eye(n)[None]
+    elif config.symmetric:
+        w_p = linear.symmetrised(w_p)
+    if config.beta is None:
+        w_a = config.tau * w
+    else:
+        w_a = {"copy": w, "zero": np.zeros_like(w), "independent": draw("W_a", init.std)}[init.target]
+    return System(w, w_p, w_a)
+
+
+def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
+    """Integrate the system and measure it as a trained trial is measured. Needs no checkpoint: seconds."""
+    started = time.perf_counter()
+    flow, begin = config.flow(), start(config)
+    times = np.linspace(0.0, config.time, config.records + 1)
+    if isinstance(config.solver, Euler):
+        states = linear.stepped(begin, flow, times, step=config.solver.step)
+    else:
+        states = linear.flowed(begin, flow, times, rtol=config.solver.rtol, atol=config.solver.atol)
+    first = linear.balance(begin, flow)
+    least, final = np.inf, dict[str, float]()
+    curve: list[float] = []
+    for index, (moment, state) in enumerate(zip(times, states, strict=False)):
+        metrics, arrays = _measured(config, flow, state, moment, first)
+        least = min(least, metrics.get("K/min", np.inf))
+        curve.append(metrics.get("Wp/max", np.nan))
+        final = metrics
+        report(EpochReport(epoch=index, epochs=config.records, metrics=metrics, arrays=arrays))
+    details: dict[str, Any] = {"wall_s": time.perf_counter() - started}
+    if len(states) < len(times):
+        reason = f"left the finite range after t = {times[max(len(states) - 1, 0)]:g}"
+        return Outcome(status="diverged", reason=reason, details=details)
+    if np.isfinite(least):
+        final = final | {"K/min_over_time": float(least)}
+    if config.predictor:
+        final |= _passage(times, np.array(curve))
+    if final["modes/alive"] == 0:
+        strongest = final["modes/largest"]
+        reason = (
+            f"all {config.size} eigenvalues of W X Wᵀ are below {ALIVE:g}; the largest is {strongest:.2g}"
+        )
+        details["collapse"] = {"verdict": "total", "evidence": reason}
+        return Outcome(status="collapsed", reason=reason, metrics=final, details=details)
+    details["collapse"] = {"verdict": "none", "evidence": f"{final['modes/alive']:g} modes are alive"}
+    return Outcome(status="completed", metrics=final, details=details)
+
+
+def _measured(
+    config: Config, flow: Flow, state: System, moment: float, first: Floats
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """The metrics and spectra that a trained trial has, and what only theory knows."""
+    f = torch.from_numpy(linear.correlation(state, flow)[0])
+    w_p = torch.from_numpy(np.ascontiguousarray(state.w_p[0]))
+    arrays = eigenspace(f, w_p)
+    metrics = {"dynamics/time": float(moment), "train/loss": float(linear.loss(state, flow)[0])}
+    metrics |= eigenspace_metrics(f, w_p, arrays)
+    modes = np.linalg.eigvalsh((state.w[0] * flow.data) @ state.w[0].T)
+    metrics |= {
+        "modes/alive": float((modes > ALIVE).sum()),
+        "modes/alive_share": float((modes > ALIVE).mean()),
+        "modes/largest": float(modes[-1]),
+        "target/tau": float(linear.proportion(state)[0]),
+        "target/correlation": float(linear.target_correlation(state)[0]),
+    }
+    if (modes > ALIVE).any():
+        metrics["modes/s"] = float(modes[modes > ALIVE].mean())
+    if config.data is None and config.noise is None and config.predictor:
+        metrics["K/min"] = float(linear.alignment_rate(state, flow)[0])
+    if config.predictor:
+        kept, size = linear.balance(state, flow)[0], np.linalg.norm(first[0])
+        whole = np.linalg.norm(state.w[0] @ state.w[0].T)
+        if whole > 0:
+            metrics["balance/residual"] = float(np.linalg.norm(kept) / whole)
+        if config.eta_p in (None, config.eta) and not config.symmetric and config.stop_gradient and size > 0:
+            # The law of eq. 3; a projected or doubly differentiated flow does not have it.
+            expected = np.exp(-2 * config.eta * moment) * first[0]
+            metrics["balance/law_error"] = float(np.linalg.norm(kept - expected) / size)
+    return {name: value for name, value in metrics.items() if np.isfinite(value)}, arrays
+
+
+def _passage(times: Floats, curve: Floats) -> dict[str, float]:
+    """When the largest eigenvalue of W_p first comes to 90 % of its last value, between records."""
+    goal = 0.9 * curve[-1]
+    reached = curve >= goal
+    first = int(reached.argmax())
+    if not reached.any() or curve[-1] <= 0:
+        return {}
+    if first == 0:
+        return {"modes/time_to_90": 0.0}
+    share = (goal - curve[first - 1]) / (curve[first] - curve[first - 1])
+    return {"modes/time_to_90": float(times[first - 1] + share * (times[first] - times[first - 1]))}
