@@ -39,12 +39,14 @@ def chosen(columns: tuple[str, ...], cells: Sequence[CellCurves], *, name: str) 
     return wanted
 
 
-def draw(metrics: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
-    """One panel per metric."""
+def draw(
+    metrics: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str, over: str | None = None
+) -> Figure:
+    """One panel per metric, over the epochs or over the metric `over`."""
     across = min(len(metrics), 2 if len(metrics) == 4 else 3)
     page = Page(max(3.4, WIDTH_IN * across / 3), title=title)
     for start in range(0, len(metrics), across):
-        _draw_row(page, metrics[start : start + across], cells, across)
+        _draw_row(page, metrics[start : start + across], cells, across, over)
     page.bottom_in += (
         page.key(MARGIN_IN, page.bottom_in, _entries(metrics, cells), width=page.inner_in) + 0.06
     )
@@ -61,24 +63,26 @@ def look(index: int) -> dict[str, Any]:
     }
 
 
-def _draw_row(page: Page, metrics: Sequence[str], cells: Sequence[CellCurves], across: int) -> None:
+def _draw_row(
+    page: Page, metrics: Sequence[str], cells: Sequence[CellCurves], across: int, over: str | None
+) -> None:
     slot, ticks, height = page.inner_in / across, 0.42, 1.75
     top = page.bottom_in + 0.06 + line_in(LABEL_PT)
     for column, metric in enumerate(metrics):
         left = MARGIN_IN + column * slot
         axes = page.axes(left + ticks, top, slot - ticks - 0.12, height, label=metric)
         page.text(left + ticks, top - line_in(LABEL_PT) - 0.03, metric, size=LABEL_PT, width=slot - ticks)
-        _draw_panel(axes, metric, cells)
+        _draw_panel(axes, metric, cells, over)
     page.bottom_in = top + height + 0.42
 
 
-def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves]) -> None:
+def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], over: str | None) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axes.set_xlabel("epochs trained", labelpad=1.5)
+    axes.set_xlabel("epochs trained" if over is None else over, labelpad=1.5)
     drawn = []
     for index, cell in enumerate(cells):
-        band = metric_band(cell, metric)
+        band = _over(cell, metric_band(cell, metric), over)
         if band is not None:
             draw_band(axes, band, label=cell.label, **look(index))
             drawn.append(band)
@@ -94,6 +98,21 @@ def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves]) -> None:
     else:
         set_numbers(axes, ticks=5)
     set_epochs([axes], drawn)
+
+
+def _over(cell: CellCurves, band: Band | None, over: str | None) -> Band | None:
+    """A band over the median of another metric where that one is known."""
+    if band is None or over is None:
+        return band
+    across = metric_band(cell, over)
+    if across is None:
+        return None
+    known = dict(zip(across.epochs, across.median, strict=True))
+    x = np.array([known.get(epoch, np.nan) for epoch in band.epochs])
+    there = np.isfinite(x)
+    if not there.any():
+        return None
+    return Band(x[there], band.median[there], band.low[there], band.high[there])
 
 
 def draw_band(axes: Axes, band: Band, *, color: Any, shaded: bool = True, **line: Any) -> None:

@@ -159,7 +159,7 @@ def expand(
     if changes:
         base = merged(base, nested(changes))
     chosen_seeds = tuple(seeds) if seeds is not None else spec.seed_list
-    cells = tuple(_Builder(spec, base, default_place).cells())
+    cells = tuple(_cells(spec, base, default_place))
     seen: set[str] = set()
     trials: list[TrialSpec] = []
     for seed in chosen_seeds:
@@ -171,8 +171,37 @@ def expand(
     return Expansion(spec, profile, cells, chosen_seeds, tuple(trials), tuple(map(str, changes or ())))
 
 
+def _cells(spec: SweepSpec, base: dict[str, Any], place: str) -> Iterator[Cell]:
+    """Every cell of the design, in the order of the axes; SpecError with every problem of every cell.
+
+    A level may choose another trainer. Base and profile speak of the base's own trainer, so such a cell
+    starts from nothing but its levels.
+    """
+    trainers = {
+        (axis, level.label): {key: value}
+        for axis, factor in spec.axes.items()
+        for level in factor.levels
+        for key, value in level.settings.items()
+        if key == "trainer"
+    }
+    builders: dict[Any, _Builder] = {}
+    cells: list[Cell] = []
+    for choice in choices(spec):
+        own = next((trainers[pair] for pair in reversed(choice) if pair in trainers), base)
+        name = str(own.get("trainer"))
+        if name not in builders:
+            builders[name] = _Builder(spec, base if name == base.get("trainer") else own, place)
+        cell = builders[name].cell(choice)
+        if cell is not None:
+            cells.append(cell)
+    problems = [problem for builder in builders.values() for problem in builder.problems]
+    if problems:
+        raise SpecError(problems)
+    yield from cells
+
+
 class _Builder:
-    """Builds a sweep's cells.
+    """Builds the cells of one trainer.
 
     A config's top-level blocks (method, encoder, optimizer, ...) are validated once for each combination
     of levels that touches them, not once per cell: a grid of 100 000 cells has few different blocks.
@@ -211,13 +240,6 @@ class _Builder:
         # Every model has the base's own validator; more than that look at several blocks at once.
         self.has_cross_checks = len(self.loop.__pydantic_decorators__.model_validators) > 1
 
-    def cells(self) -> Iterator[Cell]:
-        """Every cell of the design, in the order of the axes; SpecError at the end if any is invalid."""
-        cells = [cell for choice in choices(self.spec) if (cell := self._cell(choice)) is not None]
-        if self.problems:
-            raise SpecError(self.problems)
-        yield from cells
-
     def _loop_config(self) -> type[LoopConfig]:
         name = self.base.get("trainer")
         place = place_of(self.base, ("trainer",), self.place)
@@ -229,7 +251,8 @@ class _Builder:
         assert issubclass(loop, LoopConfig)
         return loop
 
-    def _cell(self, choice: Choice) -> Cell | None:
+    def cell(self, choice: Choice) -> Cell | None:
+        """The cell of a choice of levels; None, with a line in `problems`, if it is invalid."""
         fields, texts, valid = dict(self.fixed_fields), dict(self.fixed_texts), self.fixed_valid
         for block, axes in self.moving:
             key = (block, tuple(pair for pair in choice if pair[0] in axes and pair[1] is not None))
@@ -255,6 +278,8 @@ class _Builder:
         """One block under the levels that touch it."""
         tree = self._tree(choice)
         field = self.loop.model_fields.get(name)
+        if field is None and name not in tree:
+            return _Block(default=True)  # only levels of another trainer set it
         if field is None:
             place = place_of(tree, (name,), self.place)
             message = f"no such field; {nearest(name, self.loop.model_fields)}"

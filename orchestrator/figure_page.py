@@ -19,6 +19,7 @@ MARGIN_IN = 0.08
 INK, FAINT = "#222222", "#666666"
 TITLE_PT, LABEL_PT, SMALL_PT, STAMP_PT = 9.5, 8.5, 7.5, 6.0
 
+_LATIN = {"α": r"\alpha", "η": r"\eta"}
 _STYLE: Any = {
     # Both ship with matplotlib, so that a figure looks the same on every machine.
     "font.family": ["STIXGeneral", "DejaVu Sans"],
@@ -202,11 +203,11 @@ def text_in(words: str, *, size: float, bold: bool = False) -> float:
 
 
 def readable(words: str) -> str:
-    """`words` as matplotlib can print them: W_p as a symbol, dollars that are no formula as dollars."""
+    """`words` as matplotlib can print them: W_p and its kin as symbols, stray dollars as dollars."""
     from matplotlib.mathtext import MathTextParser
 
     if "$" not in words:
-        return re.sub(r"\bW_p\b", "$W_p$", words)
+        return re.sub(r"\b(W|α|η)_p\b", lambda m: f"${_LATIN.get(m[1], m[1])}_p$", words)
     try:
         if len(re.findall(r"(?<!\\)\$", words)) % 2:
             raise ValueError("a formula that does not end")

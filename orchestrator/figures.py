@@ -31,7 +31,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     Raises:
         UsageError: a column does not exist, a metric was never reported, or there is no cell.
     """
-    from orchestrator import curves_figure, eigenspace_figure, spectra_figure
+    from orchestrator import curves_figure, eigenspace_figure, phase_figure, spectra_figure
     from orchestrator.figure_page import styled
 
     name = figure.file_name
@@ -46,8 +46,14 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
             return spectra_figure.draw_ranks(spectra, cells, title=title, stamp=stamp)
         if figure.kind == "slope":
             return spectra_figure.draw_slope(cells, title=title, stamp=stamp)
+        if figure.kind == "phase":
+            return phase_figure.draw_phase(cells, title=title, stamp=stamp)
+        if figure.kind == "field":
+            return phase_figure.draw_field(cells, title=title, stamp=stamp)
         metrics = curves_figure.chosen(figure.columns, cells, name=name)
-        return curves_figure.draw(metrics, cells, title=title, stamp=stamp)
+        if figure.over is not None:
+            curves_figure.chosen((figure.over,), cells, name=name)
+        return curves_figure.draw(metrics, cells, over=figure.over, title=title, stamp=stamp)
 
 
 def check(figure: FigureSpec) -> None:
@@ -56,6 +62,11 @@ def check(figure: FigureSpec) -> None:
     Raises:
         UsageError: one does not.
     """
+    if figure.columns and figure.kind in ("slope", "phase", "field"):
+        name = figure.file_name
+        raise UsageError(f"figure '{name}': kind {figure.kind} has no columns to choose; remove them")
+    if figure.over is not None and figure.kind != "curves":
+        raise UsageError(f"figure '{figure.file_name}': `over` is for kind curves; remove it")
     if figure.kind == "eigenspace":
         from orchestrator import eigenspace_figure
 

@@ -290,9 +290,12 @@ _TEX_ESCAPES = {
 }  # fmt: skip
 
 
+_SYMBOLS = {"W_p": "$W_p$", "α_p": r"$\alpha_p$", "η_p": r"$\eta_p$"}
+
+
 def _tex(text: str) -> str:
-    parts = re.split(r"\b(W_p)\b", text)  # the one symbol that labels are full of
-    return "".join(f"${part}$" if part == "W_p" else _escaped(part) for part in parts)
+    parts = re.split(r"\b([Wαη]_p)\b", text)  # the symbols that labels are full of
+    return "".join(_SYMBOLS.get(part) or _escaped(part) for part in parts)
 
 
 def _escaped(text: str) -> str:

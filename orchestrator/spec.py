@@ -115,14 +115,17 @@ class TableSpec(Frozen):
 class FigureSpec(Frozen):
     """A figure the sweep draws."""
 
-    kind: Literal["eigenspace", "curves", "spectra", "slope"]
+    kind: Literal["eigenspace", "curves", "spectra", "slope", "phase", "field"]
     """"eigenspace": Figures 2 and 3 of the report, one row per cell. "curves": metrics by epoch. "spectra":
-    final spectra of all cells overlaid. "slope": eigenvalues of W_p over those of F; theory says 1/2."""
+    final spectra of all cells overlaid. "slope": eigenvalues of W_p over those of F; theory says 1/2.
+    "phase", "field": phase diagrams and vector fields of the `modes` trainer, a panel per cell."""
     name: str | None = Field(None, pattern=NAME)
     """File name; the kind if not given."""
     columns: tuple[str, ...] = ()
     """eigenspace: of F, Wp, alignment, asymmetry (all if empty). curves: metrics. spectra: of embedding,
     feature (both if empty), F, Wp."""
+    over: str | None = None
+    """curves: a metric along the horizontal axis in place of the epochs, such as dynamics/time."""
     where: dict[str, str] = {}
     """Fixed levels: only these cells are drawn."""
 

@@ -76,8 +76,8 @@ def describe(what: str, values: torch.Tensor) -> tuple[dict[str, float], np.ndar
     "entropy_gaussian": in nats, of a Gaussian with these σ scaled to mean 1. "entropy_kde": of the points
     on the unit sphere, kernel e^(-2r²): the mean of the logs, where the uniformity is the log of the mean.
     "correlation": mean |correlation| of two coordinates, and "correlation_chance": what independent
-    normal ones show, √(2/πN); "dead_dims": coordinates without variance, which it leaves out. "variance_hinge", "covariance":
-    VICReg's terms with γ 1.
+    normal ones show, √(2/πN); "dead_dims": coordinates without variance, which it leaves out.
+    "variance_hinge", "covariance": VICReg's terms with γ 1.
 
     Args:
         what: name for the error.

@@ -91,6 +91,7 @@ def eigenspace_metrics(
     "F/trace", "F/top1_share", "F/rankme" (exp of the entropy of the normalised √eigenvalues, RankMe's
     singular values) and "F/effective_rank" (of the eigenvalues); "Wp/max", "Wp/min", "Wp/alive" (count
     above 5 % of the largest); "Wp/slope", "Wp/slope_r", of log eigenvalues of W_p over those of F;
+    "Wp/balance", the cosine of F and W_pᵀW_p as vectors, 1 where they are proportional (Tian et al., eq. 3);
     "Wp/asymmetry_l1" = Σ|W - Wᵀ| / Σ|W| and "Wp/asymmetry_fro", in
     Frobenius norms; "alignment/mean", "alignment/top16", and "alignment/chance": what a direction that
     knows nothing of W_p would show, tr W / (√d ‖W‖); "alignment/commutator" = ‖FW - WF‖ / (‖F‖ ‖W‖).
@@ -108,6 +109,9 @@ def eigenspace_metrics(
     f = correlation.detach().cpu().double().numpy()
     metrics |= predictor_metrics(predictor) | _slope(arrays["F"], arrays["Wp"])
     norm = float(np.linalg.norm(w))
+    if norm > 0 and total > 0:
+        square = w.T @ w
+        metrics["Wp/balance"] = float((f * square).sum() / (np.linalg.norm(f) * np.linalg.norm(square)))
     if norm > 0:
         metrics["alignment/mean"] = float(arrays["alignment"].mean())
         metrics["alignment/top16"] = float(arrays["alignment"][:16].mean())

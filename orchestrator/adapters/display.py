@@ -33,6 +33,10 @@ class Progress:
         self.started = time.monotonic()
         self.running: dict[str, tuple[float, int, Progressed | None]] = {}
         """(start, attempt, last report) by trial id."""
+        # What the sweep's tables ask for first; accuracies also where no table asks for them.
+        asked = {table.metric: table.in_percent for table in plan.expansion.spec.tables}
+        self.shown: dict[str, bool] = asked | {"probe/top1": True, "knn/top1": True}
+        """Metrics that the line of a finished trial shows, and whether in percent."""
         self.ended = 0
         self._share_done = 0.0
 
@@ -182,9 +186,9 @@ def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
     partly = outcome.status == "completed" and verdict == "dimensional"
     mark = MARKS["dimensional"] if partly else MARKS.get(outcome.status, "✓")
     shown = ", ".join(
-        f"{name} {value * 100:.1f} %"
-        for name, value in outcome.metrics.items()
-        if name in ("probe/top1", "knn/top1")
+        f"{name} {outcome.metrics[name] * 100:.1f} %" if share else f"{name} {outcome.metrics[name]:.4g}"
+        for name, share in progress.shown.items()
+        if name in outcome.metrics
     )
     seconds = outcome.details.get("wall_s")
     parts = [

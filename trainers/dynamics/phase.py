@@ -83,7 +83,7 @@ def by_theory(points: Starts, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def edge(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis, alive: NDArray[np.bool_]) -> Floats:
-    """The edge of the collapse basin as points (x, y), [K, 2], inside the diagram.
+    """The edge of the collapse basin as points (x, y), [K, 2]; y is NaN where it is outside the diagram.
 
     Where y is s0 or α_p it is solved for exactly, since only S = α_p s0 counts; else it is taken from
     `alive`, the diagram by theory, to the grid's resolution.
@@ -96,7 +96,7 @@ def edge(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis, alive: 
         with np.errstate(divide="ignore", invalid="ignore"):
             solved = _separatrices(points) / other
         inside = np.isfinite(solved) & (solved >= down[0]) & (solved <= down[-1])
-        return np.column_stack((across[inside], solved[inside]))
+        return np.column_stack((across, np.where(inside, solved, np.nan)))
     flips_down = np.argwhere(alive[:-1] != alive[1:])
     flips_across = np.argwhere(alive[:, :-1] != alive[:, 1:])
     if len(flips_down) >= len(flips_across):

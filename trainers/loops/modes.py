@@ -99,9 +99,9 @@ class _Summary:
 def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
     """Integrate every point of the grid and compare it with theory. Needs no checkpoint: seconds.
 
-    Arrays of the last report: "phase/x <name>" [n], "phase/y <name>" [m], "phase/p", "phase/s" (final
-    states) and "phase/theory" (1 lives, 0 collapses) [m, n], "phase/edge" [K, 2], "phase/critical" [1] and
-    the "field/…" of the flow at fixed τ.
+    Arrays of the last report: "phase/x <name>" [n], "phase/y <name>" [m]; final states "phase/p", "phase/s",
+    "phase/scaled" (α_p s) and "phase/theory" (1 lives, 0 collapses) [m, n]; "phase/edge" [K, 2],
+    "phase/critical" [1], and the "field/…" of the flow at fixed τ.
     """
     started = time.perf_counter()
     points = phase.starts(config.fixed(), config.x, config.y)
@@ -126,7 +126,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         if summary.finite[index]:
             metrics["modes/p"] = summary.p[index] / summary.finite[index]
             metrics["modes/s"] = summary.s[index] / summary.finite[index]
-        arrays = _arrays(config, final, theory, shape) if index == config.records else {}
+        arrays = _arrays(config, points, final, theory) if index == config.records else {}
         report(EpochReport(epoch=index, epochs=config.records, metrics=metrics, arrays=arrays))
 
     details: dict[str, Any] = {"trajectories": total, "wall_s": time.perf_counter() - started}
@@ -200,15 +200,14 @@ def _tau_error(config: Config, points: phase.Starts) -> float:
     return worst
 
 
-def _arrays(
-    config: Config, final: States, theory: np.ndarray, shape: tuple[int, int]
-) -> dict[str, np.ndarray]:
-    fixed = config.fixed()
+def _arrays(config: Config, points: phase.Starts, final: States, theory: np.ndarray) -> dict[str, np.ndarray]:
+    fixed, shape = config.fixed(), theory.shape
     return {
         f"phase/x {config.x.of}": config.x.values(),
         f"phase/y {config.y.of}": config.y.values(),
         "phase/p": final.p.reshape(shape),
         "phase/s": final.s.reshape(shape),
+        "phase/scaled": (np.asarray(points.rates.alpha_p) * final.s).reshape(shape),
         "phase/theory": theory.astype(float),
         "phase/edge": phase.edge(fixed, config.x, config.y, theory),
         "phase/critical": np.array([phase.critical(fixed, config.x, config.y)]),

@@ -132,7 +132,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         for past in trial.history:
             report(EpochReport.model_validate(dict(past) | {"replayed": True}))
     else:
-        report(_measured(trial, 0, {}, held_out))
+        report(_measured(trial, 0, {"dynamics/time": 0.0}, held_out))
     if warnings:
         details["warnings"] = warnings
 
@@ -147,6 +147,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         seconds = time.perf_counter() - epoch_started
         metrics = {
             "train/loss": float(losses.mean()),
+            "dynamics/time": flow_time(config, epoch + 1, len(losses)),
             "train/lr": trial.optimizer.param_groups[0]["lr"],
             "time/epoch_s": seconds,
             "time/images_per_s": len(losses) * config.batch_size / seconds,
@@ -230,6 +231,20 @@ def train_epoch(
         method.after_step(forward, step=step, steps=config.epochs * steps)
         losses[index] = forward.loss.detach()
     return losses.cpu()
+
+
+def flow_time(config: Config, epochs: int, steps_per_epoch: int) -> float:
+    """Time t of the theory's gradient flow after `epochs` epochs: the sum of all learning rates so far.
+
+    With momentum μ every gradient acts 1/(1 - μ) times. An adaptive optimizer's steps are counted alike,
+    although they follow no gradient flow.
+    """
+    total = config.epochs * steps_per_epoch
+    factors = (
+        config.schedule.factor(step, steps=total, steps_per_epoch=steps_per_epoch)
+        for step in range(epochs * steps_per_epoch)
+    )
+    return config.optimizer.lr / (1 - getattr(config.optimizer, "momentum", 0.0)) * sum(factors)
 
 
 def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor) -> dict[str, float]:
