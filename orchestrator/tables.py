@@ -15,7 +15,7 @@ from orchestrator.spec import Published, TableSpec
 from orchestrator.statistics import Summary, paired, summarise
 
 Verdict = Literal["within", "outside", "incomplete"]
-Prediction = Literal["holds", "fails", "incomplete"]
+Prediction = Literal["holds", "fails", "undecided", "incomplete"]
 BASE = "base"
 """What a table calls the place where an axis has no level, and a `baseline` may call it too."""
 
@@ -156,26 +156,30 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
 def _predicted(
     expected: str, rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]
 ) -> tuple[Prediction, str]:
-    """Whether the means rise or fall down every column, and that in a line."""
+    """Whether the means rise or fall down every column, and that in a line.
+
+    A step the other way counts against the prediction if its 95 % interval, paired by seed, excludes zero.
+    """
     sign, says = 1 if expected == "rising" else -1, f"theory: {expected} down the rows"
-    open_places = False
+    missing, doubt = False, ""
     for j, column in enumerate(columns):
-        above: tuple[str, float] | None = None
+        above: tuple[str, Entry] | None = None
         for row, line in zip(rows, entries, strict=True):
             entry = line[j]
-            open_places |= entry.asked > 0 and (entry.summary is None or entry.summary.n < entry.asked)
+            missing |= entry.asked > 0 and (entry.summary is None or entry.summary.n < entry.asked)
             if entry.summary is None:
                 continue
-            mean = entry.summary.mean
-            if above is not None and sign * (mean - above[1]) <= 0:
-                where = f"{column}, " if len(columns) > 1 else ""
-                return "fails", f"{says}; ours does not: {where}{above[0]} {above[1]:.4g}, {row} {mean:.4g}"
-            above = (row, mean)
-    return (
-        ("incomplete", f"{says}; not all cells are known")
-        if open_places
-        else ("holds", f"{says}; so is ours")
-    )
+            step = paired(dict(entry.values), dict(above[1].values)) if above else None
+            if above and step and sign * step.mean <= 0:
+                place = f"{column}: " if len(columns) > 1 else ""
+                between = f"{place}{above[0]} to {row}, {step.mean:+.3g}"
+                if step.low is None or step.high is None or not step.low <= 0 <= step.high:
+                    return "fails", f"{says}; ours does not ({between})"
+                doubt = doubt or f"{says}; so is ours, but for steps within their noise ({between})"
+            above = (row, entry)
+    if missing:
+        return "incomplete", f"{says}; not all cells are known"
+    return ("undecided", doubt) if doubt else ("holds", f"{says}; so is ours")
 
 
 def _entry(
@@ -344,8 +348,22 @@ def _notes(
         for level in axis.levels
     ):
         yield "cells were trained on different data although no axis sets it"
+    unpaired = _unpaired(expansion, records)
+    if unpaired:
+        cells = ", ".join(unpaired)
+        yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
+
+
+def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:
+    """Cells that saw other random draws than most cells of the same seed."""
+    odd: dict[str, None] = {}
     for seed in expansion.seeds:
-        ids = [trial.id for trial in expansion.trials if trial.seed == seed]
-        streams = {records[i].streams_fingerprint for i in ids if i in records} - {None}
-        if len(streams) > 1:
-            yield f"seed {seed}: cells drew different random streams, so differences are not paired"
+        seen = {
+            trial.cell.label: records[trial.id].streams_fingerprint
+            for trial in expansion.trials
+            if trial.seed == seed and trial.id in records and records[trial.id].streams_fingerprint
+        }
+        if len(set(seen.values())) > 1:
+            usual = Counter(seen.values()).most_common(1)[0][0]
+            odd |= {label: None for label, stream in seen.items() if stream != usual}
+    return list(odd)

@@ -121,7 +121,7 @@ def test_mixed_code_versions_and_unpaired_streams_are_told() -> None:
     }
     notes = " ".join(tabulate(made, made.spec.tables[0], mixed).notes)
     assert "different code versions: v0, v1" in notes
-    assert "seed 0: cells drew different random streams" in notes
+    assert f"not paired: {made.trials[3].cell.label}" in notes
 
 
 def test_a_table_of_cells_has_a_row_for_each_cell_of_the_design() -> None:

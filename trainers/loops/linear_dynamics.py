@@ -17,6 +17,8 @@ from trainers.randomness import derive
 from trainers.report import EpochReport, Outcome, Report
 from trainers.spectra import eigenspace, eigenspace_metrics
 
+FINE = 1000  # further times, dense at the start, at which K and the largest eigenvalue of W_p are watched
+WIDEST = 64  # beyond this n they are watched at the records alone: every state is kept in memory
 ALIVE = 0.05
 """A mode is alive where its eigenvalue of W X Wᵀ is above this."""
 
@@ -142,27 +144,26 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     started = time.perf_counter()
     flow, begin = config.flow(), start(config)
     times = np.linspace(0.0, config.time, config.records + 1)
+    every = times
+    if config.size <= WIDEST:
+        every = np.union1d(times, np.geomspace(1e-4 * config.time, config.time, FINE))
     if isinstance(config.solver, Euler):
-        states = linear.stepped(begin, flow, times, step=config.solver.step)
+        states = linear.stepped(begin, flow, every, step=config.solver.step)
     else:
-        states = linear.flowed(begin, flow, times, rtol=config.solver.rtol, atol=config.solver.atol)
+        states = linear.flowed(begin, flow, every, rtol=config.solver.rtol, atol=config.solver.atol)
     first = linear.balance(begin, flow)
-    least, final = np.inf, dict[str, float]()
-    curve: list[float] = []
-    for index, (moment, state) in enumerate(zip(times, states, strict=False)):
-        metrics, arrays = _measured(config, flow, state, moment, first)
-        least = min(least, metrics.get("K/min", np.inf))
-        curve.append(metrics.get("Wp/max", np.nan))
-        final = metrics
-        report(EpochReport(epoch=index, epochs=config.records, metrics=metrics, arrays=arrays))
+    final: dict[str, float] = {}
+    for index, place in enumerate(np.searchsorted(every, times)):
+        if place >= len(states):
+            break
+        final, arrays = _measured(config, flow, states[place], times[index], first)
+        report(EpochReport(epoch=index, epochs=config.records, metrics=final, arrays=arrays))
     details: dict[str, Any] = {"wall_s": time.perf_counter() - started}
-    if len(states) < len(times):
-        reason = f"left the finite range after t = {times[max(len(states) - 1, 0)]:g}"
+    if len(states) < len(every):
+        reason = f"left the finite range after t = {every[max(len(states) - 1, 0)]:g}"
         return Outcome(status="diverged", reason=reason, details=details)
-    if np.isfinite(least):
-        final = final | {"K/min_over_time": float(least)}
     if config.predictor:
-        final |= _passage(times, np.array(curve))
+        final = final | _watched(config, flow, every, states)
     if final["modes/alive"] == 0:
         strongest = final["modes/largest"]
         reason = (
@@ -207,8 +208,18 @@ def _measured(
     return {name: value for name, value in metrics.items() if np.isfinite(value)}, arrays
 
 
+def _watched(config: Config, flow: Flow, times: Floats, states: list[System]) -> dict[str, float]:
+    """The least eigenvalue of K over time, and when W_p had almost grown."""
+    together = System(*(np.concatenate(parts) for parts in zip(*states, strict=True)))
+    largest = np.linalg.eigvals(together.w_p).real.max(axis=-1)
+    found = _passage(times, largest)
+    if config.data is None and config.noise is None:
+        found["K/min_over_time"] = float(linear.alignment_rate(together, flow).min())
+    return found
+
+
 def _passage(times: Floats, curve: Floats) -> dict[str, float]:
-    """When the largest eigenvalue of W_p first comes to 90 % of its last value, between records."""
+    """When the largest eigenvalue of W_p first comes to 90 % of its last value, between `times`."""
     goal = 0.9 * curve[-1]
     reached = curve >= goal
     first = int(reached.argmax())
