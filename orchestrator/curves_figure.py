@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+EPOCHS = "epochs trained"
 DEFAULT = ("train/loss", "F/rankme", "embedding/std")
 # Okabe and Ito's palette for every kind of colour vision, without its yellow, too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
@@ -40,13 +41,13 @@ def chosen(columns: tuple[str, ...], cells: Sequence[CellCurves], *, name: str) 
 
 
 def draw(
-    metrics: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str, over: str | None = None
+    metrics: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str, across: str = EPOCHS
 ) -> Figure:
-    """One panel per metric, over the epochs or over the metric `over`."""
-    across = min(len(metrics), 2 if len(metrics) == 4 else 3)
-    page = Page(max(3.4, WIDTH_IN * across / 3), title=title)
-    for start in range(0, len(metrics), across):
-        _draw_row(page, metrics[start : start + across], cells, across, over)
+    """One panel per metric; `across` names the horizontal axis."""
+    columns = min(len(metrics), 2 if len(metrics) == 4 else 3)
+    page = Page(max(3.4, WIDTH_IN * columns / 3), title=title)
+    for start in range(0, len(metrics), columns):
+        _draw_row(page, metrics[start : start + columns], cells, columns, across)
     page.bottom_in += (
         page.key(MARGIN_IN, page.bottom_in, _entries(metrics, cells), width=page.inner_in) + 0.06
     )
@@ -64,25 +65,25 @@ def look(index: int) -> dict[str, Any]:
 
 
 def _draw_row(
-    page: Page, metrics: Sequence[str], cells: Sequence[CellCurves], across: int, over: str | None
+    page: Page, metrics: Sequence[str], cells: Sequence[CellCurves], columns: int, across: str
 ) -> None:
-    slot, ticks, height = page.inner_in / across, 0.42, 1.75
+    slot, ticks, height = page.inner_in / columns, 0.42, 1.75
     top = page.bottom_in + 0.06 + line_in(LABEL_PT)
     for column, metric in enumerate(metrics):
         left = MARGIN_IN + column * slot
         axes = page.axes(left + ticks, top, slot - ticks - 0.12, height, label=metric)
         page.text(left + ticks, top - line_in(LABEL_PT) - 0.03, metric, size=LABEL_PT, width=slot - ticks)
-        _draw_panel(axes, metric, cells, over)
+        _draw_panel(axes, metric, cells, across)
     page.bottom_in = top + height + 0.42
 
 
-def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], over: str | None) -> None:
+def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], across: str) -> None:
     from matplotlib.ticker import LogLocator, NullLocator
 
-    axes.set_xlabel("epochs trained" if over is None else over, labelpad=1.5)
+    axes.set_xlabel(across, labelpad=1.5)
     drawn = []
     for index, cell in enumerate(cells):
-        band = _over(cell, metric_band(cell, metric), over)
+        band = metric_band(cell, metric)
         if band is not None:
             draw_band(axes, band, label=cell.label, **look(index))
             drawn.append(band)
@@ -98,21 +99,6 @@ def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], over: str 
     else:
         set_numbers(axes, ticks=5)
     set_epochs([axes], drawn)
-
-
-def _over(cell: CellCurves, band: Band | None, over: str | None) -> Band | None:
-    """A band over the median of another metric where that one is known."""
-    if band is None or over is None:
-        return band
-    across = metric_band(cell, over)
-    if across is None:
-        return None
-    known = dict(zip(across.epochs, across.median, strict=True))
-    x = np.array([known.get(epoch, np.nan) for epoch in band.epochs])
-    there = np.isfinite(x)
-    if not there.any():
-        return None
-    return Band(x[there], band.median[there], band.low[there], band.high[there])
 
 
 def draw_band(axes: Axes, band: Band, *, color: Any, shaded: bool = True, **line: Any) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from orchestrator.curves_figure import set_epochs
+from orchestrator.curves_figure import EPOCHS, set_epochs
 from orchestrator.eigenspace_columns import COLUMNS, FLOOR, Column, Ranks, ranks_with_band
 from orchestrator.errors import UsageError
 from orchestrator.figure_page import (
@@ -48,8 +48,10 @@ def chosen(columns: tuple[str, ...], *, name: str) -> tuple[str, ...]:
     return columns or tuple(COLUMNS)
 
 
-def draw(names: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
-    """One row of panels per cell."""
+def draw(
+    names: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str, across: str = EPOCHS
+) -> Figure:
+    """One row of panels per cell; `across` names the horizontal axis."""
     columns = [COLUMNS[name] for name in names]
     page = Page(max(3.4, WIDTH_IN * len(columns) / len(COLUMNS)), title=title)
     ranks = _ranks(cells)
@@ -62,7 +64,7 @@ def draw(names: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp
     set_epochs([panel.axes for panel in panels], [band for panel in panels for band in panel.bands])
     for panel in rows[-1]:
         panel.axes.tick_params(labelbottom=True)
-        panel.axes.set_xlabel("epochs trained", labelpad=1.5)
+        panel.axes.set_xlabel(across, labelpad=1.5)
     for index, column in enumerate(columns):
         remarks = [column.meaning, *_share_axis(column, [row[index] for row in rows], ticks=ticks)]
         x, width = _panel_in(page, index, len(columns))

@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
-from orchestrator.seed_bands import CellCurves
+from orchestrator.seed_bands import CellCurves, laid_over
 from orchestrator.spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -38,9 +38,13 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     if not cells:
         raise UsageError(f"figure '{name}': no cell to draw; check its `where`")
     with styled():
+        across = curves_figure.EPOCHS
+        if figure.over is not None:
+            curves_figure.chosen((figure.over,), cells, name=name)
+            cells, across = [laid_over(cell, figure.over) for cell in cells], figure.over
         if figure.kind == "eigenspace":
             columns = eigenspace_figure.chosen(figure.columns, name=name)
-            return eigenspace_figure.draw(columns, cells, title=title, stamp=stamp)
+            return eigenspace_figure.draw(columns, cells, title=title, stamp=stamp, across=across)
         if figure.kind == "spectra":
             spectra = spectra_figure.chosen(figure.columns, name=name)
             return spectra_figure.draw_ranks(spectra, cells, title=title, stamp=stamp)
@@ -51,9 +55,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
         if figure.kind == "field":
             return phase_figure.draw_field(cells, title=title, stamp=stamp)
         metrics = curves_figure.chosen(figure.columns, cells, name=name)
-        if figure.over is not None:
-            curves_figure.chosen((figure.over,), cells, name=name)
-        return curves_figure.draw(metrics, cells, over=figure.over, title=title, stamp=stamp)
+        return curves_figure.draw(metrics, cells, title=title, stamp=stamp, across=across)
 
 
 def check(figure: FigureSpec) -> None:
@@ -65,8 +67,8 @@ def check(figure: FigureSpec) -> None:
     if figure.columns and figure.kind in ("slope", "phase", "field"):
         name = figure.file_name
         raise UsageError(f"figure '{name}': kind {figure.kind} has no columns to choose; remove them")
-    if figure.over is not None and figure.kind != "curves":
-        raise UsageError(f"figure '{figure.file_name}': `over` is for kind curves; remove it")
+    if figure.over is not None and figure.kind not in ("curves", "eigenspace"):
+        raise UsageError(f"figure '{figure.file_name}': `over` is for curves and eigenspace; remove it")
     if figure.kind == "eigenspace":
         from orchestrator import eigenspace_figure
 

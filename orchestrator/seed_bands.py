@@ -44,6 +44,25 @@ class Band(NamedTuple):
     high: Floats
 
 
+def laid_over(cell: CellCurves, metric: str) -> CellCurves:
+    """The cell with the values of `metric` in place of the epochs; what has none there is left out."""
+
+    def moved(curves: Curves) -> Curves:
+        at: dict[int, Any] = dict(curves.metrics.get(metric, ()))
+        rows = [row for row, epoch in enumerate(curves.spectra_epochs) if epoch in at]
+        # Not validated: a time is no whole number, as an epoch is.
+        return Curves.model_construct(
+            metrics={
+                name: tuple((at[epoch], value) for epoch, value in pairs if epoch in at)
+                for name, pairs in curves.metrics.items()
+            },
+            spectra_epochs=tuple(at[curves.spectra_epochs[row]] for row in rows),
+            spectra={name: values[rows] for name, values in curves.spectra.items()},
+        )
+
+    return cell._replace(curves=tuple(moved(curves) for curves in cell.curves))
+
+
 def metric_band(cell: CellCurves, metric: str) -> Band | None:
     """A metric over the cell's seeds; None where no seed has a finite value."""
     pairs = [curves.metrics.get(metric, ()) for curves in cell.curves]

@@ -125,7 +125,7 @@ class FigureSpec(Frozen):
     """eigenspace: of F, Wp, alignment, asymmetry (all if empty). curves: metrics. spectra: of embedding,
     feature (both if empty), F, Wp."""
     over: str | None = None
-    """curves: a metric along the horizontal axis in place of the epochs, such as dynamics/time."""
+    """curves, eigenspace: a metric that replaces the epochs on the horizontal axis, such as dynamics/time."""
     where: dict[str, str] = {}
     """Fixed levels: only these cells are drawn."""
 

@@ -185,15 +185,15 @@ def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
     verdict = outcome.details.get("collapse", {}).get("verdict")
     partly = outcome.status == "completed" and verdict == "dimensional"
     mark = MARKS["dimensional"] if partly else MARKS.get(outcome.status, "✓")
-    shown = ", ".join(
+    known = [
         f"{name} {outcome.metrics[name] * 100:.1f} %" if share else f"{name} {outcome.metrics[name]:.4g}"
         for name, share in progress.shown.items()
         if name in outcome.metrics
-    )
+    ]
     seconds = outcome.details.get("wall_s")
     parts = [
         f"{count} {mark} {trial.label}: {outcome.status}",
-        shown,
+        ", ".join(known[:3]),
         outcome.reason or "",
         duration(seconds) if seconds else "",
     ]

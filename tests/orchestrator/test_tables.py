@@ -116,7 +116,7 @@ def test_a_table_of_no_results_yet_is_empty_but_whole() -> None:
 def test_mixed_code_versions_and_unpaired_streams_are_told() -> None:
     made = expansion()
     mixed = {
-        t.id: record(t.id, code_version=f"v{n % 2}", streams_fingerprint=f"s{n}")
+        t.id: record(t.id, code_version=f"v{n % 2}", streams_fingerprint="odd" if n == 3 else "usual")
         for n, t in enumerate(made.trials)
     }
     notes = " ".join(tabulate(made, made.spec.tables[0], mixed).notes)
