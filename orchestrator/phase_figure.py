@@ -79,7 +79,11 @@ def _panels(
     draw: Callable[[Axes, Arrays], set[str]],
     nothing: str,
 ) -> tuple[Page, set[str]]:
-    """A page with a panel per cell, and what their drawings contain."""
+    """A page with a panel per cell, and what their drawings contain.
+
+    Cells of another trainer, which have reported something but no diagram, are left out.
+    """
+    cells = [cell for cell in cells if not cell.reporting or _diagram(cell) is not None] or cells
     across = min(len(cells), 2 if len(cells) in (2, 4) else 3)
     page = Page(max(3.2, WIDTH_IN * across / 3), title=title)
     slot, ticks = page.inner_in / across, 0.5
@@ -92,13 +96,18 @@ def _panels(
             axes = page.axes(left, top, side, side * 0.85, label=cell.label)
             heading = f"{cell.label} ({cell.note})" if cell.note else cell.label
             page.text(left, top - line_in(LABEL_PT) - 0.03, heading, size=LABEL_PT, width=slot - ticks)
-            arrays = next((c.spectra for c in cell.curves if "phase/s" in c.spectra), None)
+            arrays = _diagram(cell)
             if arrays is None:
                 page.no_data(axes, nothing)
             else:
                 seen |= draw(axes, {name: values[-1] for name, values in arrays.items()})
         page.bottom_in = top + side * 0.85 + 0.42
     return page, seen
+
+
+def _diagram(cell: CellCurves) -> Arrays | None:
+    """What the first seed recorded: the flow is the same for each."""
+    return next((curves.spectra for curves in cell.curves if "phase/s" in curves.spectra), None)
 
 
 def _draw_phase(axes: Axes, arrays: Arrays) -> set[str]:

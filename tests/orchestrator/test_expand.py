@@ -176,3 +176,55 @@ def test_a_sampler_draws_no_value_twice_and_more_samples_keep_the_first() -> Non
     assert drawn(5)[:3] == drawn(3) and sorted(drawn(5)) == ["16", "17", "18", "19", "20"]
     with pytest.raises(SpecError, match="only 5 different values to draw, 'samples' asks for 6"):
         drawn(6)
+
+
+# Cells of another trainer
+
+ARMS = yaml(
+    """
+    version: 1
+    name: arms
+    base: {trainer: modes, eta: 0.02, time: 5}
+    profiles:
+      long: {time: 50}
+    axes:
+      arm:
+        one mode: {}
+        matrices: {trainer: linear_dynamics, size: 4, time: 7}
+      α_p: {path: alpha_p, values: [1.0, 2.0]}
+      β:
+        when: {arm: [matrices]}
+        path: beta
+        values: [0.4, null]
+    """
+)
+
+
+def test_a_level_may_choose_another_trainer_and_starts_from_nothing_but_the_levels() -> None:
+    made = cells(ARMS, profile="long")
+    kinds = [(cell.config().trainer, cell.label) for cell in made.cells]
+    assert [kind for kind, _ in kinds] == ["modes"] * 2 + ["linear_dynamics"] * 4
+    one, matrices = made.cells[1].config(), made.cells[4].config()
+    assert (one.eta, one.time, one.alpha_p) == (0.02, 50, 2.0)  # type: ignore[attr-defined]
+    assert (matrices.eta, matrices.time, matrices.alpha_p) == (0.04, 7, 2.0)  # type: ignore[attr-defined]
+    assert [trial_id(cell.config(3)) for cell in made.cells] == [cell.trial_id(3) for cell in made.cells]
+
+
+def test_a_profile_of_one_trainer_does_not_move_the_trials_of_another() -> None:
+    ids = [
+        {t.id for t in cells(ARMS, profile=p).trials if t.cell.loop.__module__.endswith("dynamics")}
+        for p in (None, "long")
+    ]
+    assert ids[0] == ids[1] and len(ids[0]) == 4
+
+
+def test_a_setting_that_the_chosen_trainer_does_not_have_is_an_error_at_its_line() -> None:
+    with pytest.raises(SpecError, match=r"sweep.yaml:10: sise: no such field; did you mean 'size'"):
+        cells(ARMS.replace("size: 4", "sise: 4"))
+    with pytest.raises(SpecError, match=r"no trainer named 'matrices'"):
+        cells(ARMS.replace("trainer: linear_dynamics", "trainer: matrices"))
+
+
+def test_a_cross_check_of_another_trainer_is_an_error_of_its_file() -> None:
+    with pytest.raises(SpecError, match=r"sweep.yaml:1: data: expected 4 eigenvalues"):
+        cells(ARMS.replace("size: 4", "size: 4, data: [1.0]"), default_place="sweep.yaml:1")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import SpecError, UsageError
 from orchestrator.expand import Expansion
 from orchestrator.results import TrialRecord
 from orchestrator.tables import Entry, Table, layout, tabulate
@@ -206,3 +206,45 @@ def test_a_table_whose_trials_all_diverged_is_a_table_of_marks() -> None:
     }
     table = tabulate(made, made.spec.tables[0], diverged)
     assert all(entry.statuses == {"diverged": 2} for _, _, entry in table.flat())
+
+
+# Published spreads and predictions
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(0.1, "outside"), (3.0, "within")])
+def test_a_gap_within_two_published_deviations_counts_as_reproduced(spread: float, verdict: str) -> None:
+    extra = f"{PUBLISHED}          spread: [[null, null], [null, {spread}]]\n"
+    entry = entries(made_table(extra))["No EMA", "regular"]  # 78.0 against 79.4
+    assert entry.published_sd == pytest.approx(spread / 100)
+    far = entries(made_table(extra.replace("79.4", "83.4")))["No EMA", "regular"]
+    assert (entry.verdict, far.verdict) == ("within", verdict)
+
+
+def test_a_spread_of_another_shape_than_the_values_is_refused() -> None:
+    with pytest.raises(SpecError, match="as many rows and numbers as values has"):
+        expansion(table_yaml(f"{PUBLISHED}          spread: [[1.0]]\n"))
+
+
+def test_a_prediction_holds_where_every_column_goes_its_way() -> None:
+    table = made_table("        expected: falling\n")
+    assert table.prediction == "holds"
+    assert "theory: falling down the rows; so is ours" in table.notes
+
+
+def test_a_prediction_fails_with_the_step_that_goes_the_other_way() -> None:
+    low = {f"EMA · regular · seed {s}": record("", 0.1 + s / 100) for s in (0, 1)}
+    table = made_table("        expected: falling\n", **low)
+    assert table.prediction == "fails"
+    assert any("ours does not (regular: EMA to No EMA, +0.675)" in note for note in table.notes)
+
+
+def test_a_step_within_its_noise_does_not_decide_a_prediction() -> None:
+    noisy = {"EMA · regular · seed 0": record("", 0.5), "EMA · regular · seed 1": record("", 0.9)}
+    table = made_table("        expected: falling\n", **noisy)
+    assert table.prediction == "undecided"
+    assert any("but for steps within their noise (regular: EMA to No EMA" in note for note in table.notes)
+
+
+def test_a_prediction_waits_for_every_cell() -> None:
+    table = made_table("        expected: falling\n", **{EMA_SYMMETRIC_0: None})
+    assert table.prediction == "incomplete"

@@ -103,7 +103,17 @@ def _integrated(p: Floats, s: Floats, tau: Floats, rates: Rates, times: Floats) 
         found = solve_ivp(
             flow, (times[0], times[-1]), begin, method="DOP853", t_eval=times, rtol=RTOL, atol=ATOL
         )
-    states = [_state(y, number, rates, has_ema) for y in found.y.T]
+    if not found.success and number > 1:  # one that leaves the finite range must not take the others along
+        halves = [
+            _integrated(p[half], s[half], tau[half], rates.rows(half), times)
+            for half in (slice(None, number // 2), slice(number // 2, None))
+        ]
+        return [
+            States(*(np.concatenate(parts) for parts in zip(*pair, strict=True)))
+            for pair in zip(*halves, strict=True)
+        ]
+    ys = np.reshape(found.y, (len(begin), -1)).T
+    states = [_state(y, number, rates, has_ema) for y in ys]
     nothing = np.full(number, np.nan)
     return states + [States(nothing, nothing, nothing)] * (len(times) - len(states))
 
@@ -204,9 +214,18 @@ def _manifold(
     # Its last, too long trial step may overflow before the solver shortens it.
     with np.errstate(over="ignore", invalid="ignore"):
         found = solve_ivp(
-            backwards, (0, 1e4), begin, "DOP853", rtol=1e-11, atol=1e-12, events=passed, dense_output=True
+            backwards,
+            (0, 100 / eta),
+            begin,
+            "DOP853",
+            rtol=1e-11,
+            atol=1e-12,
+            events=passed,
+            dense_output=True,
         )
-    times = np.linspace(0, found.t[-1], 20_001)
+    # A hundred points in each of the solver's steps, which are short where the branch is curved.
+    steps = np.arange(len(found.t))
+    times = np.interp(np.linspace(0, steps[-1], 100 * steps[-1] + 1), steps, found.t)
     here, log_s = found.sol(times)
     order = np.argsort(here)
     return np.asarray(np.exp(np.interp(p, here[order], log_s[order])))
@@ -232,8 +251,7 @@ def survives(p: Floats, s: Floats, rates: Rates) -> NDArray[np.bool_]:
         of = kind.reshape(-1) == index
         alive[of] = scaled[of] > separatrix(p[of], eta=eta_, tau=tau_, sigma=sigma_)
     # On the parabola the saddle itself is the edge: no interpolation, no rounding.
-    with np.errstate(invalid="ignore"):
-        unstable, _ = fixed_points(eta, tau, sigma)
-    on_it = (np.abs(scaled - p * p) <= SAME) & (eta > 0) & (p > 0)
+    unstable, _ = fixed_points(eta, tau, sigma)
+    on_it = (np.abs(scaled - p * np.clip(p, None, 1e9)) <= SAME) & (eta > 0) & (p > 0)
     alive[on_it] = (p > unstable)[on_it]
     return alive & (scaled > 0)

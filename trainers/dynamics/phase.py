@@ -22,8 +22,8 @@ class GridAxis(Frozen):
 
     of: Parameter
     """What varies along it."""
-    low: float
-    high: float
+    low: float = Field(ge=-1e100, le=1e100)
+    high: float = Field(ge=-1e100, le=1e100)
     points: int = Field(100, ge=1, le=10_000)
     log: bool = False
     """Whether the points are evenly spaced in the logarithm."""

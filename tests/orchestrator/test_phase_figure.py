@@ -1,0 +1,133 @@
+"""Phase diagrams and vector fields: the panels, what theory draws on them, and what has no diagram."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator.errors import UsageError
+from orchestrator.figures import CellCurves, check, draw, to_png
+from orchestrator.results import Curves, curves_of
+from orchestrator.spec import FigureSpec
+from trainers.config import Runtime
+from trainers.loops import modes
+from trainers.report import EpochReport
+
+AXES = {
+    "x": {"of": "eta", "low": 0.01, "high": 0.3, "points": 15},
+    "y": {"of": "alpha_p", "low": 0.1, "high": 10, "points": 12, "log": True},
+}
+
+
+def cell(label: str = "decay", **settings: Any) -> CellCurves:
+    """A cell of one seed of the `modes` trainer."""
+    heard: list[EpochReport] = []
+    config = modes.Config.model_validate({"p0": 0.2, "s0": 0.05, "time": 200, **AXES, **settings})
+    modes.fit(config, runtime=Runtime(), folder=None, report=heard.append)
+    return CellCurves(label, (0,), (curves_of(heard),), "")
+
+
+def drawn(kind: str, *cells: CellCurves) -> Any:
+    return draw(FigureSpec.model_validate({"kind": kind}), cells, title="Where?", stamp="stamp")
+
+
+def lines(axes: Any) -> list[np.ndarray]:
+    return [np.column_stack(line.get_data()) for line in axes.lines]
+
+
+def words(figure: Any) -> str:
+    return " ".join(text.get_text() for text in figure.texts)
+
+
+def test_a_phase_diagram_shows_the_final_state_with_the_edge_and_the_critical_decay() -> None:
+    one = cell()
+    figure = drawn("phase", one)
+    axes = next(axes for axes in figure.axes if axes.get_label() == "decay")
+    arrays = {name: values[-1] for name, values in one.curves[0].spectra.items()}
+    shown = axes.collections[0].get_array().reshape(12, 15)
+    np.testing.assert_array_equal(shown, arrays["phase/scaled"])
+    edge, critical = lines(axes)
+    np.testing.assert_array_equal(edge, arrays["phase/edge"])
+    np.testing.assert_allclose(critical[:, 0], 0.2497752, atol=1e-7)
+    assert (axes.get_xscale(), axes.get_yscale()) == ("linear", "log")
+    assert "edge of the collapse basin, theory" in words(figure)
+
+
+def test_with_an_ema_the_edge_is_named_a_limit() -> None:
+    figure = drawn("phase", cell(beta=0.4))
+    assert "without EMA" in words(figure) and "basin, theory" not in words(figure)
+
+
+def test_a_vector_field_shows_its_parabolas_and_fixed_points() -> None:
+    figure = drawn(
+        "field",
+        cell(eta=0.04, x={"of": "p0", "low": -1, "high": 2}, y={"of": "s0", "low": 0, "high": 2}),
+    )
+    (axes,) = figure.axes
+    points = [xy[0] for xy in lines(axes) if len(xy) == 1]
+    np.testing.assert_allclose(points, [[0.0417441, 0.0417441**2], [0.9573567, 0.9573567**2]], atol=1e-6)
+    curves = [xy for xy in lines(axes) if len(xy) > 1]
+    assert len(curves) == 5 and any(np.allclose(xy[:, 1], xy[:, 0] ** 2) for xy in curves)
+
+
+@pytest.mark.parametrize("kind", ["phase", "field"])
+def test_cells_of_another_trainer_have_no_panel_but_missing_ones_have(kind: str) -> None:
+    trained = CellCurves("trained", (0,), (Curves(metrics={"train/loss": ((0, 1.0),)}),), "")
+    missing = CellCurves("missing", (0,), (), "1 of 1 missing")
+    figure = drawn(kind, cell(), trained, missing)
+    assert {"decay", "missing"} <= {axes.get_label() for axes in figure.axes}
+    assert "trained" not in {axes.get_label() for axes in figure.axes}
+    assert "no data" in words(figure)
+
+
+@pytest.mark.parametrize("kind", ["phase", "field"])
+def test_equal_figures_are_equal_files(kind: str) -> None:
+    one = cell()
+    assert to_png(drawn(kind, one)) == to_png(drawn(kind, one))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"kind": "phase", "columns": ["F"]}, "kind phase has no columns"),
+        ({"kind": "spectra", "over": "dynamics/time"}, "`over` is for curves and eigenspace"),
+    ],
+)
+def test_what_a_kind_cannot_do_is_said_before_training(spec: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check(FigureSpec.model_validate(spec))
+
+
+# Curves over another metric
+
+
+def test_curves_over_a_metric_stand_at_its_values() -> None:
+    pairs = ((0, 0.0), (1, 2.5), (2, 7.0))
+    one = CellCurves(
+        "a", (0,), (Curves(metrics={"t": pairs, "y": ((0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0))}),), ""
+    )
+    spec = FigureSpec(kind="curves", columns=("y",), over="t")
+    (axes,) = draw(spec, [one], title="", stamp="").axes
+    np.testing.assert_array_equal(axes.lines[0].get_data(), [[0.0, 2.5, 7.0], [1.0, 2.0, 3.0]])
+    assert axes.get_xlabel() == "t"
+
+
+def test_spectra_over_a_metric_stand_at_its_values() -> None:
+    values = np.arange(12.0).reshape(3, 4) + 1
+    curves = Curves(
+        metrics={"t": ((0, 0.0), (5, 1.5), (9, 4.0))},
+        spectra_epochs=(0, 5, 9),
+        spectra={"F": values, "Wp": values},
+    )
+    spec = FigureSpec(kind="eigenspace", columns=("Wp",), over="t")
+    figure = draw(spec, [CellCurves("a", (0,), (curves,), "")], title="", stamp="")
+    segments = next(c for c in figure.axes[0].collections if c.get_label() == "ranks").get_segments()
+    np.testing.assert_array_equal(segments[0][:, 0], [0.0, 1.5, 4.0])
+
+
+def test_a_metric_that_was_never_reported_cannot_be_an_axis() -> None:
+    one = CellCurves("a", (0,), (Curves(metrics={"y": ((0, 1.0),)}),), "")
+    with pytest.raises(UsageError, match="metric 'time' was never reported"):
+        draw(FigureSpec(kind="curves", columns=("y",), over="time"), [one], title="", stamp="")
