@@ -293,7 +293,12 @@ def _cross_references(spec: SweepSpec, tree: Any, default: str) -> Any:
         at_base = {axis for axis, level in table.baseline.items() if level == "base"}
         free = at_base if spec.design != "grid" else set()
         yield from levels({a: v for a, v in table.baseline.items() if a not in free}, (*path, "baseline"))
-        open_axes = [name for name in spec.axes if name not in table.axes]
+        open_axes = [
+            name
+            for name, axis in spec.axes.items()
+            if name not in table.axes
+            and all(table.where.get(other, wanted[0]) in wanted for other, wanted in axis.when.items())
+        ]
         if open_axes and spec.design == "grid" and table.rows != "cells":
             message = f"axis '{open_axes[0]}' is neither in rows, columns nor where; its levels share a place"
             yield problem(path, message)

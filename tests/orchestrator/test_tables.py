@@ -248,3 +248,20 @@ def test_a_step_within_its_noise_does_not_decide_a_prediction() -> None:
 def test_a_prediction_waits_for_every_cell() -> None:
     table = made_table("        expected: falling\n", **{EMA_SYMMETRIC_0: None})
     assert table.prediction == "incomplete"
+
+
+def test_an_axis_that_does_not_apply_where_a_table_looks_need_not_be_named() -> None:
+    text = yaml(
+        TINY,
+        """
+        axes:
+          ema: {EMA: {method.momentum: 0.9}, No EMA: {method.momentum: 0.0}}
+          ramp: {when: {ema: EMA}, levels: {constant: {}, ramped: {method.momentum_end: 1.0}}}
+          lr: {when: {ema: No EMA}, path: optimizer.lr, values: [0.1, 0.2]}
+        tables:
+          - {name: main, rows: ramp, where: {ema: EMA}}
+        """,
+    )
+    assert layout(expansion(text), expansion(text).spec.tables[0]).rows == ("constant", "ramped")
+    with pytest.raises(SpecError, match="axis 'lr' is neither in rows"):
+        expansion(text.replace("where: {ema: EMA}", "where: {ema: No EMA}"))
