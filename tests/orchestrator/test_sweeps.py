@@ -60,12 +60,12 @@ def test_the_deep_projector_has_one_block_more_and_nothing_else(profile: str) ->
 
 
 def test_sweeps_of_one_setting_share_trials() -> None:
-    def ids(name: str) -> set[str]:
-        return {trial.id for trial in expand(spec(SWEEPS / f"{name}.yaml"), profile="laptop").trials}
+    def ids(name: str, profile: str = "laptop") -> set[str]:
+        return {trial.id for trial in expand(spec(SWEEPS / f"{name}.yaml"), profile=profile).trials}
 
     assert ids("figure2") <= ids("table1")
     assert ids("figure3") <= ids("table1")
     assert ids("no_decay") <= ids("predictor_decay")
     assert len(ids("figure4") & ids("table1")) == 3
     assert len(ids("methods") & ids("table1")) == 3
-    assert len(ids("collapse") & ids("table1")) == 4
+    assert len(ids("collapse", "paper") & ids("table1", "paper")) == 4
