@@ -9,6 +9,8 @@ import pytest
 
 from orchestrator.expand import expand
 from orchestrator.spec import SweepSpec, load
+from trainers.config import Runtime
+from trainers.isolation import run_trial
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FILES = sorted(path for path in SWEEPS.glob("*.yaml"))
@@ -39,6 +41,27 @@ def test_a_header_says_question_trials_and_time(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_sweep_is_named_after_its_file_and_asks_a_question(path: Path) -> None:
     assert spec(path).name == path.stem and (spec(path).question or "").endswith("?")
+
+
+SHORT = {
+    "data": {"name": "shapes", "size": 16, "train": 128, "test": 64},
+    "epochs": 1,
+    "probe.epochs": 1,
+}
+"""Laid over base and profile of a sweep of trained networks, so that a trial takes a second."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["laptop", "paper"])
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_cell_of_every_sweep_trains(path: Path, profile: str) -> None:
+    sweep = spec(path)
+    if sweep.base["trainer"] != "ssl" or profile not in sweep.profiles:
+        pytest.skip("theory, or without this profile")
+    width = {"encoder.width": 4} if profile == "paper" else {}
+    for cell in expand(sweep, profile=profile, changes=SHORT | width).cells:
+        outcome = run_trial(cell.config(), runtime=Runtime(), folder=None, report=lambda report: None)
+        assert outcome.status in ("completed", "collapsed"), (cell.label, outcome.reason)
 
 
 @pytest.mark.parametrize("profile", ["laptop", "paper"])
