@@ -6,14 +6,18 @@ import json
 import os
 import shutil
 import sys
+import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from orchestrator import answer
 from orchestrator.adapters import display
-from orchestrator.adapters.provenance import provenance
+from orchestrator.adapters.claims import Claims
+from orchestrator.adapters.provenance import provenance, typed_command
 from orchestrator.adapters.serial import SerialExecutor
+from orchestrator.adapters.signals import stop_signals
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, UsageError
 from orchestrator.expand import Expansion, TrialSpec
@@ -28,6 +32,7 @@ from trainers.report import EpochReport, Outcome
 
 Say = Callable[[str], None]
 PLOTTED = 60  # trials of one call that get plots of their own, at half a second each
+WAIT_S = 2.0  # between two looks at what another driver has done
 SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
 
 
@@ -75,24 +80,74 @@ def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepare
 
 
 def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
-    """Complete a sweep and publish its tables and figures in the store."""
-    plan, store, executor, info, space, options = prepared
-    store.adopt(plan.done, info)
-    say(_will_run(plan, store))
-    shown = _display(plan, options.output)
+    """Complete a sweep and publish its tables and figures in the store.
+
+    Trials that another driver with the same home folder is training are waited for, and taken over if that
+    driver ends without finishing them.
+    """
+    claims = Claims(prepared.space.home, command=typed_command())
     try:
-        result = run_sweep(
+        result, plan = _trained(prepared, claims, say)
+    finally:
+        claims.release()
+    _publish(plan, prepared.store, result, prepared.info, say=say)
+    return result
+
+
+def _trained(prepared: Prepared, claims: Claims, say: Say) -> tuple[SweepResult, Plan]:
+    """Train what nobody else trains, again and again until nothing is left to wait for."""
+    asked = {trial.id for trial in prepared.plan.todo}
+    trained: Counter[str] = Counter()
+    first = True
+    while True:
+        held = claims.take(sorted(asked)) if asked else {}
+        # Read again: what another driver finished until just now is done, and what it began is known.
+        plan = plan_sweep(prepared.plan.expansion, prepared.store)
+        mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
+        waited_for = [trial for trial in plan.todo if trial.id in held]
+        prepared.store.adopt(plan.done, prepared.info)
+        if mine or (first and not waited_for):
+            say(_will_run(plan._replace(todo=mine), prepared.store))
+        first = False
+        result = _run(prepared, plan._replace(todo=mine))
+        trained += result.trained
+        if result.interrupted or not waited_for:
+            return result._replace(trained=trained), plan
+        asked = {trial.id for trial in waited_for}
+        owners = sorted({str(held[trial.id]) for trial in waited_for})
+        say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
+        if not _waited(claims, asked, prepared):
+            records = prepared.store.records([trial.id for trial in plan.expansion.trials])
+            return SweepResult(trained, records, interrupted=True), plan
+
+
+def _waited(claims: Claims, asked: set[str], prepared: Prepared) -> bool:
+    """Wait until a trial of another driver is done or free; False if the user does not want to."""
+    with stop_signals() as stop:
+        while not stop.asked:
+            time.sleep(WAIT_S)
+            done = prepared.store.records(asked)
+            left = {i for i in asked if i not in done or not done[i].is_done}
+            if not left or len(claims.held(left)) < len(left):
+                return True
+    return False
+
+
+def _run(prepared: Prepared, plan: Plan) -> SweepResult:
+    shown = _display(plan, prepared.options.output)
+    folder = prepared.space.trials
+    keep = prepared.options.keep_checkpoints
+    try:
+        return run_sweep(
             plan,
-            store=store,
-            executor=executor,
-            info=info,
+            store=prepared.store,
+            executor=prepared.executor,
+            info=prepared.info,
             on_event=shown.on_event,
-            discard=_keep if options.keep_checkpoints else lambda i: discard_checkpoints(space.trials / i),
+            discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
         )
     finally:
         shown.close()
-    _publish(plan, store, result, info, say=say)
-    return result
 
 
 def make_executor(spec: SweepSpec, space: Workspace, options: Options) -> Executor:

@@ -241,6 +241,39 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> N
     assert "1 go on where they stopped" in resumed.stderr
 
 
+def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(place: Place) -> None:
+    plan = json.loads(place.orch("plan", "sweep.yaml", "--json", "--seeds", "1").stdout)[0]
+    ids = [trial["id"] for trial in plan["todo"]]
+    code = (
+        "import sys, time; from pathlib import Path; from orchestrator.adapters.claims import Claims;"
+        "c = Claims(Path('runs'), command='orch sweep'); c.take(sys.argv[1:]); print('ok', flush=True);"
+        "time.sleep(120)"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, *ids[:3]], cwd=place.folder, stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None and first.stdout.readline() == "ok\n"
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    second = subprocess.Popen(
+        [*command, "--seeds", "1"],
+        cwd=place.folder,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert second.stderr is not None
+    seen = []
+    while not any("waiting for 3 trials" in line for line in seen):
+        seen.append(second.stderr.readline())
+        assert seen[-1], seen
+    assert sum(": completed" in line for line in seen) == 1 and f"pid {first.pid}" in seen[-1]
+    first.kill()
+    first.communicate()
+    table, rest = second.communicate(timeout=120)
+    assert second.returncode == 0 and rest.count(": completed") == 3, rest
+    assert table == place.orch("table", "sweep.yaml", "--seeds", "1").stdout
+
+
 def test_output_is_data_on_stdout_and_words_on_stderr(place: Place) -> None:
     done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--json", "--seeds", "1")
     lines = done.stdout.splitlines()

@@ -1,0 +1,110 @@
+"""Who trains which trial, among drivers that share a home folder: each trial is one driver's at a time.
+
+A driver holds a lock on a file of its own for as long as it lives and lists its trials in it. The operating
+system frees the lock however the driver ends, so nothing has to be cleaned up, and no clock is compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import time
+import uuid
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from orchestrator.errors import UsageError
+
+
+class Owner(NamedTuple):
+    """A driver that is alive."""
+
+    host: str
+    pid: int
+    command: str
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.host} ({self.command})"
+
+
+class Claims:
+    """The trials of this driver, and what it knows of the others'."""
+
+    def __init__(self, home: Path, *, command: str) -> None:
+        """A driver with no trials yet; `command` tells others who it is."""
+        self.folder, self.command = home / "drivers", command
+        self._own: IO[str] | None = None
+
+    def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        """Claim these trials; those that another living driver has are not, and are returned with it.
+
+        What was claimed before and is not asked for any more is given back.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        try:
+            with self._alone():
+                others = dict(self._others())
+                mine = [trial_id for trial_id in trial_ids if trial_id not in others]
+                self._write(mine)
+        except OSError as error:
+            raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
+        return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
+
+    def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        """Which of these trials another living driver has. Claims nothing."""
+        with self._alone():
+            others = dict(self._others())
+        return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
+
+    def release(self) -> None:
+        """Give everything back."""
+        if self._own is not None:
+            with contextlib.suppress(OSError):
+                Path(self._own.name).unlink()
+            self._own.close()
+            self._own = None
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One driver at a time reads and changes the claims."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    def _others(self) -> Iterator[tuple[str, Owner]]:
+        own = None if self._own is None else Path(self._own.name)
+        for path in sorted(self.folder.glob("*.json")):
+            if path == own:
+                continue
+            with path.open() as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    found = json.load(file)
+                    owner = Owner(found["host"], found["pid"], found["command"])
+                    yield from ((trial_id, owner) for trial_id in found["trials"])
+                else:
+                    path.unlink()  # its driver is gone
+
+    def _write(self, trial_ids: list[str]) -> None:
+        if self._own is None:
+            self._own = (self.folder / f"{uuid.uuid4().hex}.json").open("w")
+            fcntl.flock(self._own, fcntl.LOCK_EX)
+        record = {
+            "host": platform.node(),
+            "pid": os.getpid(),
+            "command": self.command,
+            "started": time.time(),
+            "trials": trial_ids,
+        }
+        self._own.seek(0)
+        self._own.truncate()
+        json.dump(record, self._own)
+        self._own.flush()

@@ -1,0 +1,108 @@
+"""Laws of claims: a trial is one living driver's at a time, and a dead one holds nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.adapters.claims import Claims
+from orchestrator.errors import UsageError
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from orchestrator.adapters.claims import Claims
+claims = Claims(Path(sys.argv[1]), command="orch sweep other.yaml")
+print(sorted(claims.take(sys.argv[2:])), flush=True)
+time.sleep(60)
+"""
+
+
+def holder(home: Path, *trials: str) -> subprocess.Popen[str]:
+    """Another driver that has claimed `trials`."""
+    started = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(home), *trials], stdout=subprocess.PIPE, text=True
+    )
+    assert started.stdout is not None
+    started.stdout.readline()
+    return started
+
+
+def ended(process: subprocess.Popen[str], ending: signal.Signals = signal.SIGKILL) -> None:
+    """End another driver."""
+    process.send_signal(ending)
+    process.communicate(timeout=30)
+
+
+@pytest.fixture
+def claims(tmp_path: Path) -> Iterator[Callable[[], Claims]]:
+    """Makes drivers of this process on one home folder."""
+    made: list[Claims] = []
+
+    def make() -> Claims:
+        made.append(Claims(tmp_path, command="orch sweep mine.yaml"))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.release()
+
+
+Make = Callable[[], Claims]
+
+
+def test_a_trial_is_one_drivers_at_a_time(claims: Make) -> None:
+    first, second = claims(), claims()
+    assert first.take(["a", "b"]) == {}
+    held = second.take(["b", "c"])
+    assert list(held) == ["b"] and held["b"].pid == os.getpid()
+    assert "orch sweep mine.yaml" in str(held["b"])
+    assert set(first.held(["a", "c"])) == {"c"}
+
+
+def test_what_is_not_asked_for_again_is_given_back(claims: Make) -> None:
+    first, second = claims(), claims()
+    first.take(["a", "b"])
+    first.take(["b"])
+    assert set(second.take(["a", "b"])) == {"b"}
+
+
+def test_a_released_driver_holds_nothing_and_leaves_no_file(claims: Make, tmp_path: Path) -> None:
+    first, second = claims(), claims()
+    first.take(["a"])
+    first.release()
+    assert list((tmp_path / "drivers").glob("*.json")) == []
+    assert second.take(["a"]) == {}
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM])
+def test_a_dead_driver_holds_nothing(claims: Make, tmp_path: Path, ending: signal.Signals) -> None:
+    other, mine = holder(tmp_path, "a", "b"), claims()
+    assert set(mine.take(["a", "c"])) == {"a"}
+    ended(other, ending)
+    assert mine.take(["a", "c"]) == {}
+    assert len(list((tmp_path / "drivers").glob("*.json"))) == 1
+
+
+def test_of_drivers_that_start_at_once_one_has_the_trials(tmp_path: Path) -> None:
+    wanted = [f"trial{n}" for n in range(50)]
+    command = [sys.executable, "-c", HOLDER, str(tmp_path), *wanted]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    lines = [process.stdout.readline() for process in started if process.stdout]
+    for process in started:
+        ended(process)
+    refused = sorted(len(json.loads(line.replace("'", '"'))) for line in lines)
+    assert refused == [0, 50, 50, 50]
+
+
+def test_a_folder_that_cannot_be_written_is_told(claims: Make, tmp_path: Path) -> None:
+    (tmp_path / "drivers").write_text("not a folder")
+    with pytest.raises(UsageError, match="choose another folder with --home"):
+        claims().take(["a"])
