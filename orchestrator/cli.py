@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from orchestrator import __version__
-from orchestrator.errors import OrchError, SpecError, StoreError, UsageError
-
-if TYPE_CHECKING:
-    pass
-
-COMPLETE, INTERNAL, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+from orchestrator import __version__, cli_reading
+from orchestrator.cli_options import (
+    COMPLETE,
+    FAILED,
+    INTERRUPTED,
+    OUTSIDE,
+    STOPPED,
+    USAGE,
+    Data,
+    Home,
+    Json,
+    Profile,
+    Quiet,
+    Seeds,
+    Set,
+    Spec,
+    Uri,
+    reported,
+)
+from orchestrator.errors import StoreError
 
 app = typer.Typer(
     name="orch",
@@ -25,54 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
-Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]
-Profile = Annotated[
-    str, typer.Option("--profile", "-p", help="Profile of the sweep; auto: paper if GPU and data are here.")
-]
-Seeds = Annotated[
-    str | None, typer.Option(help="Number of seeds, or a list such as 0,3,5, instead of the file's.")
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Setting over the base, such as epochs=1; repeatable.")
-]
-Home = Annotated[
-    Path | None,
-    typer.Option(
-        help="Folder for results and checkpoints.  [env ORCH_HOME, default ./runs]", show_default=False
-    ),
-]
-Uri = Annotated[
-    str | None,
-    typer.Option(
-        "--tracking-uri",
-        help="MLflow store.  [env MLFLOW_TRACKING_URI, default SQLite in the home folder]",
-        show_default=False,
-    ),
-]
-Data = Annotated[
-    Path | None,
-    typer.Option(help="Folder of data sets.  [env ORCH_DATA, default ./data]", show_default=False),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
-
-
-@contextmanager
-def _reported() -> Iterator[None]:
-    """Errors that a user may meet end in one line each and an exit code, never in a traceback."""
-    try:
-        yield
-    except OrchError as error:
-        for line in str(error).splitlines():
-            typer.echo(line if isinstance(error, SpecError) else f"orch: {line}", err=True)
-        raise typer.Exit(USAGE) from None
-    except KeyboardInterrupt:
-        typer.echo("orch: interrupted; nothing was running yet", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:
-        raise typer.Exit(COMPLETE) from None
+app.add_typer(cli_reading.commands)
 
 
 @app.command()
@@ -103,7 +65,7 @@ def sweep(
     from orchestrator.adapters import printed, sweeping
     from orchestrator.adapters.request import Request
 
-    with _reported():
+    with reported():
         asked = Request(
             spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
         )
@@ -145,142 +107,6 @@ def sweep(
 
 
 @app.command()
-def plan(
-    specs: Specs,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
-    data: Data = None,
-    as_json: Json = False,
-) -> None:
-    """Show what a sweep asks for, what the store has and what will run. Changes nothing."""
-    from orchestrator.adapters import overview
-    from orchestrator.adapters.request import Request
-    from orchestrator.run import plan_sweep
-
-    with _reported():
-        unique: dict[str, Any] = {}
-        plans = []
-        for file in specs:
-            asked = Request(
-                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
-            )
-            found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
-            plans.append((asked, found))
-            unique |= {trial.id: trial for trial in found.todo}
-        if as_json:
-            typer.echo(json.dumps([overview.plan_record(found) for _, found in plans], indent=2))
-            return
-        for asked, found in plans:
-            typer.echo(asked.headline)
-            typer.echo(overview.plan_text(found))
-        if len(plans) > 1:
-            together = sum(len(found.todo) for _, found in plans)
-            shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
-            typer.echo(f"together: {len(unique)} trials will run{shared}")
-
-
-@app.command()
-def status(
-    specs: Specs,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
-    as_json: Json = False,
-) -> None:
-    """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
-    from orchestrator.adapters import overview
-    from orchestrator.adapters.request import Request
-    from orchestrator.run import plan_sweep
-
-    with _reported():
-        records = []
-        for file in specs:
-            asked = Request(
-                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-            )
-            found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
-            records.append(overview.status_record(found))
-            if not as_json:
-                typer.echo(asked.headline)
-                typer.echo(overview.status_text(found))
-        if as_json:
-            typer.echo(json.dumps(records, indent=2))
-
-
-@app.command()
-def table(
-    spec: Spec,
-    form: Annotated[str, typer.Option("--format", "-f", help="text, md, tex, csv or json.")] = "text",
-    name: Annotated[str | None, typer.Option(help="One table of several.", show_default=False)] = None,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
-    check: Annotated[
-        bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
-    ] = False,
-) -> None:
-    """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
-    from orchestrator.adapters import printed
-    from orchestrator.adapters.request import Request
-    from orchestrator.run import plan_sweep
-
-    with _reported():
-        asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-        )
-        if check:
-            asked.needs_published_profile()
-        found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
-        shown = printed.tables(asked, found.records, form, name, required=True)
-        if not shown.complete:
-            raise typer.Exit(USAGE)
-        if check and shown.outside:
-            raise typer.Exit(OUTSIDE)
-
-
-@app.command()
-def figures(
-    spec: Spec,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder to write to.  [default: figures in the home folder]",
-            show_default=False,
-        ),
-    ] = None,
-    form: Annotated[list[str] | None, typer.Option("--format", "-f", help="png or pdf; repeatable.")] = None,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
-) -> None:
-    """Draw a sweep's figures from the store."""
-    from orchestrator.adapters import sweeping
-    from orchestrator.adapters.request import Request
-
-    with _reported():
-        asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-        )
-        formats = tuple(form or ["png"])
-        if unknown := set(formats) - {"png", "pdf"}:
-            raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
-        folder = out or asked.space.home / "figures" / f"{asked.spec.name}-{asked.profile or 'none'}"
-        for path in sweeping.write_figures(asked.expansion, asked.space, folder, formats=formats):
-            typer.echo(str(path))
-
-
-@app.command()
 def trial(
     spec: Spec,
     cell: Annotated[
@@ -300,7 +126,7 @@ def trial(
     from orchestrator.adapters import sweeping
     from orchestrator.adapters.request import Request
 
-    with _reported():
+    with reported():
         asked = Request(spec, profile=profile, changes=changes, seeds=f"{seed},", data=data)
         chosen = sweeping.find_trial(asked.expansion, cell)
         if not as_json:
@@ -314,32 +140,6 @@ def trial(
 
 
 @app.command()
-def validate(specs: Specs) -> None:
-    """Check sweep files under every profile without training anything."""
-    from orchestrator.adapters import overview
-    from orchestrator.adapters.workspace import load_sweep
-
-    wrong = False
-    for file in specs:
-        try:
-            typer.echo(overview.validated(load_sweep(file), str(file)))
-        except OrchError as error:
-            wrong = True
-            typer.echo(str(error), err=True)
-    if wrong:
-        raise typer.Exit(USAGE)
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of sweep files, for editors."""
-    from orchestrator.schema import sweep_schema
-    from orchestrator.spec import SweepSpec
-
-    typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
-
-
-@app.command()
 def ui(
     home: Home = None,
     tracking_uri: Uri = None,
@@ -349,7 +149,7 @@ def ui(
     from orchestrator.adapters import pages
     from orchestrator.adapters.workspace import workspace
 
-    with _reported():
+    with reported():
         pages.serve(workspace(home, tracking_uri, None), port=port, say=typer.echo)
 
 
@@ -359,7 +159,7 @@ def doctor(home: Home = None, tracking_uri: Uri = None, data: Data = None) -> No
     from orchestrator.adapters import diagnosis
     from orchestrator.adapters.workspace import workspace
 
-    with _reported():
+    with reported():
         checks = list(diagnosis.checks(workspace(home, tracking_uri, data)))
     for check in checks:
         typer.echo(f"{check.sign:4}  {check.what:12}  {check.finding}")

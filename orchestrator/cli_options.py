@@ -1,0 +1,62 @@
+"""What the commands of `orch` share: options, exit codes, and how an error ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.errors import OrchError, SpecError
+
+COMPLETE, INTERNAL, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
+Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]
+Profile = Annotated[
+    str, typer.Option("--profile", "-p", help="Profile of the sweep; auto: paper if GPU and data are here.")
+]
+Seeds = Annotated[
+    str | None, typer.Option(help="Number of seeds, or a list such as 0,3,5, instead of the file's.")
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Setting over the base, such as epochs=1; repeatable.")
+]
+Home = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for results and checkpoints.  [env ORCH_HOME, default ./runs]", show_default=False
+    ),
+]
+Uri = Annotated[
+    str | None,
+    typer.Option(
+        "--tracking-uri",
+        help="MLflow store.  [env MLFLOW_TRACKING_URI, default SQLite in the home folder]",
+        show_default=False,
+    ),
+]
+Data = Annotated[
+    Path | None,
+    typer.Option(help="Folder of data sets.  [env ORCH_DATA, default ./data]", show_default=False),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Errors that a user may meet end in one line each and an exit code, never in a traceback."""
+    try:
+        yield
+    except OrchError as error:
+        for line in str(error).splitlines():
+            typer.echo(line if isinstance(error, SpecError) else f"orch: {line}", err=True)
+        raise typer.Exit(USAGE) from None
+    except KeyboardInterrupt:
+        typer.echo("orch: interrupted; nothing was running yet", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        raise typer.Exit(COMPLETE) from None
