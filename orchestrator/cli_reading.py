@@ -50,17 +50,20 @@ def plan(
             asked = Request(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
             )
-            found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
-            plans.append((asked, found))
+            store = asked.space.open_store(create=False)
+            found = plan_sweep(asked.expansion, store)
+            left = [] if changes else overview.orphans(found, store.asked_for(asked.spec.name))
+            plans.append((asked, found, left))
             unique |= {trial.id: trial for trial in found.todo}
         if as_json:
-            typer.echo(json.dumps([overview.plan_record(found) for _, found in plans], indent=2))
+            records = [overview.plan_record(found) | {"orphans": left} for _, found, left in plans]
+            typer.echo(json.dumps(records, indent=2))
             return
-        for asked, found in plans:
+        for asked, found, left in plans:
             typer.echo(asked.headline)
-            typer.echo(overview.plan_text(found))
+            typer.echo(overview.plan_text(found, left))
         if len(plans) > 1:
-            together = sum(len(found.todo) for _, found in plans)
+            together = sum(len(found.todo) for _, found, _ in plans)
             shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
             typer.echo(f"together: {len(unique)} trials will run{shared}")
 
@@ -187,3 +190,92 @@ def schema() -> None:
     from orchestrator.spec import SweepSpec
 
     typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
+
+
+@commands.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="Sweep file.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Sweep file, such as an edited copy.", show_default=False)],
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+) -> None:
+    """Show which trials two sweep files share, and what is different in the others."""
+    from orchestrator import difference
+    from orchestrator.adapters.request import Request
+
+    with reported():
+        made = [Request(file, profile=profile, seeds=seeds, changes=changes) for file in (first, second)]
+        for asked in made:
+            typer.echo(asked.headline)
+        typer.echo(difference.text(difference.compare(made[0].expansion, made[1].expansion)))
+
+
+@commands.command()
+def failures(
+    specs: Specs,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """List every failed trial with its cause, where it ran and its log. Changes nothing."""
+    from orchestrator import explain
+    from orchestrator.adapters.request import Request
+
+    with reported():
+        for file in specs:
+            asked = Request(
+                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
+            )
+            ids = [one.id for one in asked.expansion.trials]
+            records = asked.space.open_store(create=False).records(ids)
+            logs = {i: str(path) for i in ids if (path := asked.space.log_of(i)) is not None}
+            lines = list(explain.failures(asked.expansion, records, logs))
+            typer.echo(f"{asked.spec.name}: {len(lines)} of {len(ids)} trials failed")
+            for line in lines:
+                typer.echo(f"  {line}")
+
+
+@commands.command()
+def why(
+    spec: Spec,
+    cell: Annotated[
+        str,
+        typer.Argument(help="Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."),
+    ],
+    seed: Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")] = None,
+    profile: Profile = "auto",
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Tell why a cell's trials stand as they do: spec line, id, attempts, cause, next step."""
+    from orchestrator import explain
+    from orchestrator.adapters import sweeping
+    from orchestrator.adapters.request import Request
+
+    with reported():
+        asked = Request(
+            spec,
+            profile=profile,
+            seeds=None if seed is None else f"{seed},",
+            changes=changes,
+            home=home,
+            uri=tracking_uri,
+            reads=True,
+        )
+        chosen = sweeping.find_trials(asked.expansion, cell)
+        store = asked.space.open_store(create=False)
+        records = store.records([one.id for one in chosen])
+        for number, one in enumerate(chosen):
+            log = asked.space.log_of(one.id)
+            lines = explain.explanation(
+                asked.expansion,
+                one,
+                records.get(one.id),
+                store=store.describe(),
+                log=None if log is None else str(log),
+            )
+            typer.echo(("\n" if number else "") + "\n".join(f"{what:11}{words}" for what, words in lines))

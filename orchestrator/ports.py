@@ -83,8 +83,8 @@ class Store(Protocol):
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, as far as they were trained."""
 
-    def begin(self, trial: TrialSpec, sweep: SweepInfo) -> None:
-        """A trial starts, or starts again."""
+    def begin(self, trial: TrialSpec, sweep: SweepInfo, *, worker: str | None = None) -> None:
+        """A trial starts, or starts again, on that worker."""
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch. May be buffered until `finish` or `flush`."""
@@ -106,6 +106,9 @@ class Store(Protocol):
 
         `content` is a short text that changes with what they show.
         """
+
+    def asked_for(self, sweep: str) -> dict[str, str]:
+        """Labels, by id, of all trials that a sweep of that name has ever asked for."""
 
     def flush(self) -> None:
         """Write out what is buffered."""

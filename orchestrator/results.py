@@ -36,6 +36,10 @@ class TrialRecord(Frozen):
     streams_fingerprint: str | None = None
     run: str | None = None
     """The store's own name for it, such as the MLflow run id."""
+    attempts: int = 0
+    """How often it was begun, over all commands."""
+    worker: str | None = None
+    """Node and process of the last attempt."""
 
     @property
     def is_done(self) -> bool:

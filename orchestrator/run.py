@@ -75,7 +75,7 @@ def run_sweep(
         match event:
             case Started():
                 begun.add(trial.id)
-                store.begin(trial, info)
+                store.begin(trial, info, worker=event.worker)
             case Progressed():
                 store.report(trial.id, event.report)
             case Finished():

@@ -24,6 +24,7 @@ class MemoryStore:
         self.summaries: dict[str, dict[str, bytes]] = {}
         """Files by sweep."""
         self._content: dict[tuple[str, str | None], str] = {}
+        self._labels: dict[str, str] = {}
 
     def describe(self) -> str:
         """Where it keeps things."""
@@ -37,11 +38,18 @@ class MemoryStore:
         """Curves and spectra of these trials."""
         return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if i in self._reports}
 
-    def begin(self, trial: TrialSpec, sweep: SweepInfo) -> None:
+    def begin(self, trial: TrialSpec, sweep: SweepInfo, *, worker: str | None = None) -> None:
         """A trial starts, or starts again."""
         self.adopt([trial], sweep)
         self._reports.setdefault(trial.id, {})
-        self._records[trial.id] = TrialRecord(trial_id=trial.id, status="running", run=trial.id)
+        before = self._records.get(trial.id)
+        self._records[trial.id] = TrialRecord(
+            trial_id=trial.id,
+            status="running",
+            run=trial.id,
+            attempts=(before.attempts if before else 0) + 1,
+            worker=worker,
+        )
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch."""
@@ -49,11 +57,13 @@ class MemoryStore:
 
     def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
         """A trial ended."""
-        record = record_of(trial.id, outcome, sweep.provenance)
-        self._records[trial.id] = TrialRecord.model_validate(dict(record) | {"run": trial.id})
+        record, begun = record_of(trial.id, outcome, sweep.provenance), self._records[trial.id]
+        kept = {"run": trial.id, "attempts": begun.attempts, "worker": begun.worker}
+        self._records[trial.id] = TrialRecord.model_validate(dict(record) | kept)
 
     def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
         """Note that `sweep` asks for these trials too; how many are new to it."""
+        self._labels |= {trial.id: trial.label for trial in trials}
         known = self.sweeps.setdefault(sweep.name, set())
         new = {trial.id for trial in trials} - known
         known |= new
@@ -71,6 +81,10 @@ class MemoryStore:
         """Keep the sweep's table and figures."""
         self.summaries[sweep.name] = dict(files)
         self._content[sweep.name, sweep.profile] = content
+
+    def asked_for(self, sweep: str) -> dict[str, str]:
+        """Labels of all trials that the sweep has asked for."""
+        return {i: self._labels[i] for i in self.sweeps.get(sweep, set()) if i in self._records}
 
     def flush(self) -> None:
         """Nothing is buffered."""

@@ -94,15 +94,20 @@ class MlflowStore:
                         found[trial_id] = unpacked(Path(path).read_bytes())
         return found
 
-    def begin(self, trial: TrialSpec, sweep: SweepInfo) -> None:
+    def begin(self, trial: TrialSpec, sweep: SweepInfo, *, worker: str | None = None) -> None:
         """A trial starts, or starts again: its run is made, or taken up."""
         with self._errors():
             run = self._find([trial.id]).get(trial.id)
             if run is None:
-                run = self._create(trial, sweep)
+                run = self._create(trial, sweep, worker)
             else:
+                tags = {
+                    "orch.status": "running",
+                    "orch.attempts": str(int(run.data.tags.get("orch.attempts", "1")) + 1),
+                    "orch.worker": worker or "",
+                }
                 self._client.update_run(run.info.run_id, status="RUNNING")
-                self._client.set_tag(run.info.run_id, "orch.status", "running")
+                self._client.log_batch(run.info.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
                 for tag in _ENDING & run.data.tags.keys():  # what an earlier end said does not hold any more
                     self._client.delete_tag(run.info.run_id, tag)
             self._runs[trial.id] = run.info.run_id
@@ -187,6 +192,15 @@ class MlflowStore:
             self._client.set_terminated(run)
             self._client.set_tag(run, "orch.content", content)
 
+    def asked_for(self, sweep: str) -> dict[str, str]:
+        """Labels of all trials whose runs say that the sweep has asked for them."""
+        tag = f"orch.in.{sweep}"
+        with self._errors():
+            runs = self._pages("tags.`orch.kind` = 'trial'")
+            return {
+                run.data.tags["orch.trial_id"]: str(run.info.run_name) for run in runs if tag in run.data.tags
+            }
+
     def flush(self) -> None:
         """Write every waiting metric."""
         with self._errors():
@@ -211,7 +225,7 @@ class MlflowStore:
         for start in range(0, max(1, len(metrics)), 1000):  # MLflow takes no more in one batch
             self._client.log_batch(self._runs[trial_id], metrics[start : start + 1000], tags=tags)
 
-    def _create(self, trial: TrialSpec, sweep: SweepInfo) -> Run:
+    def _create(self, trial: TrialSpec, sweep: SweepInfo, worker: str | None) -> Run:
         tags = {
             "orch.kind": "trial",
             "orch.trial_id": trial.id,
@@ -222,6 +236,8 @@ class MlflowStore:
             "orch.seed": str(trial.seed),
             "orch.profile": sweep.profile or "none",
             "orch.status": "running",
+            "orch.attempts": "1",
+            "orch.worker": worker or "",
             "mlflow.source.name": "orch sweep",
             "mlflow.source.git.commit": sweep.provenance.code_version,
         } | {f"orch.axis.{_safe(axis)}": label for axis, label in trial.cell.choice if label is not None}
@@ -261,21 +277,22 @@ class MlflowStore:
                 found.update((trial_id, run) for run in runs)
             return found
         wanted = set(trial_ids)
-        token: str | None = None
-        while token != "":
-            page = self._client.search_runs(
-                experiments,
-                "tags.`orch.kind` = 'trial'",
-                max_results=1000,
-                order_by=_OLDEST,
-                page_token=token,
-            )
-            for run in page:
-                trial_id = run.data.tags["orch.trial_id"]
-                if trial_id in wanted:
-                    found.setdefault(trial_id, run)
-            token = page.token or ""
+        for run in self._pages("tags.`orch.kind` = 'trial'"):
+            trial_id = run.data.tags["orch.trial_id"]
+            if trial_id in wanted:
+                found.setdefault(trial_id, run)
         return found
+
+    def _pages(self, query: str) -> Iterator[Run]:
+        """All runs that fit, the oldest first, wherever they are."""
+        experiments = [e.experiment_id for e in self._client.search_experiments()]
+        token: str | None = None
+        while token != "" and experiments:
+            page = self._client.search_runs(
+                experiments, query, max_results=1000, order_by=_OLDEST, page_token=token
+            )
+            yield from page
+            token = page.token or ""
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -310,6 +327,8 @@ def _record(trial_id: str, run: Run) -> TrialRecord:
         data_fingerprint=tags.get("orch.data_fingerprint"),
         streams_fingerprint=tags.get("orch.streams_fingerprint"),
         run=run.info.run_id,
+        attempts=int(tags.get("orch.attempts", "1")),
+        worker=tags.get("orch.worker") or None,
     )
 
 

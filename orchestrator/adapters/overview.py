@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator import answer
@@ -17,15 +18,32 @@ SIGNS = MARKS | {"completed": "✓"}
 SHOWN_CELLS = 40
 
 
-def plan_text(plan: Plan) -> str:
-    """A sweep's cells with what is there and what will run, and the sum."""
+def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
+    """A sweep's cells with what is there and what will run, and the sum.
+
+    `orphans` are trials that the sweep asked for once and asks for no more.
+    """
     lines = _grid(plan)
     parts = [f"{len(plan.todo)} will run", f"{len(plan.done)} done"]
     if plan.interrupted:
         parts.append(f"{len(plan.interrupted)} go on where they stopped")
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
-    return "\n".join([*lines, ", ".join(parts)])
+    lines.append(", ".join(parts))
+    if orphans:
+        more = f" and {len(orphans) - 5} more" if len(orphans) > 5 else ""
+        lines.append(f"{len(orphans)} in the store but not asked for here: {'; '.join(orphans[:5])}{more}")
+    return "\n".join(lines)
+
+
+def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
+    """Labels of the trials that the sweep asked for once and, under no profile and seed, asks for now."""
+    spec = plan.expansion.spec
+    wanted = {trial.id for trial in plan.expansion.trials}
+    for profile in spec.profiles or [None]:
+        for cell in expand(spec, profile=profile, seeds=[0]).cells:
+            wanted |= {cell.trial_id(seed) for seed in (*spec.seed_list, *plan.expansion.seeds)}
+    return sorted(label for trial_id, label in asked_for.items() if trial_id not in wanted)
 
 
 def status_text(plan: Plan) -> str:

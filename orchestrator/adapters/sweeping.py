@@ -211,7 +211,16 @@ def write_figures(
 
 
 def find_trial(expansion: Expansion, text: str) -> TrialSpec:
-    """The trial of the one cell that `text` names: label, levels as axis=level, or the start of an id."""
+    """The trial of the one cell that `text` names, in an expansion of one seed."""
+    return find_trials(expansion, text)[0]
+
+
+def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
+    """The trials of the one cell that `text` names: label, levels as axis=level, or the start of an id.
+
+    Raises:
+        UsageError: it names no cell, or several.
+    """
     wanted = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
     wanted = {axis.strip(): level.strip() for axis, level in wanted.items()}
 
@@ -222,11 +231,12 @@ def find_trial(expansion: Expansion, text: str) -> TrialSpec:
         return same or (len(text) >= 4 and (trial.id.startswith(text) or trial.cell.id.startswith(text)))
 
     found = [trial for trial in expansion.trials if fits(trial)]
-    if len(found) == 1:
-        return found[0]
+    named = list(dict.fromkeys(trial.cell.label for trial in found))
+    if len(named) == 1:
+        return found
     labels = [cell.label for cell in expansion.cells]
-    if found:
-        raise UsageError(f"'{text}' fits {len(found)} cells: {'; '.join(t.cell.label for t in found[:8])}")
+    if named:
+        raise UsageError(f"'{text}' fits {len(named)} cells: {'; '.join(named[:8])}")
     raise UsageError(f"no cell '{text}'; {nearest(text, labels)}")
 
 

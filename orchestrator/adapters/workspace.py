@@ -19,6 +19,7 @@ from orchestrator.ports import Store
 from orchestrator.problems import nearest
 from orchestrator.spec import SweepSpec, load
 from trainers.datasets.base import data_folder
+from trainers.isolation import LOG
 from trainers.plugins import load as load_plugin
 
 
@@ -37,6 +38,11 @@ class Workspace(NamedTuple):
     def trials(self) -> Path:
         """Folder of checkpoints, one folder per trial id."""
         return self.home / "trials"
+
+    def log_of(self, trial_id: str) -> Path | None:
+        """A trial's log, if it wrote one on this machine."""
+        path = self.trials / trial_id / LOG
+        return path if path.exists() else None
 
     @property
     def database(self) -> Path | None:

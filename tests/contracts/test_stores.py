@@ -196,3 +196,23 @@ def test_an_interrupted_trial_can_report_its_epochs_again(open_store: Open) -> N
     assert identity == trial.id
     curves = open_store().curves([identity])[identity]
     assert [epoch for epoch, _ in curves.metrics["train/loss"]] == [0, 1, 2]
+
+
+def test_attempts_are_counted_and_the_worker_is_the_last_ones(open_store: Open) -> None:
+    store, trial = open_store(), trials(1)[0]
+    for worker in ("node1:7", "node2:9"):
+        store.begin(trial, INFO, worker=worker)
+    store.finish(trial, Outcome(status="failed", reason="ValueError: no"), INFO)
+    found = open_store().records([trial.id])[trial.id]
+    assert (found.attempts, found.worker, found.status) == (2, "node2:9", "failed")
+
+
+def test_what_a_sweep_has_ever_asked_for_is_known_by_its_name(open_store: Open) -> None:
+    store, (first, second) = open_store(), trials(2)
+    store.begin(first, INFO)
+    store.begin(second, OTHER)
+    store.adopt([second], INFO)
+    store.flush()
+    assert open_store().asked_for("tiny") == {first.id: first.label, second.id: second.label}
+    assert open_store().asked_for("other") == {second.id: second.label}
+    assert open_store().asked_for("nobody") == {}

@@ -1,0 +1,79 @@
+"""Why a trial stands as it does: from the lines of the sweep file to its attempts, cause and next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from orchestrator.expand import Expansion, TrialSpec
+from orchestrator.results import TrialRecord
+from orchestrator.tables import status_of
+
+NEXT = {
+    "missing": "`orch sweep` trains it",
+    "running": "it is being trained, or its driver died: `orch sweep` waits, or goes on from its checkpoint",
+    "stopped": "`orch sweep` goes on from its checkpoint",
+    "failed": "remove the cause, then `orch sweep` tries it again",
+    "diverged": "a result, not an error, and not trained again; a lower learning rate is another trial",
+    "collapsed": "a result, not an error: it is not trained again",
+    "dimensional": "a result; the table marks it",
+    "pruned": "the schedule ended it; it is not trained again",
+    "completed": "nothing to do",
+}
+
+
+def explanation(
+    expansion: Expansion, trial: TrialSpec, record: TrialRecord | None, *, store: str, log: str | None
+) -> list[tuple[str, str]]:
+    """(what, words) from the file to the next step.
+
+    Args:
+        expansion: the sweep.
+        trial: one of its trials.
+        record: what the store knows of it.
+        store: where that is.
+        log: the trial's log, if it has one.
+    """
+    status = status_of(record)
+    lines = [("trial", trial.label)]
+    lines += [("asked for", line) for line in _places(expansion, trial)]
+    lines.append(("profile", expansion.setting or "none"))
+    lines.append(("id", f"{trial.id} (cell {trial.cell.id})"))
+    if record is not None:
+        attempts = f"{record.attempts} attempt" + ("s" if record.attempts != 1 else "")
+        where = f", the last on {record.worker}" if record.worker else ""
+        lines.append(("store", f"{store}, run {record.run}"))
+        lines.append(("attempts", attempts + where))
+        if record.code_version:
+            lines.append(("code", record.code_version))
+    lines.append(("status", status))
+    if record is not None and record.reason:
+        lines.append(("cause", record.reason))
+    if log:
+        lines.append(("log", log))
+    lines.append(("next", NEXT.get(status, "`orch status` shows all")))
+    return lines
+
+
+def failures(
+    expansion: Expansion, records: Mapping[str, TrialRecord], logs: Mapping[str, str]
+) -> Iterator[str]:
+    """A line for each failed trial: cell, cause, where it ran, where its log is."""
+    for trial in expansion.trials:
+        record = records.get(trial.id)
+        if record is None or record.status != "failed":
+            continue
+        cause = (record.reason or "no cause recorded").split("; log: ")[0]
+        parts = [f"{trial.label} ({trial.id}): {cause}"]
+        parts += [f"on {record.worker}"] if record.worker else []
+        parts += [f"log {logs[trial.id]}"] if trial.id in logs else []
+        yield "; ".join(parts)
+
+
+def _places(expansion: Expansion, trial: TrialSpec) -> Iterator[str]:
+    """Axis and level of each choice, with the line of the file that sets something for it."""
+    for axis, label in trial.cell.choice:
+        if label is None:
+            continue
+        level = next(one for one in expansion.spec.axes[axis].levels if one.label == label)
+        place = next((key.place for key in level.settings if getattr(key, "place", "")), None)
+        yield f"{axis} = {label}" + (f", {place}" if place else ", which sets nothing")
