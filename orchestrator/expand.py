@@ -97,7 +97,11 @@ class Expansion(NamedTuple):
 
 
 def overruled(expansion: Expansion) -> Iterator[tuple[str, int]]:
-    """Each path of `--set` that a level sets too, and in how many cells: there it has no effect."""
+    """Each path of `--set` that has no effect in some cells, and in how many.
+
+    A level sets it there, too, or the cell has another trainer than the base, of which `--set` speaks.
+    """
+    own = expansion.spec.base.get("trainer")
     settings = {
         (axis, level.label): tuple(_paths(nested(level.settings or {})))
         for axis, factor in expansion.spec.axes.items()
@@ -105,11 +109,12 @@ def overruled(expansion: Expansion) -> Iterator[tuple[str, int]]:
     }
     for path in expansion.changed:
         number = sum(
-            any(
-                f"{path}.".startswith(f"{own}.") or f"{own}.".startswith(f"{path}.")
+            cell.loop.model_fields["trainer"].default != own
+            or any(
+                f"{path}.".startswith(f"{set_}.") or f"{set_}.".startswith(f"{path}.")
                 for axis, label in cell.choice
                 if label is not None
-                for own in settings[axis, label]
+                for set_ in settings[axis, label]
             )
             for cell in expansion.cells
         )
@@ -184,17 +189,23 @@ def _cells(spec: SweepSpec, base: dict[str, Any], place: str) -> Iterator[Cell]:
         for key, value in level.settings.items()
         if key == "trainer"
     }
-    builders: dict[Any, _Builder] = {}
+    builders: dict[str, _Builder | None] = {}
     cells: list[Cell] = []
+    unknown: list[Problem] = []
     for choice in choices(spec):
         own = next((trainers[pair] for pair in reversed(choice) if pair in trainers), base)
         name = str(own.get("trainer"))
         if name not in builders:
-            builders[name] = _Builder(spec, base if name == base.get("trainer") else own, place)
-        cell = builders[name].cell(choice)
+            try:
+                builders[name] = _Builder(spec, base if name == base.get("trainer") else own, place)
+            except SpecError as error:  # kept, so that what is wrong with the other cells is told with it
+                unknown += error.problems
+                builders[name] = None
+        builder = builders[name]
+        cell = None if builder is None else builder.cell(choice)
         if cell is not None:
             cells.append(cell)
-    problems = [problem for builder in builders.values() for problem in builder.problems]
+    problems = unknown + [one for builder in builders.values() if builder for one in builder.problems]
     if problems:
         raise SpecError(problems)
     yield from cells
@@ -246,7 +257,7 @@ class _Builder:
         if not isinstance(name, str) or name not in names("loops"):
             known = ", ".join(names("loops"))
             got = "is missing" if name is None else f"no trainer named {name!r}"
-            raise SpecError([Problem(place, "base.trainer", f"{got}; available: {known}")])
+            raise SpecError([Problem(place, "trainer", f"{got}; available: {known}")])
         loop = config_type("loops", name)
         assert issubclass(loop, LoopConfig)
         return loop

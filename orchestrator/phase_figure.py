@@ -29,6 +29,7 @@ SYMBOLS = {
     "p0": "$p(0)$", "s0": "$s(0)$", "alpha_p": r"$\alpha_p$", "eta": r"$\eta$", "beta": r"$\beta$",
     "tau": r"$\tau$", "sigma": r"$\sigma$",
 }  # fmt: skip
+DIVERGED = "#F4C7C3"
 EDGE, LIMIT, CRITICAL, PARABOLA = "#D55E00", "#E69F00", "#CC79A7", "#0072B2"
 LINES: dict[str, tuple[str, dict[str, Any]]] = {
     "edge": ("edge of the collapse basin, theory", {"color": EDGE, "linewidth": 1.4}),
@@ -50,7 +51,7 @@ def draw_phase(cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure
     page, seen = _panels(cells, title, _draw_phase, "no phase diagram was recorded")
     _colour_bar(page)
     _finish_key(page, [KeyEntry(words, line) for name, (words, line) in LINES.items() if name in seen])
-    notes = "Simulated, one point per pixel; 0 where a mode has collapsed at the last time."
+    notes = "Simulated, one point per pixel; 0 where a mode has collapsed at the end, pink where it diverged."
     return page.finished(notes=notes, stamp=stamp)
 
 
@@ -107,13 +108,15 @@ def _panels(
 
 def _diagram(cell: CellCurves) -> Arrays | None:
     """What the first seed recorded: the flow is the same for each."""
-    return next((curves.spectra for curves in cell.curves if "phase/s" in curves.spectra), None)
+    found = next((curves.spectra for curves in cell.curves if "phase/s" in curves.spectra), None)
+    return found if found is None or min(found["phase/s"].shape[1:]) > 1 else None  # one start is no diagram
 
 
 def _draw_phase(axes: Axes, arrays: Arrays) -> set[str]:
     x_name, x = _axis(arrays, "phase/x ")
     y_name, y = _axis(arrays, "phase/y ")
     _scales(axes, x, y)
+    axes.set_facecolor(DIVERGED)  # seen where a state is not finite
     axes.pcolormesh(
         x, y, arrays["phase/scaled"], cmap="Greys", vmin=0, vmax=1, shading="nearest", rasterized=True
     )

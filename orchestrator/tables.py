@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -158,28 +159,42 @@ def _predicted(
 ) -> tuple[Prediction, str]:
     """Whether the means rise or fall down every column, and that in a line.
 
-    A step the other way counts against the prediction if its 95 % interval, paired by seed, excludes zero.
+    A step the other way fails the prediction if it is beyond its noise, the 95 % interval of the differences
+    paired by seed. It holds where every step goes its way and, beyond noise, so do first and last.
     """
     sign, says = 1 if expected == "rising" else -1, f"theory: {expected} down the rows"
-    missing, doubt = False, ""
+    missing, doubt, columns_with_steps = False, "", 0
     for j, column in enumerate(columns):
-        above: tuple[str, Entry] | None = None
-        for row, line in zip(rows, entries, strict=True):
-            entry = line[j]
-            missing |= entry.asked > 0 and (entry.summary is None or entry.summary.n < entry.asked)
-            if entry.summary is None:
-                continue
-            step = paired(dict(entry.values), dict(above[1].values)) if above else None
-            if above and step and sign * step.mean <= 0:
-                place = f"{column}: " if len(columns) > 1 else ""
-                between = f"{place}{above[0]} to {row}, {step.mean:+.3g}"
-                if step.low is None or step.high is None or not step.low <= 0 <= step.high:
+        known = [
+            (row, line[j]) for row, line in zip(rows, entries, strict=True) if line[j].summary is not None
+        ]
+        missing |= any(
+            line[j].asked > 0 and (line[j].summary is None or len(line[j].values) < line[j].asked)
+            for line in entries
+        )
+        place = f"{column}: " if len(columns) > 1 else ""
+        columns_with_steps += len(known) > 1
+        for (above, first), (row, second) in itertools.pairwise(known):
+            step = paired(dict(second.values), dict(first.values))
+            if step is not None and sign * step.mean <= 0:
+                between = f"{place}{above} to {row}, {step.mean:+.3g}"
+                if not _within_noise(step):
                     return "fails", f"{says}; ours does not ({between})"
                 doubt = doubt or f"{says}; so is ours, but for steps within their noise ({between})"
-            above = (row, entry)
-    if missing:
+        if len(known) > 1 and not doubt:
+            whole = paired(dict(known[-1][1].values), dict(known[0][1].values))
+            if whole is None or (whole.n > 1 and _within_noise(whole)):
+                doubt = f"{says}; ours is not beyond its noise ({place}{known[0][0]} to {known[-1][0]})"
+    if missing or not columns_with_steps:
         return "incomplete", f"{says}; not all cells are known"
     return ("undecided", doubt) if doubt else ("holds", f"{says}; so is ours")
+
+
+def _within_noise(difference: Summary) -> bool:
+    """Whether the 95 % interval holds zero; one seed knows no noise."""
+    return (
+        difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high
+    )
 
 
 def _entry(

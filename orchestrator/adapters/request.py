@@ -70,7 +70,7 @@ class Request:
         lines = [f"{self.spec.name}: {size_of(self.expansion)}, {profile}"]
         for path, cells in overruled(self.expansion):
             number = len(self.expansion.cells)
-            lines.append(f"--set {path} has no effect in {cells} of {number} cells: a level sets it there")
+            lines.append(f"--set {path} has no effect in {cells} of {number} cells: a level decides there")
         return "\n".join(lines)
 
     @property

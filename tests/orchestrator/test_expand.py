@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.expand import Expansion, expand, trial_id
+from orchestrator.expand import Expansion, expand, overruled, trial_id
 from tests.builders import TINY, expansion, sweep, table_yaml, yaml
 
 
@@ -221,10 +221,18 @@ def test_a_profile_of_one_trainer_does_not_move_the_trials_of_another() -> None:
 def test_a_setting_that_the_chosen_trainer_does_not_have_is_an_error_at_its_line() -> None:
     with pytest.raises(SpecError, match=r"sweep.yaml:10: sise: no such field; did you mean 'size'"):
         cells(ARMS.replace("size: 4", "sise: 4"))
-    with pytest.raises(SpecError, match=r"no trainer named 'matrices'"):
-        cells(ARMS.replace("trainer: linear_dynamics", "trainer: matrices"))
+    wrong = ARMS.replace("trainer: linear_dynamics", "trainer: matrices").replace("eta: 0.02", "eta: -1")
+    with pytest.raises(SpecError, match=r"trainer: no trainer named 'matrices'") as caught:
+        cells(wrong)
+    assert "eta: " in str(caught.value)  # what else is wrong is told with it
 
 
 def test_a_cross_check_of_another_trainer_is_an_error_of_its_file() -> None:
     with pytest.raises(SpecError, match=r"sweep.yaml:1: data: expected 4 eigenvalues"):
         cells(ARMS.replace("size: 4", "size: 4, data: [1.0]"), default_place="sweep.yaml:1")
+
+
+def test_a_change_of_the_command_line_does_not_reach_cells_of_another_trainer_and_that_is_told() -> None:
+    made = cells(ARMS, changes={"time": 9})
+    assert dict(overruled(made)) == {"time": 4}
+    assert [cell.config().time for cell in made.cells] == [9, 9, 7, 7, 7, 7]  # type: ignore[attr-defined]

@@ -226,9 +226,23 @@ def test_a_spread_of_another_shape_than_the_values_is_refused() -> None:
 
 
 def test_a_prediction_holds_where_every_column_goes_its_way() -> None:
-    table = made_table("        expected: falling\n")
+    clear = {f"EMA · regular · seed {s}": record("", 0.99 + s / 1000) for s in (0, 1)}
+    low = {f"No EMA · regular · seed {s}": record("", 0.5 + s / 1000) for s in (0, 1)}
+    steep = {f"No EMA · symmetric · seed {s}": record("", 0.2 + s / 50) for s in (0, 1)}
+    table = made_table("        expected: falling\n", **clear, **low, **steep)
     assert table.prediction == "holds"
     assert "theory: falling down the rows; so is ours" in table.notes
+
+
+def test_a_prediction_that_noise_alone_could_fulfil_does_not_hold() -> None:
+    table = made_table("        expected: falling\n")  # regular: 0.84 and 0.84 to 0.76 and 0.80
+    assert table.prediction == "undecided"
+    assert any("ours is not beyond its noise (regular: EMA to No EMA)" in note for note in table.notes)
+
+
+def test_a_prediction_about_nothing_does_not_hold() -> None:
+    made = expansion(table_yaml("        expected: falling\n"))
+    assert tabulate(made, made.spec.tables[0], {}).prediction == "incomplete"
 
 
 def test_a_prediction_fails_with_the_step_that_goes_the_other_way() -> None:

@@ -259,6 +259,11 @@ def test_a_learning_rate_without_measure_diverges_with_its_step() -> None:
     assert outcome.status == "diverged" and "at step" in (outcome.reason or "")
 
 
+def test_weights_that_blow_up_in_the_last_step_are_a_divergence() -> None:
+    outcome, _ = fit(config(epochs=1, samples=64, batch_size=64, lr=1e38))
+    assert outcome.status == "diverged" and "not finite after epoch 1" in (outcome.reason or "")
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -171,12 +171,13 @@ def test_a_symmetric_predictor_stays_exactly_symmetric() -> None:
         assert {report.metrics["Wp/asymmetry_l1"] for report in heard} == {0.0}
 
 
-def test_the_commutator_follows_k_along_the_symmetric_flow() -> None:
+@pytest.mark.parametrize("eta_p", [0.05, 0.3])
+def test_the_commutator_follows_k_along_the_symmetric_flow(eta_p: float) -> None:
     # dL/dt = -L K - K L, by a central difference, for symmetric W and W_p and W_a = τ W.
     rng = np.random.default_rng(2)
     w, w_p = (linear.symmetrised(rng.normal(0, 0.4, (1, 5, 5))) for _ in range(2))
     f = Flow(
-        np.ones(5), np.full(5, 0.2), alpha_p=1.3, eta=0.05, eta_p=0.05, beta=None, tau=0.8, symmetric=True
+        np.ones(5), np.full(5, 0.2), alpha_p=1.3, eta=0.05, eta_p=eta_p, beta=None, tau=0.8, symmetric=True
     )
     h = 1e-5
 
@@ -189,7 +190,7 @@ def test_the_commutator_follows_k_along_the_symmetric_flow() -> None:
     slope = (commutator(states[2]) - commutator(states[0])) / (2 * h)
     middle = states[1]
     g, p = (middle.w @ linear.transposed(middle.w))[0], middle.w_p[0]
-    k = 1.2 * (1.3 / 2 * g + p @ p) - 0.8 * p + 1.5 * 0.05 * np.eye(5)
+    k = 1.2 * (1.3 / 2 * g + p @ p) - 0.8 * p + (0.05 + eta_p / 2) * np.eye(5)
     left = commutator(middle)
     np.testing.assert_allclose(slope, -left @ k - k @ left, atol=1e-6)
     assert float(linear.alignment_rate(middle, f)[0]) == pytest.approx(np.linalg.eigvalsh(k)[0], abs=1e-9)
@@ -218,7 +219,7 @@ def test_what_must_collapse_does(settings: dict[str, Any]) -> None:
     for seed in range(3):
         outcome, _ = fit(beta=None, time=400, seed=seed, **settings)
         assert outcome.status == "collapsed" and outcome.metrics["modes/alive"] == 0
-        assert "W X Wᵀ" in (outcome.reason or "")
+        assert "W Wᵀ" in (outcome.reason or "")
 
 
 @pytest.mark.parametrize(
@@ -231,6 +232,33 @@ def test_what_must_not_collapse_does_not(settings: dict[str, Any]) -> None:
             **({"beta": None, "time": 200, "size": 16, "init": {"std": 0.1}, "seed": seed} | settings)
         )
         assert outcome.status == "completed" and 8 <= outcome.metrics["modes/alive"] <= 16
+
+
+@pytest.mark.parametrize("settings", [{"alpha_p": 20.0}, {"alpha_p": 1000.0}, {"sigma": 2.0, "eta": 0.001}])
+def test_a_living_system_with_small_features_has_not_collapsed(settings: dict[str, Any]) -> None:
+    # s = p₊²/α_p is small where α_p is large, and p₊ where the augmentations are strong.
+    outcome, _ = fit(**({"beta": None, "symmetric": True, "time": 400} | settings))
+    assert outcome.status == "completed" and outcome.metrics["modes/alive"] >= 3
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"eta": 1e4}, {"init": {"std": 100.0}, "time": 1e6}, {"alpha_p": 1e4, "init": {"std": 100.0}}],
+)
+def test_a_flow_too_fast_for_its_solver_is_given_up_in_one_line(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(linear, "MOST_EVALUATIONS", 2000)
+    with pytest.raises(ValueError, match=r"too stiff: t = .* lower the rates"):
+        fit(**settings)
+
+
+@pytest.mark.parametrize(("settings", "rises"), [({"beta": 0.1}, 1), ({"beta": 0.4}, 0), ({"beta": 2.0}, -1)])
+def test_matrices_take_longer_under_a_slower_target(settings: dict[str, Any], rises: int) -> None:
+    def passage(**changes: Any) -> float:
+        return fit(size=16, init={"std": 0.1, "target": "zero"}, **changes)[0].metrics["modes/time_to_90"]
+
+    assert np.sign(passage(**settings) - passage(beta=0.4)) == rises
 
 
 def test_decay_of_the_predictor_alone_keeps_it_alive_without_ema_and_features_grow() -> None:
@@ -272,7 +300,8 @@ def test_seeds_that_are_equal_start_from_one_w_whatever_else_differs() -> None:
     ("settings", "message"),
     [
         ({"data": [1.0, 2.0]}, "expected 6 eigenvalues, one per dimension; got 2"),
-        ({"noise": [-1.0] * 6}, "not negative; got -1"),
+        ({"noise": [-1.0] * 6}, "greater than or equal to 0"),
+        ({"solver": {"kind": "euler", "step": 1e-6}}, "solver: 2e\\+08 steps; at most 2000000"),
         ({"stop_gradient": False}, "set beta to null and tau to 1"),
     ],
 )

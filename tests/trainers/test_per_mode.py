@@ -169,13 +169,61 @@ POINT_P = {"of": "p0", "low": 0.3, "high": 0.3, "points": 1}
 POINT_S = {"of": "s0", "low": 0.09, "high": 0.09, "points": 1}
 
 
-def test_trajectories_that_are_not_finite_are_told_as_diverged_and_not_raised() -> None:
-    outcome, _ = fit(x=POINT_P | {"low": 1e100, "high": 1e100}, y=POINT_S)
-    assert outcome.status == "diverged" and "finite" in (outcome.reason or "")
-    # One such trajectory does not take its neighbours along.
-    outcome, heard = fit(x=POINT_P | {"high": 1e100, "points": 3}, y=POINT_S)
-    assert outcome.metrics["modes/diverged"] == pytest.approx(2 / 3)
-    assert heard[-1].arrays["phase/p"][0, 0] == pytest.approx(0.9573567, abs=1e-6)
+def test_a_trajectory_that_leaves_the_finite_range_is_nan_and_takes_no_other_along() -> None:
+    final = run([0.5, 1e200], [0.09, 0.09], Rates(), [0, 200])[-1]
+    assert final.p[0] == pytest.approx(0.9573567, abs=1e-6) and np.isnan(final.p[1])
+
+
+def test_diverged_modes_are_neither_alive_nor_collapsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = modes.phase.starts
+
+    def with_one_lost(*given: Any) -> phase.Starts:
+        found = real(*given)
+        found.p[0] = 1e200
+        return found
+
+    monkeypatch.setattr(modes.phase, "starts", with_one_lost)
+    axes = {"x": GRID_P | {"points": 2, "low": 0.5}, "y": GRID_S | {"points": 2, "low": 0.5}}
+    living, _ = fit(**axes)
+    assert living.status == "completed" and living.metrics["modes/diverged"] == 0.25
+    assert living.metrics["modes/alive"] == 0.75 and living.metrics["modes/collapsed"] == 0
+    dead, _ = fit(eta=0.3, **axes)
+    assert dead.status == "collapsed" and "3 collapsed, 1 diverged" in (dead.reason or "")
+    lost, _ = fit(x=POINT_P, y=POINT_S)
+    assert lost.status == "diverged" and "finite" in (lost.reason or "")
+
+
+def test_a_small_target_makes_small_modes_and_no_collapse() -> None:
+    outcome, _ = fit(tau=0.03, eta=0.0, time=40_000, x=GRID_P | {"points": 5}, y=GRID_S | {"points": 5})
+    assert outcome.metrics["boundary/agreement"] == 1 and outcome.status == "completed"
+
+
+@pytest.mark.parametrize("settings", [{"eta": 1e4}, {"beta": 1e4, "time": 1e4}])
+def test_a_flow_too_fast_for_its_solver_is_given_up_in_one_line(
+    settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(per_mode, "MOST_EVALUATIONS", 2000)
+    with pytest.raises(ValueError, match=r"too stiff: t = .* lower the rates"):
+        fit(**settings)
+
+
+def test_the_separatrix_is_exact_however_far_away_and_whatever_stands_beside_it() -> None:
+    p = np.array([-10.0, -1.0, 1.5, 8.0])
+    found = per_mode.separatrix(p, eta=0.04)
+    for i in range(4):
+        assert per_mode.separatrix(p[i : i + 1], eta=0.04)[0] == pytest.approx(found[i], rel=1e-6)
+        for share, lives in ((0.999, False), (1.001, True)):
+            s = np.array([found[i] * share])
+            assert (run(p[i], s, Rates(eta=0.04), [0, 600])[-1].s[0] > 1e-3) == lives
+
+
+def test_where_every_point_has_a_flow_of_its_own_no_theory_is_claimed() -> None:
+    axes = {
+        "x": {"of": "eta", "low": 0.01, "high": 0.3, "points": 40},
+        "y": {"of": "sigma", "low": 0, "high": 1, "points": 40},
+    }
+    outcome, heard = fit(time=20, records=2, **axes)
+    assert "boundary/agreement" not in outcome.metrics and len(heard[-1].arrays["phase/edge"]) == 0
 
 
 # Phase diagrams: each check of theory by simulation is one of simulation by theory

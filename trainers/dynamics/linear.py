@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from trainers.dynamics.per_mode import MOST_EVALUATIONS, TooStiffError
+
 Floats = NDArray[np.float64]
 Rate = float | Floats
 LIMIT = 1e60
@@ -98,7 +100,13 @@ def flowed(start: System, flow: Flow, times: Floats, *, rtol: float, atol: float
 
     shape = start.w.shape
 
+    evaluations = 0
+
     def derivative(_: float, y: Floats) -> Floats:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations > MOST_EVALUATIONS:
+            raise TooStiffError(times[-1])
         return _flat(velocity(_system(y, shape, flow), flow), flow)
 
     with np.errstate(over="ignore", invalid="ignore"):
@@ -111,8 +119,8 @@ def flowed(start: System, flow: Flow, times: Floats, *, rtol: float, atol: float
             rtol=rtol,
             atol=atol,
         )
-    states = [_system(y, shape, flow) for y in found.y.T]
-    return _while_finite(states)
+    ys = np.reshape(found.y, (len(_flat(start, flow)), -1)).T  # a plain list where not even one step was made
+    return _while_finite([_system(y, shape, flow) for y in ys])
 
 
 def stepped(start: System, flow: Flow, times: Floats, *, step: float) -> list[System]:
@@ -167,16 +175,16 @@ def balance(state: System, flow: Flow) -> Floats:
 def alignment_rate(state: System, flow: Flow) -> Floats:
     """Least eigenvalue of K, [B]: while it is positive, the commutator of W_p and F = W Wᵀ shrinks.
 
-        K = (1 + σ²) (α_p/2 F + W_p² - τ/(1 + σ²) W_p) + 3/2 η I
+        K = (1 + σ²) (α_p/2 F + W_p² - τ/(1 + σ²) W_p) + (η + η_p/2) I
 
     with dL/dt = -L K - K L for L = [F, W_p] (Tian et al., Theorem 3), for data of covariance I and W_a = τ W;
-    τ is tr(W_aᵀ W) / |W|², and W_p is taken by its symmetric part.
+    τ is tr(W_aᵀ W) / |W|², and W_p is taken by its symmetric part. The paper's 3/2 η is for η_p = η.
     """
     f, w_p = state.w @ transposed(state.w), symmetrised(state.w_p)
     total = 1 + flow.noise[0]
     tau = proportion(state)[:, None, None]
     identity = np.eye(f.shape[-1])
-    k = total * (flow.alpha_p / 2 * f + w_p @ w_p) - tau * w_p + 1.5 * flow.eta * identity
+    k = total * (flow.alpha_p / 2 * f + w_p @ w_p) - tau * w_p + (flow.eta + flow.eta_p / 2) * identity
     return np.asarray(np.linalg.eigvalsh(k)[..., 0])
 
 

@@ -24,7 +24,19 @@ Number = float | Floats
 
 CHUNK = 4096  # trajectories integrated side by side: their state fits a core's second-level cache
 RTOL, ATOL = 1e-11, 1e-12
+MOST_EVALUATIONS = 300_000
+"""Evaluations of a flow after which an explicit solver is given up; a phase diagram needs some thousands."""
 SAME = 1e-12
+
+
+class TooStiffError(ValueError):
+    """The flow moves too fast for an explicit solver over the time that was asked for."""
+
+    def __init__(self, time: float) -> None:
+        super().__init__(
+            f"too stiff: t = {time:g} is not reached within {MOST_EVALUATIONS} evaluations; lower the rates "
+            "(beta, eta, alpha_p, sigma), the start or the time"
+        )
 
 
 class Rates(NamedTuple):
@@ -87,7 +99,13 @@ def _integrated(p: Floats, s: Floats, tau: Floats, rates: Rates, times: Floats) 
     beta = 0.0 if rates.beta is None else rates.beta
     w = np.sqrt(s)
 
+    evaluations = 0
+
     def flow(_: float, y: Floats) -> Floats:
+        nonlocal evaluations
+        evaluations += 1
+        if evaluations > MOST_EVALUATIONS:
+            raise TooStiffError(times[-1])
         out = np.empty_like(y)
         w_p, w = y[:number], y[number : 2 * number]
         w_a = y[2 * number :] if has_ema else rates.tau * w
@@ -122,6 +140,12 @@ def _state(y: Floats, number: int, rates: Rates, has_ema: bool) -> States:
     w_p, w = y[:number], y[number : 2 * number]
     w_a = y[2 * number :] if has_ema else rates.tau * w
     return States(w_p, w * w, w_a * w)
+
+
+def living(rates: Rates) -> Number:
+    """S = α_p s of a mode that lives without decay, (τ / (1 + σ²))²; with an EMA τ ends at 1."""
+    tau = rates.tau if rates.beta is None else 1.0
+    return np.square(tau / rates.total)
 
 
 # What the theory says
@@ -223,12 +247,16 @@ def _manifold(
             events=passed,
             dense_output=True,
         )
-    # A hundred points in each of the solver's steps, which are short where the branch is curved.
-    steps = np.arange(len(found.t))
-    times = np.interp(np.linspace(0, steps[-1], 100 * steps[-1] + 1), steps, found.t)
-    here, log_s = found.sol(times)
-    order = np.argsort(here)
-    return np.asarray(np.exp(np.interp(p, here[order], log_s[order])))
+    # When the branch passes each p, by bisection between the solver's steps: along it p is monotone.
+    away = side * (found.y[0] - begin[0])
+    wanted = np.clip(side * (p - begin[0]), 0, away[-1])
+    after = np.clip(np.searchsorted(away, wanted), 1, len(away) - 1)
+    low, high = found.t[after - 1], found.t[after]
+    for _ in range(60):
+        middle = (low + high) / 2
+        beyond = side * (found.sol(middle)[0] - begin[0]) > wanted
+        low, high = np.where(beyond, low, middle), np.where(beyond, middle, high)
+    return np.asarray(np.exp(found.sol((low + high) / 2)[1]))
 
 
 def survives(p: Floats, s: Floats, rates: Rates) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from pydantic import Field, field_validator
 from trainers.config import Frozen
 from trainers.dynamics.per_mode import Floats, Rates, critical_decay, separatrix, survives
 
+MOST_FLOWS = 1000
 Parameter = Literal["p0", "s0", "alpha_p", "eta", "beta", "tau", "sigma"]
 
 
@@ -22,9 +23,9 @@ class GridAxis(Frozen):
 
     of: Parameter
     """What varies along it."""
-    low: float = Field(ge=-1e100, le=1e100)
-    high: float = Field(ge=-1e100, le=1e100)
-    points: int = Field(100, ge=1, le=10_000)
+    low: float = Field(ge=-1e4, le=1e4)
+    high: float = Field(ge=-1e4, le=1e4)
+    points: int = Field(100, ge=1, le=2_000)
     log: bool = False
     """Whether the points are evenly spaced in the logarithm."""
 
@@ -73,22 +74,30 @@ def starts(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis) -> St
     return Starts(p, p * p / alpha_p if s is None else s, rates)
 
 
-def by_theory(points: Starts, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def by_theory(points: Starts, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
     """Which points live, [rows of y, columns of x], where there is no EMA; with it, as if there were none.
 
-    With EMA this is the limit of a fast target, β → ∞.
+    With EMA this is the limit of a fast target, β → ∞. None where every point has a flow of its own, as over
+    η and σ: each flow's edge takes 20 ms.
     """
     rates = points.rates._replace(beta=None)
+    flows = np.stack([np.broadcast_to(v, points.p.shape) for v in (rates.eta, rates.tau, rates.sigma)])
+    if np.unique(flows, axis=1).shape[1] > MOST_FLOWS:
+        return None
     return survives(points.p, points.s, rates).reshape(shape)
 
 
-def edge(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis, alive: NDArray[np.bool_]) -> Floats:
+def edge(
+    fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis, alive: NDArray[np.bool_] | None
+) -> Floats:
     """The edge of the collapse basin as points (x, y), [K, 2]; y is NaN where it is outside the diagram.
 
     Where y is s0 or α_p it is solved for exactly, since only S = α_p s0 counts; else it is taken from
     `alive`, the diagram by theory, to the grid's resolution.
     """
     across, down = x.values(), y.values()
+    if alive is None:
+        return np.empty((0, 2))
     if y.of in ("s0", "alpha_p") and not (y.of == "alpha_p" and fixed["s0"] is None) and x.of != "beta":
         points = starts(fixed, x, GridAxis(of=y.of, low=1.0, high=1.0, points=1))
         rates = points.rates

@@ -172,10 +172,8 @@ def _operator_norm(f: torch.Tensor, jacobian: torch.Tensor, root: torch.Tensor) 
         # As in the paper's code: rows are (input, root unit), and the operator is rows × rows.
         means.append(mean.flatten(1, 2))
     overall = shares[0] * means[0] + shares[1] * means[1]
-    operator = sum(
-        share * (mean - overall) @ (mean - overall).transpose(1, 2)
-        for share, mean in zip(shares, means, strict=True)
-    )
-    assert isinstance(operator, torch.Tensor)
-    norms: torch.Tensor = torch.linalg.matrix_norm(operator)
+    # |M Mᵀ| = |Mᵀ M| in this norm, and the second is small.
+    parts = [share**0.5 * (mean - overall) for share, mean in zip(shares, means, strict=True)]
+    stacked = torch.cat(parts, dim=2)
+    norms: torch.Tensor = torch.linalg.matrix_norm(stacked.transpose(1, 2) @ stacked)
     return norms

@@ -29,9 +29,9 @@ class Config(LoopConfig):
     """
 
     trainer: Literal["hltm"] = "hltm"
-    depth: int = Field(5, ge=1, le=10)
+    depth: int = Field(5, ge=1, le=8)
     """Layers below the root; 5: 32 leaves."""
-    hidden: int = Field(10, ge=1, le=256)
+    hidden: int = Field(10, ge=1, le=64)
     """Hidden units per inner node; 2 is what the tree needs, more is over-parameterised."""
     delta_lower: float = Field(0.8, ge=0, le=1)
     """Least |δ|: how closely a child follows its parent."""
@@ -44,11 +44,12 @@ class Config(LoopConfig):
     lr: float = Field(0.1, gt=0)
     """SGD's learning rate."""
     epochs: int = Field(20, ge=1)
-    samples: int = Field(64_000, ge=2)
+    samples: int = Field(64_000, ge=2, le=1_000_000)
     """Fresh samples per epoch."""
     batch_size: int = Field(128, ge=2)
-    measured: int = Field(16_000, ge=100)
-    """Fresh samples on which each epoch's correlations are measured; covariance operators on a tenth."""
+    measured: int = Field(16_000, ge=500, le=100_000)
+    """Fresh samples on which each epoch's correlations are measured; covariance operators on a tenth
+    of them at most."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Config:
@@ -94,7 +95,10 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
             step = epoch * len(losses) + int(bad[0])
             reason = f"loss {float(losses[bad[0]])} at step {step} (epoch {epoch + 1})"
             return Outcome(status="diverged", reason=reason, details=details)
-        history.append(_measured(config, tree, network, epoch + 1, losses))
+        try:
+            history.append(_measured(config, tree, network, epoch + 1, losses))
+        except FloatingPointError as error:  # weights overflowed in the last step, after the last loss
+            return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
             past = [_packed(message) for message in history]
             state = {"config": identity, "network": network.state(), "history": past}
@@ -157,8 +161,12 @@ def _measured(
     levels = trees.sample(tree, root, generator)
     with torch.no_grad():
         inputs, outputs = network.forward(levels[-1])
+    if not all(bool(torch.isfinite(values).all()) for values in outputs):
+        raise FloatingPointError("outputs are not finite")
     best = trees.best_correlations(levels[:-1], outputs)
-    few = slice(config.measured // 10)
+    # The derivatives of all nodes are in memory at once: [nodes, samples, hidden, hidden].
+    room = 50_000_000 // (2 ** (config.depth - 1) * config.hidden**2)
+    few = slice(max(50, min(config.measured // 10, room)))
     norms = trees.covariance_norms(
         network, [i[:, few] for i in inputs], [o[:, few] for o in outputs], root[few]
     )

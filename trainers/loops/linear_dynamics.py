@@ -20,15 +20,16 @@ from trainers.spectra import eigenspace, eigenspace_metrics
 FINE = 1000  # further times, dense at the start, at which K and the largest eigenvalue of W_p are watched
 WIDEST = 64  # beyond this n they are watched at the records alone: every state is kept in memory
 ALIVE = 0.05
-"""A mode is alive where its eigenvalue of W X Wᵀ is above this."""
+"""A mode is alive where its eigenvalue of W Wᵀ is above this share of what it is in a living one."""
+MOST_STEPS = 2_000_000
 
 
 class InitConfig(Frozen):
     """Where the matrices start: independent Gaussian entries."""
 
-    std: float = Field(0.1, gt=0)
+    std: float = Field(0.1, gt=0, le=100)
     """Standard deviation of the entries of W."""
-    predictor_std: float | None = Field(None, ge=0)
+    predictor_std: float | None = Field(None, ge=0, le=100)
     """The same of W_p; None: as W's."""
     target: Literal["copy", "zero", "independent"] = "copy"
     """W_a at the start: W itself, 0 as in the paper, or a draw of its own. Only with EMA."""
@@ -46,7 +47,7 @@ class Euler(Frozen):
     """SGD's own steps: forward Euler, with projection and EMA after each step."""
 
     kind: Literal["euler"] = "euler"
-    step: float = Field(0.01, gt=0)
+    step: float = Field(0.01, ge=1e-6)
     """The learning rate."""
 
 
@@ -54,23 +55,23 @@ class Config(LoopConfig):
     """Everything that decides one system (Tian et al. 2021, arXiv:2102.06810, §3)."""
 
     trainer: Literal["linear_dynamics"] = "linear_dynamics"
-    size: int = Field(16, ge=1, le=512)
+    size: int = Field(16, ge=1, le=128)
     """n: W, W_p and W_a are n × n."""
-    data: tuple[float, ...] | None = Field(None, min_length=1)
+    data: tuple[Annotated[float, Field(ge=0, le=1e4)], ...] | None = Field(None, min_length=1)
     """Eigenvalues of X, n of them; None: all 1."""
-    sigma: float = Field(0.03, ge=0)
+    sigma: float = Field(0.03, ge=0, le=100)
     """Standard deviation σ of the augmentations: X' = σ² I."""
-    noise: tuple[float, ...] | None = Field(None, min_length=1)
+    noise: tuple[Annotated[float, Field(ge=0, le=1e4)], ...] | None = Field(None, min_length=1)
     """Eigenvalues of X', n of them; None: σ²."""
-    alpha_p: float = Field(1.0, gt=0)
+    alpha_p: float = Field(1.0, gt=0, le=1e4)
     """Learning rate α_p of the predictor over the encoder's."""
-    eta: float = Field(0.04, ge=0)
+    eta: float = Field(0.04, ge=0, le=1e4)
     """Weight decay η of W."""
-    eta_p: float | None = Field(None, ge=0)
+    eta_p: float | None = Field(None, ge=0, le=1e4)
     """Weight decay of W_p; None: η. Not multiplied by α_p: SGD's weight_decay would be η_p / α_p."""
-    beta: float | None = Field(0.4, gt=0)
+    beta: float | None = Field(0.4, gt=0, le=1e4)
     """Rate β of the target's EMA; None: no EMA, W_a = τ W."""
-    tau: float = Field(1.0, ge=0)
+    tau: float = Field(1.0, ge=0, le=1e4)
     """W_a = τ W where there is no EMA."""
     symmetric: bool = False
     """Whether W_p is kept symmetric."""
@@ -80,9 +81,9 @@ class Config(LoopConfig):
     """False: the gradient flows through both views, whose network is one."""
     init: InitConfig = InitConfig()
     solver: Annotated[Continuous | Euler, Field(discriminator="kind")] = Continuous()
-    time: float = Field(200.0, gt=0)
+    time: float = Field(200.0, gt=0, le=1e7)
     """Time t at the end."""
-    records: int = Field(50, ge=1, le=10_000)
+    records: int = Field(50, ge=1, le=1_000)
     """Times at which the state is measured."""
 
     @model_validator(mode="after")
@@ -93,8 +94,11 @@ class Config(LoopConfig):
                 raise ValueError(
                     f"{name}: expected {self.size} eigenvalues, one per dimension; got {len(values)}"
                 )
-            if values is not None and min(values) < 0:
-                raise ValueError(f"{name}: eigenvalues of a covariance are not negative; got {min(values):g}")
+        if isinstance(self.solver, Euler) and self.time / self.solver.step > MOST_STEPS:
+            number = self.time / self.solver.step
+            raise ValueError(
+                f"solver: {number:.3g} steps; at most {MOST_STEPS}: take longer ones, or less time"
+            )
         if not self.stop_gradient and (self.beta is not None or self.tau != 1):
             raise ValueError(
                 "without stop-gradient both views share one network: set beta to null and tau to 1"
@@ -166,13 +170,32 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         final = final | _watched(config, flow, every, states)
     if final["modes/alive"] == 0:
         strongest = final["modes/largest"]
-        reason = (
-            f"all {config.size} eigenvalues of W X Wᵀ are below {ALIVE:g}; the largest is {strongest:.2g}"
-        )
+        share = f"{ALIVE:g} of a living mode's {living(config):.2g}"
+        reason = f"all {config.size} eigenvalues of W Wᵀ are below {share}; the largest is {strongest:.2g}"
         details["collapse"] = {"verdict": "total", "evidence": reason}
         return Outcome(status="collapsed", reason=reason, metrics=final, details=details)
     details["collapse"] = {"verdict": "none", "evidence": f"{final['modes/alive']:g} modes are alive"}
     return Outcome(status="completed", metrics=final, details=details)
+
+
+def living(config: Config) -> float:
+    """Eigenvalue of W Wᵀ in the strongest living mode without decay.
+
+    (τ λ/(λ + λ'))² / α_p, by eigenvalues λ of X and λ' of X'; 1 without predictor, where nothing says how
+    large a mode is.
+    """
+    if not config.predictor:
+        return 1.0
+    flow, tau = config.flow(), config.tau if config.beta is None else 1.0
+    views = flow.data + flow.noise
+    share = np.divide(flow.data, views, out=np.zeros_like(views), where=views > 0)
+    return float(np.square(tau * share.max()) / config.alpha_p)
+
+
+def _has_k(config: Config) -> bool:
+    """Whether the theorem on K is about this system."""
+    isotropic = config.data is None and config.noise is None
+    return isotropic and config.predictor and config.stop_gradient
 
 
 def _measured(
@@ -184,17 +207,18 @@ def _measured(
     arrays = eigenspace(f, w_p)
     metrics = {"dynamics/time": float(moment), "train/loss": float(linear.loss(state, flow)[0])}
     metrics |= eigenspace_metrics(f, w_p, arrays)
-    modes = np.linalg.eigvalsh((state.w[0] * flow.data) @ state.w[0].T)
+    modes = np.linalg.eigvalsh(state.w[0] @ state.w[0].T)
+    alive = modes > ALIVE * living(config)
     metrics |= {
-        "modes/alive": float((modes > ALIVE).sum()),
-        "modes/alive_share": float((modes > ALIVE).mean()),
+        "modes/alive": float(alive.sum()),
+        "modes/alive_share": float(alive.mean()),
         "modes/largest": float(modes[-1]),
         "target/tau": float(linear.proportion(state)[0]),
         "target/correlation": float(linear.target_correlation(state)[0]),
     }
-    if (modes > ALIVE).any():
-        metrics["modes/s"] = float(modes[modes > ALIVE].mean())
-    if config.data is None and config.noise is None and config.predictor:
+    if alive.any():
+        metrics["modes/s"] = float(modes[alive].mean())
+    if _has_k(config):
         metrics["K/min"] = float(linear.alignment_rate(state, flow)[0])
     if config.predictor:
         kept, size = linear.balance(state, flow)[0], np.linalg.norm(first[0])
@@ -213,7 +237,7 @@ def _watched(config: Config, flow: Flow, times: Floats, states: list[System]) ->
     together = System(*(np.concatenate(parts) for parts in zip(*states, strict=True)))
     largest = np.linalg.eigvals(together.w_p).real.max(axis=-1)
     found = _passage(times, largest)
-    if config.data is None and config.noise is None:
+    if _has_k(config):
         found["K/min_over_time"] = float(linear.alignment_rate(together, flow).min())
     return found
 

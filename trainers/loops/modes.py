@@ -16,7 +16,7 @@ from trainers.dynamics.phase import GridAxis, Parameter
 from trainers.report import EpochReport, Outcome, Report
 
 ALIVE = 1e-3
-"""A mode is alive where α_p s is above this: near 1 in a living one; a dead one decays as e^{-2ηt}."""
+"""A mode is alive where α_p s is above this share of what it is in a living mode without decay."""
 CHECKED = 16  # trajectories whose τ is compared with the closed form
 FIELD = 21  # arrows of the vector field along each axis
 
@@ -25,27 +25,27 @@ class Config(LoopConfig):
     """The flow of p, s and τ (Tian et al. 2021, eq. 6), and the grid over which it is integrated."""
 
     trainer: Literal["modes"] = "modes"
-    alpha_p: float = Field(1.0, gt=0)
+    alpha_p: float = Field(1.0, gt=0, le=1e4)
     """Learning rate α_p of the predictor over the encoder's."""
-    eta: float = Field(0.04, ge=0)
+    eta: float = Field(0.04, ge=0, le=1e4)
     """Weight decay η."""
-    sigma: float = Field(0.03, ge=0)
+    sigma: float = Field(0.03, ge=0, le=1e4)
     """Standard deviation σ of the augmentations; the data have covariance 1."""
-    beta: float | None = Field(None, gt=0)
+    beta: float | None = Field(None, gt=0, le=1e4)
     """Rate β of the target's EMA; None: no EMA, τ is fixed."""
-    tau: float = Field(1.0, gt=0)
+    tau: float = Field(1.0, gt=0, le=1e4)
     """τ = w_a / w without EMA; 1: the target is the online network."""
-    tau0: float = Field(0.0, ge=0)
+    tau0: float = Field(0.0, ge=0, le=1e4)
     """τ at the start, with EMA."""
-    p0: float = 0.5
+    p0: float = Field(0.5, ge=-1e4, le=1e4)
     """Eigenvalue of W_p at the start."""
-    s0: float | None = Field(None, ge=0)
+    s0: float | None = Field(None, ge=0, le=1e4)
     """Eigenvalue of F at the start; None: on the parabola, p0²/α_p."""
     x: GridAxis = GridAxis(of="p0", low=-1.0, high=2.0)
     y: GridAxis = GridAxis(of="s0", low=0.02, high=2.0)
-    time: float = Field(200.0, gt=0)
+    time: float = Field(200.0, gt=0, le=1e7)
     """Time t at the end."""
-    records: int = Field(50, ge=1, le=10_000)
+    records: int = Field(50, ge=1, le=1_000)
     """Times at which the grid is summarised."""
 
     @model_validator(mode="after")
@@ -85,7 +85,7 @@ class _Summary:
         start = per_mode.invariant(states[0], rates, 0.0)
         for index, (moment, state) in enumerate(zip(self.times, states, strict=True)):
             self.finite[index] += np.isfinite(state.s).sum()
-            self.alive[index] += (rates.alpha_p * state.s > ALIVE).sum()
+            self.alive[index] += _alive(state, rates).sum()
             self.p[index] += np.nansum(state.p)
             self.s[index] += np.nansum(state.s)
             # Compared as s itself is: e^{2ηt} would blow its rounding up.
@@ -94,6 +94,11 @@ class _Summary:
             self.drift[index] = max(self.drift[index], np.nanmax(off, initial=0.0))
         self.last.append(states[-1])
         self.to_90.append(_first_passage(self.times, states))
+
+
+def _alive(state: States, rates: Rates) -> np.ndarray:
+    """Which modes live; one that left the finite range does not."""
+    return np.asarray(rates.alpha_p * state.s > ALIVE * per_mode.living(rates))
 
 
 def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
@@ -120,7 +125,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         metrics = {
             "dynamics/time": float(moment),
             "modes/alive": summary.alive[index] / total,
-            "modes/collapsed": 1 - summary.alive[index] / total,
+            "modes/collapsed": (summary.finite[index] - summary.alive[index]) / total,
             "invariant/error": float(summary.drift[index]),
         }
         if summary.finite[index]:
@@ -137,25 +142,32 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     if points.rates.beta is not None:
         metrics["tau/error"] = _tau_error(config, points)
     if metrics["modes/alive"] == 0:
+        dead = int(summary.finite[-1])
         reason = f"all {total} modes collapsed by t = {config.time:g}"
+        if dead < total:
+            reason = f"no mode lives at t = {config.time:g}: {dead} collapsed, {total - dead} diverged"
         return Outcome(status="collapsed", reason=reason, metrics=metrics, details=details)
     return Outcome(status="completed", metrics=metrics, details=details)
 
 
-def _compared(config: Config, points: phase.Starts, final: States, theory: np.ndarray) -> dict[str, float]:
+def _compared(
+    config: Config, points: phase.Starts, final: States, theory: np.ndarray | None
+) -> dict[str, float]:
     """Simulation against theory: the basin, where there is no EMA, and the fixed point."""
-    alive = np.asarray(points.rates.alpha_p) * final.s > ALIVE
+    alive, finite = _alive(final, points.rates), np.isfinite(final.s)
+    shape = (config.y.points, config.x.points)
     found: dict[str, float] = {}
-    if points.rates.beta is None:
-        clear = phase.away_from_edge(theory)
-        wrong = alive.reshape(theory.shape) != theory
+    if points.rates.beta is None and theory is not None:
+        clear = phase.away_from_edge(theory) & finite.reshape(shape)
+        wrong = (alive.reshape(shape) != theory) & finite.reshape(shape)
         found["boundary/disagreements"] = float(wrong.sum())
-        found["boundary/agreement"] = 1 - float(wrong[clear].mean()) if clear.any() else 1.0
+        if clear.any():
+            found["boundary/agreement"] = 1 - float(wrong[clear].mean())
     eta = np.asarray(points.rates.eta)
     tau = points.rates.tau if points.rates.beta is None else 1.0
     _, stable = per_mode.fixed_points(eta, tau, points.rates.sigma)
     # A mode that starts on the edge lingers at the saddle: its end is not known yet.
-    settled = phase.away_from_edge(alive.reshape(theory.shape)).ravel()
+    settled = phase.away_from_edge(alive.reshape(shape)).ravel()
     off = np.abs(final.p - stable)[alive & settled & (eta > 0)]
     if off.size and np.isfinite(off).any():
         found["fixed_point/error"] = float(np.nanmax(off))
@@ -174,7 +186,7 @@ def _first_passage(times: Floats, states: list[States]) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.where(first > 0, (goal - low) / (high - low), 0.0)
         moment = times[before] + share * (times[first] - times[before])
-    moment[(first == 0) | (p[-1] <= ALIVE)] = np.nan
+    moment[(first == 0) | ~(p[-1] > ALIVE)] = np.nan
     return np.asarray(moment)
 
 
@@ -200,15 +212,17 @@ def _tau_error(config: Config, points: phase.Starts) -> float:
     return worst
 
 
-def _arrays(config: Config, points: phase.Starts, final: States, theory: np.ndarray) -> dict[str, np.ndarray]:
-    fixed, shape = config.fixed(), theory.shape
+def _arrays(
+    config: Config, points: phase.Starts, final: States, theory: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    fixed, shape = config.fixed(), (config.y.points, config.x.points)
     return {
         f"phase/x {config.x.of}": config.x.values(),
         f"phase/y {config.y.of}": config.y.values(),
         "phase/p": final.p.reshape(shape),
         "phase/s": final.s.reshape(shape),
         "phase/scaled": (np.asarray(points.rates.alpha_p) * final.s).reshape(shape),
-        "phase/theory": theory.astype(float),
+        "phase/theory": np.full(shape, np.nan) if theory is None else theory.astype(float),
         "phase/edge": phase.edge(fixed, config.x, config.y, theory),
         "phase/critical": np.array([phase.critical(fixed, config.x, config.y)]),
         "phase/ema": np.array([float(config.beta is not None or "beta" in (config.x.of, config.y.of))]),

@@ -147,7 +147,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         seconds = time.perf_counter() - epoch_started
         metrics = {
             "train/loss": float(losses.mean()),
-            "dynamics/time": flow_time(config, epoch + 1, len(losses)),
+            "dynamics/time": trial.history[-1].metrics.get("dynamics/time", 0.0)
+            + flow_time(config, epoch, len(losses)),
             "train/lr": trial.optimizer.param_groups[0]["lr"],
             "time/epoch_s": seconds,
             "time/images_per_s": len(losses) * config.batch_size / seconds,
@@ -233,16 +234,15 @@ def train_epoch(
     return losses.cpu()
 
 
-def flow_time(config: Config, epochs: int, steps_per_epoch: int) -> float:
-    """Time t of the theory's gradient flow after `epochs` epochs: the sum of all learning rates so far.
+def flow_time(config: Config, epoch: int, steps: int) -> float:
+    """Time t of the theory's gradient flow in one epoch of `steps` steps: the sum of its learning rates.
 
     With momentum μ every gradient acts 1/(1 - μ) times. An adaptive optimizer's steps are counted alike,
     although they follow no gradient flow.
     """
-    total = config.epochs * steps_per_epoch
     factors = (
-        config.schedule.factor(step, steps=total, steps_per_epoch=steps_per_epoch)
-        for step in range(epochs * steps_per_epoch)
+        config.schedule.factor(step, steps=config.epochs * steps, steps_per_epoch=steps)
+        for step in range(epoch * steps, (epoch + 1) * steps)
     )
     return config.optimizer.lr / (1 - getattr(config.optimizer, "momentum", 0.0)) * sum(factors)
 
