@@ -16,6 +16,7 @@ from orchestrator.render import FILE_FORMATS, FORMATS, MEANINGS
 from orchestrator.results import Curves, TrialRecord
 from orchestrator.spec import FigureSpec
 from orchestrator.tables import Table, layout, status_of, tabulate
+from trainers.plugins import load
 
 
 def check(expansion: Expansion) -> None:
@@ -31,8 +32,17 @@ def check(expansion: Expansion) -> None:
     for figure in expansion.spec.figures:
         with _noting(problems):
             figures.check(figure)
-            if not _drawn_cells(expansion, figure):
+            drawn = _drawn_cells(expansion, figure)
+            if not drawn:
                 raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
+            kinds = [load("loops", expansion.cells[i].trainer).FIGURES for i in drawn]
+            if not any(figure.kind in known for known in kinds):
+                trainers = ", ".join(dict.fromkeys(expansion.cells[i].trainer for i in drawn))
+                there = ", ".join(dict.fromkeys(kind for known in kinds for kind in known))
+                raise UsageError(
+                    f"figure '{figure.file_name}': trials of {trainers} record nothing for kind "
+                    f"{figure.kind}; they have {there}"
+                )
     if problems:
         raise UsageError("\n".join(problems))
 
@@ -157,7 +167,8 @@ def _title(expansion: Expansion) -> str:
 def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = ", ".join(sorted({r.code_version for r in used if r.code_version})) or "no results"
+    profile = f"profile {expansion.brief_setting}, " if expansion.brief_setting else ""
     return (
-        f"sweep {expansion.spec.name}, profile {expansion.brief_setting or 'none'}, "
-        f"{len(expansion.seeds)} seeds, code {versions}"
+        f"sweep {expansion.spec.name}, {profile}"
+        f"{len(expansion.seeds)} seed{'' if len(expansion.seeds) == 1 else 's'}, code {versions}"
     )

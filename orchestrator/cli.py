@@ -92,6 +92,9 @@ def sweep(
             typer.echo(f"orch: {error}", err=True)
             typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
             raise typer.Exit(STOPPED) from None
+        if result.interrupted and not any(record.is_done for record in result.records.values()):
+            typer.echo(f"orch: stopped before a trial was done; go on with: {asked.again}", err=True)
+            raise typer.Exit(INTERRUPTED)
         shown = printed.tables(asked, result.records, "event" if as_json else "text", None)
         if result.interrupted:
             left = len(asked.expansion.trials) - sum(r.is_done for r in result.records.values())

@@ -33,6 +33,11 @@ class Cell(NamedTuple):
     tail: str
 
     @property
+    def trainer(self) -> str:
+        """Name of the loop that trains it."""
+        return str(self.loop.model_fields["trainer"].default)
+
+    @property
     def label(self) -> str:
         """Its levels in words; "base" where there are none."""
         return " · ".join(label for _, label in self.choice if label is not None) or "base"
@@ -109,7 +114,7 @@ def overruled(expansion: Expansion) -> Iterator[tuple[str, int]]:
     }
     for path in expansion.changed:
         number = sum(
-            cell.loop.model_fields["trainer"].default != own
+            cell.trainer != own
             or any(
                 f"{path}.".startswith(f"{set_}.") or f"{set_}.".startswith(f"{path}.")
                 for axis, label in cell.choice
@@ -255,9 +260,11 @@ class _Builder:
         name = self.base.get("trainer")
         place = place_of(self.base, ("trainer",), self.place)
         if not isinstance(name, str) or name not in names("loops"):
-            known = ", ".join(names("loops"))
             got = "is missing" if name is None else f"no trainer named {name!r}"
-            raise SpecError([Problem(place, "trainer", f"{got}; available: {known}")])
+            hint = nearest(str(name), names("loops"))
+            close = f" {hint}" if hint.startswith("did") else ""
+            known = ", ".join(names("loops"))
+            raise SpecError([Problem(place, "trainer", f"{got};{close} available: {known}")])
         loop = config_type("loops", name)
         assert issubclass(loop, LoopConfig)
         return loop

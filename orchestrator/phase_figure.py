@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,8 +49,12 @@ LEVELS = (-0.5, -0.25, 0.0, 0.25, 0.5)
 
 def draw_phase(cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
     """Final states over two parameters, with the edge of the collapse basin that theory draws."""
-    page, seen = _panels(cells, title, _draw_phase, "no phase diagram was recorded")
-    _colour_bar(page)
+    ends = [found["phase/scaled"] for cell in cells if (found := _diagram(cell)) is not None]
+    top = max([1.0, *(float(np.nanmax(end)) for end in ends if np.isfinite(end).any())])
+    page, seen = _panels(
+        cells, title, functools.partial(_draw_phase, top=top), "no phase diagram was recorded"
+    )
+    _colour_bar(page, top)
     _finish_key(page, [KeyEntry(words, line) for name, (words, line) in LINES.items() if name in seen])
     notes = "Simulated, one point per pixel; 0 where a mode has collapsed at the end, pink where it diverged."
     return page.finished(notes=notes, stamp=stamp)
@@ -112,19 +117,19 @@ def _diagram(cell: CellCurves) -> Arrays | None:
     return found if found is None or min(found["phase/s"].shape[1:]) > 1 else None  # one start is no diagram
 
 
-def _draw_phase(axes: Axes, arrays: Arrays) -> set[str]:
+def _draw_phase(axes: Axes, arrays: Arrays, *, top: float) -> set[str]:
     x_name, x = _axis(arrays, "phase/x ")
     y_name, y = _axis(arrays, "phase/y ")
     _scales(axes, x, y)
     axes.set_facecolor(DIVERGED)  # seen where a state is not finite
     axes.pcolormesh(
-        x, y, arrays["phase/scaled"], cmap="Greys", vmin=0, vmax=1, shading="nearest", rasterized=True
+        x, y, arrays["phase/scaled"], cmap="Greys", vmin=0, vmax=top, shading="nearest", rasterized=True
     )
     axes.set_xlabel(SYMBOLS[x_name], labelpad=1.0)
     axes.set_ylabel(SYMBOLS[y_name], labelpad=1.0)
     seen = set()
     edge = arrays["phase/edge"]
-    if len(edge):
+    if np.isfinite(edge).all(axis=1).any():
         kind = "limit" if arrays["phase/ema"][0] else "edge"
         axes.plot(edge[:, 0], edge[:, 1], **LINES[kind][1])
         seen.add(kind)
@@ -181,14 +186,18 @@ def _scales(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
                 setter("log")
 
 
-def _colour_bar(page: Page) -> None:
+def _colour_bar(page: Page, largest: float) -> None:
     top, width = page.bottom_in + 0.03, 1.1
     axes = page.axes(MARGIN_IN + 0.5, top, width, 0.1, label="colours")
     axes.imshow(np.linspace(0, 1, 64)[None], aspect="auto", cmap="Greys", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     page.text(MARGIN_IN + 0.5 - 0.14, top - 0.01, "0", size=SMALL_PT, width=0.2)
     page.text(
-        MARGIN_IN + 0.5 + width + 0.05, top - 0.01, r"1   $\alpha_p s$ at the end", size=SMALL_PT, width=2.0
+        MARGIN_IN + 0.5 + width + 0.05,
+        top - 0.01,
+        rf"{largest:.3g}   $\alpha_p s$ at the end",
+        size=SMALL_PT,
+        width=2.0,
     )
     page.bottom_in = top + 0.2
 

@@ -43,7 +43,8 @@ def shown(value: Any, limit: int = 60) -> str:
 
 def _problem(error: Any, tree: Any, default: str, prefix: Path) -> Problem:
     kind, message, context = error["type"], error["msg"], error.get("ctx", {})
-    loc: Path = (*prefix, *error["loc"])
+    at = getattr(context.get("error"), "at", "")
+    loc: Path = (*prefix, *error["loc"], *(at.split(".") if at else ()))
     path = _written(tree, loc, keep_last=kind in ("missing", "unknown_key"))
     place = place_of(tree, loc, default)
     if kind == "unknown_key":

@@ -58,13 +58,16 @@ class Published(Frozen):
     numbers of another protocol."""
     values: tuple[tuple[float | None, ...], ...]
     """Rows of values in the table's unit, in the order of its rows and columns; null where there is none."""
-    spread: tuple[tuple[float | None, ...], ...] | None = None
+    spread: tuple[tuple[Annotated[float, Field(ge=0)] | None, ...], ...] | None = None
     """Published standard deviations, alike; a gap within two of them counts as reproduced, too."""
 
     @model_validator(mode="after")
     def _spread_has_the_shape_of_values(self) -> Published:
         if self.spread is not None and [*map(len, self.spread)] != [*map(len, self.values)]:
             raise ValueError("spread: expected as many rows and numbers as values has")
+        for values, spread in zip(self.values, self.spread or (), strict=False):
+            if any(v is None and sd is not None for v, sd in zip(values, spread, strict=False)):
+                raise ValueError("spread: a number stands where values has null")
         return self
 
 

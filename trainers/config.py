@@ -55,6 +55,15 @@ def _with_names(model: type[BaseModel], error: dict[str, Any]) -> InitErrorDetai
     )
 
 
+class FieldError(ValueError):
+    """Two fields that do not go together: told at the place of one of them."""
+
+    def __init__(self, at: str, message: str) -> None:
+        super().__init__(message)
+        self.at = at
+        """Path of the field below the config, dotted."""
+
+
 class LoopConfig(Frozen):
     """What every trial's config has, whichever loop trains it."""
 

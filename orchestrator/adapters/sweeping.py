@@ -297,7 +297,7 @@ def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, 
     if not any(record.is_done for record in result.records.values()) or store.published(info) == content:
         return
     problems: list[str] = []
-    files = answer.table_files(expansion, result.records, problems)
+    files = answer.table_files(expansion, result.records, [])  # what is wrong with a table is said beside it
     if expansion.spec.figures:
         curves = store.curves([trial.id for trial in expansion.trials])
         files |= answer.figure_files(expansion, result.records, curves, problems)

@@ -354,7 +354,7 @@ def test_seeds_out_of_range_are_refused(place: Place, seeds: str) -> None:
 
 def test_a_setting_that_a_level_overrules_is_told(place: Place) -> None:
     told = place.orch("plan", "sweep.yaml", "--set", "method.momentum=0.5", "--set", "epochs=3").stdout
-    assert "--set method.momentum has no effect in 4 of 4 cells: a level sets it there" in told
+    assert "--set method.momentum has no effect in 4 of 4 cells: a level decides there" in told
     assert "--set epochs" not in told
 
 

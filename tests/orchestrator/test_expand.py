@@ -222,13 +222,15 @@ def test_a_setting_that_the_chosen_trainer_does_not_have_is_an_error_at_its_line
     with pytest.raises(SpecError, match=r"sweep.yaml:10: sise: no such field; did you mean 'size'"):
         cells(ARMS.replace("size: 4", "sise: 4"))
     wrong = ARMS.replace("trainer: linear_dynamics", "trainer: matrices").replace("eta: 0.02", "eta: -1")
-    with pytest.raises(SpecError, match=r"trainer: no trainer named 'matrices'") as caught:
+    with pytest.raises(
+        SpecError, match=r"sweep.yaml:10: trainer: no trainer named 'matrices'; available"
+    ) as caught:
         cells(wrong)
     assert "eta: " in str(caught.value)  # what else is wrong is told with it
 
 
-def test_a_cross_check_of_another_trainer_is_an_error_of_its_file() -> None:
-    with pytest.raises(SpecError, match=r"sweep.yaml:1: data: expected 4 eigenvalues"):
+def test_fields_that_do_not_go_together_are_an_error_at_the_line_of_one() -> None:
+    with pytest.raises(SpecError, match=r"sweep.yaml:10: data: expected 4 eigenvalues"):
         cells(ARMS.replace("size: 4", "size: 4, data: [1.0]"), default_place="sweep.yaml:1")
 
 

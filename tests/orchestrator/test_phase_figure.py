@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator import answer
 from orchestrator.errors import UsageError
 from orchestrator.figures import CellCurves, check, draw, to_png
 from orchestrator.results import Curves, curves_of
 from orchestrator.spec import FigureSpec
+from tests.builders import expansion
 from trainers.config import Runtime
 from trainers.loops import modes
 from trainers.report import EpochReport
@@ -24,7 +26,8 @@ AXES = {
 def cell(label: str = "decay", **settings: Any) -> CellCurves:
     """A cell of one seed of the `modes` trainer."""
     heard: list[EpochReport] = []
-    config = modes.Config.model_validate({"p0": 0.2, "s0": 0.05, "time": 200, **AXES, **settings})
+    start = {} if "x" in settings else {"p0": 0.2, "s0": 0.05}
+    config = modes.Config.model_validate({"time": 200, **start, **AXES, **settings})
     modes.fit(config, runtime=Runtime(), folder=None, report=heard.append)
     return CellCurves(label, (0,), (curves_of(heard),), "")
 
@@ -131,3 +134,12 @@ def test_a_metric_that_was_never_reported_cannot_be_an_axis() -> None:
     one = CellCurves("a", (0,), (Curves(metrics={"y": ((0, 1.0),)}),), "")
     with pytest.raises(UsageError, match="metric 'time' was never reported"):
         draw(FigureSpec(kind="curves", columns=("y",), over="time"), [one], title="", stamp="")
+
+
+def test_a_kind_that_the_trainers_cannot_fill_is_refused_before_training() -> None:
+    text = "version: 1\nname: a\nbase: {trainer: modes}\nfigures: [{kind: eigenspace}]\n"
+    with pytest.raises(
+        UsageError, match="trials of modes record nothing for kind eigenspace; they have curves"
+    ):
+        answer.check(expansion(text))
+    answer.check(expansion(text.replace("eigenspace", "phase")))

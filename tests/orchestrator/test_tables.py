@@ -225,6 +225,13 @@ def test_a_spread_of_another_shape_than_the_values_is_refused() -> None:
         expansion(table_yaml(f"{PUBLISHED}          spread: [[1.0]]\n"))
 
 
+def test_a_spread_is_not_negative_and_stands_beside_a_value() -> None:
+    for spread, message in (("-1.0", "greater than or equal to 0"), ("1.0", "where values has null")):
+        published = PUBLISHED.replace("79.4", "null")
+        with pytest.raises(SpecError, match=message):
+            expansion(table_yaml(f"{published}          spread: [[null, null], [null, {spread}]]\n"))
+
+
 def test_a_prediction_holds_where_every_column_goes_its_way() -> None:
     clear = {f"EMA · regular · seed {s}": record("", 0.99 + s / 1000) for s in (0, 1)}
     low = {f"No EMA · regular · seed {s}": record("", 0.5 + s / 1000) for s in (0, 1)}

@@ -301,7 +301,7 @@ def test_seeds_that_are_equal_start_from_one_w_whatever_else_differs() -> None:
     [
         ({"data": [1.0, 2.0]}, "expected 6 eigenvalues, one per dimension; got 2"),
         ({"noise": [-1.0] * 6}, "greater than or equal to 0"),
-        ({"solver": {"kind": "euler", "step": 1e-6}}, "solver: 2e\\+08 steps; at most 2000000"),
+        ({"solver": {"kind": "euler", "step": 1e-6}}, "2e\\+08 steps; at most 2000000"),
         ({"stop_gradient": False}, "set beta to null and tau to 1"),
     ],
 )

@@ -58,7 +58,7 @@ def test_beyond_the_critical_decay_there_is_no_fixed_point_and_everything_collap
     assert round(float(per_mode.critical_decay()), 7) == 0.2497752
     assert np.isnan(per_mode.fixed_points(0.25)).all()
     outcome, _ = fit(eta=0.26, time=500, x=GRID_P, y=GRID_S)
-    assert outcome.status == "collapsed" and outcome.metrics["modes/alive"] == 0
+    assert outcome.status == "collapsed" and outcome.metrics["modes/alive_share"] == 0
 
 
 def test_the_edge_of_the_basin_on_the_parabola_is_the_unstable_point() -> None:
@@ -159,7 +159,7 @@ def test_tau_has_its_closed_form_on_the_parabola_and_off_it(start: float, off: f
 
 def test_a_slower_target_takes_longer_to_ninety_percent() -> None:
     passages = [
-        fit(beta=beta, p0=0.1, x=POINT_P, y=POINT_S, time=400, records=400)[0].metrics["modes/time_to_90"]
+        fit(beta=beta, x=POINT_P, y=POINT_S, time=400, records=400)[0].metrics["modes/time_to_90"]
         for beta in (2.0, 0.4, 0.1)
     ]
     assert passages[0] < passages[1] < passages[2]
@@ -185,8 +185,8 @@ def test_diverged_modes_are_neither_alive_nor_collapsed(monkeypatch: pytest.Monk
     monkeypatch.setattr(modes.phase, "starts", with_one_lost)
     axes = {"x": GRID_P | {"points": 2, "low": 0.5}, "y": GRID_S | {"points": 2, "low": 0.5}}
     living, _ = fit(**axes)
-    assert living.status == "completed" and living.metrics["modes/diverged"] == 0.25
-    assert living.metrics["modes/alive"] == 0.75 and living.metrics["modes/collapsed"] == 0
+    assert living.status == "completed" and living.metrics["modes/diverged_share"] == 0.25
+    assert living.metrics["modes/alive_share"] == 0.75 and living.metrics["modes/collapsed_share"] == 0
     dead, _ = fit(eta=0.3, **axes)
     assert dead.status == "collapsed" and "3 collapsed, 1 diverged" in (dead.reason or "")
     lost, _ = fit(x=POINT_P, y=POINT_S)
@@ -238,14 +238,15 @@ def test_simulated_ends_agree_with_the_analytic_basin_away_from_its_edge(eta: fl
     }
     outcome, _ = fit(eta=eta, alpha_p=alpha_p, time=2000 if eta == 0 else 8 / eta, **axes)
     assert outcome.metrics["boundary/agreement"] == 1
-    assert 0 < outcome.metrics["modes/collapsed"] < 0.5
+    assert 0 < outcome.metrics["modes/collapsed_share"] < 0.5
 
 
 @pytest.mark.parametrize(
     "y", [{"of": "alpha_p", "low": 0.1, "high": 10}, {"of": "s0", "low": 0.01, "high": 1}]
 )
 def test_the_edge_that_is_drawn_separates_the_living_from_the_dead(y: dict[str, Any]) -> None:
-    settings = {"p0": 0.2, "s0": 0.05, "x": {"of": "eta", "low": 0.02, "high": 0.24, "points": 12}}
+    settings = {"p0": 0.2, "x": {"of": "eta", "low": 0.02, "high": 0.24, "points": 12}}
+    settings |= {"s0": 0.05} if y["of"] == "alpha_p" else {}
     _, heard = fit(y=y | {"points": 60}, time=1000, **settings)
     arrays = heard[-1].arrays
     xs, ys, alive = arrays["phase/x eta"], arrays[f"phase/y {y['of']}"], arrays["phase/scaled"] > 1e-3
@@ -262,7 +263,7 @@ def test_on_the_parabola_alpha_p_does_not_move_the_edge() -> None:
         GridAxis(of="eta", low=0.01, high=0.3, points=59),
         GridAxis(of="alpha_p", low=0.1, high=9, points=5),
     )
-    fixed = modes.Config(p0=0.2).fixed()
+    fixed = modes.Config(p0=0.2, x=x, y=y).fixed()
     alive = phase.by_theory(phase.starts(fixed, x, y), (5, 59))
     assert (alive == alive[0]).all()
     edge = phase.edge(fixed, x, y, alive)
@@ -308,6 +309,7 @@ def test_with_an_ema_no_closed_form_is_claimed() -> None:
         ({"x": {"of": "beta", "low": 0, "high": 1}}, "beta must be above 0, got 0"),
         ({"x": {"of": "p0", "low": -1, "high": 1, "log": True}}, "must start above 0, got -1"),
         ({"x": {"of": "p0", "low": 2, "high": 1}}, "at or above low, 2; got 1"),
+        ({"x": {"of": "eta", "low": 0, "high": 1}, "eta": 0.1}, "eta varies along x"),
     ],
 )
 def test_axes_that_make_no_diagram_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -10,13 +10,15 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from trainers import checkpoint
-from trainers.config import LoopConfig, Runtime, canonical, identity_dump
+from trainers.config import FieldError, LoopConfig, Runtime, canonical, identity_dump
 from trainers.dynamics import tree as trees
 from trainers.dynamics.tree import Tree, TreeNetwork
 from trainers.lazy import torch
 from trainers.randomness import stream
 from trainers.report import EpochReport, Outcome, Report
 
+FIGURES = ("curves",)
+"""Kinds of figures that its trials can fill."""
 DEAD = 1e-3
 """Below this correlation the root's units say nothing of the root."""
 
@@ -54,9 +56,13 @@ class Config(LoopConfig):
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Config:
         if self.delta_lower > self.delta_upper:
-            raise ValueError(f"delta_lower {self.delta_lower:g} is above delta_upper {self.delta_upper:g}")
+            raise FieldError(
+                "delta_lower", f"delta_lower {self.delta_lower:g} is above delta_upper {self.delta_upper:g}"
+            )
         if self.batch_size > self.samples:
-            raise ValueError(f"batch_size {self.batch_size} exceeds the {self.samples} samples of an epoch")
+            raise FieldError(
+                "batch_size", f"batch_size {self.batch_size} exceeds the {self.samples} samples of an epoch"
+            )
         return self
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from trainers.config import Frozen, LoopConfig, Runtime
+from trainers.config import FieldError, Frozen, LoopConfig, Runtime
 from trainers.dynamics import linear
 from trainers.dynamics.linear import Floats, Flow, System
 from trainers.lazy import torch
@@ -17,6 +17,8 @@ from trainers.randomness import derive
 from trainers.report import EpochReport, Outcome, Report
 from trainers.spectra import eigenspace, eigenspace_metrics
 
+FIGURES = ("curves", "eigenspace", "spectra", "slope")
+"""Kinds of figures that its trials can fill."""
 FINE = 1000  # further times, dense at the start, at which K and the largest eigenvalue of W_p are watched
 WIDEST = 64  # beyond this n they are watched at the records alone: every state is kept in memory
 ALIVE = 0.05
@@ -91,18 +93,16 @@ class Config(LoopConfig):
         for name in ("data", "noise"):
             values = getattr(self, name)
             if values is not None and len(values) != self.size:
-                raise ValueError(
-                    f"{name}: expected {self.size} eigenvalues, one per dimension; got {len(values)}"
-                )
+                message = f"expected {self.size} eigenvalues, one per dimension; got {len(values)}"
+                raise FieldError(name, message)
         if isinstance(self.solver, Euler) and self.time / self.solver.step > MOST_STEPS:
             number = self.time / self.solver.step
             raise ValueError(
                 f"solver: {number:.3g} steps; at most {MOST_STEPS}: take longer ones, or less time"
             )
         if not self.stop_gradient and (self.beta is not None or self.tau != 1):
-            raise ValueError(
-                "without stop-gradient both views share one network: set beta to null and tau to 1"
-            )
+            message = "without stop-gradient both views share one network: set beta to null and tau to 1"
+            raise FieldError("stop_gradient", message)
         return self
 
     def flow(self) -> Flow:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from trainers.config import LoopConfig, Runtime
+from trainers.config import FieldError, LoopConfig, Runtime
 from trainers.dynamics import per_mode, phase
 from trainers.dynamics.per_mode import Floats, Rates, States
 from trainers.dynamics.phase import GridAxis, Parameter
@@ -17,6 +17,8 @@ from trainers.report import EpochReport, Outcome, Report
 
 ALIVE = 1e-3
 """A mode is alive where α_p s is above this share of what it is in a living mode without decay."""
+FIGURES = ("curves", "phase", "field")
+"""Kinds of figures that its trials can fill."""
 CHECKED = 16  # trajectories whose τ is compared with the closed form
 FIELD = 21  # arrows of the vector field along each axis
 
@@ -51,14 +53,18 @@ class Config(LoopConfig):
     @model_validator(mode="after")
     def _axes_can_be_crossed(self) -> Config:
         if self.x.of == self.y.of:
-            raise ValueError(f"x and y both vary {self.x.of}; a diagram needs two parameters")
-        for axis in (self.x, self.y):
+            raise FieldError("y", f"x and y both vary {self.x.of}; let one of them vary something else")
+        for name, axis in (("x", self.x), ("y", self.y)):
             may_be_zero = axis.of in ("s0", "eta", "sigma")
             if axis.of != "p0" and (axis.low < 0 or (axis.low == 0 and not may_be_zero)):
                 least = "0 or more" if may_be_zero else "above 0"
-                raise ValueError(f"{axis.of} must be {least}, got {axis.low:g}")
+                raise FieldError(f"{name}.low", f"{axis.of} must be {least}, got {axis.low:g}")
             if axis.log and axis.low <= 0:
-                raise ValueError(f"a logarithmic axis of {axis.of} must start above 0, got {axis.low:g}")
+                message = f"a logarithmic axis of {axis.of} must start above 0, got {axis.low:g}"
+                raise FieldError(f"{name}.low", message)
+            if axis.of in self.model_fields_set:
+                message = f"{axis.of} varies along {name}, so this value counts for nothing; remove one"
+                raise FieldError(axis.of, message)
         return self
 
     def fixed(self) -> dict[Parameter, float | None]:
@@ -124,8 +130,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     for index, moment in enumerate(times):
         metrics = {
             "dynamics/time": float(moment),
-            "modes/alive": summary.alive[index] / total,
-            "modes/collapsed": (summary.finite[index] - summary.alive[index]) / total,
+            "modes/alive_share": summary.alive[index] / total,
+            "modes/collapsed_share": (summary.finite[index] - summary.alive[index]) / total,
             "invariant/error": float(summary.drift[index]),
         }
         if summary.finite[index]:
@@ -137,11 +143,11 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     details: dict[str, Any] = {"trajectories": total, "wall_s": time.perf_counter() - started}
     if not summary.finite[-1]:
         return Outcome(status="diverged", reason="no trajectory stayed finite", details=details)
-    metrics |= {"modes/diverged": float(1 - summary.finite[-1] / total)}
+    metrics |= {"modes/diverged_share": float(1 - summary.finite[-1] / total)}
     metrics |= _compared(config, points, final, theory) | _passage(np.concatenate(summary.to_90))
     if points.rates.beta is not None:
         metrics["tau/error"] = _tau_error(config, points)
-    if metrics["modes/alive"] == 0:
+    if metrics["modes/alive_share"] == 0:
         dead = int(summary.finite[-1])
         reason = f"all {total} modes collapsed by t = {config.time:g}"
         if dead < total:

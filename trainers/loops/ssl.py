@@ -35,6 +35,9 @@ from trainers.spectra import (
 )
 from trainers.views import ViewsConfig
 
+FIGURES = ("curves", "eigenspace", "spectra", "slope")
+"""Kinds of figures that its trials can fill."""
+
 
 class Config(LoopConfig):
     """Everything that decides the numbers of one self-supervised trial."""
