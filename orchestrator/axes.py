@@ -63,10 +63,10 @@ def _read(value: Any) -> Any:
     unknown = [key for key in value if key not in _FIELDS]
     if unknown:
         raise ValueError(f"unknown key '{unknown[0]}' beside '{forms[0]}'; known: {', '.join(_FIELDS)}")
-    when = {
-        axis: wanted if isinstance(wanted, list) else [wanted]
-        for axis, wanted in (value.get("when") or {}).items()
-    }
+    condition = value.get("when") or {}
+    if not isinstance(condition, dict):
+        raise ValueError(f"when: expected {{axis: level}}, or {{axis: [level, ...]}}; got {condition!r}")
+    when = {axis: wanted if isinstance(wanted, list) else [wanted] for axis, wanted in condition.items()}
     if "levels" in value:
         return {"levels": _labelled(value["levels"]), "when": when}
     if "zip" in value:
