@@ -36,7 +36,7 @@ def tables(
         UsageError: no such format or table, or none at all where one is `required`.
     """
     if form not in FORMATS:
-        raise UsageError(f"no table format '{form}'; known: {', '.join(FORMATS)}")
+        raise UsageError(f"no table format '{form}'; known: {', '.join(f for f in FORMATS if f != 'event')}")
     if not required and not asked.spec.tables:
         return Shown(0, complete=True)
     problems: list[str] = []
