@@ -382,3 +382,15 @@ def test_a_port_that_is_taken_is_one_line(swept: Place) -> None:
 def test_a_home_that_is_a_file_is_refused(place: Place) -> None:
     (place.folder / "file").write_text("x", encoding="utf-8")
     assert "not a folder" in place.orch("status", "sweep.yaml", "--home", "file", code=2).stderr
+
+
+def test_a_failed_expectation_is_exit_code_5_only_when_asked(place: Place) -> None:
+    place.write(
+        "version: 1\nname: x\n"
+        "base: {trainer: modes, records: 2, time: 50, x: {of: p0, low: 0.5, high: 0.6, points: 2}}\n"
+        "axes: {a: {path: alpha_p, values: [1.0, 2.0]}}\n"
+        "tables: [{name: t, rows: a, metric: modes/s, digits: 3, expected: rising}]\n"
+    )
+    place.orch("sweep", "sweep.yaml", "--executor", "serial")
+    told = place.orch("table", "sweep.yaml", "--check", code=5).stdout
+    assert "theory: rising down the rows; ours does not (1 to 2, -" in told
