@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.lazy import torch
+from trainers.report import EpochReport
 
 KEPT = 2  # the newest may turn out to be broken; then the one before it is used
 _NAME = re.compile(r"epoch-(\d{6})\.pt")
@@ -58,6 +59,17 @@ def clear(folder: Path) -> None:
     """Remove every checkpoint in `folder`."""
     for _, path in _found(folder):
         path.unlink(missing_ok=True)
+
+
+def packed(report: EpochReport) -> dict[str, Any]:
+    """A report as torch.load(weights_only=True) will take it: arrays as tensors."""
+    return report.model_dump() | {"arrays": {name: torch.from_numpy(a) for name, a in report.arrays.items()}}
+
+
+def unpacked(content: dict[str, Any]) -> EpochReport:
+    """The report that `packed` packed."""
+    arrays = {name: tensor.cpu().numpy() for name, tensor in content["arrays"].items()}
+    return EpochReport.model_validate(content | {"arrays": arrays})
 
 
 def digest(state: dict[str, torch.Tensor]) -> str:

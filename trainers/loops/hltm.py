@@ -84,7 +84,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     identity = canonical(identity_dump(config))
     if state is not None and state.get("config") == identity:
         network.restore(state["network"])
-        history = [_unpacked(packed) for packed in state["history"]]
+        history = [checkpoint.unpacked(packed) for packed in state["history"]]
         details["resumed_at_epoch"] = len(history) - 1
         for message in history:
             report(EpochReport.model_validate(dict(message) | {"replayed": True}))
@@ -106,7 +106,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         except FloatingPointError as error:  # weights overflowed in the last step, after the last loss
             return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
-            past = [_packed(message) for message in history]
+            past = [checkpoint.packed(message) for message in history]
             state = {"config": identity, "network": network.state(), "history": past}
             checkpoint.save(folder, state, epoch=epoch + 1)
         report(history[-1])
@@ -189,14 +189,3 @@ def _measured(
     arrays = {f"correlation/depth_{level}": values.numpy() for level, values in enumerate(best)}
     finite = {name: value for name, value in metrics.items() if math.isfinite(value)}
     return EpochReport(epoch=epoch, epochs=config.epochs, metrics=finite, arrays=arrays)
-
-
-def _packed(report: EpochReport) -> dict[str, Any]:
-    """A report as torch.load(weights_only=True) will take it: arrays as tensors."""
-    dump = report.model_dump()
-    return dump | {"arrays": {name: torch.from_numpy(a) for name, a in report.arrays.items()}}
-
-
-def _unpacked(packed: dict[str, Any]) -> EpochReport:
-    arrays = {name: tensor.numpy() for name, tensor in packed["arrays"].items()}
-    return EpochReport.model_validate(packed | {"arrays": arrays})

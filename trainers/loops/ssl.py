@@ -87,7 +87,7 @@ class Trial:
             "optimizer": self.optimizer.state_dict(),
             "correlation": self.correlation.value,
             "correlation_batches": self.correlation.batches,
-            "history": [_packed(report) for report in self.history],
+            "history": [checkpoint.packed(report) for report in self.history],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -96,7 +96,7 @@ class Trial:
         self.optimizer.load_state_dict(state["optimizer"])
         self.correlation.value = state["correlation"]
         self.correlation.batches = state["correlation_batches"]
-        self.history = [_unpacked(packed) for packed in state["history"]]
+        self.history = [checkpoint.unpacked(packed) for packed in state["history"]]
 
 
 def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
@@ -326,14 +326,3 @@ def _in_eval_mode(network: nn.Module, values: torch.Tensor) -> torch.Tensor:
 
 def _device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
-
-
-def _packed(report: EpochReport) -> dict[str, Any]:
-    """A report as torch.load(weights_only=True) will take it: arrays as tensors."""
-    dump = report.model_dump()
-    return dump | {"arrays": {name: torch.from_numpy(a) for name, a in report.arrays.items()}}
-
-
-def _unpacked(packed: dict[str, Any]) -> EpochReport:
-    arrays = {name: tensor.cpu().numpy() for name, tensor in packed["arrays"].items()}
-    return EpochReport.model_validate(packed | {"arrays": arrays})
