@@ -10,7 +10,7 @@ import torch
 from pydantic import ValidationError
 
 from trainers.config import Runtime
-from trainers.dynamics import linear, per_mode
+from trainers.dynamics import linear, per_mode, solver
 from trainers.dynamics.linear import Flow, System
 from trainers.loops import linear_dynamics
 from trainers.report import EpochReport, Outcome
@@ -166,8 +166,8 @@ def test_the_skew_part_of_the_predictor_vanishes_if_and_only_if_there_is_decay()
 
 
 def test_a_symmetric_predictor_stays_exactly_symmetric() -> None:
-    for solver in ({"kind": "continuous"}, {"kind": "euler", "step": 0.05}):
-        _, heard = fit(symmetric=True, solver=solver, time=20)
+    for steps in ({"kind": "continuous"}, {"kind": "euler", "step": 0.05}):
+        _, heard = fit(symmetric=True, solver=steps, time=20)
         assert {report.metrics["Wp/asymmetry_l1"] for report in heard} == {0.0}
 
 
@@ -248,7 +248,7 @@ def test_a_living_system_with_small_features_has_not_collapsed(settings: dict[st
 def test_a_flow_too_fast_for_its_solver_is_given_up_in_one_line(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(linear, "MOST_EVALUATIONS", 2000)
+    monkeypatch.setattr(solver, "MOST_EVALUATIONS", 2000)
     with pytest.raises(ValueError, match=r"too stiff: t = .* lower the rates"):
         fit(**settings)
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from scipy.integrate import solve_ivp
 
 from trainers.config import Runtime
-from trainers.dynamics import per_mode, phase
+from trainers.dynamics import per_mode, phase, solver
 from trainers.dynamics.per_mode import Rates, States
 from trainers.dynamics.phase import GridAxis
 from trainers.loops import modes
@@ -202,7 +202,7 @@ def test_a_small_target_makes_small_modes_and_no_collapse() -> None:
 def test_a_flow_too_fast_for_its_solver_is_given_up_in_one_line(
     settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(per_mode, "MOST_EVALUATIONS", 2000)
+    monkeypatch.setattr(solver, "MOST_EVALUATIONS", 2000)
     with pytest.raises(ValueError, match=r"too stiff: t = .* lower the rates"):
         fit(**settings)
 

@@ -18,11 +18,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from trainers.dynamics.per_mode import MOST_EVALUATIONS, TooStiffError
+from trainers.dynamics.solver import Floats, solved
 
-Floats = NDArray[np.float64]
 Rate = float | Floats
 LIMIT = 1e60
 
@@ -92,34 +90,13 @@ def velocity(state: System, flow: Flow) -> System:
 
 
 def flowed(start: System, flow: Flow, times: Floats, *, rtol: float, atol: float) -> list[System]:
-    """The states at `times` in continuous time; fewer than `times` where they leave the finite range.
-
-    Solved by Dormand and Prince's method of order 8 with error control (SciPy).
-    """
-    from scipy.integrate import solve_ivp
-
+    """The states at `times` in continuous time; fewer than `times` where they leave the finite range."""
     shape = start.w.shape
 
-    evaluations = 0
-
-    def derivative(_: float, y: Floats) -> Floats:
-        nonlocal evaluations
-        evaluations += 1
-        if evaluations > MOST_EVALUATIONS:
-            raise TooStiffError(times[-1])
+    def derivative(y: Floats) -> Floats:
         return _flat(velocity(_system(y, shape, flow), flow), flow)
 
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = solve_ivp(
-            derivative,
-            (times[0], times[-1]),
-            _flat(start, flow),
-            "DOP853",
-            t_eval=times,
-            rtol=rtol,
-            atol=atol,
-        )
-    ys = np.reshape(found.y, (len(_flat(start, flow)), -1)).T  # a plain list where not even one step was made
+    ys = solved(derivative, _flat(start, flow), times, rtol=rtol, atol=atol)
     return _while_finite([_system(y, shape, flow) for y in ys])
 
 

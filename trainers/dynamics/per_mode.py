@@ -19,24 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from trainers.dynamics.solver import Floats, solved
+
 Number = float | Floats
 
 CHUNK = 4096  # trajectories integrated side by side: their state fits a core's second-level cache
 RTOL, ATOL = 1e-11, 1e-12
-MOST_EVALUATIONS = 300_000
-"""Evaluations of a flow after which an explicit solver is given up; a phase diagram needs some thousands."""
 SAME = 1e-12
-
-
-class TooStiffError(ValueError):
-    """The flow moves too fast for an explicit solver over the time that was asked for."""
-
-    def __init__(self, time: float) -> None:
-        super().__init__(
-            f"too stiff: t = {time:g} is not reached within {MOST_EVALUATIONS} evaluations; lower the rates "
-            "(beta, eta, alpha_p, sigma), the start or the time"
-        )
 
 
 class Rates(NamedTuple):
@@ -93,19 +82,11 @@ def trajectories(p: Floats, s: Floats, tau: Number, rates: Rates, times: Floats)
 
 
 def _integrated(p: Floats, s: Floats, tau: Floats, rates: Rates, times: Floats) -> list[States]:
-    from scipy.integrate import solve_ivp
-
     number, has_ema, total = len(p), rates.beta is not None, rates.total
     beta = 0.0 if rates.beta is None else rates.beta
     w = np.sqrt(s)
 
-    evaluations = 0
-
-    def flow(_: float, y: Floats) -> Floats:
-        nonlocal evaluations
-        evaluations += 1
-        if evaluations > MOST_EVALUATIONS:
-            raise TooStiffError(times[-1])
+    def flow(y: Floats) -> Floats:
         out = np.empty_like(y)
         w_p, w = y[:number], y[number : 2 * number]
         w_a = y[2 * number :] if has_ema else rates.tau * w
@@ -117,11 +98,8 @@ def _integrated(p: Floats, s: Floats, tau: Floats, rates: Rates, times: Floats) 
         return out
 
     begin = np.concatenate((p, w, tau * w) if has_ema else (p, w))
-    with np.errstate(over="ignore", invalid="ignore"):
-        found = solve_ivp(
-            flow, (times[0], times[-1]), begin, method="DOP853", t_eval=times, rtol=RTOL, atol=ATOL
-        )
-    if not found.success and number > 1:  # one that leaves the finite range must not take the others along
+    ys = solved(flow, begin, times, rtol=RTOL, atol=ATOL)
+    if len(ys) < len(times) and number > 1:  # one that leaves the finite range must not take the others along
         halves = [
             _integrated(p[half], s[half], tau[half], rates.rows(half), times)
             for half in (slice(None, number // 2), slice(number // 2, None))
@@ -130,7 +108,6 @@ def _integrated(p: Floats, s: Floats, tau: Floats, rates: Rates, times: Floats) 
             States(*(np.concatenate(parts) for parts in zip(*pair, strict=True)))
             for pair in zip(*halves, strict=True)
         ]
-    ys = np.reshape(found.y, (len(begin), -1)).T
     states = [_state(y, number, rates, has_ema) for y in ys]
     nothing = np.full(number, np.nan)
     return states + [States(nothing, nothing, nothing)] * (len(times) - len(states))
@@ -259,6 +236,23 @@ def _manifold(
     return np.asarray(np.exp(found.sol((low + high) / 2)[1]))
 
 
+def kinds_of_flow(rates: Rates, number: int) -> tuple[Floats, NDArray[np.intp]]:
+    """The different (η, τ, σ), [3, K], of `number` trajectories without EMA, and which each has, [N]."""
+    rows = [np.broadcast_to(np.asarray(v, float), (number,)) for v in (rates.eta, rates.tau, rates.sigma)]
+    kinds, kind = np.unique(np.stack(rows), axis=1, return_inverse=True)
+    return kinds, kind.reshape(-1)
+
+
+def separatrices(p: Floats, rates: Rates) -> Floats:
+    """`separatrix` at each p [N] under rates of its own."""
+    kinds, kind = kinds_of_flow(rates, len(p))
+    out = np.empty(len(p))
+    for index, (eta, tau, sigma) in enumerate(kinds.T):
+        of = kind == index
+        out[of] = separatrix(p[of], eta=eta, tau=tau, sigma=sigma)
+    return out
+
+
 def survives(p: Floats, s: Floats, rates: Rates) -> NDArray[np.bool_]:
     """Whether a mode that starts at (p, s), [N] each, does not collapse, by theory alone.
 
@@ -273,11 +267,7 @@ def survives(p: Floats, s: Floats, rates: Rates) -> NDArray[np.bool_]:
         for v in (rates.alpha_p, rates.eta, rates.tau, rates.sigma)
     )
     scaled = alpha_p * s
-    alive = np.zeros(p.shape, bool)
-    kinds, kind = np.unique(np.stack([eta, tau, sigma]), axis=1, return_inverse=True)
-    for index, (eta_, tau_, sigma_) in enumerate(kinds.T):
-        of = kind.reshape(-1) == index
-        alive[of] = scaled[of] > separatrix(p[of], eta=eta_, tau=tau_, sigma=sigma_)
+    alive = scaled > separatrices(p, rates)
     # On the parabola the saddle itself is the edge: no interpolation, no rounding.
     unstable, _ = fixed_points(eta, tau, sigma)
     on_it = (np.abs(scaled - p * np.clip(p, None, 1e9)) <= SAME) & (eta > 0) & (p > 0)

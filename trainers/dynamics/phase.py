@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from trainers.config import Frozen
-from trainers.dynamics.per_mode import Floats, Rates, critical_decay, separatrix, survives
+from trainers.dynamics.per_mode import Rates, critical_decay, kinds_of_flow, separatrices, survives
+from trainers.dynamics.solver import Floats
 
 MOST_FLOWS = 1000
 Parameter = Literal["p0", "s0", "alpha_p", "eta", "beta", "tau", "sigma"]
@@ -81,8 +82,7 @@ def by_theory(points: Starts, shape: tuple[int, int]) -> NDArray[np.bool_] | Non
     η and σ: each flow's edge takes 20 ms.
     """
     rates = points.rates._replace(beta=None)
-    flows = np.stack([np.broadcast_to(v, points.p.shape) for v in (rates.eta, rates.tau, rates.sigma)])
-    if np.unique(flows, axis=1).shape[1] > MOST_FLOWS:
+    if kinds_of_flow(rates, len(points.p))[0].shape[1] > MOST_FLOWS:
         return None
     return survives(points.p, points.s, rates).reshape(shape)
 
@@ -103,7 +103,7 @@ def edge(
         rates = points.rates
         other = points.s if y.of == "alpha_p" else np.asarray(rates.alpha_p)
         with np.errstate(divide="ignore", invalid="ignore"):
-            solved = _separatrices(points) / other
+            solved = separatrices(points.p, rates) / other
         inside = np.isfinite(solved) & (solved >= down[0]) & (solved <= down[-1])
         return np.column_stack((across, np.where(inside, solved, np.nan)))
     flips_down = np.argwhere(alive[:-1] != alive[1:])
@@ -135,14 +135,3 @@ def away_from_edge(alive: NDArray[np.bool_]) -> NDArray[np.bool_]:
         for j in range(3):
             same &= padded[i : i + rows, j : j + columns] == alive
     return same
-
-
-def _separatrices(points: Starts) -> Floats:
-    rates = points.rates
-    out = np.empty(len(points.p))
-    keys = np.stack([np.broadcast_to(v, points.p.shape) for v in (rates.eta, rates.tau, rates.sigma)])
-    kinds, kind = np.unique(keys, axis=1, return_inverse=True)
-    for index, (eta, tau, sigma) in enumerate(kinds.T):
-        of = kind.reshape(-1) == index
-        out[of] = separatrix(points.p[of], eta=eta, tau=tau, sigma=sigma)
-    return out

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from trainers.config import FieldError, Frozen, LoopConfig, Runtime
 from trainers.dynamics import linear
-from trainers.dynamics.linear import Floats, Flow, System
+from trainers.dynamics.linear import Flow, System
+from trainers.dynamics.solver import Floats, first_passages
 from trainers.lazy import torch
 from trainers.randomness import derive
 from trainers.report import EpochReport, Outcome, Report
@@ -236,20 +237,9 @@ def _watched(config: Config, flow: Flow, times: Floats, states: list[System]) ->
     """The least eigenvalue of K over time, and when W_p had almost grown."""
     together = System(*(np.concatenate(parts) for parts in zip(*states, strict=True)))
     largest = np.linalg.eigvals(together.w_p).real.max(axis=-1)
-    found = _passage(times, largest)
+    found = {}
+    if largest[-1] > 0:
+        found["modes/time_to_90"] = float(first_passages(times, largest[:, None])[0])
     if _has_k(config):
         found["K/min_over_time"] = float(linear.alignment_rate(together, flow).min())
     return found
-
-
-def _passage(times: Floats, curve: Floats) -> dict[str, float]:
-    """When the largest eigenvalue of W_p first comes to 90 % of its last value, between `times`."""
-    goal = 0.9 * curve[-1]
-    reached = curve >= goal
-    first = int(reached.argmax())
-    if not reached.any() or curve[-1] <= 0:
-        return {}
-    if first == 0:
-        return {"modes/time_to_90": 0.0}
-    share = (goal - curve[first - 1]) / (curve[first] - curve[first - 1])
-    return {"modes/time_to_90": float(times[first - 1] + share * (times[first] - times[first - 1]))}

@@ -11,8 +11,9 @@ from pydantic import Field, model_validator
 
 from trainers.config import FieldError, LoopConfig, Runtime
 from trainers.dynamics import per_mode, phase
-from trainers.dynamics.per_mode import Floats, Rates, States
+from trainers.dynamics.per_mode import Rates, States
 from trainers.dynamics.phase import GridAxis, Parameter
+from trainers.dynamics.solver import Floats, first_passages
 from trainers.report import EpochReport, Outcome, Report
 
 ALIVE = 1e-3
@@ -67,6 +68,11 @@ class Config(LoopConfig):
                 raise FieldError(axis.of, message)
         return self
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows of y and columns of x."""
+        return self.y.points, self.x.points
+
     def fixed(self) -> dict[Parameter, float | None]:
         """Values of the parameters off the grid."""
         return {
@@ -116,7 +122,6 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
     """
     started = time.perf_counter()
     points = phase.starts(config.fixed(), config.x, config.y)
-    shape = (config.y.points, config.x.points)
     times = np.linspace(0.0, config.time, config.records + 1)
     summary = _Summary(times)
     chunks = per_mode.trajectories(points.p, points.s, config.tau0, points.rates, times)
@@ -124,7 +129,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
         rows = slice(number * per_mode.CHUNK, (number + 1) * per_mode.CHUNK)
         summary.add(states, points.rates.rows(rows))
     final = States(*(np.concatenate(parts) for parts in zip(*summary.last, strict=True)))
-    theory = phase.by_theory(points, shape)
+    theory = phase.by_theory(points, config.shape)
     total = len(points.p)
 
     for index, moment in enumerate(times):
@@ -161,7 +166,7 @@ def _compared(
 ) -> dict[str, float]:
     """Simulation against theory: the basin, where there is no EMA, and the fixed point."""
     alive, finite = _alive(final, points.rates), np.isfinite(final.s)
-    shape = (config.y.points, config.x.points)
+    shape = config.shape
     found: dict[str, float] = {}
     if points.rates.beta is None and theory is not None:
         clear = phase.away_from_edge(theory) & finite.reshape(shape)
@@ -181,19 +186,11 @@ def _compared(
 
 
 def _first_passage(times: Floats, states: list[States]) -> Floats:
-    """When p first reaches 90 % of its last value, interpolated between records; NaN if it falls or dies."""
+    """When p first reaches 90 % of its last value; NaN if it falls or dies."""
     p = np.stack([state.p for state in states])
-    goal = 0.9 * p[-1]
-    reached = p >= goal
-    first = reached.argmax(axis=0)
-    columns = np.arange(p.shape[1])
-    before = np.maximum(first - 1, 0)
-    low, high = p[before, columns], p[first, columns]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        share = np.where(first > 0, (goal - low) / (high - low), 0.0)
-        moment = times[before] + share * (times[first] - times[before])
-    moment[(first == 0) | ~(p[-1] > ALIVE)] = np.nan
-    return np.asarray(moment)
+    moment = first_passages(times, p)
+    moment[(p[0] >= 0.9 * p[-1]) | ~(p[-1] > ALIVE)] = np.nan
+    return moment
 
 
 def _passage(moments: Floats) -> dict[str, float]:
@@ -221,7 +218,7 @@ def _tau_error(config: Config, points: phase.Starts) -> float:
 def _arrays(
     config: Config, points: phase.Starts, final: States, theory: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    fixed, shape = config.fixed(), (config.y.points, config.x.points)
+    fixed, shape = config.fixed(), config.shape
     return {
         f"phase/x {config.x.of}": config.x.values(),
         f"phase/y {config.y.of}": config.y.values(),
