@@ -196,10 +196,8 @@ class MlflowStore:
         """Labels of all trials whose runs say that the sweep has asked for them."""
         tag = f"orch.in.{sweep}"
         with self._errors():
-            runs = self._pages("tags.`orch.kind` = 'trial'")
-            return {
-                run.data.tags["orch.trial_id"]: str(run.info.run_name) for run in runs if tag in run.data.tags
-            }
+            runs = self._pages(f"tags.`{tag}` = 'true'")  # a sweep's name has no character to be quoted
+            return {run.data.tags["orch.trial_id"]: str(run.info.run_name) for run in runs}
 
     def flush(self) -> None:
         """Write every waiting metric."""

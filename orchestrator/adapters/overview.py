@@ -40,6 +40,8 @@ def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
     """Labels of the trials that the sweep asked for once and, under no profile and seed, asks for now."""
     spec = plan.expansion.spec
     wanted = {trial.id for trial in plan.expansion.trials}
+    if asked_for.keys() <= wanted:  # the other profiles need not be expanded
+        return []
     for profile in spec.profiles or [None]:
         for cell in expand(spec, profile=profile, seeds=[0]).cells:
             wanted |= {cell.trial_id(seed) for seed in (*spec.seed_list, *plan.expansion.seeds)}

@@ -87,14 +87,14 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     """
     claims = Claims(prepared.space.home, command=typed_command())
     try:
-        result, plan = _trained(prepared, claims, say)
+        result = _trained(prepared, claims, say)
     finally:
         claims.release()
-    _publish(plan, prepared.store, result, prepared.info, say=say)
+    _publish(prepared.plan, prepared.store, result, prepared.info, say=say)
     return result
 
 
-def _trained(prepared: Prepared, claims: Claims, say: Say) -> tuple[SweepResult, Plan]:
+def _trained(prepared: Prepared, claims: Claims, say: Say) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     asked = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
@@ -102,7 +102,7 @@ def _trained(prepared: Prepared, claims: Claims, say: Say) -> tuple[SweepResult,
     while True:
         held = claims.take(sorted(asked)) if asked else {}
         # Read again: what another driver finished until just now is done, and what it began is known.
-        plan = plan_sweep(prepared.plan.expansion, prepared.store)
+        plan = plan_sweep(prepared.plan.expansion, prepared.store) if asked else prepared.plan
         mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt(plan.done, prepared.info)
@@ -112,13 +112,13 @@ def _trained(prepared: Prepared, claims: Claims, say: Say) -> tuple[SweepResult,
         result = _run(prepared, plan._replace(todo=mine))
         trained += result.trained
         if result.interrupted or not waited_for:
-            return result._replace(trained=trained), plan
+            return result._replace(trained=trained)
         asked = {trial.id for trial in waited_for}
         owners = sorted({str(held[trial.id]) for trial in waited_for})
         say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, asked, prepared):
             records = prepared.store.records([trial.id for trial in plan.expansion.trials])
-            return SweepResult(trained, records, interrupted=True), plan
+            return SweepResult(trained, records, interrupted=True)
 
 
 def _waited(claims: Claims, asked: set[str], prepared: Prepared) -> bool:
