@@ -1,12 +1,31 @@
-"""A trial's curves and spectra as the bytes of one .npz, without pickle."""
+"""A trial's files beside its numbers: curves and spectra as one .npz without pickle, config, provenance."""
 
 from __future__ import annotations
 
 import io
+import json
+from typing import Any
 
 import numpy as np
 
-from orchestrator.results import Curves
+from orchestrator.results import Curves, SweepInfo, TrialFacts
+from trainers.config import canonical
+from trainers.report import Outcome
+
+SPECTRA = "spectra.npz"
+
+
+def trial_files(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo, curves: Curves) -> dict[str, bytes]:
+    """A trial's files by name."""
+    facts = {
+        "trial_id": trial.trial_id,
+        "canonical_config": canonical(trial.identity),
+        "sweep": sweep.name,
+        "profile": sweep.profile,
+        **sweep.provenance.model_dump(),
+        "trial": outcome.details,
+    }
+    return {SPECTRA: packed(curves), "config.json": _json(trial.config), "provenance.json": _json(facts)}
 
 
 def packed(curves: Curves) -> bytes:
@@ -29,3 +48,7 @@ def unpacked(content: bytes) -> Curves:
         if name.startswith("metric/")
     }
     return Curves(metrics=metrics, spectra_epochs=epochs, spectra=arrays)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

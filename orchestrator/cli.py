@@ -107,6 +107,29 @@ def sweep(
             raise typer.Exit(USAGE)
         if check and shown.outside:
             raise typer.Exit(OUTSIDE)
+        if prepared.store.waits:
+            raise typer.Exit(STOPPED)
+
+
+@app.command()
+def sync(
+    home: Home = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Tell the store what waits in the journal, because the store was away or a driver died."""
+    from orchestrator.adapters.workspace import workspace
+
+    with reported():
+        store = workspace(home, tracking_uri, None).open_journaled()
+        try:
+            store.flush()
+        finally:
+            store.close()
+        typer.echo(f"{store.carried} entries delivered to {store.describe()}")
+        for note in store.notes:
+            typer.echo(f"orch: {note}", err=True)
+        if store.waits:
+            raise typer.Exit(STOPPED)
 
 
 @app.command()

@@ -50,7 +50,7 @@ def plan(
             asked = Request(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
             )
-            store = asked.space.open_store(create=False)
+            store = asked.space.open_store()
             found = plan_sweep(asked.expansion, store)
             left = [] if changes else overview.orphans(found, store.asked_for(asked.spec.name))
             plans.append((asked, found, left))
@@ -89,7 +89,7 @@ def status(
             asked = Request(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
             )
-            found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
+            found = plan_sweep(asked.expansion, asked.space.open_store())
             records.append(overview.status_record(found))
             if not as_json:
                 typer.echo(asked.headline)
@@ -123,7 +123,7 @@ def table(
         )
         if check:
             asked.needs_published_profile()
-        found = plan_sweep(asked.expansion, asked.space.open_store(create=False))
+        found = plan_sweep(asked.expansion, asked.space.open_store())
         shown = printed.tables(asked, found.records, form, name, required=True)
         if not shown.complete:
             raise typer.Exit(USAGE)
@@ -230,7 +230,7 @@ def failures(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
             )
             ids = [one.id for one in asked.expansion.trials]
-            records = asked.space.open_store(create=False).records(ids)
+            records = asked.space.open_store().records(ids)
             logs = {i: str(path) for i in ids if (path := asked.space.log_of(i)) is not None}
             lines = list(explain.failures(asked.expansion, records, logs))
             typer.echo(f"{asked.spec.name}: {len(lines)} of {len(ids)} trials failed")
@@ -267,7 +267,7 @@ def why(
             reads=True,
         )
         chosen = sweeping.find_trials(asked.expansion, cell)
-        store = asked.space.open_store(create=False)
+        store = asked.space.open_store()
         records = store.records([one.id for one in chosen])
         for number, one in enumerate(chosen):
             log = asked.space.log_of(one.id)

@@ -3,7 +3,9 @@
 OrchError
 ├── SpecError        the sweep file is wrong              exit code 2
 ├── UsageError       the command's words are wrong        exit code 2
-├── StoreError       the store does not answer or refuses exit code 2 before a sweep, 4 in one
+├── StoreError       the store cannot be used             exit code 2 before a sweep, 4 in one
+│   ├── StoreAway    it does not answer now               the journal waits for it
+│   └── StoreRefused it will never take this              the journal sets it aside
 └── ExecutionError   trials cannot be scheduled           exit code 2
 """
 
@@ -23,6 +25,14 @@ class UsageError(OrchError):
 
 class StoreError(OrchError):
     """The store cannot be reached, read or written."""
+
+
+class StoreAway(StoreError):
+    """The store does not answer, or answers that it cannot now: the same may succeed later."""
+
+
+class StoreRefused(StoreError):
+    """The store answers and will not take what it was given, now or later."""
 
 
 class ExecutionError(OrchError):

@@ -13,6 +13,7 @@ from orchestrator.designs import Choice, choices
 from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.overrides import merged, nested
 from orchestrator.problems import nearest, problems_of
+from orchestrator.results import TrialFacts
 from orchestrator.source import place_of
 from orchestrator.spec import SweepSpec
 from trainers.config import NOT_IDENTITY, LoopConfig, canonical, identity_dump, plain
@@ -72,6 +73,21 @@ class TrialSpec(NamedTuple):
     def label(self) -> str:
         """Cell and seed in words."""
         return f"{self.cell.label} · seed {self.seed}"
+
+    @property
+    def facts(self) -> TrialFacts:
+        """What a store keeps of it besides results."""
+        config = self.config
+        return TrialFacts(
+            trial_id=self.id,
+            cell_id=self.cell.id,
+            label=self.label,
+            cell=self.cell.label,
+            seed=self.seed,
+            levels={axis: level for axis, level in self.cell.choice if level is not None},
+            identity=identity_dump(config),
+            config=config.model_dump(mode="json"),
+        )
 
 
 class Expansion(NamedTuple):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from orchestrator.expand import TrialSpec
-from orchestrator.results import Curves, Provenance, TrialRecord
+from orchestrator.results import Curves, SweepInfo, TrialFacts, TrialRecord
 from trainers.report import EpochReport, Outcome
 
 
@@ -59,19 +59,12 @@ class Executor(Protocol):
         """
 
 
-class SweepInfo(NamedTuple):
-    """The sweep on whose behalf a trial is stored."""
-
-    name: str
-    profile: str | None
-    provenance: Provenance
-
-
 class Store(Protocol):
     """Keeps results. Only the driver calls it.
 
     Laws (tests/contracts/test_stores.py): a trial is one run however many sweeps ask for it; reading
-    returns what was written; a second `begin` or `report` of the same thing changes nothing.
+    returns what was written; telling the same things again, in the same order, changes nothing; a trial
+    that is done stays as it is, whatever is told of it later.
     """
 
     def describe(self) -> str:
@@ -83,17 +76,19 @@ class Store(Protocol):
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, as far as they were trained."""
 
-    def begin(self, trial: TrialSpec, sweep: SweepInfo, *, worker: str | None = None) -> None:
-        """A trial starts, or starts again, on that worker."""
+    def begin(
+        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+    ) -> None:
+        """A trial starts, or starts again, on that worker; an `attempt` told twice counts once."""
 
     def report(self, trial_id: str, report: EpochReport) -> None:
-        """A trial finished an epoch. May be buffered until `finish` or `flush`."""
+        """A trial that was begun finished an epoch. May be buffered until `finish` or `flush`."""
 
-    def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
-        """A trial ended."""
+    def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
+        """A trial that was begun ended."""
 
-    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
-        """Note that `sweep` asks for these known trials too; how many it had not asked for before."""
+    def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
+        """Note that `sweep` asks for these known trials too; their labels by id."""
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial that is known, such as its plots."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, SkipValidation
+from pydantic import ConfigDict, SkipValidation, StringConstraints
 
 from trainers.config import Frozen
-from trainers.report import EpochReport, Outcome, Status
+from trainers.report import EpochReport, ErrorClass, Outcome, Status
 
 RecordStatus = Literal["running", Status]
 MEASURED: frozenset[str] = frozenset({"completed", "collapsed", "pruned"})
@@ -18,6 +18,27 @@ FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned
 """Statuses that need no further training: results, whether welcome or not."""
 
 Array = Annotated[np.ndarray, SkipValidation]
+
+
+TrialId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+
+
+class TrialFacts(Frozen):
+    """What a store keeps of a trial besides its results: values only, so that a journal can keep them too."""
+
+    trial_id: TrialId
+    cell_id: TrialId
+    label: str
+    """Cell and seed in words."""
+    cell: str
+    """The cell in words."""
+    seed: int
+    levels: dict[str, str]
+    """Level by axis, where the axis holds for the cell."""
+    identity: dict[str, Any]
+    """Everything that decides the trial's numbers: what its id is the hash of."""
+    config: dict[str, Any]
+    """The whole resolved config."""
 
 
 class TrialRecord(Frozen):
@@ -30,6 +51,8 @@ class TrialRecord(Frozen):
     collapse: Literal["none", "dimensional", "total"] | None = None
     """Verdict of the collapse diagnostics; None where they could not be made."""
     reason: str | None = None
+    error: ErrorClass | None = None
+    """Class of a failure."""
     code_version: str | None = None
     """Commit (with "+dirty" if it had changes) or release that trained it."""
     data_fingerprint: str | None = None
@@ -86,6 +109,14 @@ class Provenance(Frozen):
     command: str = ""
 
 
+class SweepInfo(Frozen):
+    """The sweep on whose behalf a trial is stored."""
+
+    name: str
+    profile: str | None
+    provenance: Provenance
+
+
 def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialRecord:
     """The record that an outcome leaves in a store."""
     details: Mapping[str, Any] = outcome.details
@@ -95,6 +126,7 @@ def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialR
         metrics=outcome.metrics,
         collapse=details.get("collapse", {}).get("verdict"),
         reason=outcome.reason,
+        error=outcome.error,
         code_version=provenance.code_version,
         data_fingerprint=details.get("data_fingerprint"),
         streams_fingerprint=details.get("streams_fingerprint"),

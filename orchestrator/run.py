@@ -17,9 +17,8 @@ from orchestrator.ports import (
     Progressed,
     Started,
     Store,
-    SweepInfo,
 )
-from orchestrator.results import FINAL, TrialRecord
+from orchestrator.results import FINAL, SweepInfo, TrialRecord
 from trainers.report import Outcome
 
 
@@ -75,14 +74,14 @@ def run_sweep(
         match event:
             case Started():
                 begun.add(trial.id)
-                store.begin(trial, info, worker=event.worker)
+                store.begin(trial.facts, info, worker=event.worker)
             case Progressed():
                 store.report(trial.id, event.report)
             case Finished():
                 if trial.id not in begun:  # it failed before its worker could say that it had started
-                    store.begin(trial, info)
+                    store.begin(trial.facts, info)
                 begun.discard(trial.id)
-                store.finish(trial, event.outcome, info)
+                store.finish(trial.id, event.outcome, info)
                 trained[event.outcome.status] += 1
                 if event.outcome.status in FINAL:
                     discard(trial.id)
@@ -95,7 +94,7 @@ def run_sweep(
         interrupted = True
     for trial_id in sorted(begun):
         outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
-        store.finish(trials[trial_id], outcome, info)
+        store.finish(trial_id, outcome, info)
         trained["stopped"] += 1
     store.flush()
     records = store.records([trial.id for trial in plan.expansion.trials])

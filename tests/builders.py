@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.expand import Expansion, TrialSpec, expand
-from orchestrator.ports import SweepInfo
-from orchestrator.results import Provenance, TrialRecord
+from orchestrator.results import Provenance, SweepInfo, TrialRecord
 from orchestrator.spec import SweepSpec, load
 from trainers.report import EpochReport, Outcome
 
@@ -47,7 +46,7 @@ PUBLISHED = """
           tolerance: 1.5
           values: [[85.7, 84.2], [20.3, 79.4]]
 """
-INFO = SweepInfo("tiny", None, Provenance(code_version="abc123"))
+INFO = SweepInfo(name="tiny", profile=None, provenance=Provenance(code_version="abc123"))
 
 
 def yaml(*parts: str) -> str:

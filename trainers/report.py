@@ -14,6 +14,10 @@ Status = Literal["completed", "collapsed", "diverged", "pruned", "failed", "stop
 """How a trial ended. Collapse and divergence are findings: they are never retried. A pruned one was ended
 by the schedule of a sweep that searches."""
 
+ErrorClass = Literal["code", "data", "memory", "worker"]
+"""An exception in its code; data that is not there; more GPU memory than there is; its worker lost too
+often without going forward. Only the last two can end differently when tried again."""
+
 
 class EpochReport(Frozen):
     """What a trial measured after an epoch; epoch 0 is the untrained network."""
@@ -41,6 +45,8 @@ class Outcome(Frozen):
     reason: str | None = None
     """What a reader must know of the end, in one line: the evidence of a collapse, also of a dimensional one
     that is `completed`; the step of a divergence; the error of a failure."""
+    error: ErrorClass | None = None
+    """Why a trial failed, as far as what to do next depends on it."""
     details: dict[str, Any] = {}
     """Facts for provenance: fingerprints of data and streams, versions, hardware, seconds."""
 

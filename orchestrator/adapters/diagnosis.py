@@ -77,7 +77,7 @@ def _store(space: Workspace) -> Check:
             "ok", "store", f"{space.database} will be made by the first sweep ({space.tracking_from})"
         )
     try:
-        store = space.open_store(create=False)
+        store = space.open_store()
     except OrchError as error:
         return Check("bad", "store", f"{error} ({space.tracking_from})")
     return Check("ok", "store", f"{store.describe()} answers ({space.tracking_from})")

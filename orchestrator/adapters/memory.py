@@ -1,12 +1,10 @@
-"""A store in this process's memory: the twin of mlflow_store, for tests and dry runs."""
+"""A store in this process's memory: the twin of mlflow_store, for tests and what waits in a journal."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
-from orchestrator.expand import TrialSpec
-from orchestrator.ports import SweepInfo
-from orchestrator.results import Curves, TrialRecord, curves_of, record_of
+from orchestrator.results import Curves, SweepInfo, TrialFacts, TrialRecord, curves_of, record_of
 from trainers.report import EpochReport, Outcome
 
 
@@ -17,6 +15,7 @@ class MemoryStore:
         """An empty store."""
         self._records: dict[str, TrialRecord] = {}
         self._reports: dict[str, dict[int, EpochReport]] = {}
+        self._attempts: dict[str, list[str | None]] = {}
         self.sweeps: dict[str, set[str]] = {}
         """Trial ids by sweep."""
         self.attached: dict[str, dict[str, bytes]] = {}
@@ -38,36 +37,43 @@ class MemoryStore:
         """Curves and spectra of these trials."""
         return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if i in self._reports}
 
-    def begin(self, trial: TrialSpec, sweep: SweepInfo, *, worker: str | None = None) -> None:
+    def begin(
+        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+    ) -> None:
         """A trial starts, or starts again."""
-        self.adopt([trial], sweep)
-        self._reports.setdefault(trial.id, {})
-        before = self._records.get(trial.id)
-        self._records[trial.id] = TrialRecord(
-            trial_id=trial.id,
+        self._labels[trial.trial_id] = trial.label
+        self.sweeps.setdefault(sweep.name, set()).add(trial.trial_id)
+        self._reports.setdefault(trial.trial_id, {})
+        attempts = self._attempts.setdefault(trial.trial_id, [])
+        if self._is_done(trial.trial_id):
+            return
+        if attempt is None or attempt not in attempts:
+            attempts.append(attempt)
+        self._records[trial.trial_id] = TrialRecord(
+            trial_id=trial.trial_id,
             status="running",
-            run=trial.id,
-            attempts=(before.attempts if before else 0) + 1,
+            run=trial.trial_id,
+            attempts=len(attempts),
             worker=worker,
         )
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch."""
-        self._reports[trial_id][report.epoch] = report
+        if not self._is_done(trial_id):
+            self._reports[trial_id][report.epoch] = report
 
-    def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
+    def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
         """A trial ended."""
-        record, begun = record_of(trial.id, outcome, sweep.provenance), self._records[trial.id]
-        kept = {"run": trial.id, "attempts": begun.attempts, "worker": begun.worker}
-        self._records[trial.id] = TrialRecord.model_validate(dict(record) | kept)
+        if self._is_done(trial_id):
+            return
+        record, begun = record_of(trial_id, outcome, sweep.provenance), self._records[trial_id]
+        kept = {"run": trial_id, "attempts": begun.attempts, "worker": begun.worker}
+        self._records[trial_id] = TrialRecord.model_validate(dict(record) | kept)
 
-    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
-        """Note that `sweep` asks for these trials too; how many are new to it."""
-        self._labels |= {trial.id: trial.label for trial in trials}
-        known = self.sweeps.setdefault(sweep.name, set())
-        new = {trial.id for trial in trials} - known
-        known |= new
-        return len(new)
+    def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
+        """Note that `sweep` asks for these trials too."""
+        self._labels |= labels
+        self.sweeps.setdefault(sweep.name, set()).update(labels)
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial."""
@@ -84,7 +90,11 @@ class MemoryStore:
 
     def asked_for(self, sweep: str) -> dict[str, str]:
         """Labels of all trials that the sweep has asked for."""
-        return {i: self._labels[i] for i in self.sweeps.get(sweep, set()) if i in self._records}
+        return {i: self._labels[i] for i in self.sweeps.get(sweep, set())}
 
     def flush(self) -> None:
         """Nothing is buffered."""
+
+    def _is_done(self, trial_id: str) -> bool:
+        record = self._records.get(trial_id)
+        return record is not None and record.is_done

@@ -7,15 +7,13 @@ experiment it was first trained. Only the driver writes, in batches, always nami
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
-import re
 import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # MLflow reads these when it is imported; a tracker that does not answer must not be waited for long.
 os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
@@ -32,20 +30,39 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from orchestrator.adapters.tracking_errors import reason, without_secret
-from orchestrator.archive import packed, unpacked
-from orchestrator.errors import StoreError
-from orchestrator.expand import TrialSpec
-from orchestrator.ports import SweepInfo
-from orchestrator.results import FINAL, MEASURED, Curves, TrialRecord, curves_of, record_of
-from trainers.config import canonical, identity_dump
+from orchestrator.adapters.run_tags import (
+    ENDING,
+    end_tags,
+    first_tags,
+    is_done,
+    is_last,
+    next_tags,
+    record_from,
+    safe,
+)
+from orchestrator.adapters.tracking_errors import raised, without_secret
+from orchestrator.archive import SPECTRA, trial_files, unpacked
+from orchestrator.errors import StoreError, StoreRefused
+from orchestrator.results import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
 from trainers.report import EpochReport, Outcome
 
 FLUSH_S = 2.0  # metrics wait at most so long before they are written
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
-SPECTRA = "spectra.npz"
 
 _STATES = {status: "FINISHED" for status in FINAL} | {"failed": "FAILED"}
+
+
+class _Open(NamedTuple):
+    """A trial that was begun and not finished through this object."""
+
+    facts: TrialFacts
+    attempt: str | None
+    worker: str | None
+    run: str
+    started_ms: int
+    reports: list[EpochReport]
+    waiting: list[Metric]
+    """Metrics that are not written yet."""
 
 
 class MlflowStore:
@@ -62,11 +79,8 @@ class MlflowStore:
             StoreError: it does not answer, or another version made it.
         """
         self.uri, self.artifacts = uri, artifacts
-        self._runs: dict[str, str] = {}  # trial id -> run id
+        self._open: dict[str, _Open] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
-        self._pending: dict[str, list[Metric]] = {}
-        self._reports: dict[str, list[EpochReport]] = {}
-        self._started_ms: dict[str, int] = {}
         self._flushed = time.monotonic()
         with self._errors():
             self._client = MlflowClient(tracking_uri=uri)
@@ -94,78 +108,75 @@ class MlflowStore:
                         found[trial_id] = unpacked(Path(path).read_bytes())
         return found
 
-    def begin(self, trial: TrialSpec, sweep: SweepInfo, *, worker: str | None = None) -> None:
+    def begin(
+        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+    ) -> None:
         """A trial starts, or starts again: its run is made, or taken up."""
+        self._open.pop(trial.trial_id, None)
         with self._errors():
-            run = self._find([trial.id]).get(trial.id)
-            if run is None:
-                run = self._create(trial, sweep, worker)
-            else:
-                tags = {
-                    "orch.status": "running",
-                    "orch.attempts": str(int(run.data.tags.get("orch.attempts", "1")) + 1),
-                    "orch.worker": worker or "",
-                }
+            runs = self._all(trial.trial_id)
+            run = self._only(runs) if runs else self._create(trial, sweep, worker, attempt)
+            tags = run.data.tags
+            if is_done(tags):
+                return
+            if runs:
                 self._client.update_run(run.info.run_id, status="RUNNING")
-                self._client.log_batch(run.info.run_id, tags=[RunTag(k, v) for k, v in tags.items()])
-                for tag in _ENDING & run.data.tags.keys():  # what an earlier end said does not hold any more
+                self._tag(run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
+                for tag in ENDING & tags.keys():
                     self._client.delete_tag(run.info.run_id, tag)
-            self._runs[trial.id] = run.info.run_id
-            self._started_ms[trial.id] = run.info.start_time
-            self._reports[trial.id] = []
+            self._log_params(run, trial)
+            self._open[trial.trial_id] = _Open(
+                trial, attempt, worker, run.info.run_id, run.info.start_time, [], []
+            )
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch; written within `FLUSH_S`."""
-        self._reports[trial_id].append(report)
-        # The store drops a metric that it has already, by name, step, time and value. A time that is the
-        # same on every replay makes a repeated report harmless.
-        at = self._started_ms[trial_id] + report.epoch
-        self._pending.setdefault(trial_id, []).extend(
-            Metric(name, value, at, report.epoch) for name, value in report.metrics.items()
-        )
+        trial = self._open.get(trial_id)
+        if trial is None:
+            return
+        trial.reports.append(report)
+        trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
         if time.monotonic() - self._flushed > FLUSH_S:
             self.flush()
 
-    def finish(self, trial: TrialSpec, outcome: Outcome, sweep: SweepInfo) -> None:
+    def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
         """A trial ended: final metrics, tags and artifacts are written."""
-        run = self._runs[trial.id]
-        reports = self._reports.get(trial.id, [])
-        last = max((report.epoch for report in reports), default=0)
-        at = self._started_ms[trial.id] + last + 1
-        final = [Metric(name, value, at, last) for name, value in outcome.metrics.items()]
-        self._pending.setdefault(trial.id, []).extend(final)
-        record = record_of(trial.id, outcome, sweep.provenance)
-        tags = {
-            "orch.status": outcome.status,
-            "orch.collapse": record.collapse,
-            "orch.reason": outcome.reason,
-            "orch.code_version": record.code_version,
-            "orch.data_fingerprint": record.data_fingerprint,
-            "orch.streams_fingerprint": record.streams_fingerprint,
-        }
+        trial = self._open.get(trial_id)
+        if trial is None:
+            return
         with self._errors():
-            self._write(trial.id)
-            self._log_files(run, _files(trial, outcome, sweep, curves_of(reports)))
-            self._client.set_terminated(run, _STATES.get(outcome.status, "KILLED"))
+            run = self._find([trial_id]).get(trial_id)
+            if run is None:  # somebody has deleted it while it was trained
+                trial = self._again(trial, sweep)
+            elif is_done(run.data.tags) or (
+                outcome.status not in FINAL and not is_last(trial.attempt, run.data.tags)
+            ):
+                del self._open[trial_id]  # another driver has it, or had it: an end without a result is old
+                return
+            last = max((report.epoch for report in trial.reports), default=0)
+            # One later than the last epoch's own, or MLflow would show that one.
+            trial.waiting.extend(_metrics(trial, last, outcome.metrics, later=1))
+            self._write(trial)
+            self._log_files(trial.run, trial_files(trial.facts, outcome, sweep, curves_of(trial.reports)))
+            self._client.set_terminated(trial.run, _STATES.get(outcome.status, "KILLED"))
             # Last: from here on the trial counts as done, and nothing of it may be missing.
-            self._write(trial.id, [RunTag(k, str(v)[:4000]) for k, v in tags.items() if v])
-        self._reports.pop(trial.id, None)
+            self._tag(trial.run, end_tags(trial_id, outcome, sweep))
+        del self._open[trial_id]
 
-    def adopt(self, trials: Sequence[TrialSpec], sweep: SweepInfo) -> int:
-        """Tag the runs of these trials as this sweep's too; how many were not."""
+    def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
+        """Tag the runs of these trials as this sweep's too."""
         tag = f"orch.in.{sweep.name}"
         with self._errors():
-            runs = self._find([trial.id for trial in trials]).values()
-            new = [run for run in runs if tag not in run.data.tags]
-            for run in new:
-                self._client.set_tag(run.info.run_id, tag, "true")
-        return len(new)
+            for run in self._find(labels).values():
+                if tag not in run.data.tags:
+                    self._client.set_tag(run.info.run_id, tag, "true")
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial's other artifacts."""
         with self._errors():
-            run = self._find([trial_id])[trial_id]
-            self._log_files(run.info.run_id, files)
+            run = self._find([trial_id]).get(trial_id)
+            if run is not None:
+                self._log_files(run.info.run_id, files)
 
     def published(self, sweep: SweepInfo) -> str | None:
         """The content that the sweep's summary run shows, if there is one."""
@@ -202,8 +213,9 @@ class MlflowStore:
     def flush(self) -> None:
         """Write every waiting metric."""
         with self._errors():
-            for trial_id in list(self._pending):
-                self._write(trial_id)
+            for trial in self._open.values():
+                with self._deleted_is_no_error(trial):
+                    self._write(trial)
         self._flushed = time.monotonic()
 
     def _summary(self, sweep: SweepInfo) -> Run | None:
@@ -215,36 +227,61 @@ class MlflowStore:
     def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
+                if Path(name).name != name or name.startswith("."):
+                    raise StoreRefused(f"file name '{name}': a store takes plain names, no path")
                 (Path(folder) / name).write_bytes(content)
             self._client.log_artifacts(run, folder)
 
-    def _write(self, trial_id: str, tags: Sequence[RunTag] = ()) -> None:
-        metrics = self._pending.pop(trial_id, [])
-        for start in range(0, max(1, len(metrics)), 1000):  # MLflow takes no more in one batch
-            self._client.log_batch(self._runs[trial_id], metrics[start : start + 1000], tags=tags)
+    def _write(self, trial: _Open) -> None:
+        while trial.waiting:
+            self._client.log_batch(trial.run, trial.waiting[:1000])  # MLflow takes no more in one batch
+            del trial.waiting[:1000]
 
-    def _create(self, trial: TrialSpec, sweep: SweepInfo, worker: str | None) -> Run:
-        tags = {
-            "orch.kind": "trial",
-            "orch.trial_id": trial.id,
-            "orch.sweep": sweep.name,
-            f"orch.in.{sweep.name}": "true",
-            "orch.cell": trial.cell.label,
-            "orch.cell_id": trial.cell.id,
-            "orch.seed": str(trial.seed),
-            "orch.profile": sweep.profile or "none",
-            "orch.status": "running",
-            "orch.attempts": "1",
-            "orch.worker": worker or "",
-            "mlflow.source.name": "orch sweep",
-            "mlflow.source.git.commit": sweep.provenance.code_version,
-        } | {f"orch.axis.{_safe(axis)}": label for axis, label in trial.cell.choice if label is not None}
+    def _tag(self, run: str, tags: Mapping[str, str]) -> None:
+        self._client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def _again(self, trial: _Open, sweep: SweepInfo) -> _Open:
+        """A new run for a trial whose run is gone, with everything that the old one was told."""
+        self._experiments.pop(sweep.name, None)  # perhaps deleted with it
+        run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
+        self._log_params(run, trial.facts)
+        trial = trial._replace(run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
+        for report in trial.reports:
+            trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
+        self._open[trial.facts.trial_id] = trial
+        return trial
+
+    @contextlib.contextmanager
+    def _deleted_is_no_error(self, trial: _Open) -> Iterator[None]:
+        """A run that somebody deleted while it is trained is made anew when its trial ends."""
+        try:
+            yield
+        except MlflowException:
+            if self._find([trial.facts.trial_id]):
+                raise
+            trial.waiting.clear()
+
+    def _create(self, trial: TrialFacts, sweep: SweepInfo, worker: str | None, attempt: str | None) -> Run:
+        tags = first_tags(trial, sweep, worker=worker, attempt=attempt)
         run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
-        flat = list(_flat(identity_dump(trial.config)))
-        for start in range(0, len(flat), 100):  # MLflow takes no more in one batch
-            params = [Param(name, str(value)[:6000]) for name, value in flat[start : start + 100]]
-            self._client.log_batch(run.info.run_id, params=params)
-        return run
+        # A connection that breaks before the answer makes MLflow's client ask again, for a second run.
+        return self._only([run, *self._all(trial.trial_id)])
+
+    def _only(self, runs: Sequence[Run]) -> Run:
+        """The oldest of a trial's runs; the others are deleted."""
+        by_id = {run.info.run_id: run for run in runs}
+        first, *others = sorted(by_id.values(), key=lambda run: (run.info.start_time, run.info.run_id))
+        for run in others:
+            self._client.delete_run(run.info.run_id)
+        return first
+
+    def _log_params(self, run: Run, trial: TrialFacts) -> None:
+        flat = dict(_flat(trial.identity))
+        if flat.keys() <= run.data.params.keys():
+            return
+        params = [Param(name, str(value)[:6000]) for name, value in flat.items()]
+        for start in range(0, len(params), 100):  # MLflow takes no more in one batch
+            self._client.log_batch(run.info.run_id, params=params[start : start + 100])
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
@@ -254,13 +291,23 @@ class MlflowStore:
             if found is not None:
                 self._experiments[name] = found.experiment_id
             else:
-                location = (self.artifacts / _safe(name)).as_uri() if self.artifacts else None
-                self._experiments[name] = self._client.create_experiment(
-                    name,
-                    artifact_location=location,
-                    tags={"mlflow.experimentKind": "custom_model_development"},
-                )
+                location = (self.artifacts / safe(name)).as_uri() if self.artifacts else None
+                kind = {"mlflow.experimentKind": "custom_model_development"}
+                try:
+                    made = self._client.create_experiment(name, artifact_location=location, tags=kind)
+                except MlflowException:
+                    other = self._client.get_experiment_by_name(name)  # another driver was faster?
+                    if other is None:
+                        raise
+                    made = other.experiment_id
+                self._experiments[name] = made
         return self._experiments[name]
+
+    def _all(self, trial_id: str) -> list[Run]:
+        """Every run of a trial; more than one only where a connection broke while it was made."""
+        experiments = [e.experiment_id for e in self._client.search_experiments()]
+        query = f"tags.`orch.trial_id` = '{trial_id}'"
+        return list(self._client.search_runs(experiments, query, order_by=_OLDEST)) if experiments else []
 
     def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:
         """The runs of these trials, wherever they were trained."""
@@ -297,58 +344,35 @@ class MlflowStore:
         """Whatever MLflow raises becomes one line that names the store and the next step."""
         try:
             yield
-        except (MlflowException, OSError) as error:
-            raise StoreError(f"MLflow at {self.describe()}: {reason(error)}") from None
+        except StoreError:
+            raise
         except Exception as error:
-            if type(error).__module__.split(".")[0] not in ("sqlalchemy", "alembic", "requests", "urllib3"):
+            known = isinstance(error, (MlflowException, OSError))
+            if not known and type(error).__module__.split(".")[0] not in _LIBRARIES:
                 raise
-            raise StoreError(f"MLflow at {self.describe()}: {reason(error)}") from None
+            status = error.get_http_status_code() if isinstance(error, MlflowException) else None
+            raise raised(error, f"MLflow at {self.describe()}", status) from None
 
 
-_ENDING = {"orch.collapse", "orch.reason", "orch.data_fingerprint", "orch.streams_fingerprint"}
+_LIBRARIES = ("sqlalchemy", "alembic", "requests", "urllib3")
 _OLDEST = ["attributes.start_time ASC"]
 
 
 def _record(trial_id: str, run: Run) -> TrialRecord:
-    tags = run.data.tags
-    status = tags.get("orch.status", "running")
-    if status == "running" and run.info.status in ("FAILED", "KILLED"):
-        status = "stopped"
-    return TrialRecord(
-        trial_id=trial_id,
-        status=status,
-        # A trial that diverged or failed has metrics by epoch, but no final ones.
-        metrics=dict(run.data.metrics) if status in MEASURED else {},
-        collapse=tags.get("orch.collapse"),
-        reason=tags.get("orch.reason"),
-        code_version=tags.get("orch.code_version"),
-        data_fingerprint=tags.get("orch.data_fingerprint"),
-        streams_fingerprint=tags.get("orch.streams_fingerprint"),
+    return record_from(
+        trial_id,
         run=run.info.run_id,
-        attempts=int(tags.get("orch.attempts", "1")),
-        worker=tags.get("orch.worker") or None,
+        state=run.info.status,
+        tags=run.data.tags,
+        metrics=run.data.metrics,
     )
 
 
-def _files(trial: TrialSpec, outcome: Outcome, sweep: SweepInfo, curves: Curves) -> dict[str, bytes]:
-    """A trial's artifacts: spectra and curves, config, provenance."""
-    facts = {
-        "trial_id": trial.id,
-        "canonical_config": canonical(identity_dump(trial.config)),
-        "sweep": sweep.name,
-        "profile": sweep.profile,
-        **sweep.provenance.model_dump(),
-        "trial": outcome.details,
-    }
-    return {
-        SPECTRA: packed(curves),
-        "config.json": _json(trial.config.model_dump(mode="json")),
-        "provenance.json": _json(facts),
-    }
-
-
-def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2) + "\n").encode()
+def _metrics(trial: _Open, epoch: int, metrics: Mapping[str, float], *, later: int = 0) -> Iterator[Metric]:
+    # The store drops a metric that it has already, by name, step, time and value. A time that is the
+    # same whenever it is told makes a repeated report harmless.
+    at = trial.started_ms + epoch + later
+    return (Metric(name, value, at, epoch) for name, value in metrics.items())
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -357,7 +381,3 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

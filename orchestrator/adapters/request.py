@@ -54,7 +54,7 @@ class Request:
             self._take_the_profile_with_results(make)
 
     def _take_the_profile_with_results(self, make: Callable[..., Expansion]) -> None:
-        store = self.space.open_store(create=False)
+        store = self.space.open_store()
         if store.records([trial.id for trial in self.expansion.trials]):
             return
         for other in self.spec.profiles:

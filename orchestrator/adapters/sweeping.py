@@ -15,15 +15,17 @@ from typing import Literal, NamedTuple
 from orchestrator import answer
 from orchestrator.adapters import display
 from orchestrator.adapters.claims import Claims
+from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.provenance import provenance, typed_command
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.signals import stop_signals
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
-from orchestrator.errors import ExecutionError, UsageError
+from orchestrator.errors import ExecutionError, StoreAway, UsageError
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan
-from orchestrator.ports import Executor, OnEvent, Store, SweepInfo
+from orchestrator.ports import Executor, OnEvent, Store
 from orchestrator.problems import nearest
+from orchestrator.results import SweepInfo
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.spec import SweepSpec
 from trainers.config import Runtime
@@ -51,7 +53,7 @@ class Prepared(NamedTuple):
     """A sweep that can start: everything that can be wrong beforehand has been looked at."""
 
     plan: Plan
-    store: Store
+    store: JournaledStore
     executor: Executor
     info: SweepInfo
     space: Workspace
@@ -67,7 +69,7 @@ def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepare
             executor of that name are not there.
     """
     answer.check(expansion)
-    store = space.open_store(create=True)
+    store = space.open_journaled()
     plan = plan_sweep(expansion, store)
     if plan.todo:
         problems = list(missing_data(plan.todo, space.data_root))
@@ -75,7 +77,7 @@ def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepare
             raise UsageError("\n".join(problems))
         _check_space(space)
     executor = make_executor(expansion.spec, space, options) if plan.todo else _Nobody()
-    info = SweepInfo(expansion.spec.name, expansion.setting, provenance())
+    info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
     return Prepared(plan, store, executor, info, space, options)
 
 
@@ -85,12 +87,24 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     Trials that another driver with the same home folder is training are waited for, and taken over if that
     driver ends without finishing them.
     """
-    claims = Claims(prepared.space.home, command=typed_command())
+    claims, store = Claims(prepared.space.home, command=typed_command()), prepared.store
+    if store.away:
+        say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
+    store.carry()
     try:
-        result = _trained(prepared, claims, say)
+        try:
+            result = _trained(prepared, claims, say)
+        finally:
+            claims.release()
+        try:
+            _publish(prepared.plan, store, result, prepared.info, say=say)
+        except StoreAway:
+            say("figures and summary wait for the tracker: the same command makes them")
+        store.flush()
     finally:
-        claims.release()
-    _publish(prepared.plan, prepared.store, result, prepared.info, say=say)
+        store.close()
+    for note in store.notes:
+        say(f"orch: {note}")
     return result
 
 
@@ -105,7 +119,7 @@ def _trained(prepared: Prepared, claims: Claims, say: Say) -> SweepResult:
         plan = plan_sweep(prepared.plan.expansion, prepared.store) if asked else prepared.plan
         mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
-        prepared.store.adopt(plan.done, prepared.info)
+        prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
         if mine or (first and not waited_for):
             say(_will_run(plan._replace(todo=mine), prepared.store))
         first = False
@@ -189,7 +203,7 @@ def write_figures(
     """Draw the sweep's figures from the store into `folder`."""
     if not expansion.spec.figures:
         raise UsageError(f"sweep '{expansion.spec.name}' has no figures; add `figures:` to its file")
-    store = space.open_store(create=False)
+    store = space.open_store()
     ids = [trial.id for trial in expansion.trials]
     curves = store.curves(ids)
     if not curves:

@@ -5,6 +5,43 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
+from orchestrator.errors import StoreAway, StoreError, StoreRefused
+
+_AWAY = (
+    "max retries",
+    "connection refused",
+    "connection reset",
+    "connection aborted",
+    "failed to establish",
+    "timed out",
+    "too many 5",
+    "database is locked",
+    "could not connect",
+    "server closed the connection",
+    "broken pipe",
+    "incompleteread",
+    "jsondecodeerror",
+    "connectionerror",
+)
+
+
+def raised(error: Exception, where: str, status: int | None) -> StoreError:
+    """The error to raise for `error`, with the store's name before its cause.
+
+    Args:
+        error: what the store's library raised.
+        where: the store in words.
+        status: the HTTP status that the store's library gives it, if it gives one.
+    """
+    text, line = f"{type(error).__name__} {error}".lower(), f"{where}: {reason(error)}"
+    if any(sign in text for sign in _AWAY) or (status in (408, 429, 502, 503, 504)):
+        return StoreAway(line)
+    if "error code 5" in text:  # a server of MLflow answers in words
+        return StoreAway(line)
+    if status in (400, 404, 413):
+        return StoreRefused(line)
+    return StoreError(line)
+
 
 def without_secret(uri: str) -> str:
     """`uri` with user and password left out."""

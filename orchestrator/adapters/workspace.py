@@ -12,7 +12,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from orchestrator.adapters.journaled import JournaledStore
+from orchestrator.adapters.known import Known
 from orchestrator.adapters.memory import MemoryStore
+from orchestrator.adapters.provenance import typed_command
+from orchestrator.adapters.tracking_errors import without_secret
 from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Store
@@ -50,19 +54,44 @@ class Workspace(NamedTuple):
         prefix = "sqlite:///"
         return Path(self.tracking_uri[len(prefix) :]) if self.tracking_uri.startswith(prefix) else None
 
-    def open_store(self, *, create: bool) -> Store:
-        """The store; an empty one in memory if it has no file yet and none is to be made."""
-        database = self.database
-        if database is not None:
-            if self.home.exists() and not self.home.is_dir():
-                raise UsageError(f"{self.home}: not a folder; choose another with --home")
-            if not database.exists() and not create:
+    @property
+    def journals(self) -> Path:
+        """Folder of what waits to be told to a store, one folder per driver."""
+        return self.home / "journal"
+
+    def open_store(self) -> Store:
+        """The store to read from; an empty one in memory if it has no file yet."""
+        if self.database is not None:
+            self._check_home()
+            if not self.database.exists():
                 return MemoryStore()
-            _writable(database.parent)
+            _writable(self.database.parent)
+        return JournaledStore(self._connect, root=self.journals, name=without_secret(self.tracking_uri))
+
+    def open_journaled(self) -> JournaledStore:
+        """The store to read from and write to; while a tracking server is away this folder's copy helps."""
+        self._check_home()
+        _writable(self.home)
+        name = without_secret(self.tracking_uri)
+        return JournaledStore(
+            self._connect,
+            root=self.journals,
+            name=name,
+            command=typed_command(),
+            known=Known(self.journals, store=name) if self.database is None else None,
+        )
+
+    def _check_home(self) -> None:
+        if self.home.exists() and not self.home.is_dir():
+            raise UsageError(f"{self.home}: not a folder; choose another with --home")
+
+    def _connect(self) -> Store:
+        if self.database is not None:
+            _writable(self.database.parent)
         # MLflow takes a second and a half to import, and a plan before the first run needs none of it.
         from orchestrator.adapters.mlflow_store import MlflowStore
 
-        artifacts = self.home / "artifacts" if database is not None else None
+        artifacts = self.home / "artifacts" if self.database is not None else None
         return MlflowStore(self.tracking_uri, artifacts=artifacts)
 
 

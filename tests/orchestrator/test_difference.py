@@ -65,8 +65,8 @@ def test_trials_that_a_sweep_no_longer_asks_for_are_named_in_its_plan() -> None:
     before, after = expansion(), expansion(edited(("epochs: 2\n  probe", "epochs: 9\n  probe")))
     store = MemoryStore()
     for trial in before.trials[:2]:
-        store.begin(trial, INFO)
-        store.finish(trial, outcome(0.5), INFO)
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(0.5), INFO)
     now = make_plan(after, store.records([t.id for t in after.trials]))
     left = orphans(now, store.asked_for("tiny"))
     assert left == sorted(trial.label for trial in before.trials[:2])

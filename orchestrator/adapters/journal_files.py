@@ -1,0 +1,181 @@
+"""Journals on disk: this driver's own, appended to before anything else happens, and what others left.
+
+A driver holds a lock on its journal's header for as long as it lives, so what it writes is its own to
+deliver; the operating system frees the lock however the driver ends, and the next writer delivers the rest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import platform
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from orchestrator import journal
+from orchestrator.adapters.memory import MemoryStore
+from orchestrator.errors import StoreError
+from orchestrator.journal import Begun, Ended, Entry, Header
+
+KEPT = (".damaged", ".refused")  # endings of files that stay, for a person to look at
+
+
+class OwnJournal:
+    """This driver's journal; its folder is made with the first entry."""
+
+    def __init__(self, root: Path, *, store: str, command: str) -> None:
+        """A journal below `root` for the store of that name."""
+        self.root, self.store, self.command = root, store, command
+        self.folder: Path | None = None
+        self._lock: IO[str] | None = None
+        self._number = 0
+        self._files: dict[str, Path] = {}  # of trials that have begun and not ended
+
+    def append(self, entry: Entry) -> Path:
+        """Write an entry; returns its file. What ends a trial is on the disk when this returns.
+
+        Raises:
+            StoreError: the disk is full or the folder cannot be written.
+        """
+        try:
+            path = self._file(entry)
+            with path.open("ab") as file:
+                file.write(journal.line(entry))
+                if isinstance(entry, Ended):
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OSError as error:
+            raise StoreError(
+                f"journal {self.root}: {error.strerror}; make room or choose another folder with --home, "
+                "and run the same command again"
+            ) from None
+        return path
+
+    def close(self) -> None:
+        """Free the journal; an empty one is removed."""
+        if self.folder is not None and self._lock is not None:
+            _remove_if_empty(self.folder)
+            self._lock.close()
+            self.folder = self._lock = None
+
+    def _file(self, entry: Entry) -> Path:
+        identity = entry.trial.trial_id if isinstance(entry, Begun) else getattr(entry, "trial_id", None)
+        own = identity in self._files and not isinstance(entry, journal.Attached)
+        if identity is None or not own:
+            self._number += 1
+            path = self._made() / f"{self._number:06d}-{identity or entry.entry}.jsonl"
+            if isinstance(entry, Begun):
+                self._files[str(identity)] = path
+            return path
+        return self._files.pop(identity) if isinstance(entry, Ended) else self._files[identity]
+
+    def _made(self) -> Path:
+        if self.folder is None:
+            # Locked before it has its name: nobody may take it for what a dead driver left.
+            name = uuid.uuid4().hex
+            new = self.root / f".{name}"
+            new.mkdir(parents=True)
+            self._lock = (new / journal.HEADER).open("w")
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            header = Header(
+                journal=journal.VERSION,
+                store=self.store,
+                host=platform.node(),
+                pid=os.getpid(),
+                command=self.command,
+            )
+            self._lock.write(header.model_dump_json() + "\n")
+            self._lock.flush()
+            self.folder = new.rename(self.root / name)
+        return self.folder
+
+
+class Unreadable(Exception):
+    """A journal that this version does not understand."""
+
+
+def header_of(folder: Path) -> Header:
+    """Who wrote the journal in `folder`.
+
+    Raises:
+        Unreadable: a later version did, or its header is damaged.
+    """
+    try:
+        header = Header.model_validate_json((folder / journal.HEADER).read_bytes())
+    except (OSError, ValidationError):
+        raise Unreadable(f"journal {folder}: no readable {journal.HEADER}; it is left as it is") from None
+    if header.journal > journal.VERSION:
+        raise Unreadable(
+            f"journal {folder} has version {header.journal}, this orch reads up to {journal.VERSION}; "
+            "upgrade orch to deliver it"
+        )
+    return header
+
+
+def folders(root: Path) -> list[Path]:
+    """Every driver's journal below `root`."""
+    return sorted(path.parent for path in root.glob(f"[!.]*/{journal.HEADER}"))
+
+
+def entry_files(folder: Path) -> list[Path]:
+    """A journal's files in the order of their first entries, with those that the store refused."""
+    return sorted(path for path in folder.glob("[0-9]*.jsonl*"))
+
+
+def entries(path: Path) -> list[Entry]:
+    """A file's readable entries; none of a file that does not open with a beginning where it must."""
+    try:
+        lines = path.read_bytes().splitlines(keepends=True)
+    except FileNotFoundError:  # it has just been delivered
+        return []
+    found = [entry for one in lines if (entry := journal.parsed(one)) is not None]
+    needs_begin = found and isinstance(found[0], journal.Reported | Ended)
+    return [] if needs_begin else found
+
+
+def is_damaged(path: Path) -> bool:
+    """Whether a whole line of the file cannot be read, or it lacks its beginning."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    broken = any(one.endswith(b"\n") and journal.parsed(one) is None for one in lines)
+    return broken or bool(lines and lines[0].endswith(b"\n") and not entries(path))
+
+
+def waiting(root: Path, store: str) -> MemoryStore:
+    """What every driver's journal below `root` holds for the store of that name. Changes nothing."""
+    found = MemoryStore()
+    for folder in folders(root):
+        with contextlib.suppress(Unreadable):
+            if header_of(folder).store == store:
+                for path in entry_files(folder):
+                    for entry in entries(path):
+                        entry.tell(found)
+    return found
+
+
+@contextlib.contextmanager
+def left_behind(folder: Path) -> Iterator[bool]:
+    """Whether the journal's driver has ended; inside, nobody else delivers it."""
+    try:
+        lock = (folder / journal.HEADER).open()
+    except OSError:
+        yield False
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield folder.exists()
+        _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    if not entry_files(folder):
+        shutil.rmtree(folder, ignore_errors=True)
