@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from orchestrator import __version__, cli_reading
 from orchestrator.cli_options import (
+    CELL,
     COMPLETE,
     FAILED,
     INTERRUPTED,
     OUTSIDE,
     STOPPED,
     USAGE,
+    Address,
     Data,
     Home,
     Json,
@@ -22,10 +25,15 @@ from orchestrator.cli_options import (
     Seeds,
     Set,
     Spec,
+    Specs,
     Uri,
     reported,
 )
 from orchestrator.errors import StoreError
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.request import Request
+    from orchestrator.adapters.sweeping import Prepared
 
 app = typer.Typer(
     name="orch",
@@ -48,21 +56,22 @@ def sweep(
     data: Data = None,
     download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
     executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
-    address: Annotated[
-        str | None, typer.Option(help="Address of a running Ray cluster.", show_default=False)
-    ] = None,
+    address: Address = None,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
     ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
+    ] = False,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
 ) -> None:
     """Train what is missing and print the table. Run again, it runs nothing."""
-    from orchestrator.adapters import printed, sweeping
+    from orchestrator.adapters import sweeping
     from orchestrator.adapters.request import Request
 
     with reported():
@@ -76,39 +85,69 @@ def sweep(
             address=address,
             download=download,
             keep_checkpoints=keep_checkpoints,
+            keep_going=keep_going,
             output="json" if as_json else "quiet" if quiet else "person",
             verbose=verbose,
         )
 
-        def say(line: str) -> None:
-            if not (as_json or quiet):
-                typer.echo(line, err=True)
-
+        say = _sayer(silent=as_json or quiet)
         say(asked.headline)
         prepared = sweeping.prepare(asked.expansion, asked.space, options)
-        try:
-            result = sweeping.sweep(prepared, say=say)
-        except StoreError as error:
-            typer.echo(f"orch: {error}", err=True)
-            typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
-            raise typer.Exit(STOPPED) from None
-        if result.interrupted and not any(record.is_done for record in result.records.values()):
-            typer.echo(f"orch: stopped before a trial was done; go on with: {asked.again}", err=True)
-            raise typer.Exit(INTERRUPTED)
-        shown = printed.tables(asked, result.records, "event" if as_json else "text", None)
-        if result.interrupted:
-            left = len(asked.expansion.trials) - sum(r.is_done for r in result.records.values())
-            typer.echo(f"orch: stopped with {left} trials to go; go on with: {asked.again}", err=True)
-            raise typer.Exit(INTERRUPTED)
-        printed.failures(asked, result.records)
-        if result.failed:
-            raise typer.Exit(FAILED)
-        if not shown.complete:
-            raise typer.Exit(USAGE)
-        if check and shown.outside:
-            raise typer.Exit(OUTSIDE)
-        if prepared.store.waits:
-            raise typer.Exit(STOPPED)
+        _complete(asked, prepared, say, check=check)
+
+
+@app.command()
+def retry(
+    spec: Spec,
+    cell: Annotated[str | None, typer.Argument(help=f"Only this cell. {CELL}", show_default=False)] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="From the start, without the checkpoints.")] = False,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+    data: Data = None,
+    executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
+    address: Address = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train again the trials that failed, and no others; then print the table."""
+    from orchestrator.adapters import retrying, sweeping
+    from orchestrator.adapters.request import Request
+
+    with reported():
+        asked = Request(
+            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
+        )
+        options = sweeping.Options(
+            executor=executor, address=address, keep_going=True, output="quiet" if quiet else "person"
+        )
+        say = _sayer(silent=quiet)
+        say(asked.headline)
+        only = retrying.failed(asked.expansion, cell, folder=asked.space.trials, fresh=fresh)
+        _complete(asked, sweeping.prepare(asked.expansion, asked.space, options, only=only), say)
+
+
+@app.command()
+def stop(
+    specs: Specs,
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Ask the drivers that train trials of these sweeps to stop; checkpoints are kept."""
+    from orchestrator.adapters import retrying
+    from orchestrator.adapters.request import Request
+
+    with reported():
+        for file in specs:
+            asked = Request(
+                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
+            )
+            for line in retrying.stop(asked.expansion, asked.space):
+                typer.echo(line)
 
 
 @app.command()
@@ -137,7 +176,7 @@ def trial(
     spec: Spec,
     cell: Annotated[
         str,
-        typer.Argument(help="Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."),
+        typer.Argument(help=CELL, show_default=False),
     ],
     seed: Annotated[int, typer.Option(help="Seed of the trial.", min=0, max=2**31 - 1)] = 0,
     profile: Profile = "auto",
@@ -149,19 +188,20 @@ def trial(
     as_json: Json = False,
 ) -> None:
     """Train one trial in this process and print every epoch; nothing is stored. For debugging."""
-    from orchestrator.adapters import sweeping
+    from orchestrator.adapters import one_trial
     from orchestrator.adapters.request import Request
 
     with reported():
         asked = Request(spec, profile=profile, changes=changes, seeds=f"{seed},", data=data)
-        chosen = sweeping.find_trial(asked.expansion, cell)
+        chosen = one_trial.find_trial(asked.expansion, cell)
         if not as_json:
             typer.echo(f"trial {chosen.id}: {chosen.label}, profile {asked.profile or 'none'}", err=True)
-        outcome = sweeping.run_one(
+        outcome = one_trial.run_one(
             chosen, asked.space, device=device, threads=threads, download=download, as_json=as_json
         )
-        typer.echo(outcome.model_dump_json() if as_json else sweeping.outcome_text(outcome))
+        typer.echo(outcome.model_dump_json() if as_json else one_trial.outcome_text(outcome))
         if outcome.status == "failed":
+            typer.echo(outcome.details.get("traceback", ""), err=True, nl=False)
             raise typer.Exit(FAILED)
 
 
@@ -201,6 +241,48 @@ def main(
     if version:
         typer.echo(f"orch {__version__}")
         raise typer.Exit(COMPLETE)
+
+
+def _sayer(*, silent: bool) -> Callable[[str], None]:
+    return (lambda line: None) if silent else (lambda line: typer.echo(line, err=True))
+
+
+def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *, check: bool = False) -> None:
+    """Run what is prepared, print the table, and exit with the code that fits."""
+    from orchestrator.adapters import printed, sweeping
+
+    try:
+        result = sweeping.sweep(prepared, say=say)
+    except StoreError as error:
+        typer.echo(f"orch: {error}", err=True)
+        typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
+        raise typer.Exit(STOPPED) from None
+    if result.interrupted and not any(record.is_done for record in result.records.values()):
+        typer.echo(f"orch: stopped before a trial was done; go on with: {asked.again}", err=True)
+        raise typer.Exit(INTERRUPTED)
+    shown = printed.tables(
+        asked, result.records, "event" if prepared.options.output == "json" else "text", None
+    )
+    if result.interrupted:
+        left = len(asked.expansion.trials) - sum(r.is_done for r in result.records.values())
+        typer.echo(f"orch: stopped with {left} trials to go; go on with: {asked.again}", err=True)
+        raise typer.Exit(INTERRUPTED)
+    printed.failures(asked, result.records)
+    if result.hopeless:
+        left = sum(trial.id not in result.records for trial in asked.expansion.trials)
+        typer.echo(
+            f"orch: stopped: {result.hopeless}; {left} trials were not started; "
+            "remove the cause, or go on with --keep-going",
+            err=True,
+        )
+    if result.failed:
+        raise typer.Exit(FAILED)
+    if not shown.complete:
+        raise typer.Exit(USAGE)
+    if check and shown.outside:
+        raise typer.Exit(OUTSIDE)
+    if prepared.store.waits:
+        raise typer.Exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -43,7 +43,11 @@ Data = Annotated[
     typer.Option(help="Folder of data sets.  [env ORCH_DATA, default ./data]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.", show_default=False)]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
+
+
+CELL = "Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from orchestrator.cli_options import (
+    CELL,
     OUTSIDE,
     USAGE,
     Data,
@@ -151,7 +153,7 @@ def figures(
     tracking_uri: Uri = None,
 ) -> None:
     """Draw a sweep's figures from the store."""
-    from orchestrator.adapters import sweeping
+    from orchestrator.adapters import drawing
     from orchestrator.adapters.request import Request
 
     with reported():
@@ -162,7 +164,7 @@ def figures(
         if unknown := set(formats) - {"png", "pdf"}:
             raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
         folder = out or asked.space.home / "figures" / f"{asked.spec.name}-{asked.profile or 'none'}"
-        for path in sweeping.write_figures(asked.expansion, asked.space, folder, formats=formats):
+        for path in drawing.write_figures(asked.expansion, asked.space, folder, formats=formats):
             typer.echo(str(path))
 
 
@@ -243,7 +245,7 @@ def why(
     spec: Spec,
     cell: Annotated[
         str,
-        typer.Argument(help="Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."),
+        typer.Argument(help=CELL, show_default=False),
     ],
     seed: Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")] = None,
     profile: Profile = "auto",
@@ -253,7 +255,7 @@ def why(
 ) -> None:
     """Tell why a cell's trials stand as they do: spec line, id, attempts, cause, next step."""
     from orchestrator import explain
-    from orchestrator.adapters import sweeping
+    from orchestrator.adapters import one_trial
     from orchestrator.adapters.request import Request
 
     with reported():
@@ -266,7 +268,7 @@ def why(
             uri=tracking_uri,
             reads=True,
         )
-        chosen = sweeping.find_trials(asked.expansion, cell)
+        chosen = one_trial.find_trials(asked.expansion, cell)
         store = asked.space.open_store()
         records = store.records([one.id for one in chosen])
         for number, one in enumerate(chosen):
@@ -279,3 +281,46 @@ def why(
                 log=None if log is None else str(log),
             )
             typer.echo(("\n" if number else "") + "\n".join(f"{what:11}{words}" for what, words in lines))
+
+
+@commands.command()
+def logs(
+    spec: Spec,
+    cell: Annotated[str, typer.Argument(help=CELL, show_default=False)],
+    seed: Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")] = None,
+    following: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what is added, until the trials end.")
+    ] = False,
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", help="Only the last so many lines.", min=0)
+    ] = None,
+    profile: Profile = "auto",
+    changes: Set = None,
+    home: Home = None,
+    tracking_uri: Uri = None,
+) -> None:
+    """Print the logs of a cell's trials: attempts, epochs, tracebacks."""
+    from orchestrator.adapters import logs as trial_logs
+    from orchestrator.adapters import one_trial
+    from orchestrator.adapters.request import Request
+
+    with reported():
+        asked = Request(
+            spec,
+            profile=profile,
+            seeds=None if seed is None else f"{seed},",
+            changes=changes,
+            home=home,
+            uri=tracking_uri,
+            reads=True,
+        )
+        chosen = one_trial.find_trials(asked.expansion, cell)
+        paths = [(one.label, trial_logs.log_path(asked.space.logs, one.id)) for one in chosen]
+        there = [(label, path) for label, path in paths if path.exists()]
+        if not there and not following:
+            raise UsageError(f"no log of '{cell}' in {asked.space.logs}; logs are where the driver ran")
+        for line in trial_logs.tail(there, lines=lines):
+            typer.echo(line)
+        if following:
+            with contextlib.suppress(KeyboardInterrupt):
+                trial_logs.follow(paths, say=typer.echo)

@@ -21,6 +21,18 @@ NEXT = {
 }
 
 
+NEXT_AFTER = {
+    "code": "an exception in the trial's own code: `orch logs` shows the traceback; remove the cause, then "
+    "`orch retry`",
+    "data": "bring the data there, then `orch retry`",
+    "memory": "the GPU is too small even for this trial alone: a smaller batch or network is another trial; "
+    "on a larger GPU `orch retry`",
+    "worker": "its worker was lost too often at one place: look at the node's memory and system log, then "
+    "`orch retry`",
+}
+"""Next step by class of failure."""
+
+
 def explanation(
     expansion: Expansion, trial: TrialSpec, record: TrialRecord | None, *, store: str, log: str | None
 ) -> list[tuple[str, str]]:
@@ -50,7 +62,10 @@ def explanation(
         lines.append(("cause", record.reason))
     if log:
         lines.append(("log", log))
-    lines.append(("next", NEXT.get(status, "`orch status` shows all")))
+    if record is not None and record.error is not None:
+        lines.append(("next", NEXT_AFTER[record.error]))
+    else:
+        lines.append(("next", NEXT.get(status, "`orch status` shows all")))
     return lines
 
 
@@ -62,7 +77,7 @@ def failures(
         record = records.get(trial.id)
         if record is None or record.status != "failed":
             continue
-        cause = (record.reason or "no cause recorded").split("; log: ")[0]
+        cause = record.reason or "no cause recorded"
         parts = [f"{trial.label} ({trial.id}): {cause}"]
         parts += [f"on {record.worker}"] if record.worker else []
         parts += [f"log {logs[trial.id]}"] if trial.id in logs else []

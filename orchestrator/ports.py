@@ -34,7 +34,14 @@ class Finished(NamedTuple):
     outcome: Outcome
 
 
-Event = Started | Progressed | Finished
+class Deferred(NamedTuple):
+    """A trial has to be started again under other conditions; its checkpoint is kept."""
+
+    trial_id: str
+    reason: str
+
+
+Event = Started | Progressed | Deferred | Finished
 OnEvent = Callable[[Event], None]
 
 
@@ -42,12 +49,17 @@ class Interrupted(Exception):  # not an error: the user asked for it
     """The user stopped the sweep; trials that had not finished keep their checkpoints."""
 
 
+class Hopeless(Exception):  # not an error of the sweep's driver
+    """The first cells failed in their own code: the others would, too."""
+
+
 class Executor(Protocol):
     """Runs trials.
 
     Laws (tests/contracts/test_executors.py): every trial ends in exactly one `Finished`, unless the run
     is interrupted; a trial's numbers do not depend on the executor, on the order or on the neighbours;
-    an error in a trial's code is a `failed` outcome with its cause in one line and stops no other trial.
+    an error in a trial's code is a `failed` outcome with its cause in one line and stops no other trial;
+    a worker that is lost costs a trial nothing while it goes forward; what the listener raises ends the run.
     """
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:

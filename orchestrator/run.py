@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from orchestrator.expand import Expansion
+from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan, make_plan
 from orchestrator.ports import (
     Event,
     Executor,
     Finished,
+    Hopeless,
     Interrupted,
     OnEvent,
     Progressed,
@@ -30,6 +31,8 @@ class SweepResult(NamedTuple):
     records: dict[str, TrialRecord]
     """Records of every trial the sweep asks for."""
     interrupted: bool
+    hopeless: str | None = None
+    """Why the sweep was not gone on with, or None."""
 
     @property
     def failed(self) -> int:
@@ -50,6 +53,7 @@ def run_sweep(
     info: SweepInfo,
     on_event: OnEvent,
     discard: Callable[[str], None],
+    keep_going: bool = True,
 ) -> SweepResult:
     """Train what `plan` says is missing and record everything in `store`.
 
@@ -60,6 +64,7 @@ def run_sweep(
         info: the sweep, for the store.
         on_event: is told each event after it was recorded.
         discard: is given the id of each trial whose checkpoints are not needed any more.
+        keep_going: whether to go on when the first cells of a sweep without any result fail in their code.
 
     Raises:
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
@@ -68,6 +73,7 @@ def run_sweep(
     trials = {trial.id: trial for trial in plan.todo}
     begun: set[str] = set()
     trained: Counter[str] = Counter()
+    guard = None if keep_going or plan.done else _Guard(plan)
 
     def record(event: Event) -> None:
         trial = trials[event.trial_id]
@@ -86,16 +92,48 @@ def run_sweep(
                 if event.outcome.status in FINAL:
                     discard(trial.id)
         on_event(event)
+        if guard is not None and isinstance(event, Finished):
+            guard.take(trial, event.outcome)
 
-    interrupted = False
+    interrupted, hopeless = False, None
     try:
         executor.run(plan.todo, record)
     except Interrupted:
         interrupted = True
+    except Hopeless as reason:
+        hopeless = str(reason)
     for trial_id in sorted(begun):
         outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
         store.finish(trial_id, outcome, info)
         trained["stopped"] += 1
     store.flush()
     records = store.records([trial.id for trial in plan.expansion.trials])
-    return SweepResult(trained, records, interrupted)
+    return SweepResult(trained, records, interrupted, hopeless)
+
+
+class _Guard:
+    """Ends a sweep whose first cells fail in their own code: waiting for the others would teach nothing."""
+
+    FIRST = 2  # cells, and trials, that must fail before anything has succeeded
+
+    def __init__(self, plan: Plan) -> None:
+        self.cells = min(self.FIRST, len({trial.cell.id for trial in plan.todo}))
+        self.trials = min(self.FIRST, len(plan.todo))
+        self.failed: dict[str, TrialSpec] = {}
+        self.watching = True
+
+    def take(self, trial: TrialSpec, outcome: Outcome) -> None:
+        """A trial ended.
+
+        Raises:
+            Hopeless: it was one too many.
+        """
+        if outcome.error not in ("code", "data"):
+            self.watching = False
+        if not self.watching:
+            return
+        self.failed[trial.id] = trial
+        cells = list(dict.fromkeys(one.cell.label for one in self.failed.values()))
+        if len(cells) >= self.cells and len(self.failed) >= self.trials:
+            what = "data" if outcome.error == "data" else "code"
+            raise Hopeless(f"{' and '.join(cells)} failed in their {what} before any trial had a result")

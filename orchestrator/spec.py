@@ -39,7 +39,7 @@ class Resources(Frozen):
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None: as many as the machine has room for."""
     retries: int = Field(3, ge=0)
-    """How often a trial whose worker was lost is taken up again from its checkpoint."""
+    """How often in a row a trial may lose its worker without an epoch in between, before it has failed."""
 
     def with_gpus(self, gpus: float) -> Resources:
         """The same with the GPU share decided."""

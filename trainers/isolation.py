@@ -21,9 +21,10 @@ from trainers.config import LoopConfig, Runtime
 from trainers.datasets.base import MissingDataError
 from trainers.lazy import torch
 from trainers.plugins import load
-from trainers.report import Outcome, Report
+from trainers.report import ErrorClass, Outcome, Report
 
-LOG = "log.txt"
+TRACEBACK = "traceback"
+"""Name of a failure's traceback among the details of its outcome."""
 
 
 def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
@@ -32,7 +33,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Path | None, repo
     Args:
         config: the trial.
         runtime: where and how it runs.
-        folder: the trial's own folder for checkpoints and its log; None keeps nothing.
+        folder: the trial's own folder for checkpoints; None keeps nothing.
         report: called after each epoch.
     """
     with clean_process(threads=runtime.threads):
@@ -42,9 +43,11 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Path | None, repo
             )
             return outcome
         except MissingDataError as error:
-            return Outcome(status="failed", reason=str(error))
+            return Outcome(status="failed", reason=str(error), error="data")
+        except torch.cuda.OutOfMemoryError as error:
+            return _failed(error, "memory")
         except Exception as error:
-            return Outcome(status="failed", reason=_one_line(error, _logged(folder)))
+            return _failed(error, "code")
 
 
 @contextlib.contextmanager
@@ -79,26 +82,17 @@ def clean_process(*, threads: int) -> Iterator[None]:
 
 
 def discard_checkpoints(folder: Path) -> None:
-    """Remove a finished trial's checkpoints; its log stays."""
+    """Remove a finished trial's checkpoints; other files stay."""
     checkpoint.clear(folder)
     with contextlib.suppress(OSError):
         folder.rmdir()  # only where nothing else is left in it
 
 
-def _logged(folder: Path | None) -> Path | None:
-    """Append the traceback of the current exception to the trial's log, if it can be written."""
-    if folder is None:
-        return None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LOG).open("a", encoding="utf-8") as file:
-            file.write(traceback.format_exc() + "\n")
-    except OSError:
-        return None
-    return folder / LOG
-
-
-def _one_line(error: Exception, log: Path | None) -> str:
+def _failed(error: Exception, kind: ErrorClass) -> Outcome:
     text = " ".join(str(error).split()) or "no message"
-    where = f"; log: {log}" if log else ""
-    return f"{type(error).__name__}: {text[:300]}{where}"
+    return Outcome(
+        status="failed",
+        reason=f"{type(error).__name__}: {text[:300]}",
+        error=kind,
+        details={TRACEBACK: traceback.format_exc()},
+    )

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import platform
+import signal
 import time
 import uuid
 from collections.abc import Collection, Iterator
@@ -61,6 +62,18 @@ class Claims:
         with self._alone():
             others = dict(self._others())
         return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
+
+    def ask_to_stop(self, trial_ids: Collection[str]) -> tuple[list[Owner], list[Owner]]:
+        """Send SIGTERM to the drivers of this machine that have some of these trials.
+
+        Returns those that were asked, and those of other machines.
+        """
+        owners = sorted(set(self.held(trial_ids).values()))
+        here = [owner for owner in owners if owner.host == platform.node()]
+        for owner in here:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(owner.pid, signal.SIGTERM)
+        return here, [owner for owner in owners if owner not in here]
 
     def release(self) -> None:
         """Give everything back."""

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from orchestrator.expand import TrialSpec
 from orchestrator.plan import Plan
-from orchestrator.ports import Event, Finished, Progressed, Started
+from orchestrator.ports import Deferred, Event, Finished, Progressed, Started
 from orchestrator.render import MARKS
 
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
@@ -50,6 +50,8 @@ class Progress:
                 self.running[event.trial_id] = (begun, attempt, event)
                 if not event.report.replayed and event.report.epoch > 0:
                     self._share_done += 1 / event.report.epochs
+            case Deferred():
+                self.running.pop(event.trial_id, None)
             case Finished():
                 self.running.pop(event.trial_id, None)
                 self.ended += 1
@@ -102,7 +104,9 @@ class LineDisplay(QuietDisplay):
         if isinstance(event, Finished):
             self._write(finished_line(self.progress, trial, event))
         elif isinstance(event, Started) and event.attempt > 1:
-            self._write(f"{trial.label}: worker lost; attempt {event.attempt} goes on from its checkpoint")
+            self._write(f"{trial.label}: attempt {event.attempt} goes on from its checkpoint")
+        elif isinstance(event, Deferred):
+            self._write(f"{trial.label}: {event.reason}")
         elif time.monotonic() - self._last_line > LINE_EVERY_S:
             running = "; ".join(
                 f"{t.label} epoch {_epochs(p)}" + (f", {duration(left)} left" if left else "")
@@ -126,6 +130,8 @@ class JsonDisplay(QuietDisplay):
                 record |= {"attempt": event.attempt, "worker": event.worker}
             case Progressed():
                 record |= event.report.model_dump(exclude={"arrays"})
+            case Deferred():
+                record["reason"] = event.reason
             case Finished():
                 record |= event.outcome.model_dump(exclude={"details"})
         print(json.dumps(record), flush=True)
@@ -147,6 +153,8 @@ class LiveDisplay(QuietDisplay):
             trial = self.progress.trials[event.trial_id]
             style = _STYLES.get(event.outcome.status, "")
             self.console.print(Text(finished_line(self.progress, trial, event), style=style))
+        elif isinstance(event, Deferred):
+            self.console.print(Text(f"{self.progress.trials[event.trial_id].label}: {event.reason}"))
 
     def close(self) -> None:
         """Leave the terminal as it was."""

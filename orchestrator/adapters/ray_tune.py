@@ -40,7 +40,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.errors import ExecutionError
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Event, Finished, Interrupted, OnEvent, Progressed, Started
+from orchestrator.ports import Deferred, Event, Finished, Interrupted, OnEvent, Progressed, Started
 from orchestrator.spec import Resources, ScheduleSpec
 from trainers.config import Runtime
 from trainers.report import EpochReport, Outcome
@@ -83,24 +83,29 @@ class RayExecutor:
             self._check_room()
             if stop.asked:  # while Ray was starting
                 raise Interrupted
-            listener = _Listener(on_event, stop)
-            scratch = tempfile.mkdtemp(prefix="orch-tune-")
-            try:
-                self._fit(trials, listener, stop, scratch)
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
-            if listener.error is not None:
-                raise listener.error
-            if stop.asked:
-                raise Interrupted
-            listener.close([trial.id for trial in trials])
+            listener = _Listener(on_event, stop, retries=self.resources.retries)
+            listener.gpus, left = self.resources.gpus or 0.0, list(trials)
+            while left:
+                scratch = tempfile.mkdtemp(prefix="orch-tune-")
+                try:
+                    self._fit(left, listener, stop, scratch)
+                finally:
+                    shutil.rmtree(scratch, ignore_errors=True)
+                if listener.error is not None:
+                    raise listener.error
+                if stop.asked:
+                    raise Interrupted
+                listener.close([trial.id for trial in left])
+                left = [trial for trial in left if trial.id in listener.deferred]
+                listener.deferred.clear()
+                listener.gpus = min(1.0, 2 * listener.gpus)
 
     def _fit(self, trials: Sequence[TrialSpec], listener: _Listener, stop: Stop, scratch: str) -> None:
         watched = self.schedule.metric if self.schedule else None
         payloads = [_packed(t.id, (t.config, self.runtime, self.folder / t.id, watched)) for t in trials]
         needs: dict[str, float] = {"cpu": self.resources.cpus}
-        if self.resources.gpus:
-            needs["gpu"] = self.resources.gpus
+        if listener.gpus:
+            needs["gpu"] = listener.gpus
         tuner = tune.Tuner(
             tune.with_resources(_train, needs),
             param_space={"trial": tune.grid_search(payloads)},
@@ -185,8 +190,12 @@ class _Stopper(tune.Stopper):
 class _Listener(tune.Callback):
     """Turns what Tune tells into events, in the driver's own thread."""
 
-    def __init__(self, on_event: OnEvent, stop: Stop) -> None:
-        self.on_event, self.stop = on_event, stop
+    def __init__(self, on_event: OnEvent, stop: Stop, *, retries: int) -> None:
+        self.on_event, self.stop, self.retries = on_event, stop, retries
+        self.gpus = 0.0
+        """Share of a GPU that a trial has."""
+        self.deferred: set[str] = set()
+        """Trials that need a larger share."""
         self.last: dict[str, EpochReport] = {}
         self.error: Exception | None = None
         self.attempts: dict[str, int] = {}
@@ -206,14 +215,24 @@ class _Listener(tune.Callback):
             elif isinstance(event, Finished):
                 if event.trial_id in self.finished:
                     continue
+                if event.outcome.error == "memory" and 0 < self.gpus < 1:
+                    self.deferred.add(event.trial_id)
+                    share = min(1.0, 2 * self.gpus)
+                    reason = f"out of GPU memory with {self.gpus:g} of a GPU; tried again with {share:g}"
+                    self._tell(Deferred(event.trial_id, reason))
+                    continue
                 self.finished.add(event.trial_id)
             elif isinstance(event, Progressed):
                 self.last[event.trial_id] = event.report
+                if not event.report.replayed:
+                    # Losing a worker counts only while the trial does not go forward in between: a node
+                    # that is taken away now and then costs time, and never the trial.
+                    trial.max_failures = trial.num_failures + self.retries
             self._tell(event)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         identity = _name(trial)
-        if identity in self.finished or self.stop.asked or identity not in self.last:
+        if identity in self.finished | self.deferred or self.stop.asked or identity not in self.last:
             return
         last = self.last[identity]  # it ended without saying so: the schedule ended it
         self.finished.add(identity)
@@ -224,10 +243,10 @@ class _Listener(tune.Callback):
         identity = _name(trial)
         if identity not in self.finished:
             self.finished.add(identity)
-            tries = max(1, self.attempts.get(identity, 0))
-            cause = _cause(trial)
-            reason = f"worker lost {tries} times: {cause}" if tries > 1 else f"worker lost: {cause}"
-            self._tell(Finished(identity, Outcome(status="failed", reason=reason)))
+            tries = self.retries + 1
+            times = f"{tries} times without an epoch in between" if tries > 1 else "once"
+            reason = f"worker lost {times}: {_cause(trial)}"
+            self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 
     def _tell(self, event: Event) -> None:
         """Pass `event` on; what it raises ends the experiment and is kept, for Tune would wrap it."""
@@ -241,9 +260,9 @@ class _Listener(tune.Callback):
     def close(self, asked: list[str]) -> None:
         """Tune returns without an error also when it gave trials up: those must not vanish."""
         for identity in asked:
-            if identity not in self.finished:
+            if identity not in self.finished | self.deferred:
                 reason = "Ray Tune ended without running it to its end; run the sweep again"
-                self._tell(Finished(identity, Outcome(status="failed", reason=reason)))
+                self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 
 
 def _train(config: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Sequence
 from pathlib import Path
 
+from orchestrator.adapters.signals import stop_signals
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Finished, Interrupted, OnEvent, Progressed, Started
 from trainers.config import Runtime
@@ -30,24 +31,27 @@ class SerialExecutor:
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials` in order."""
-        for trial in trials:
-            on_event(Started(trial.id, 1, f"{platform.node()}:{os.getpid()}"))
+        with stop_signals() as stop:
+            for trial in trials:
+                on_event(Started(trial.id, 1, f"{platform.node()}:{os.getpid()}"))
 
-            def report(message: EpochReport, trial_id: str = trial.id) -> None:
+                def report(message: EpochReport, trial_id: str = trial.id) -> None:
+                    try:
+                        on_event(Progressed(trial_id, message))
+                        if stop.asked:
+                            raise Interrupted
+                    except Exception as error:
+                        raise _ListenerError(error) from error
+
                 try:
-                    on_event(Progressed(trial_id, message))
-                except Exception as error:
-                    raise _ListenerError(error) from error
-
-            try:
-                outcome = run_trial(
-                    trial.config,
-                    runtime=self.runtime,
-                    folder=self.folder / trial.id if self.folder else None,
-                    report=report,
-                )
-            except KeyboardInterrupt:
-                raise Interrupted from None
-            except _ListenerError as stop:
-                raise stop.error from None
-            on_event(Finished(trial.id, outcome))
+                    outcome = run_trial(
+                        trial.config,
+                        runtime=self.runtime,
+                        folder=self.folder / trial.id if self.folder else None,
+                        report=report,
+                    )
+                except _ListenerError as raised:
+                    raise raised.error from None
+                on_event(Finished(trial.id, outcome))
+                if stop.asked:
+                    raise Interrupted

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
@@ -16,6 +15,7 @@ from orchestrator import answer
 from orchestrator.adapters import display
 from orchestrator.adapters.claims import Claims
 from orchestrator.adapters.journaled import JournaledStore
+from orchestrator.adapters.logs import TrialLogs
 from orchestrator.adapters.provenance import provenance, typed_command
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.signals import stop_signals
@@ -23,16 +23,15 @@ from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, StoreAway, UsageError
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan
-from orchestrator.ports import Executor, OnEvent, Store
-from orchestrator.problems import nearest
+from orchestrator.ports import Event, Executor, OnEvent, Store
 from orchestrator.results import SweepInfo
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.spec import SweepSpec
 from trainers.config import Runtime
-from trainers.isolation import discard_checkpoints, run_trial
-from trainers.report import EpochReport, Outcome
+from trainers.isolation import discard_checkpoints
 
 Say = Callable[[str], None]
+Only = Callable[[Plan], tuple[TrialSpec, ...]]
 PLOTTED = 60  # trials of one call that get plots of their own, at half a second each
 WAIT_S = 2.0  # between two looks at what another driver has done
 SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
@@ -43,10 +42,11 @@ class Options(NamedTuple):
 
     executor: str
     address: str | None
-    download: bool
-    keep_checkpoints: bool
     output: Literal["person", "quiet", "json"]
-    verbose: bool
+    keep_going: bool
+    download: bool = False
+    keep_checkpoints: bool = False
+    verbose: bool = False
 
 
 class Prepared(NamedTuple):
@@ -60,8 +60,12 @@ class Prepared(NamedTuple):
     options: Options
 
 
-def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepared:
+def prepare(
+    expansion: Expansion, space: Workspace, options: Options, *, only: Only | None = None
+) -> Prepared:
     """Store, plan and executor of a sweep; nothing is trained or written yet.
+
+    Of what is missing, `only` chooses what is trained now; None: everything.
 
     Raises:
         StoreError: the store does not answer.
@@ -71,6 +75,8 @@ def prepare(expansion: Expansion, space: Workspace, options: Options) -> Prepare
     answer.check(expansion)
     store = space.open_journaled()
     plan = plan_sweep(expansion, store)
+    if only is not None:
+        plan = plan._replace(todo=only(plan))
     if plan.todo:
         problems = list(missing_data(plan.todo, space.data_root))
         if problems and not options.download:
@@ -125,7 +131,7 @@ def _trained(prepared: Prepared, claims: Claims, say: Say) -> SweepResult:
         first = False
         result = _run(prepared, plan._replace(todo=mine))
         trained += result.trained
-        if result.interrupted or not waited_for:
+        if result.interrupted or result.hopeless or not waited_for:
             return result._replace(trained=trained)
         asked = {trial.id for trial in waited_for}
         owners = sorted({str(held[trial.id]) for trial in waited_for})
@@ -149,6 +155,12 @@ def _waited(claims: Claims, asked: set[str], prepared: Prepared) -> bool:
 
 def _run(prepared: Prepared, plan: Plan) -> SweepResult:
     shown = _display(plan, prepared.options.output)
+    logs = TrialLogs(prepared.space.logs)
+
+    def on_event(event: Event) -> None:
+        logs.on_event(event)
+        shown.on_event(event)
+
     folder = prepared.space.trials
     keep = prepared.options.keep_checkpoints
     try:
@@ -157,8 +169,9 @@ def _run(prepared: Prepared, plan: Plan) -> SweepResult:
             store=prepared.store,
             executor=prepared.executor,
             info=prepared.info,
-            on_event=shown.on_event,
+            on_event=on_event,
             discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
+            keep_going=prepared.options.keep_going,
         )
     finally:
         shown.close()
@@ -195,106 +208,6 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options) -> Execut
         address=options.address,
         verbose=options.verbose,
     )
-
-
-def write_figures(
-    expansion: Expansion, space: Workspace, folder: Path, *, formats: tuple[str, ...]
-) -> list[Path]:
-    """Draw the sweep's figures from the store into `folder`."""
-    if not expansion.spec.figures:
-        raise UsageError(f"sweep '{expansion.spec.name}' has no figures; add `figures:` to its file")
-    store = space.open_store()
-    ids = [trial.id for trial in expansion.trials]
-    curves = store.curves(ids)
-    if not curves:
-        raise UsageError(
-            f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
-        )
-    problems: list[str] = []
-    files = answer.figure_files(expansion, store.records(ids), curves, problems, formats=formats)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"{folder}: {error.strerror}; choose another folder with --out") from None
-    if problems:
-        there = f"written all the same: {', '.join(files)}" if files else "none could be drawn"
-        raise UsageError("\n".join([*problems, there]))
-    return [folder / name for name in files]
-
-
-def find_trial(expansion: Expansion, text: str) -> TrialSpec:
-    """The trial of the one cell that `text` names, in an expansion of one seed."""
-    return find_trials(expansion, text)[0]
-
-
-def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
-    """The trials of the one cell that `text` names: label, levels as axis=level, or the start of an id.
-
-    Raises:
-        UsageError: it names no cell, or several.
-    """
-    wanted = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    wanted = {axis.strip(): level.strip() for axis, level in wanted.items()}
-
-    def fits(trial: TrialSpec) -> bool:
-        if wanted:
-            return wanted.items() <= dict(trial.cell.choice).items()
-        same = trial.cell.label.casefold() == text.casefold()
-        return same or (len(text) >= 4 and (trial.id.startswith(text) or trial.cell.id.startswith(text)))
-
-    found = [trial for trial in expansion.trials if fits(trial)]
-    named = list(dict.fromkeys(trial.cell.label for trial in found))
-    if len(named) == 1:
-        return found
-    labels = [cell.label for cell in expansion.cells]
-    if named:
-        raise UsageError(f"'{text}' fits {len(named)} cells: {'; '.join(named[:8])}")
-    raise UsageError(f"no cell '{text}'; {nearest(text, labels)}")
-
-
-def run_one(
-    trial: TrialSpec, space: Workspace, *, device: str, threads: int, download: bool, as_json: bool
-) -> Outcome:
-    """Train one trial in this process, printing a line per epoch; nothing is stored."""
-    problems = list(missing_data([trial], space.data_root))
-    if problems and not download:
-        raise UsageError("\n".join(problems))
-    runtime = Runtime(
-        device=("cuda" if has_gpu() else "cpu") if device == "auto" else _checked(device),
-        threads=threads,
-        data_root=space.data_root,
-        download=download,
-    )
-
-    def report(message: EpochReport) -> None:
-        if as_json:
-            print(json.dumps(message.model_dump(exclude={"arrays"})), flush=True)
-            return
-        shown = (
-            "train/loss",
-            "F/rankme",
-            "embedding/std",
-            "Wp/asymmetry_l1",
-            "alignment/mean",
-            "time/epoch_s",
-        )
-        numbers = "  ".join(f"{n} {message.metrics[n]:.3f}" for n in shown if n in message.metrics)
-        print(f"epoch {message.epoch}/{message.epochs}  {numbers}", flush=True)
-
-    return run_trial(trial.config, runtime=runtime, folder=None, report=report)
-
-
-def outcome_text(outcome: Outcome) -> str:
-    """An outcome for a person: status, reason, and the final numbers in columns."""
-    lines = [f"{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")]
-    width = max((len(name) for name in outcome.metrics), default=0)
-    lines += [f"  {name:{width}}  {value:.6g}" for name, value in sorted(outcome.metrics.items())]
-    verdict = outcome.details.get("collapse")
-    if verdict:
-        lines.append(f"  collapse: {verdict['verdict']} ({verdict['evidence']})")
-    return "\n".join(lines)
 
 
 class _Nobody:
@@ -362,18 +275,6 @@ def _will_run(plan: Plan, store: Store) -> str:
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and are tried again")
     return f"{', '.join(parts)}; results in {store.describe()}"
-
-
-def _checked(device: str) -> str:
-    import torch
-
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        raise UsageError(f"--device {device}: no such device; try auto, cpu or cuda") from None
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"--device {device}: torch finds no GPU here; try auto or cpu")
-    return device
 
 
 def _keep(trial_id: str) -> None:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.known import Known
+from orchestrator.adapters.logs import log_path
 from orchestrator.adapters.memory import MemoryStore
 from orchestrator.adapters.provenance import typed_command
 from orchestrator.adapters.tracking_errors import without_secret
@@ -23,7 +24,6 @@ from orchestrator.ports import Store
 from orchestrator.problems import nearest
 from orchestrator.spec import SweepSpec, load
 from trainers.datasets.base import data_folder
-from trainers.isolation import LOG
 from trainers.plugins import load as load_plugin
 
 
@@ -43,9 +43,14 @@ class Workspace(NamedTuple):
         """Folder of checkpoints, one folder per trial id."""
         return self.home / "trials"
 
+    @property
+    def logs(self) -> Path:
+        """Folder of the trials' logs, one file per trial that a driver on this machine has run."""
+        return self.home / "logs"
+
     def log_of(self, trial_id: str) -> Path | None:
-        """A trial's log, if it wrote one on this machine."""
-        path = self.trials / trial_id / LOG
+        """A trial's log, if it has one on this machine."""
+        path = log_path(self.logs, trial_id)
         return path if path.exists() else None
 
     @property

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.errors import ExecutionError, StoreError
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Event, Executor, Finished, Progressed, Started
+from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
 from orchestrator.spec import Resources
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.config import Runtime
+from trainers.report import Outcome
 
 BROKEN = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
 
@@ -132,6 +135,91 @@ def test_a_killed_worker_is_replaced_and_its_trial_goes_on_from_its_checkpoint(
     assert [e.attempt for e in events if isinstance(e, Started)] == [1, 2]
     assert any(e.report.replayed for e in events if isinstance(e, Progressed))
     assert finals(events) == finals(undisturbed)
+
+
+LONG = yaml(TINY).replace("epochs: 2\n  probe", "epochs: 6\n  probe")
+
+
+def killed(folder: Path, at: Callable[[Event], bool], *, retries: int) -> list[Event]:
+    """The events of one trial whose worker is killed at each event that `at` says."""
+    from orchestrator.adapters.ray_tune import RayExecutor
+
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if at(event):
+            started = [e for e in events if isinstance(e, Started)]
+            os.kill(int(started[-1].worker.rpartition(":")[2]), signal.SIGKILL)
+
+    executor = RayExecutor(runtime=Runtime(), folder=folder, resources=Resources(retries=retries))
+    executor.run(list(expansion(LONG).trials), listen)
+    return events
+
+
+def test_a_worker_that_is_lost_again_and_again_costs_nothing_while_the_trial_goes_forward(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    seen: set[int] = set()
+
+    def first_time(event: Event) -> bool:
+        new = isinstance(event, Progressed) and event.report.epoch in {1, 3, 5} - seen
+        if new:
+            seen.add(event.report.epoch)  # type: ignore[union-attr]
+        return new
+
+    events = killed(tmp_path, first_time, retries=1)
+    assert len([e for e in events if isinstance(e, Started)]) == 4
+    assert isinstance(events[-1], Finished) and events[-1].outcome.status == "completed"
+
+
+def test_a_trial_that_loses_its_worker_without_going_forward_has_failed(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    def at_zero(event: Event) -> bool:
+        return isinstance(event, Started)
+
+    events = killed(tmp_path, at_zero, retries=0)
+    assert isinstance(events[-1], Finished)
+    outcome = events[-1].outcome
+    assert (outcome.status, outcome.error) == ("failed", "worker")
+    assert "worker lost once" in str(outcome.reason)
+
+
+@pytest.mark.parametrize(("fits_at", "shares"), [(0.5, [0.25, 0.5]), (1.0, [0.25, 0.5, 1.0]), (2.0, None)])
+def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu(
+    ray_cluster: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    fits_at: float,
+    shares: list[float] | None,
+) -> None:
+    from orchestrator.adapters import ray_tune
+
+    asked, seen, events = trials(2), [], []
+
+    def fit(self: object, left: list[TrialSpec], listener: Any, stop: object, scratch: str) -> None:
+        seen.append((listener.gpus, [trial.id for trial in left]))
+        for trial in left:
+            short = trial is asked[1] and listener.gpus < fits_at
+            error = {"status": "failed", "error": "memory", "reason": "out of memory"}
+            outcome = Outcome.model_validate(error if short else {"status": "completed"})
+            told = (Started(trial.id, 1, "node:1"), Finished(trial.id, outcome))
+            listener.on_trial_result(0, [], None, {"events": pickle.dumps(told)})
+
+    monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
+    monkeypatch.setattr(ray_tune.RayExecutor, "_check_room", lambda self: None)
+    resources = Resources(gpus=0.25)
+    ray_tune.RayExecutor(runtime=Runtime(), folder=tmp_path, resources=resources).run(asked, events.append)
+    assert seen == [
+        (share, [trial.id for trial in asked[number > 0 :]])
+        for number, share in enumerate(shares or [0.25, 0.5, 1.0])
+    ]
+    ended = {e.trial_id: e.outcome for e in events if isinstance(e, Finished)}
+    assert len([e for e in events if isinstance(e, Finished)]) == 2
+    assert ended[asked[1].id].error == (None if shares else "memory")
+    deferred = [e for e in events if isinstance(e, Deferred)]
+    assert "0.25 of a GPU; tried again with 0.5" in deferred[0].reason
 
 
 def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:

@@ -161,8 +161,14 @@ def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(place: Place) -> 
     assert "orch: failed: too large · seed 0" in done.stderr
     assert "batch_size 4096 exceeds the 128 training images" in done.stderr
     assert re.search(r"fits +\d", done.stdout)
-    log = next((place.folder / "runs" / "trials").glob("*/log.txt"))
-    assert "Traceback" in log.read_text(encoding="utf-8")
+    log = place.orch("logs", "sweep.yaml", "too large").stdout
+    assert "attempt 1 on" in log and "Traceback" in log and "ended: failed: ValueError" in log
+    assert "epoch 2/2" in place.orch("logs", "sweep.yaml", "fits", "-n", "2", "-f").stdout
+    again = place.orch("retry", "sweep.yaml", "--executor", "serial", code=3).stderr
+    assert "1 trials will run, 1 done" in again and again.count("too large · seed 0: failed") == 1
+    nothing = place.orch("retry", "sweep.yaml", "fits", code=2)
+    assert "no trial of cell 'fits' has failed" in nothing.stderr
+    assert "2 attempts" in place.orch("why", "sweep.yaml", "too large").stdout
 
 
 BAD = {
@@ -239,6 +245,29 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> N
     assert "1 stopped" in place.orch("status", "sweep.yaml").stdout
     resumed = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     assert "1 go on where they stopped" in resumed.stderr
+
+
+@pytest.mark.parametrize("way", ["SIGTERM", "orch stop"])
+def test_a_driver_that_is_told_to_stop_keeps_its_checkpoints_and_leaves_nothing_running(
+    place: Place, way: str
+) -> None:
+    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    running = subprocess.Popen(
+        command, cwd=place.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    waited = time.monotonic()
+    while not list(place.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 60:
+        time.sleep(0.05)
+    if way == "SIGTERM":
+        running.terminate()
+    else:
+        assert f"asked pid {running.pid} on" in place.orch("stop", "sweep.yaml").stdout
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "1 stopped" in place.orch("status", "sweep.yaml").stdout
+    assert "nobody trains it" in place.orch("stop", "sweep.yaml").stdout
+    assert list(place.folder.rglob("epoch-*.pt"))
 
 
 def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(place: Place) -> None:
@@ -325,8 +354,12 @@ def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_sum
 
 def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(place: Place) -> None:
     place.write(table_yaml().replace("batch_size: 64", "batch_size: 4096") + FIGURES)
-    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=3)
+    command = ("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    done = place.orch(*command, "--keep-going", code=3)
     assert "orch: failed: EMA · symmetric · seed 0" in done.stderr and "table main" in done.stdout
+    assert done.stderr.count(": failed  ValueError") == 4
+    stopped = place.orch(*command, code=3).stderr
+    assert stopped.count(": failed  ValueError") == 2 and "go on with --keep-going" in stopped
 
 
 def test_a_sweep_whose_trials_all_diverge_is_complete(place: Place) -> None:

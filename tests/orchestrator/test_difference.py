@@ -95,6 +95,19 @@ def test_an_explanation_leads_from_the_file_to_the_next_step() -> None:
 
 
 @pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ("code", "traceback"),
+        ("data", "bring the data"),
+        ("memory", "larger GPU"),
+        ("worker", "node's memory"),
+    ],
+)
+def test_the_next_step_depends_on_the_class_of_the_failure(error: str, words: str) -> None:
+    assert words in explained(record("x", None, status="failed", error=error))["next"]
+
+
+@pytest.mark.parametrize(
     ("status", "words"),
     [("collapsed", "not trained again"), ("diverged", "not trained again"), ("completed", "nothing to do")],
 )
@@ -112,7 +125,7 @@ def test_failures_are_a_line_each_with_cause_node_and_log() -> None:
     one, other = made.trials[0], made.trials[1]
     records = {
         one.id: record(one.id, None, status="failed").model_copy(
-            update={"reason": "ValueError: no; log: /x/log.txt", "worker": "node7:12"}
+            update={"reason": "ValueError: no", "worker": "node7:12"}
         ),
         other.id: record(other.id, 0.5),
     }

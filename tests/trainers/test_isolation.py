@@ -37,32 +37,34 @@ def run(config: LoopConfig, folder: Path | None = None, report: Any = lambda _: 
 # Outcomes
 
 
-def test_a_trial_that_fails_has_one_line_and_a_log_with_the_traceback(tmp_path: Path) -> None:
+def test_a_trial_that_fails_has_one_line_and_the_traceback_among_its_details(tmp_path: Path) -> None:
     outcome = run(config(batch_size=1000), tmp_path)
-    log = tmp_path / "log.txt"
     assert outcome.status == "failed" and outcome.reason is not None and "\n" not in outcome.reason
     assert "batch_size 1000 exceeds the 64 training images" in outcome.reason
-    assert outcome.reason.endswith(f"; log: {log}")
-    assert "Traceback" in log.read_text() and "in train_epoch" in log.read_text()
+    assert "Traceback" in outcome.details["traceback"] and "in train_epoch" in outcome.details["traceback"]
+    assert outcome.error == "code"
 
 
-def test_a_second_failure_is_added_to_the_log(tmp_path: Path) -> None:
-    for _ in range(2):
-        run(config(batch_size=1000), tmp_path)
-    assert (tmp_path / "log.txt").read_text().count("Traceback") == 2
+def test_running_out_of_gpu_memory_is_a_class_of_its_own() -> None:
+    def report(_: EpochReport) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    outcome = run(config(), report=report)
+    assert (outcome.status, outcome.error) == ("failed", "memory")
 
 
 def test_a_failure_without_a_writable_folder_is_still_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     for folder in (None, tmp_path / "file" / "trial"):
         outcome = run(config(batch_size=1000), folder)
-        assert outcome.status == "failed" and outcome.reason is not None and "log:" not in outcome.reason
+        assert outcome.status == "failed" and outcome.reason is not None and "\n" not in outcome.reason
 
 
 def test_missing_data_says_where_it_was_looked_for(tmp_path: Path) -> None:
     missing = config(data={"name": "image_folder", "label": "mine", "root": str(tmp_path / "mine")})
     outcome = run(missing)
     assert outcome.status == "failed" and str(tmp_path / "mine") in str(outcome.reason)
+    assert outcome.error == "data"
 
 
 def test_a_long_error_of_many_lines_becomes_one_short_line() -> None:
