@@ -71,6 +71,28 @@ class Executor(Protocol):
         """
 
 
+class Board(Protocol):
+    """Where drivers that share a store leave notes for each other: a few tags per driver.
+
+    Law (tests/contracts/test_shared_claims.py): what one has written the others read from then on.
+    """
+
+    def enter(self, tags: Mapping[str, str]) -> str:
+        """Begin this driver's note; returns its name."""
+
+    def write(self, driver: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a driver's note, all at once."""
+
+    def read(self) -> dict[str, dict[str, str]]:
+        """The notes of all drivers that have not left, by name."""
+
+    def leave(self, driver: str, *, lost: bool = False) -> None:
+        """End a driver's note; `lost` if it ended without a word."""
+
+    def let_go(self, trial_ids: Collection[str]) -> None:
+        """Mark these trials as stopped where they are still called running: their driver is lost."""
+
+
 class Store(Protocol):
     """Keeps results. Only the driver calls it.
 

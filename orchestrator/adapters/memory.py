@@ -98,3 +98,40 @@ class MemoryStore:
     def _is_done(self, trial_id: str) -> bool:
         record = self._records.get(trial_id)
         return record is not None and record.is_done
+
+
+class MemoryBoard:
+    """Notes of drivers in this process: the twin of mlflow_drivers."""
+
+    def __init__(self) -> None:
+        """No driver yet."""
+        self._notes: dict[str, dict[str, str]] = {}
+        self._entered = 0
+        self.left: dict[str, bool] = {}
+        """Whether it was lost, by driver."""
+        self.let_gone: set[str] = set()
+        """Trials of lost drivers."""
+
+    def enter(self, tags: Mapping[str, str]) -> str:
+        """Begin a driver's note."""
+        self._entered += 1
+        self._notes[f"driver{self._entered}"] = dict(tags)
+        return f"driver{self._entered}"
+
+    def write(self, driver: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a driver's note."""
+        if driver in self._notes:
+            self._notes[driver] = {**self._notes[driver], **tags}
+
+    def read(self) -> dict[str, dict[str, str]]:
+        """The notes of all drivers that have not left."""
+        return {driver: dict(tags) for driver, tags in self._notes.items()}
+
+    def leave(self, driver: str, *, lost: bool = False) -> None:
+        """End a driver's note."""
+        self._notes.pop(driver, None)
+        self.left[driver] = lost
+
+    def let_go(self, trial_ids: Collection[str]) -> None:
+        """Remember them."""
+        self.let_gone |= set(trial_ids)

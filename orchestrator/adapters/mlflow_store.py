@@ -339,19 +339,23 @@ class MlflowStore:
             yield from page
             token = page.token or ""
 
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Whatever MLflow raises becomes one line that names the store and the next step."""
-        try:
-            yield
-        except StoreError:
+    def _errors(self) -> contextlib.AbstractContextManager[None]:
+        return one_line_errors(self.uri)
+
+
+@contextlib.contextmanager
+def one_line_errors(uri: str) -> Iterator[None]:
+    """Whatever MLflow raises becomes one line that names the store and the next step."""
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        known = isinstance(error, (MlflowException, OSError))
+        if not known and type(error).__module__.split(".")[0] not in _LIBRARIES:
             raise
-        except Exception as error:
-            known = isinstance(error, (MlflowException, OSError))
-            if not known and type(error).__module__.split(".")[0] not in _LIBRARIES:
-                raise
-            status = error.get_http_status_code() if isinstance(error, MlflowException) else None
-            raise raised(error, f"MLflow at {self.describe()}", status) from None
+        status = error.get_http_status_code() if isinstance(error, MlflowException) else None
+        raise raised(error, f"MLflow at {without_secret(uri)}", status) from None
 
 
 _LIBRARIES = ("sqlalchemy", "alembic", "requests", "urllib3")

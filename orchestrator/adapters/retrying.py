@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.adapters.claims import Claims
+from orchestrator.adapters.claims import Claims, Owner
 from orchestrator.adapters.one_trial import find_trials
 from orchestrator.adapters.provenance import typed_command
+from orchestrator.adapters.shared_claims import BEAT_S, SharedClaims
 from orchestrator.adapters.sweeping import Only
 from orchestrator.adapters.workspace import Workspace
 from orchestrator.errors import UsageError
@@ -48,9 +51,16 @@ def stop(expansion: Expansion, space: Workspace) -> Iterator[str]:
     asked, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(
         [trial.id for trial in expansion.trials]
     )
+    board = space.board()
+    if board is not None:
+        mine = Owner(platform.node(), os.getpid(), typed_command())
+        told = SharedClaims(board, me=mine).ask_to_stop([trial.id for trial in expansion.trials])
+        elsewhere = [owner for owner in told if owner not in asked]
+        for owner in elsewhere:
+            yield f"{name}: left word for {owner} to stop; it reads it within {BEAT_S:.0f} s"
     for owner in asked:
         yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"
-    for owner in elsewhere:
+    for owner in elsewhere if board is None else ():
         yield f"{name}: {owner} is on another machine; stop it there"
     if not asked and not elsewhere:
         yield f"{name}: nobody trains it in {space.home}"

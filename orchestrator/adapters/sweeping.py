@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import sys
 import time
@@ -13,11 +14,12 @@ from typing import Literal, NamedTuple
 
 from orchestrator import answer
 from orchestrator.adapters import display
-from orchestrator.adapters.claims import Claims
+from orchestrator.adapters.claims import Claims, Owner
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.logs import TrialLogs
 from orchestrator.adapters.provenance import provenance, typed_command
 from orchestrator.adapters.serial import SerialExecutor
+from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
 from orchestrator.adapters.signals import stop_signals
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, StoreAway, UsageError
@@ -93,7 +95,7 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     Trials that another driver with the same home folder is training are waited for, and taken over if that
     driver ends without finishing them.
     """
-    claims, store = Claims(prepared.space.home, command=typed_command()), prepared.store
+    claims, store = _claims(prepared.space, say), prepared.store
     if store.away:
         say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
     store.carry()
@@ -114,7 +116,14 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     return result
 
 
-def _trained(prepared: Prepared, claims: Claims, say: Say) -> SweepResult:
+def _claims(space: Workspace, say: Say) -> JointClaims:
+    board, command = space.board(), typed_command()
+    me = Owner(platform.node(), os.getpid(), command)
+    shared = None if board is None else SharedClaims(board, me=me)
+    return JointClaims(Claims(space.home, command=command), shared, say=say)
+
+
+def _trained(prepared: Prepared, claims: JointClaims, say: Say) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     asked = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
@@ -141,7 +150,7 @@ def _trained(prepared: Prepared, claims: Claims, say: Say) -> SweepResult:
             return SweepResult(trained, records, interrupted=True)
 
 
-def _waited(claims: Claims, asked: set[str], prepared: Prepared) -> bool:
+def _waited(claims: JointClaims, asked: set[str], prepared: Prepared) -> bool:
     """Wait until a trial of another driver is done or free; False if the user does not want to."""
     with stop_signals() as stop:
         while not stop.asked:

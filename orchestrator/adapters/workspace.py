@@ -20,7 +20,7 @@ from orchestrator.adapters.provenance import typed_command
 from orchestrator.adapters.tracking_errors import without_secret
 from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Store
+from orchestrator.ports import Board, Store
 from orchestrator.problems import nearest
 from orchestrator.spec import SweepSpec, load
 from trainers.datasets.base import data_folder
@@ -85,6 +85,14 @@ class Workspace(NamedTuple):
             command=typed_command(),
             known=Known(self.journals, store=name) if self.database is None else None,
         )
+
+    def board(self) -> Board | None:
+        """Where drivers of other home folders leave notes; None if the store is this folder's alone."""
+        if self.tracking_from == "default":
+            return None
+        from orchestrator.adapters.mlflow_drivers import MlflowBoard
+
+        return MlflowBoard(self.tracking_uri)
 
     def _check_home(self) -> None:
         if self.home.exists() and not self.home.is_dir():

@@ -1,0 +1,222 @@
+"""Laws of claims through a shared store: one driver per trial, also when they start at once, and no clock."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator.adapters.claims import Claims, Owner
+from orchestrator.adapters.memory import MemoryBoard
+from orchestrator.adapters.shared_claims import STALE_S, JointClaims, SharedClaims
+from orchestrator.errors import StoreAway
+from orchestrator.ports import Board
+
+
+class Clock:
+    """Seconds that pass when they are told to."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class Flaky(MemoryBoard):
+    """A board that is away when it is told to be."""
+
+    away = False
+
+    def read(self) -> dict[str, dict[str, str]]:
+        if self.away:
+            raise StoreAway("the tracker does not answer")
+        return super().read()
+
+
+def driver(board: Board, host: str, clock: Clock | None = None) -> SharedClaims:
+    clock = clock or Clock()
+    me = Owner(host, 1, "orch sweep x.yaml")
+    return SharedClaims(board, me=me, clock=clock, pause=clock.pause, beats=False)
+
+
+@pytest.fixture(params=["memory", "mlflow"])
+def board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Board]:
+    if request.param == "memory":
+        yield MemoryBoard()
+        return
+    from orchestrator.adapters.mlflow_drivers import MlflowBoard
+
+    yield MlflowBoard(f"sqlite:///{tmp_path / 'mlflow.db'}")
+
+
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
+
+
+def test_a_trial_is_one_drivers_at_a_time_and_free_when_it_leaves(board: Board) -> None:
+    first, second = driver(board, "a"), driver(board, "b")
+    assert first.take(["x", "y"]) == {}
+    assert second.take(["y", "z"]) == {"y": first.me}
+    assert first.held(["z", "x"]) == {"z": second.me}
+    first.release()
+    assert second.held(["y"]) == {} and second.take(["y"]) == {}
+
+
+def test_more_trials_than_a_tag_holds_are_claimed_and_given_back(board: Board) -> None:
+    ids = [f"{number:012x}" for number in range(1000)]
+    first, second = driver(board, "a"), driver(board, "b")
+    first.take(ids)
+    assert set(second.take(ids)) == set(ids)
+    first.take(ids[:1])
+    assert set(second.take(ids)) == set(ids[:1])
+
+
+def test_a_driver_whose_heart_stops_is_dead_after_a_while_of_the_readers_own_clock() -> None:
+    board, clock = MemoryBoard(), Clock()
+    first, second = driver(board, "a"), driver(board, "b", clock)
+    first.take(["x"])
+    assert second.take(["x", "y"]) == {"x": first.me}
+    for _ in range(20):  # it lives as long as its heart beats, however long that is
+        clock.now += STALE_S - 1
+        first.beat()
+        assert second.held(["x"]) == {"x": first.me}
+    clock.now += STALE_S + 1
+    assert second.held(["x"]) == {}
+    assert board.left == {"driver1": True} and board.let_gone == {"x"}
+    assert second.take(["x"]) == {}
+
+
+@pytest.mark.parametrize("jump", [-1e9, 1e9])
+def test_a_jump_of_another_machines_wall_clock_kills_nobody(
+    jump: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board, clock = MemoryBoard(), Clock()
+    first, second = driver(board, "a"), driver(board, "b", clock)
+    monkeypatch.setattr("time.time", lambda: 1e9 + jump)
+    first.take(["x"])
+    monkeypatch.undo()
+    assert set(second.take(["x"])) == {"x"}
+    clock.now += STALE_S - 1
+    first.beat()
+    assert set(second.held(["x"])) == {"x"}
+
+
+def test_time_in_which_the_store_did_not_answer_does_not_count() -> None:
+    board, clock = Flaky(), Clock()
+    first, second = driver(board, "a"), driver(board, "b", clock)
+    first.take(["x"])
+    second.take(["x"])
+    board.away = True
+    with pytest.raises(StoreAway):
+        second.held(["x"])
+    clock.now += 10 * STALE_S
+    board.away = False
+    assert set(second.held(["x"])) == {"x"}
+
+
+def test_a_looker_changes_nothing() -> None:
+    board = MemoryBoard()
+    driver(board, "a").take(["x"])
+    before = board.read()
+    driver(board, "b").held(["x"])
+    assert board.read() == before
+
+
+def test_who_is_asked_to_stop_reads_it_with_a_heartbeat(board: Board) -> None:
+    first, other = driver(board, "a"), driver(board, "b")
+    first.take(["x"])
+    other.take(["z"])
+    assert first.beat() is False
+    assert driver(board, "c").ask_to_stop(["x", "y"]) == [first.me]
+    assert first.beat() is True and other.beat() is False
+
+
+class Slow(MemoryBoard):
+    """A board whose readers and writers are held up at random."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.rng, self.lock = random.Random(seed), threading.Lock()
+
+    def _hold_up(self) -> None:
+        threading.Event().wait(self.rng.random() * 0.004)
+
+    def enter(self, tags: Mapping[str, str]) -> str:
+        self._hold_up()
+        with self.lock:
+            return super().enter(tags)
+
+    def write(self, driver: str, tags: Mapping[str, str]) -> None:
+        self._hold_up()
+        with self.lock:
+            super().write(driver, tags)
+
+    def read(self) -> dict[str, dict[str, str]]:
+        self._hold_up()
+        with self.lock:
+            found = super().read()
+        self._hold_up()
+        return found
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_of_drivers_that_start_at_once_each_trial_goes_to_exactly_one(seed: int) -> None:
+    board, rng = Slow(seed), random.Random(seed)
+    trials = [f"t{number}" for number in range(6)]
+    asked = [rng.sample(trials, 4) for _ in range(4)]
+    got: list[set[str]] = [set() for _ in asked]
+
+    def run(index: int) -> None:
+        me = Owner(f"host{index}", 1, "orch sweep")
+        claims = SharedClaims(
+            board, me=me, pause=lambda s: threading.Event().wait(0.002) and None, beats=False
+        )
+        got[index] = set(asked[index]) - claims.take(asked[index]).keys()
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(asked))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert not any(thread.is_alive() for thread in threads)
+    owners = [trial for mine in got for trial in mine]
+    assert sorted(owners) == sorted(set(owners)), got
+    assert set(owners) == set().union(*asked)
+
+
+# Joint claims
+
+
+def joint(tmp_path: Path, board: Board, host: str, said: list[str]) -> JointClaims:
+    local = Claims(tmp_path / host, command="orch sweep")
+    return JointClaims(local, driver(board, host), say=said.append)
+
+
+def test_while_the_store_is_away_what_others_had_stays_theirs(tmp_path: Path) -> None:
+    board, said = Flaky(), list[str]()
+    first, second = joint(tmp_path, board, "a", said), joint(tmp_path, board, "b", said)
+    first.take(["x"])
+    held: Collection[str] = second.take(["x", "y"])
+    assert set(held) == {"x"}
+    board.away = True
+    assert set(second.held(["x", "y"])) == {"x"}
+    board.away = False
+    first.release()
+    assert second.held(["x", "y"]) == {}
+    second.release()
+    assert said == []
+
+
+def test_a_driver_that_finds_the_store_away_says_so_and_trains(tmp_path: Path) -> None:
+    board, said = Flaky(), list[str]()
+    board.away = True
+    claims = joint(tmp_path, board, "a", said)
+    assert claims.take(["x"]) == {}
+    assert "another machine trains some of these trials is not known" in said[0]
+    claims.release()
