@@ -5,6 +5,8 @@ Precedence everywhere: flag, environment, default.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import glob
 import os
@@ -99,13 +101,14 @@ class Workspace(NamedTuple):
             raise UsageError(f"{self.home}: not a folder; choose another with --home")
 
     def _connect(self) -> Store:
-        if self.database is not None:
-            _writable(self.database.parent)
         # MLflow takes a second and a half to import, and a plan before the first run needs none of it.
         from orchestrator.adapters.mlflow_store import MlflowStore
 
-        artifacts = self.home / "artifacts" if self.database is not None else None
-        return MlflowStore(self.tracking_uri, artifacts=artifacts)
+        if self.database is None:
+            return MlflowStore(self.tracking_uri)
+        _writable(self.database.parent)
+        with _alone_in(self.database.parent):
+            return MlflowStore(self.tracking_uri, artifacts=self.home / "artifacts")
 
 
 def workspace(home: Path | None, tracking_uri: str | None, data: Path | None) -> Workspace:
@@ -199,6 +202,17 @@ def _writable(folder: Path) -> None:
         raise UsageError(f"{folder}: {error.strerror}; choose another folder with --home") from None
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder}: cannot be written; choose another folder with --home")
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time is inside: MLflow makes a new database in steps that two must not mix."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _others(spec: SweepSpec, chosen: str) -> str:
