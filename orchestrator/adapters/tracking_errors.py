@@ -21,6 +21,7 @@ _AWAY = (
     "incompleteread",
     "jsondecodeerror",
     "connectionerror",
+    "failed with exception",  # MLflow's words for whatever went wrong below HTTP
 )
 
 

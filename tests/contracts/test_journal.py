@@ -344,13 +344,12 @@ def test_a_trial_whose_driver_died_is_stopped_and_can_go_on(home: Home) -> None:
 
 def test_a_journal_whose_driver_lives_is_left_to_it(home: Home) -> None:
     store = home.opened()
-    home.away = True
+    _, mine = home.commands[0]
+    reached, mine.before = mine.before, lambda call: StoreAway("only this driver cannot reach it")
     store.begin(FIRST.facts, INFO, attempt="a1")
-    home.away = False
-    home.faulty.before = lambda call: StoreAway("held up") if call == "begin" else None
     other = home.synced()
-    assert other.carried == 0 and len(home.waiting) == 1
-    home.faulty.before = lambda call: None
+    assert (other.carried, len(home.waiting)) == (0, 1)
+    mine.before = reached
     store.finish(FIRST.id, outcome(), INFO)
     store.flush()
     assert home.behind.records([FIRST.id])[FIRST.id].status == "completed"
@@ -490,6 +489,32 @@ def test_a_journal_with_any_byte_changed_stops_no_reader_and_nothing_behind_it(h
     assert home.waiting == [] and not store.waits
 
 
+def test_a_report_whose_arrays_are_unlike_the_others_costs_only_its_own(home: Home) -> None:
+    store = home.opened()
+    store.begin(FIRST.facts, INFO)
+    for epoch, name in enumerate("FGFF"):
+        arrays = {name: np.full(2, float(epoch))}
+        store.report(FIRST.id, EpochReport(epoch=epoch, epochs=3, metrics={}, arrays=arrays))
+    store.finish(FIRST.id, outcome(), INFO)
+    store.flush()
+    curves = home.opened().curves([FIRST.id])[FIRST.id]
+    assert (curves.spectra_epochs, curves.spectra["F"].tolist()) == ((0, 2, 3), [[0, 0], [2, 2], [3, 3]])
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"),
+    [([3], "<f4"), ([4], "<f8"), ([-1], "<f8"), ([-3, -1], "<f8"), ([], "<f8"), ([3], "|O")],
+)
+def test_an_array_that_is_not_what_it_says_is_no_entry(shape: list[int], dtype: str) -> None:
+    def line(shape: list[int], dtype: str) -> bytes:
+        array = {"dtype": dtype, "shape": shape, "data": "AAAA" * 8}  # 24 bytes
+        told = {"entry": "reported", "trial_id": FIRST.id, "epoch": 0, "epochs": 2, "metrics": {}}
+        return json.dumps(told | {"arrays": {"F": array}}).encode() + b"\n"
+
+    assert journal.parsed(line([3], "<f8")) is not None
+    assert journal.parsed(line(shape, dtype)) is None
+
+
 @pytest.mark.parametrize(
     "header", [{"journal": 2, "address": "x"}, {"journal": 7, "store": NAME, "host": "h", "pid": 1}]
 )
@@ -560,6 +585,7 @@ def test_an_error_that_nobody_foresaw_tells_no_password(home: Home) -> None:
     [
         (None, "Max retries exceeded with url: /api (Caused by ...)", StoreAway),
         (None, "too many 500 error responses", StoreAway),
+        (500, "API request to x failed with exception Content-Length contained 2 values", StoreAway),
         (500, "API request failed with error code 500 != 200. Response body: 'oops'", StoreAway),
         (404, "API request failed with error code 404 != 200. Response body: '<html>'", StoreAway),
         (404, "RESOURCE_DOES_NOT_EXIST: Run with id=1 not found", StoreRefused),
