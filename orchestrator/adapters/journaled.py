@@ -128,7 +128,13 @@ class JournaledStore:
         told = journal_files.waiting(self.root, self.name).published(sweep)
         if told is not None:
             return told
-        return None if self.away and self._known else self._reachable().published(sweep)
+        try:
+            return self._reachable().published(sweep)
+        except StoreAway as error:
+            if self._known is None:
+                raise
+            self.away = str(error)
+            return None  # it is told again, which does no harm
 
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's table and figures."""

@@ -296,6 +296,17 @@ def test_a_store_that_answers_again_is_not_called_away_where_nothing_waits(home:
     assert (store.waits, store.away, store.notes) == (False, None, [])
 
 
+def test_tables_reach_the_journal_although_the_store_goes_away_before_it_says_what_it_has(home: Home) -> None:
+    store = home.opened()
+    assert store.published(INFO) is None
+    home.away = True
+    assert store.published(INFO) is None
+    store.publish(INFO, {"main.md": b"x"}, content="c")
+    home.away = False
+    store.flush()
+    assert home.behind.published(INFO) == "c"
+
+
 def test_an_attempt_told_twice_counts_once(home: Home) -> None:
     lost = iter([StoreAway("the answer was lost")] * 3)
     home.faulty.after = lambda call: next(lost, None) if call == "begin" else None
