@@ -1,6 +1,7 @@
 """The journal's format: what a store was told, as lines of JSON that any later version can read.
 
-A driver's journal is a folder. `driver.json` says who wrote it and for which store. Each trial has a file of
+A driver's journal is a folder; folders sort in the order in which drivers began to write. `driver.json`
+says who wrote it and for which store, and opens with the version of the format. Each trial has a file of
 its own, `000007-<trial id>.jsonl`, which holds what was told of it in order; what concerns the whole sweep
 is in files of one line. Files are numbered by their first line; one whose content has arrived in the store
 is removed. This is version 1; a version is never changed, only followed by another.
@@ -8,10 +9,11 @@ is removed. This is version 1; a version is never changed, only followed by anot
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import Base64Bytes, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic import Base64Bytes, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
 
 from orchestrator.ports import Store
 from orchestrator.results import SweepInfo, TrialFacts, TrialId
@@ -42,6 +44,13 @@ class Packed(Frozen):
     dtype: Literal["<f4", "<f8", "<i4", "<i8"]
     shape: tuple[int, ...]
     data: Base64Bytes
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        """A damaged line is found out when it is read, not when its array is needed."""
+        if min(self.shape, default=0) < 0 or len(self.data) != int(self.dtype[2]) * math.prod(self.shape):
+            raise ValueError(f"{len(self.data)} bytes are no {self.dtype} of shape {self.shape}")
+        return self
 
     def array(self) -> np.ndarray:
         """The array, writable."""

@@ -91,13 +91,20 @@ def curves_of(reports: Sequence[EpochReport]) -> Curves:
     for report in ordered:
         for name, value in report.metrics.items():
             metrics.setdefault(name, []).append((report.epoch, value))
-    recorded = [report for report in ordered if report.arrays]
+    recorded = _alike([report for report in ordered if report.arrays])
     names = recorded[0].arrays if recorded else {}
     return Curves(
         metrics={name: tuple(pairs) for name, pairs in metrics.items()},
         spectra_epochs=tuple(report.epoch for report in recorded),
         spectra={name: np.stack([report.arrays[name] for report in recorded]) for name in names},
     )
+
+
+def _alike(reports: Sequence[EpochReport]) -> list[EpochReport]:
+    """Those with the arrays that most of them have: a damaged line of a journal may have changed one's."""
+    shapes = [frozenset((name, array.shape) for name, array in report.arrays.items()) for report in reports]
+    usual = max(shapes, key=shapes.count, default=None)
+    return [report for report, shape in zip(reports, shapes, strict=True) if shape == usual]
 
 
 class Provenance(Frozen):

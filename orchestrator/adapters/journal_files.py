@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import platform
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from pydantic import ValidationError
-
 from orchestrator import journal
 from orchestrator.adapters.memory import MemoryStore
 from orchestrator.errors import StoreError
 from orchestrator.journal import Begun, Ended, Entry, Header
+from orchestrator.results import FINAL
 
 KEPT = (".damaged", ".refused")  # endings of files that stay, for a person to look at
 
@@ -78,7 +79,7 @@ class OwnJournal:
     def _made(self) -> Path:
         if self.folder is None:
             # Locked before it has its name: nobody may take it for what a dead driver left.
-            name = uuid.uuid4().hex
+            name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"  # what dead drivers left has an order
             new = self.root / f".{name}"
             new.mkdir(parents=True)
             self._lock = (new / journal.HEADER).open("w")
@@ -107,24 +108,25 @@ def header_of(folder: Path) -> Header:
         Unreadable: a later version did, or its header is damaged.
     """
     try:
-        header = Header.model_validate_json((folder / journal.HEADER).read_bytes())
-    except (OSError, ValidationError):
+        content = json.loads((folder / journal.HEADER).read_bytes())
+        version = int(content["journal"])  # before all else: nobody knows what a later header holds
+        if version <= journal.VERSION:
+            return Header.model_validate(content)
+    except (OSError, ValueError, TypeError, KeyError):
         raise Unreadable(f"journal {folder}: no readable {journal.HEADER}; it is left as it is") from None
-    if header.journal > journal.VERSION:
-        raise Unreadable(
-            f"journal {folder} has version {header.journal}, this orch reads up to {journal.VERSION}; "
-            "upgrade orch to deliver it"
-        )
-    return header
+    raise Unreadable(
+        f"journal {folder} has version {version}, this orch reads up to {journal.VERSION}; "
+        "upgrade orch to deliver it"
+    )
 
 
 def folders(root: Path) -> list[Path]:
-    """Every driver's journal below `root`."""
+    """Every driver's journal below `root`, the oldest first."""
     return sorted(path.parent for path in root.glob(f"[!.]*/{journal.HEADER}"))
 
 
 def entry_files(folder: Path) -> list[Path]:
-    """A journal's files in the order of their first entries, with those that the store refused."""
+    """A journal's files in the order of their first entries, with those that were set aside."""
     return sorted(path for path in folder.glob("[0-9]*.jsonl*"))
 
 
@@ -153,8 +155,10 @@ def waiting(root: Path, store: str) -> MemoryStore:
         with contextlib.suppress(Unreadable):
             if header_of(folder).store == store:
                 for path in entry_files(folder):
-                    for entry in entries(path):
-                        entry.tell(found)
+                    told = entries(path)
+                    if told and (not path.name.endswith(KEPT) or _is_result(told[-1])):
+                        for entry in told:
+                            entry.tell(found)
     return found
 
 
@@ -162,7 +166,7 @@ def waiting(root: Path, store: str) -> MemoryStore:
 def left_behind(folder: Path) -> Iterator[bool]:
     """Whether the journal's driver has ended; inside, nobody else delivers it."""
     try:
-        lock = (folder / journal.HEADER).open()
+        lock = (folder / journal.HEADER).open("r+")  # NFS locks only what may be written
     except OSError:
         yield False
         return
@@ -174,6 +178,11 @@ def left_behind(folder: Path) -> Iterator[bool]:
             return
         yield folder.exists()
         _remove_if_empty(folder)
+
+
+def _is_result(entry: Entry) -> bool:
+    # What was set aside never arrives. A result counts all the same; anything else would hide later news.
+    return isinstance(entry, Ended) and entry.outcome.status in FINAL
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -17,6 +17,7 @@ from orchestrator import journal
 from orchestrator.adapters import journal_files
 from orchestrator.adapters.journal_files import OwnJournal
 from orchestrator.adapters.known import Known
+from orchestrator.adapters.tracking_errors import reason
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.journal import Entry
 from orchestrator.ports import Store
@@ -27,6 +28,7 @@ PAUSES_S = (0.5, 1, 2, 4, 8, 15)  # between two tries to reach a store that is a
 IDLE_S = 2.0  # after so long without news the store writes what it has buffered
 PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
 HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
+FAULTS = 4  # after so many errors at one entry that no store has a word for, it is set aside
 DIED = Outcome(status="stopped", reason="its driver ended without a word; its checkpoint is kept")
 
 
@@ -126,7 +128,13 @@ class JournaledStore:
         told = journal_files.waiting(self.root, self.name).published(sweep)
         if told is not None:
             return told
-        return None if self.away and self._known else self._reachable().published(sweep)
+        try:
+            return self._reachable().published(sweep)
+        except StoreAway as error:
+            if self._known is None:
+                raise
+            self.away = str(error)
+            return None  # it is told again, which does no harm
 
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's table and figures."""
@@ -158,7 +166,7 @@ class JournaledStore:
     @property
     def notes(self) -> list[str]:
         """What a person should know of this home's journals, a line each."""
-        lines = list(self._carrier.notes) if self._carrier else []
+        lines = list(dict.fromkeys(self._carrier.notes)) if self._carrier else []  # each try notes again
         left = [path for folder in journal_files.folders(self.root) for path in _ours(folder, self.name)]
         if left and self.away:
             lines.append(
@@ -222,6 +230,7 @@ class _Carrier(threading.Thread):
         self._queue: deque[Path] = deque()
         self._read: dict[Path, int] = {}  # how far each of the driver's own files was told
         self._refused: set[Path] = set()
+        self._faults = 0  # in a row, at one entry
         self._looked_behind = self._stopping = False
         self._moved = time.monotonic()
 
@@ -266,6 +275,7 @@ class _Carrier(threading.Thread):
             try:
                 if self._store is None:
                     self._store = self._connect()
+                    self.problem = None
                 if not self._looked_behind:
                     self._deliver_what_others_left(self._store)
                 self._deliver_own(self._store)
@@ -273,7 +283,7 @@ class _Carrier(threading.Thread):
             except Exception as error:  # whatever it is, what waits must not be lost
                 known = isinstance(error, StoreError)
                 with self._news:
-                    self.problem = str(error) if known else f"{type(error).__name__}: {error}"
+                    self.problem = str(error) if known else _unforeseen(error)
                     if self.carried and time.monotonic() - self._moved < IDLE_S:
                         tries = 0
                     self._news.wait_for(lambda: self._stopping, timeout=PAUSES_S[min(tries, 5)])
@@ -303,8 +313,7 @@ class _Carrier(threading.Thread):
             content = file.readline()
         entry = journal.parsed(content)
         if entry is None:
-            self._refused.add(path)
-            self.notes.append(f"journal {path}: a line cannot be read; kept in {path.name}.refused")
+            self._refuse(path, f"journal {path}: a line cannot be read")
         else:
             self._tell(store, entry, path)
         self._read[path] = self._read.get(path, 0) + len(content)
@@ -349,12 +358,23 @@ class _Carrier(threading.Thread):
         try:
             entry.tell(store)
         except StoreRefused as error:
-            self._refused.add(path)
-            self.notes.append(f"{error}; kept in {path.name}.refused")
+            self._refuse(path, str(error))
+        except StoreError:
+            raise
+        except Exception as error:  # a fault of ours, or half an answer that the library cannot read
+            self._faults += 1
+            if self._faults < FAULTS:
+                raise
+            self._refuse(path, _unforeseen(error))
+        self._faults = 0
         with self._news:
             self.problem = None
             self.carried += 1
             self._moved = time.monotonic()
+
+    def _refuse(self, path: Path, why: str) -> None:
+        self._refused.add(path)
+        self.notes.append(f"{why}; kept in {path.name}.refused")
 
     def _done_with(self, path: Path) -> None:
         self._read.pop(path, None)
@@ -367,6 +387,11 @@ class _Carrier(threading.Thread):
 
 def _ours(folder: Path, store: str) -> list[Path]:
     try:
-        return journal_files.entry_files(folder) if journal_files.header_of(folder).store == store else []
+        found = journal_files.entry_files(folder) if journal_files.header_of(folder).store == store else []
     except journal_files.Unreadable:
         return []
+    return [path for path in found if not path.name.endswith(journal_files.KEPT)]
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"{type(error).__name__}: {reason(error)}"

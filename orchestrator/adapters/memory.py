@@ -59,14 +59,15 @@ class MemoryStore:
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch."""
-        if not self._is_done(trial_id):
+        if trial_id in self._reports and not self._is_done(trial_id):
             self._reports[trial_id][report.epoch] = report
 
     def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
         """A trial ended."""
-        if self._is_done(trial_id):
+        begun = self._records.get(trial_id)
+        if begun is None or begun.is_done:
             return
-        record, begun = record_of(trial_id, outcome, sweep.provenance), self._records[trial_id]
+        record = record_of(trial_id, outcome, sweep.provenance)
         kept = {"run": trial_id, "attempts": begun.attempts, "worker": begun.worker}
         self._records[trial_id] = TrialRecord.model_validate(dict(record) | kept)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 
-from orchestrator.adapters.mlflow_store import one_line_errors  # before MLflow: it sets its environment
+import orchestrator.adapters.mlflow_store  # noqa: F401 - sets MLflow's environment before it is imported
+from orchestrator.adapters.tracking_errors import one_line_errors, without_secret
 
 from mlflow import MlflowClient  # isort: skip
 from mlflow.entities import RunTag  # isort: skip
@@ -25,7 +26,7 @@ class MlflowBoard:
 
     def enter(self, tags: Mapping[str, str]) -> str:
         """Begin this driver's note."""
-        with one_line_errors(self.uri):
+        with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             kind = {"orch.kind": "driver", **tags}
             name = tags.get("orch.command", "driver")
             run = self._client.create_run(self._experiment(), tags=kind, run_name=name[:250])
@@ -33,23 +34,23 @@ class MlflowBoard:
 
     def write(self, driver: str, tags: Mapping[str, str]) -> None:
         """Set tags of a driver's note."""
-        with one_line_errors(self.uri):
+        with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             self._client.log_batch(driver, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def read(self) -> dict[str, dict[str, str]]:
         """The notes of all drivers that have not left."""
-        with one_line_errors(self.uri):
+        with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             runs = self._client.search_runs([self._experiment()], _NOTES, max_results=1000)
             return {run.info.run_id: dict(run.data.tags) for run in runs}
 
     def leave(self, driver: str, *, lost: bool = False) -> None:
         """End a driver's note."""
-        with one_line_errors(self.uri):
+        with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             self._client.set_terminated(driver, "KILLED" if lost else "FINISHED")
 
     def let_go(self, trial_ids: Collection[str]) -> None:
         """Mark these trials as stopped where they are still called running."""
-        with one_line_errors(self.uri):
+        with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             experiments = [found.experiment_id for found in self._client.search_experiments()]
             for trial_id in trial_ids:
                 query = f"tags.`orch.trial_id` = '{trial_id}' AND attributes.status = 'RUNNING'"

@@ -11,7 +11,7 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +28,7 @@ for _name in ("mlflow", "alembic"):
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
+from mlflow.exceptions import MlflowException, RestException
 
 from orchestrator.adapters.run_tags import (
     ENDING,
@@ -36,15 +36,19 @@ from orchestrator.adapters.run_tags import (
     first_tags,
     is_done,
     is_last,
+    is_taken_over,
     next_tags,
     record_from,
     safe,
 )
-from orchestrator.adapters.tracking_errors import raised, without_secret
+from orchestrator.adapters.tracking_errors import one_line_errors, without_secret
+from orchestrator.adapters.whole_answers import insist
 from orchestrator.archive import SPECTRA, trial_files, unpacked
-from orchestrator.errors import StoreError, StoreRefused
+from orchestrator.errors import StoreRefused
 from orchestrator.results import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
 from trainers.report import EpochReport, Outcome
+
+insist()
 
 FLUSH_S = 2.0  # metrics wait at most so long before they are written
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
@@ -119,11 +123,12 @@ class MlflowStore:
             tags = run.data.tags
             if is_done(tags):
                 return
-            if runs:
+            if runs and not is_taken_over(attempt, tags):
                 self._client.update_run(run.info.run_id, status="RUNNING")
                 self._tag(run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
                 for tag in ENDING & tags.keys():
-                    self._client.delete_tag(run.info.run_id, tag)
+                    with _perhaps_twice():
+                        self._client.delete_tag(run.info.run_id, tag)
             self._log_params(run, trial)
             self._open[trial.trial_id] = _Open(
                 trial, attempt, worker, run.info.run_id, run.info.start_time, [], []
@@ -144,15 +149,16 @@ class MlflowStore:
         trial = self._open.get(trial_id)
         if trial is None:
             return
-        with self._errors():
+        with self._errors(refused=lambda: self._open.pop(trial_id, None)):
             run = self._find([trial_id]).get(trial_id)
-            if run is None:  # somebody has deleted it while it was trained
-                trial = self._again(trial, sweep)
-            elif is_done(run.data.tags) or (
-                outcome.status not in FINAL and not is_last(trial.attempt, run.data.tags)
+            if run is not None and (
+                is_done(run.data.tags)
+                or (outcome.status not in FINAL and not is_last(trial.attempt, run.data.tags))
             ):
                 del self._open[trial_id]  # another driver has it, or had it: an end without a result is old
                 return
+            if run is None or run.info.run_id != trial.run:  # somebody deleted it while it was trained
+                trial = self._again(trial, sweep, run)
             last = max((report.epoch for report in trial.reports), default=0)
             # One later than the last epoch's own, or MLflow would show that one.
             trial.waiting.extend(_metrics(trial, last, outcome.metrics, later=1))
@@ -181,21 +187,20 @@ class MlflowStore:
     def published(self, sweep: SweepInfo) -> str | None:
         """The content that the sweep's summary run shows, if there is one."""
         with self._errors():
-            found = self._summary(sweep)
-            return None if found is None else found.data.tags.get("orch.content")
+            found = self._summaries(sweep)
+            return found[0].data.tags.get("orch.content") if found else None
 
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's files in its summary run."""
         with self._errors():
-            found = self._summary(sweep)
-            profile = sweep.profile or "none"
-            if found is not None:
-                run = found.info.run_id
-            else:
+            found = self._summaries(sweep)
+            if not found:
+                profile = sweep.profile or "none"
                 tags = {"orch.kind": "summary", "orch.sweep": sweep.name, "orch.profile": profile}
-                name = f"summary · {profile}"
                 experiment = self._experiment(sweep.name)
-                run = self._client.create_run(experiment, tags=tags, run_name=name).info.run_id
+                made = self._client.create_run(experiment, tags=tags, run_name=f"summary · {profile}")
+                found = [made, *self._summaries(sweep)]
+            run = self._only(found).info.run_id
             self._log_files(run, files)
             notes = [content.decode() for name, content in files.items() if name.endswith(".md")]
             self._client.set_tag(run, "mlflow.note.content", "\n\n".join(notes))  # shown on the run's page
@@ -212,17 +217,17 @@ class MlflowStore:
 
     def flush(self) -> None:
         """Write every waiting metric."""
-        with self._errors():
-            for trial in self._open.values():
-                with self._deleted_is_no_error(trial):
-                    self._write(trial)
+        for trial in self._open.values():
+            # What is refused is told again when its trial ends: set aside with it, not with another's.
+            with contextlib.suppress(StoreRefused), self._errors(), self._deleted_is_no_error(trial):
+                self._write(trial)
         self._flushed = time.monotonic()
 
-    def _summary(self, sweep: SweepInfo) -> Run | None:
+    def _summaries(self, sweep: SweepInfo) -> list[Run]:
         experiment, profile = self._experiment(sweep.name), sweep.profile or "none"
         # Few, and matched here: MLflow's queries know no way to quote every name.
         summaries = self._client.search_runs([experiment], "tags.`orch.kind` = 'summary'", max_results=1000)
-        return next((run for run in summaries if run.data.tags.get("orch.profile") == profile), None)
+        return [run for run in summaries if run.data.tags.get("orch.profile") == profile]
 
     def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
@@ -240,10 +245,11 @@ class MlflowStore:
     def _tag(self, run: str, tags: Mapping[str, str]) -> None:
         self._client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
 
-    def _again(self, trial: _Open, sweep: SweepInfo) -> _Open:
-        """A new run for a trial whose run is gone, with everything that the old one was told."""
-        self._experiments.pop(sweep.name, None)  # perhaps deleted with it
-        run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
+    def _again(self, trial: _Open, sweep: SweepInfo, run: Run | None) -> _Open:
+        """Another run for a trial whose run is gone, with everything that the old one was told."""
+        if run is None:
+            self._experiments.pop(sweep.name, None)  # perhaps deleted with it
+            run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
         self._log_params(run, trial.facts)
         trial = trial._replace(run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
         for report in trial.reports:
@@ -287,7 +293,8 @@ class MlflowStore:
         if name not in self._experiments:
             found = self._client.get_experiment_by_name(name)
             if found is not None and found.lifecycle_stage == "deleted":
-                self._client.restore_experiment(found.experiment_id)
+                with _perhaps_twice():
+                    self._client.restore_experiment(found.experiment_id)
             if found is not None:
                 self._experiments[name] = found.experiment_id
             else:
@@ -339,26 +346,19 @@ class MlflowStore:
             yield from page
             token = page.token or ""
 
-    def _errors(self) -> contextlib.AbstractContextManager[None]:
-        return one_line_errors(self.uri)
+    def _errors(
+        self, refused: Callable[[], object] = lambda: None
+    ) -> contextlib.AbstractContextManager[None]:
+        return one_line_errors(f"MLflow at {self.describe()}", refused=refused)
 
 
 @contextlib.contextmanager
-def one_line_errors(uri: str) -> Iterator[None]:
-    """Whatever MLflow raises becomes one line that names the store and the next step."""
-    try:
+def _perhaps_twice() -> Iterator[None]:
+    """A request whose answer was lost is sent again by MLflow's client, and finds nothing left to do."""
+    with contextlib.suppress(RestException):
         yield
-    except StoreError:
-        raise
-    except Exception as error:
-        known = isinstance(error, (MlflowException, OSError))
-        if not known and type(error).__module__.split(".")[0] not in _LIBRARIES:
-            raise
-        status = error.get_http_status_code() if isinstance(error, MlflowException) else None
-        raise raised(error, f"MLflow at {without_secret(uri)}", status) from None
 
 
-_LIBRARIES = ("sqlalchemy", "alembic", "requests", "urllib3")
 _OLDEST = ["attributes.start_time ASC"]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from orchestrator import __version__
+from orchestrator.adapters.tracking_errors import without_secret
 from orchestrator.results import Provenance
 
 _PACKAGES = ("torch", "torchvision", "ray", "mlflow", "pydantic", "numpy", "scikit-learn")
@@ -37,7 +37,7 @@ def provenance() -> Provenance:
 
 def typed_command() -> str:
     """The command as it was typed, without user and password of an address."""
-    return shlex.join(["orch", *(re.sub(r"//[^/@\s]+@", "//", word) for word in sys.argv[1:])])
+    return shlex.join(["orch", *(without_secret(word) for word in sys.argv[1:])])
 
 
 def _code_version() -> str:

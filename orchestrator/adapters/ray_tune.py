@@ -29,6 +29,7 @@ os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
 os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
 os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
 os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # what Tune would restore from; we never do
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "8")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
@@ -174,6 +175,9 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+_KEPT_FOR_NOBODY = ("time_since_restore", "iterations_since_restore", "time_this_iter_s", "time_total_s")
+
+
 class _Stopper(tune.Stopper):
     """Ends the experiment once it was asked to."""
 
@@ -208,7 +212,11 @@ class _Listener(tune.Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
-        for event in pickle.loads(result["events"]):
+        # Tune keeps the last result of every trial, and statistics of each number in it, until the end of
+        # the experiment: of thousands of trials that is hundreds of megabytes.
+        for name in _KEPT_FOR_NOBODY:
+            result.pop(name, None)
+        for event in pickle.loads(result.pop("events")):
             if isinstance(event, Started):
                 self.attempts[event.trial_id] = self.attempts.get(event.trial_id, 0) + 1
                 event = Started(event.trial_id, self.attempts[event.trial_id], event.worker)

@@ -27,6 +27,11 @@ def is_last(attempt: str | None, tags: Mapping[str, str]) -> bool:
     return attempt is None or tags.get("orch.attempt_ids", "").split()[-1:] == [attempt]
 
 
+def is_taken_over(attempt: str | None, tags: Mapping[str, str]) -> bool:
+    """Whether this attempt has begun before, and a later one since."""
+    return attempt in tags.get("orch.attempt_ids", "").split()[:-1]
+
+
 def first_tags(
     trial: TrialFacts, sweep: SweepInfo, *, worker: str | None, attempt: str | None
 ) -> dict[str, str]:

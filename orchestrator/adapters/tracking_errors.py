@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from urllib.parse import urlsplit
+from collections.abc import Callable, Iterator
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
 
@@ -22,7 +23,33 @@ _AWAY = (
     "incompleteread",
     "jsondecodeerror",
     "connectionerror",
+    "failed with exception",  # MLflow's words for whatever went wrong below HTTP
 )
+
+
+_LIBRARIES = ("mlflow", "sqlalchemy", "alembic", "requests", "urllib3")
+
+
+@contextlib.contextmanager
+def one_line_errors(where: str, *, refused: Callable[[], object] = lambda: None) -> Iterator[None]:
+    """Whatever MLflow or the libraries below it raise becomes one line with the store and the next step.
+
+    Args:
+        where: the store in words.
+        refused: is called before an error of the class StoreRefused is raised.
+    """
+    try:
+        yield
+    except StoreError:
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _LIBRARIES:
+            raise
+        status = getattr(error, "get_http_status_code", lambda: None)()
+        made = raised(error, where, status)
+        if isinstance(made, StoreRefused):
+            refused()
+        raise made from None
 
 
 def raised(error: Exception, where: str, status: int | None) -> StoreError:
@@ -36,25 +63,25 @@ def raised(error: Exception, where: str, status: int | None) -> StoreError:
     text, line = f"{type(error).__name__} {error}".lower(), f"{where}: {reason(error)}"
     if any(sign in text for sign in _AWAY) or (status in (408, 429, 502, 503, 504)):
         return StoreAway(line)
-    if "error code 5" in text:  # a server of MLflow answers in words
+    # MLflow's own errors have names; a bare code is that of a proxy before a tracker that is restarted.
+    if "error code 5" in text or "error code 404" in text:
         return StoreAway(line)
     if status in (400, 404, 413):
         return StoreRefused(line)
     return StoreError(line)
 
 
-def without_secret(uri: str) -> str:
-    """`uri` with user and password left out."""
-    parts = urlsplit(uri)
-    if parts.username is None and parts.password is None:
-        return uri
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+def without_secret(text: str) -> str:
+    """`text` with user and password left out of every address in it.
+
+    A password may hold what an address may not, such as @ and /: drivers of databases take it as it is.
+    """
+    return re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
 
 
 def reason(error: Exception) -> str:
     """The cause of `error` in one line, and what to do about it where that is known."""
-    text = " ".join(str(error).split())
-    text = re.sub(r"//[^/@\s]+@", "//", text)  # a URL in a message may carry a password
+    text = without_secret(" ".join(str(error).split()))
     lower = text.lower()
     if "max retries" in lower or "connection refused" in lower or "failed to establish" in lower:
         return "does not answer; start the server, or name no tracking URI to use a local file"
