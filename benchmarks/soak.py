@@ -7,6 +7,7 @@ every ten seconds. At the end it counts what MLflow's database and the home fold
 number with the one that follows from the events. Exits with 1 if a number is wrong or the memory grew.
 
     growth = mean memory over the last tenth of the run - mean over the second tenth
+    growth per trial = growth / trials done in between
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ tables:
 """
 EVERY_S = 10
 CELLS = 4
-ALLOWED_MB = 30  # growth of the driver over the run: allocators settle, and so do caches of fixed size
+ALLOWED_KB = 25  # growth of the driver per trial: Tune keeps its record of every trial until the end
 
 
 class Watch(threading.Thread):
@@ -106,11 +107,14 @@ def main() -> None:
     times, memory, trials = (np.array(column) for column in zip(*watch.seen, strict=True))
     tenth = max(1, len(memory) // 10)
     growth = memory[-tenth:].mean() - memory[tenth : 2 * tenth].mean()
+    each = 1024 * growth / max(1, trials[-1] - trials[tenth])
     print(f"driver's memory: {memory[tenth : 2 * tenth].mean():.0f} MB in the second tenth, ", end="")
-    print(f"{memory[-tenth:].mean():.0f} MB in the last, growth {growth:+.1f} MB, n = {len(memory)}")
+    print(
+        f"{memory[-tenth:].mean():.0f} MB in the last: growth {growth:+.1f} MB, {each:+.1f} kB per trial (n = {len(memory)})"
+    )
     if asked.plot:
         draw(asked.plot, times / 60, memory, trials)
-    if not right or growth > ALLOWED_MB or code:
+    if not right or each > ALLOWED_KB or code:
         sys.exit(1)
 
 

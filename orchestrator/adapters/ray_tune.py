@@ -36,6 +36,7 @@ os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
+from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
@@ -121,7 +122,7 @@ class RayExecutor:
                 name="sweep",
                 storage_path=scratch,
                 verbose=2 if self.verbose else 0,
-                callbacks=[listener],
+                callbacks=[listener, _Silence()],
                 stop=_Stopper(stop),
                 failure_config=tune.FailureConfig(max_failures=self.resources.retries),
             ),
@@ -191,6 +192,19 @@ class _Stopper(tune.Stopper):
         return self.stop.asked
 
 
+class _Silence(TrialProgressCallback):
+    """In place of Tune's own, which prints, and keeps a result of every trial in order to."""
+
+    def on_trial_result(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def on_trial_error(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def on_trial_complete(self, *_: Any, **__: Any) -> None:
+        pass
+
+
 class _Listener(tune.Callback):
     """Turns what Tune tells into events, in the driver's own thread."""
 
@@ -230,6 +244,7 @@ class _Listener(tune.Callback):
                     self._tell(Deferred(event.trial_id, reason))
                     continue
                 self.finished.add(event.trial_id)
+                self.last.pop(event.trial_id, None)
             elif isinstance(event, Progressed):
                 self.last[event.trial_id] = event.report
                 if not event.report.replayed:
@@ -240,6 +255,8 @@ class _Listener(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         identity = _name(trial)
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
         if identity in self.finished | self.deferred or self.stop.asked or identity not in self.last:
             return
         last = self.last[identity]  # it ended without saying so: the schedule ended it
