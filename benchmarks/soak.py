@@ -109,9 +109,8 @@ def main() -> None:
     growth = memory[-tenth:].mean() - memory[tenth : 2 * tenth].mean()
     each = 1024 * growth / max(1, trials[-1] - trials[tenth])
     print(f"driver's memory: {memory[tenth : 2 * tenth].mean():.0f} MB in the second tenth, ", end="")
-    print(
-        f"{memory[-tenth:].mean():.0f} MB in the last: growth {growth:+.1f} MB, {each:+.1f} kB per trial (n = {len(memory)})"
-    )
+    print(f"{memory[-tenth:].mean():.0f} MB in the last: growth {growth:+.1f} MB, ", end="")
+    print(f"{each:+.1f} kB per trial (n = {len(memory)})")
     if asked.plot:
         draw(asked.plot, times / 60, memory, trials)
     if not right or each > ALLOWED_KB or code:

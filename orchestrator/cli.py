@@ -281,7 +281,7 @@ def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *,
         raise typer.Exit(USAGE)
     if check and shown.outside:
         raise typer.Exit(OUTSIDE)
-    if prepared.store.waits:
+    if prepared.store.waits or result.unpublished:
         raise typer.Exit(STOPPED)
 
 

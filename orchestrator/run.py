@@ -33,6 +33,8 @@ class SweepResult(NamedTuple):
     interrupted: bool
     hopeless: str | None = None
     """Why the sweep was not gone on with, or None."""
+    unpublished: bool = False
+    """Whether tables and figures could not be kept in the store."""
 
     @property
     def failed(self) -> int:

@@ -269,7 +269,11 @@ class MlflowStore:
 
     def _create(self, trial: TrialFacts, sweep: SweepInfo, worker: str | None, attempt: str | None) -> Run:
         tags = first_tags(trial, sweep, worker=worker, attempt=attempt)
-        run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
+        try:
+            run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
+        except MlflowException:  # somebody has deleted the experiment since it was looked up?
+            self._experiments.pop(sweep.name, None)
+            run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
         # A connection that breaks before the answer makes MLflow's client ask again, for a second run.
         return self._only([run, *self._all(trial.trial_id)])
 

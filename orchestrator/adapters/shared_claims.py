@@ -14,6 +14,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
@@ -60,6 +61,7 @@ class SharedClaims:
         """
         self.board, self.me, self._clock, self._pause, self._beats = board, me, clock, pause, beats
         self._driver: str | None = None
+        self._token = uuid.uuid4().hex
         self._order = ("", "")
         self._beat_number = 0
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and since when it has been that
@@ -132,6 +134,7 @@ class SharedClaims:
             "orch.pid": str(self.me.pid),
             "orch.command": self.me.command,
             "orch.started": started,
+            "orch.token": self._token,
             "orch.heartbeat": "0",
         }
         self._driver = self.board.enter(about | _trial_tags("wants", wanted))
@@ -153,14 +156,18 @@ class SharedClaims:
     def _living(self) -> dict[str, _Note]:
         """Notes of the other drivers that live; those that do not are ended, and their trials let go."""
         try:
-            notes = {driver: _note(driver, tags) for driver, tags in self.board.read().items()}
+            there = self.board.read()
         except StoreAway:
             self._blind = True
             raise
         now, found = self._clock(), {}
-        for driver, note in notes.items():
+        for driver, tags in there.items():
             if driver == self._driver:
                 continue
+            if tags.get("orch.token") == self._token:
+                self.board.leave(driver)  # the answer to `enter` was lost, and it was asked again
+                continue
+            note = _note(driver, tags)
             heartbeat, since = self._seen.get(driver, ("", now))
             if note.heartbeat != heartbeat or self._blind:
                 since = now

@@ -108,6 +108,7 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
             _publish(prepared.plan, store, result, prepared.info, say=say)
         except StoreAway:
             say("figures and summary wait for the tracker: the same command makes them")
+            result = result._replace(unpublished=True)
         store.flush()
     finally:
         store.close()

@@ -16,7 +16,8 @@ import pytest
 
 from orchestrator import journal
 from orchestrator.adapters import journal_files
-from orchestrator.adapters.journaled import DIED, JournaledStore
+from orchestrator.adapters.carrier import DIED
+from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.known import Known
 from orchestrator.adapters.memory import MemoryStore
 from orchestrator.adapters.tracking_errors import raised, without_secret
@@ -110,8 +111,8 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    monkeypatch.setattr("orchestrator.adapters.journaled.PAUSES_S", (0.001,) * 6)
-    monkeypatch.setattr("orchestrator.adapters.journaled.PATIENCE_S", 0.3)
+    monkeypatch.setattr("orchestrator.adapters.carrier.PAUSES_S", (0.001,) * 6)
+    monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 0.3)
     place = Home(tmp_path / "journal")
     yield place
     for store, _ in place.commands:

@@ -190,6 +190,24 @@ def test_of_drivers_that_start_at_once_each_trial_goes_to_exactly_one(seed: int)
     assert set(owners) == set().union(*asked)
 
 
+class Twice(MemoryBoard):
+    """A board whose first answer is lost, so that it is asked again."""
+
+    def enter(self, tags: Mapping[str, str]) -> str:
+        super().enter(tags)
+        return super().enter(tags)
+
+
+def test_a_note_that_was_left_twice_stands_in_nobodys_way() -> None:
+    board = Twice()
+    first, second = driver(board, "a"), driver(board, "b")
+    assert first.take(["x"]) == {}
+    first.release()
+    assert second.take(["x"]) == {}
+    second.release()
+    assert board.read() == {}
+
+
 # Joint claims
 
 

@@ -41,7 +41,7 @@ def open_store(
         yield lambda: store
         return
     if request.param in ("journaled", "away"):
-        monkeypatch.setattr("orchestrator.adapters.journaled.PATIENCE_S", 0.2)
+        monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 0.2)
         yield from journaled(tmp_path, away=request.param == "away")
         return
     empty: Path = request.getfixturevalue("database")

@@ -18,7 +18,10 @@ from tests.builders import table_yaml
 
 SWEEP = table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe").replace("seeds: 2", "seeds: 1")
 TRIALS = 4
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("default"),  # MLflow and SQLAlchemy warn about themselves
+]
 
 
 ALIVE: list[subprocess.Popen[str]] = []

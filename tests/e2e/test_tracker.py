@@ -59,10 +59,10 @@ class Tracker(NamedTuple):
 
     @property
     def active(self) -> dict[str, list[str]]:
-        """The states of active runs by what they are of."""
+        """The states of active runs by what they are of; drivers' notes do not count."""
         rows = self.select(
             "SELECT value, status FROM runs JOIN tags USING (run_uuid) "
-            "WHERE lifecycle_stage = 'active' AND key = 'orch.kind'"
+            "WHERE lifecycle_stage = 'active' AND key = 'orch.kind' AND value != 'driver'"
         )
         return {kind: [state for k, state in rows if k == kind] for kind in {k for k, _ in rows}}
 
@@ -145,8 +145,8 @@ def bad(tracker: Tracker, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPa
     """The tracker behind its proxy, open, without runs; waiting is short."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
-    monkeypatch.setattr("orchestrator.adapters.journaled.PAUSES_S", (0.02,) * 6)
-    monkeypatch.setattr("orchestrator.adapters.journaled.PATIENCE_S", 120.0)  # a busy machine is no fault
+    monkeypatch.setattr("orchestrator.adapters.carrier.PAUSES_S", (0.02,) * 6)
+    monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 120.0)  # a busy machine is no fault
     tracker.proxy.rule = lambda number, line: None
     tracker.proxy.requests.clear()
     tracker.proxy.faults.clear()
@@ -190,7 +190,7 @@ def check(folder: Path, tracker: Tracker, expected: Undisturbed, *, table: str) 
 def test_a_tracker_that_is_absent_from_start_to_end_has_everything_after_the_next_command(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivered_by: str
 ) -> None:
-    monkeypatch.setattr("orchestrator.adapters.journaled.PATIENCE_S", 0.5)
+    monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 0.5)
     bad.proxy.close()
     first = swept(tmp_path, bad, code=4)
     assert "orch sync" in first.stderr and first.stdout == undisturbed.table
@@ -351,7 +351,7 @@ def test_what_the_tracker_refuses_of_one_trial_is_set_aside_and_stops_no_other(
     from orchestrator.adapters.mlflow_store import MlflowStore
 
     monkeypatch.setattr("orchestrator.adapters.mlflow_store.FLUSH_S", 0.0)
-    monkeypatch.setattr("orchestrator.adapters.journaled.IDLE_S", 0.05)
+    monkeypatch.setattr("orchestrator.adapters.carrier.IDLE_S", 0.05)
     store = JournaledStore(lambda: MlflowStore(bad.address), root=tmp_path, name="test")
     (strange, plain) = trials(2)
     store.begin(strange.facts, INFO)

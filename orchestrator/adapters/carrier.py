@@ -1,0 +1,199 @@
+"""Carries what the journals say to the store, in a thread of its own, for as long as it takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator import journal
+from orchestrator.adapters import journal_files
+from orchestrator.adapters.journal_files import OwnJournal
+from orchestrator.adapters.tracking_errors import reason
+from orchestrator.errors import StoreError, StoreRefused
+from orchestrator.journal import Entry
+from orchestrator.ports import Store
+from trainers.report import Outcome
+
+PAUSES_S = (0.5, 1, 2, 4, 8, 15)  # between two tries to reach a store that is away
+IDLE_S = 2.0  # after so long without news the store writes what it has buffered
+PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
+HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
+FAULTS = 4  # after so many errors at one entry that no store has a word for, it is set aside
+DIED = Outcome(status="stopped", reason="its driver ended without a word; its checkpoint is kept")
+
+
+class Carrier(threading.Thread):
+    """Tells the store what the journals say, in order, for as long as it takes."""
+
+    def __init__(self, own: OwnJournal, connect: Callable[[], Store]) -> None:
+        super().__init__(name="orch-journal", daemon=True)
+        self.problem: str | None = None
+        """Why nothing arrives at present."""
+        self.notes: list[str] = []
+        self.carried = 0
+        self._own, self._connect = own, connect
+        self._store: Store | None = None
+        self._news = threading.Condition()
+        self._queue: deque[Path] = deque()
+        self._read: dict[Path, int] = {}  # how far each of the driver's own files was told
+        self._refused: set[Path] = set()
+        self._faults = 0  # in a row, at one entry
+        self._looked_behind = self._stopping = False
+        self._moved = time.monotonic()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the store has answered."""
+        return self._store is not None
+
+    @property
+    def left(self) -> int:
+        """Entries of this driver that have not arrived."""
+        return len(self._queue)
+
+    def add(self, path: Path) -> None:
+        """An entry was appended to that file."""
+        with self._news:
+            self._queue.append(path)
+            self._news.notify_all()
+
+    def wait(self) -> None:
+        """Until everything has arrived, or a store that is away has stayed away for a while."""
+        begun = time.monotonic()
+        with self._news:
+            while self._queue or not self._looked_behind:
+                still = time.monotonic() - max(begun, self._moved)
+                if still > (PATIENCE_S if self.problem else HANGING_S) or not self.is_alive():
+                    self.problem = self.problem or "it does not answer"
+                    return
+                self._news.wait(timeout=0.2)
+
+    def stop(self) -> None:
+        """End soon; an entry that is being told is not waited for, as it will be told again."""
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
+        self.join(timeout=2)
+
+    def run(self) -> None:
+        """Deliver until stopped."""
+        tries = 0
+        while not self._stopping:
+            try:
+                if self._store is None:
+                    self._store = self._connect()
+                    self.problem = None
+                if not self._looked_behind:
+                    self._deliver_what_others_left(self._store)
+                self._deliver_own(self._store)
+                tries = 0
+            except Exception as error:  # whatever it is, what waits must not be lost
+                known = isinstance(error, StoreError)
+                with self._news:
+                    self.problem = str(error) if known else _unforeseen(error)
+                    if self.carried and time.monotonic() - self._moved < IDLE_S:
+                        tries = 0
+                    self._news.wait_for(lambda: self._stopping, timeout=PAUSES_S[min(tries, 5)])
+                tries += 1
+
+    def _deliver_own(self, store: Store) -> None:
+        while not self._stopping:
+            with self._news:
+                if not self._queue and not self._news.wait_for(
+                    lambda: self._queue or self._stopping, timeout=IDLE_S
+                ):
+                    idle = True
+                else:
+                    idle = False
+            if idle:
+                store.flush()
+            elif self._queue:
+                self._tell_next(store, self._queue[0])
+                with self._news:
+                    self._queue.popleft()
+                    self._news.notify_all()
+
+    def _tell_next(self, store: Store, path: Path) -> None:
+        """Tell the next line of a file; after its last one the file is removed."""
+        with path.open("rb") as file:
+            file.seek(self._read.get(path, 0))
+            content = file.readline()
+        entry = journal.parsed(content)
+        if entry is None:
+            self._refuse(path, f"journal {path}: a line cannot be read")
+        else:
+            self._tell(store, entry, path)
+        self._read[path] = self._read.get(path, 0) + len(content)
+        if not isinstance(entry, journal.Begun | journal.Reported):
+            self._done_with(path)
+
+    def _deliver_what_others_left(self, store: Store) -> None:
+        for folder in journal_files.folders(self._own.root):
+            if folder == self._own.folder:
+                continue
+            try:
+                if journal_files.header_of(folder).store != self._own.store:
+                    continue
+            except journal_files.Unreadable as error:
+                self.notes.append(str(error))
+                continue
+            with journal_files.left_behind(folder) as free:
+                if free:
+                    self._deliver_left(store, folder)
+        with self._news:
+            self._looked_behind = True
+            self._news.notify_all()
+
+    def _deliver_left(self, store: Store, folder: Path) -> None:
+        for path in journal_files.entry_files(folder):
+            if path.name.endswith(journal_files.KEPT):
+                continue
+            told = journal_files.entries(path)
+            for entry in told:
+                self._tell(store, entry, path)
+            if told and isinstance(told[0], journal.Begun) and not isinstance(told[-1], journal.Ended):
+                first = told[0]
+                ended = journal.Ended(trial_id=first.trial.trial_id, outcome=DIED, sweep=first.sweep)
+                self._tell(store, ended, path)
+            if journal_files.is_damaged(path):
+                kept = path.rename(path.with_name(path.name + ".damaged"))
+                self.notes.append(f"journal {kept}: some lines cannot be read; the others were delivered")
+            else:
+                self._done_with(path)
+
+    def _tell(self, store: Store, entry: Entry, path: Path) -> None:
+        try:
+            entry.tell(store)
+        except StoreRefused as error:
+            self._refuse(path, str(error))
+        except StoreError:
+            raise
+        except Exception as error:  # a fault of ours, or half an answer that the library cannot read
+            self._faults += 1
+            if self._faults < FAULTS:
+                raise
+            self._refuse(path, _unforeseen(error))
+        self._faults = 0
+        with self._news:
+            self.problem = None
+            self.carried += 1
+            self._moved = time.monotonic()
+
+    def _refuse(self, path: Path, why: str) -> None:
+        self._refused.add(path)
+        self.notes.append(f"{why}; kept in {path.name}.refused")
+
+    def _done_with(self, path: Path) -> None:
+        self._read.pop(path, None)
+        if path in self._refused:
+            self._refused.discard(path)
+            path.rename(path.with_name(path.name + ".refused"))
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"{type(error).__name__}: {reason(error)}"
