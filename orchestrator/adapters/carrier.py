@@ -15,14 +15,12 @@ from orchestrator.adapters.tracking_errors import reason
 from orchestrator.errors import StoreError, StoreRefused
 from orchestrator.journal import Entry
 from orchestrator.ports import Store
-from trainers.report import Outcome
 
 PAUSES_S = (0.5, 1, 2, 4, 8, 15)  # between two tries to reach a store that is away
 IDLE_S = 2.0  # after so long without news the store writes what it has buffered
 PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
 HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
 FAULTS = 4  # after so many errors at one entry that no store has a word for, it is set aside
-DIED = Outcome(status="stopped", reason="its driver ended without a word; its checkpoint is kept")
 
 
 class Carrier(threading.Thread):
@@ -152,12 +150,8 @@ class Carrier(threading.Thread):
             if path.name.endswith(journal_files.KEPT):
                 continue
             told = journal_files.entries(path)
-            for entry in told:
+            for entry in [*told, *journal_files.unsaid(told)]:
                 self._tell(store, entry, path)
-            if told and isinstance(told[0], journal.Begun) and not isinstance(told[-1], journal.Ended):
-                first = told[0]
-                ended = journal.Ended(trial_id=first.trial.trial_id, outcome=DIED, sweep=first.sweep)
-                self._tell(store, ended, path)
             if journal_files.is_damaged(path):
                 kept = path.rename(path.with_name(path.name + ".damaged"))
                 self.notes.append(f"journal {kept}: some lines cannot be read; the others were delivered")

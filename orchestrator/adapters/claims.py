@@ -22,7 +22,7 @@ from orchestrator.errors import UsageError
 
 
 class Owner(NamedTuple):
-    """A driver that is alive."""
+    """A driver, as others see it."""
 
     host: str
     pid: int
@@ -30,6 +30,19 @@ class Owner(NamedTuple):
 
     def __str__(self) -> str:
         return f"pid {self.pid} on {self.host} ({self.command})"
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it was a process of this machine that is no more; of one elsewhere nothing is known."""
+        if self.host != platform.node():
+            return False
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return True
+        except OSError:
+            return False
+        return False
 
 
 class Claims:

@@ -14,16 +14,19 @@ import platform
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from orchestrator import journal
+from orchestrator.adapters.claims import Owner
 from orchestrator.adapters.memory import MemoryStore
 from orchestrator.errors import StoreError
 from orchestrator.journal import Begun, Ended, Entry, Header
 from orchestrator.results import FINAL
+from trainers.report import Outcome
 
+DIED = Outcome(status="stopped", reason="its driver ended without a word; its checkpoint is kept")
 KEPT = (".damaged", ".refused")  # endings of files that stay, for a person to look at
 
 
@@ -153,13 +156,22 @@ def waiting(root: Path, store: str) -> MemoryStore:
     found = MemoryStore()
     for folder in folders(root):
         with contextlib.suppress(Unreadable):
-            if header_of(folder).store == store:
+            header = header_of(folder)
+            if header.store == store:
+                gone = Owner(header.host, header.pid, header.command).is_gone
                 for path in entry_files(folder):
                     told = entries(path)
                     if told and (not path.name.endswith(KEPT) or _is_result(told[-1])):
-                        for entry in told:
+                        for entry in [*told, *unsaid(told)] if gone else told:
                             entry.tell(found)
     return found
+
+
+def unsaid(told: Sequence[Entry]) -> list[Entry]:
+    """What a driver that died could not say any more of the trial it was telling of: that it stopped."""
+    if not told or not isinstance(told[0], Begun) or isinstance(told[-1], Ended):
+        return []
+    return [Ended(trial_id=told[0].trial.trial_id, outcome=DIED, sweep=told[0].sweep)]
 
 
 @contextlib.contextmanager

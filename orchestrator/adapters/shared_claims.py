@@ -172,7 +172,7 @@ class SharedClaims:
             if note.heartbeat != heartbeat or self._blind:
                 since = now
             self._seen[driver] = (note.heartbeat, since)
-            if now - since > STALE_S or _is_gone(note.owner, self.me):
+            if now - since > STALE_S or note.owner.is_gone:
                 self.board.leave(driver, lost=True)
                 self.board.let_go(note.trials if note.holds else ())
             else:
@@ -215,19 +215,6 @@ class JointClaims:
         self.local.release()
         if self.shared is not None:
             self.shared.release()
-
-
-def _is_gone(owner: Owner, me: Owner) -> bool:
-    """Whether a driver of this very machine has no process any more."""
-    if owner.host != me.host or owner.pid == me.pid:
-        return False
-    try:
-        os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
 
 
 def _trial_tags(state: str, trials: Collection[str]) -> dict[str, str]:

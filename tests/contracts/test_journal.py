@@ -6,6 +6,8 @@ import json
 import random
 import re
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 
 from orchestrator import journal
 from orchestrator.adapters import journal_files
-from orchestrator.adapters.carrier import DIED
+from orchestrator.adapters.journal_files import DIED
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.known import Known
 from orchestrator.adapters.memory import MemoryStore
@@ -700,3 +702,24 @@ def test_what_is_written_today_is_what_this_version_has_always_written(home: Hom
     home.kill(store)
     # Whoever changes the format adds a version and its golden journal; a version itself is never changed.
     assert shapes(home.root) == shapes(GOLDEN / f"v{journal.VERSION}")
+
+
+def test_a_reader_sees_that_the_driver_of_a_trial_is_gone(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from tests.builders import INFO, trials;"
+        "from orchestrator.adapters.journal_files import OwnJournal; from orchestrator.journal import Begun;"
+        "own = OwnJournal(Path(sys.argv[1]), store='test', command='orch sweep');"
+        "own.append(Begun(trial=trials(1)[0].facts, sweep=INFO, worker=None, attempt='a'));"
+        "print('told', flush=True); sys.stdin.read(); os._exit(1)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipe = subprocess.PIPE
+    driver = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=Path(__file__).parents[2])
+    assert driver.stdout is not None and driver.stdout.readline() == "told\n"
+    trial_id = trials(1)[0].id
+    reader = JournaledStore(MemoryStore, root=tmp_path, name="test")
+    assert reader.records([trial_id])[trial_id].status == "running"
+    driver.communicate("")
+    record = reader.records([trial_id])[trial_id]
+    assert (record.status, record.reason) == ("stopped", DIED.reason)
+    assert len(list(tmp_path.rglob("*.jsonl"))) == 1  # and has changed nothing

@@ -181,6 +181,34 @@ def test_a_run_that_is_deleted_while_its_trial_is_trained_is_made_anew_with_ever
     assert sorted(metric.step for metric in history) == list(range(1, 41))
 
 
+def test_drivers_that_share_only_a_store_train_each_trial_once_and_one_takes_over_from_a_dead_other(
+    place: Path, table: str
+) -> None:
+    shared = ["--tracking-uri", f"sqlite:///{place / 'shared.db'}"]
+    first = started(place, *shared, "--home", "first")
+    until(lambda: list(place.glob("first/trials/*/epoch-*.pt")))
+    second = started(place, *shared, "--home", "second")
+    assert second.stderr is not None
+    seen = []
+    while not any(f"which pid {first.pid} on" in line for line in seen):
+        seen.append(second.stderr.readline())
+        assert seen[-1], seen
+    first.kill()
+    first.communicate()
+    out, rest = second.communicate(timeout=300)
+    assert second.returncode == 0, rest
+    assert out == table
+    with sqlite3.connect(place / "shared.db") as database:
+        kinds = "SELECT value, status, count(*) FROM runs JOIN tags USING (run_uuid) "
+        rows = database.execute(kinds + "WHERE key = 'orch.kind' GROUP BY value, status").fetchall()
+    assert dict(((kind, state), number) for kind, state, number in rows) == {
+        ("trial", "FINISHED"): TRIALS,
+        ("summary", "FINISHED"): 1,
+        ("driver", "KILLED"): 1,
+        ("driver", "FINISHED"): 1,
+    }
+
+
 def test_a_truncated_image_is_one_line_that_names_it_and_costs_no_other_trial(place: Path) -> None:
     from PIL import Image
 
