@@ -159,7 +159,11 @@ def sync(
     from orchestrator.adapters.workspace import workspace
 
     with reported():
-        store = workspace(home, tracking_uri, None).open_journaled()
+        space = workspace(home, tracking_uri, None)
+        if not any(space.journals.glob("[!.]*/")):
+            typer.echo(f"nothing waits in {space.journals}")
+            return
+        store = space.open_journaled()
         try:
             store.flush()
         finally:

@@ -72,6 +72,8 @@ class Claims:
 
     def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
         """Which of these trials another living driver has. Claims nothing."""
+        if not self.folder.exists():
+            return {}
         with self._alone():
             others = dict(self._others())
         return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
