@@ -154,12 +154,20 @@ def stop(
 def sync(
     home: Home = None,
     tracking_uri: Uri = None,
+    reap: Annotated[
+        bool, typer.Option("--reap", help="Also end what drivers of other machines that died left running.")
+    ] = False,
 ) -> None:
     """Tell the store what waits in the journal, because the store was away or a driver died."""
+    from orchestrator.adapters import retrying
     from orchestrator.adapters.workspace import workspace
 
     with reported():
         space = workspace(home, tracking_uri, None)
+        if reap:
+            typer.echo("watching for heartbeats of other drivers, for at most 70 s", err=True)
+            for line in retrying.reap(space):
+                typer.echo(line)
         if not any(space.journals.glob("[!.]*/")):
             typer.echo(f"nothing waits in {space.journals}")
             return

@@ -45,6 +45,15 @@ def failed(expansion: Expansion, cell: str | None, *, folder: Path, fresh: bool)
     return only
 
 
+def reap(space: Workspace) -> Iterator[str]:
+    """End what drivers that share this store and died without a word left running; a line for each."""
+    board = space.board()
+    if board is None:
+        return
+    for owner in SharedClaims(board, me=_me()).reap():
+        yield f"{owner} is dead; its trials are stopped, and `orch sweep` goes on with them"
+
+
 def stop(expansion: Expansion, space: Workspace) -> Iterator[str]:
     """Ask every driver with this home folder that trains trials of the sweep to stop; a line for each."""
     name = expansion.spec.name
@@ -53,8 +62,7 @@ def stop(expansion: Expansion, space: Workspace) -> Iterator[str]:
     )
     board = space.board()
     if board is not None:
-        mine = Owner(platform.node(), os.getpid(), typed_command())
-        told = SharedClaims(board, me=mine).ask_to_stop([trial.id for trial in expansion.trials])
+        told = SharedClaims(board, me=_me()).ask_to_stop([trial.id for trial in expansion.trials])
         elsewhere = [owner for owner in told if owner not in asked]
         for owner in elsewhere:
             yield f"{name}: left word for {owner} to stop; it reads it within {BEAT_S:.0f} s"
@@ -64,3 +72,7 @@ def stop(expansion: Expansion, space: Workspace) -> Iterator[str]:
         yield f"{name}: {owner} is on another machine; stop it there"
     if not asked and not elsewhere:
         yield f"{name}: nobody trains it in {space.home}"
+
+
+def _me() -> Owner:
+    return Owner(platform.node(), os.getpid(), typed_command())

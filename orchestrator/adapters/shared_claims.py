@@ -66,6 +66,8 @@ class SharedClaims:
         self._beat_number = 0
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and since when it has been that
         self._blind = False
+        self.lost: list[Owner] = []
+        """Drivers that were found dead."""
         self._ended = threading.Event()
 
     def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
@@ -110,6 +112,16 @@ class SharedClaims:
                 self.board.write(driver, {"orch.stop": "true"})
                 asked.append(note.owner)
         return asked
+
+    def reap(self) -> list[Owner]:
+        """Watch the other drivers for as long as it takes to tell the dead from the living; returns the dead.
+
+        Their trials are not called running any more.
+        """
+        begun = self._clock()
+        while self._living() and self._clock() - begun <= STALE_S + BEAT_S:
+            self._pause(BEAT_S / 2)
+        return self.lost
 
     def release(self) -> None:
         """Give everything back."""
@@ -173,6 +185,7 @@ class SharedClaims:
                 since = now
             self._seen[driver] = (note.heartbeat, since)
             if now - since > STALE_S or note.owner.is_gone:
+                self.lost.append(note.owner)
                 self.board.leave(driver, lost=True)
                 self.board.let_go(note.trials if note.holds else ())
             else:

@@ -92,6 +92,21 @@ def test_a_driver_whose_heart_stops_is_dead_after_a_while_of_the_readers_own_clo
     assert second.take(["x"]) == {}
 
 
+def test_reaping_tells_the_dead_from_the_living() -> None:
+    board, clock = MemoryBoard(), Clock()
+    dead, alive = driver(board, "a"), driver(board, "b")
+    dead.take(["x"])
+    alive.take(["y"])
+
+    def pause(seconds: float) -> None:
+        clock.now += seconds
+        alive.beat()
+
+    me = Owner("c", 1, "orch sync --reap")
+    assert SharedClaims(board, me=me, clock=clock, pause=pause).reap() == [dead.me]
+    assert board.let_gone == {"x"} and set(board.read()) == {"driver2"}
+
+
 @pytest.mark.parametrize("jump", [-1e9, 1e9])
 def test_a_jump_of_another_machines_wall_clock_kills_nobody(
     jump: float, monkeypatch: pytest.MonkeyPatch
