@@ -81,7 +81,7 @@ class RayExecutor:
         """Run all `trials`, in order as room becomes free."""
         if not trials:
             return
-        with stop_signals() as stop, self._cluster():
+        with stop_signals() as stop, self._cluster(stop):
             self._check_room()
             if stop.asked:  # while Ray was starting
                 raise Interrupted
@@ -130,7 +130,7 @@ class RayExecutor:
         tuner.fit()
 
     @contextlib.contextmanager
-    def _cluster(self) -> Iterator[None]:
+    def _cluster(self, stop: Stop) -> Iterator[None]:
         """Ray, started or joined; what was started here ends here."""
         if not self.verbose:
             quiet()
@@ -140,12 +140,13 @@ class RayExecutor:
                 _check_address(self.address)
             local: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
             try:
-                ray.init(
-                    address=self.address or "local",
-                    log_to_driver=self.verbose,
-                    logging_level=logging.INFO if self.verbose else logging.CRITICAL,
-                    **({} if self.address else local),
-                )
+                with stop.uninterrupted():
+                    ray.init(
+                        address=self.address or "local",
+                        log_to_driver=self.verbose,
+                        logging_level=logging.INFO if self.verbose else logging.CRITICAL,
+                        **({} if self.address else local),
+                    )
             except (ConnectionError, RuntimeError, ValueError, OSError) as error:
                 where = f"at {self.address}" if self.address else "on this machine"
                 reason = " ".join(str(error).split())[:200]
@@ -156,7 +157,8 @@ class RayExecutor:
             yield
         finally:
             if started:
-                ray.shutdown()
+                with stop.uninterrupted():
+                    ray.shutdown()
 
     def _check_room(self) -> None:
         """A request that no node can meet would wait for ever."""
