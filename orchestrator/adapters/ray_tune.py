@@ -147,7 +147,7 @@ class RayExecutor:
                         logging_level=logging.INFO if self.verbose else logging.CRITICAL,
                         **({} if self.address else local),
                     )
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            except Exception as error:  # Ray raises many types, bare exceptions among them
                 where = f"at {self.address}" if self.address else "on this machine"
                 reason = " ".join(str(error).split())[:200]
                 raise ExecutionError(

@@ -229,6 +229,20 @@ def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
     assert len(set(workers)) <= 3  # two cores, and one more if a worker was being replaced
 
 
+def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from orchestrator.adapters import ray_tune
+
+    def fail(**settings: object) -> None:
+        raise Exception("The current node timed out\nduring startup.")  # what Ray says if its raylet dies
+
+    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_tune.ray, "init", fail)
+    with pytest.raises(ExecutionError, match="no Ray on this machine: The current node timed out during"):
+        on_ray(tmp_path).run(trials(1), [].append)
+
+
 def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, tmp_path: Path) -> None:
     from orchestrator.adapters.ray_tune import RayExecutor
 
