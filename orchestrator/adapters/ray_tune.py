@@ -15,6 +15,7 @@ import pickle
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,14 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
-from orchestrator.errors import ExecutionError
+from orchestrator.errors import ExecutionError, ExecutionLost
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Deferred, Event, Finished, Interrupted, OnEvent, Progressed, Started
 from orchestrator.spec import Resources, ScheduleSpec
 from trainers.config import Runtime
 from trainers.report import EpochReport, Outcome
 
+LOOK_S = 5.0  # between two looks at whether the only node is alive
 _LOGGERS = ("ray", "ray.tune", "ray.train", "ray._private", "ray.data")
 
 
@@ -86,6 +88,7 @@ class RayExecutor:
             if stop.asked:  # while Ray was starting
                 raise Interrupted
             listener = _Listener(on_event, stop, retries=self.resources.retries)
+            listener.alone = self.address is None
             listener.gpus, left = self.resources.gpus or 0.0, list(trials)
             while left:
                 scratch = tempfile.mkdtemp(prefix="orch-tune-")
@@ -214,16 +217,28 @@ class _Listener(tune.Callback):
         self.on_event, self.stop, self.retries = on_event, stop, retries
         self.gpus = 0.0
         """Share of a GPU that a trial has."""
+        self.alone = False
+        """Whether nobody else can add a node to this Ray."""
         self.deferred: set[str] = set()
         """Trials that need a larger share."""
         self.last: dict[str, EpochReport] = {}
         self.error: Exception | None = None
         self.attempts: dict[str, int] = {}
         self.finished: set[str] = set()
+        self._looked = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks to restore an experiment, which we never do; a display has locks."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """End what would wait for ever: Tune does not notice that the only node is gone."""
+        if not self.alone or time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        if not any(node["Alive"] for node in ray.nodes()) and self.error is None:
+            reason = "Ray's only node has died (was its raylet killed, or memory short?)"
+            self.error, self.stop.asked = ExecutionLost(reason), True
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

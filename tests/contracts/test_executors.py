@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.serial import SerialExecutor
-from orchestrator.errors import ExecutionError, StoreError
+from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
 from orchestrator.spec import Resources
@@ -241,6 +241,20 @@ def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
     monkeypatch.setattr(ray_tune.ray, "init", fail)
     with pytest.raises(ExecutionError, match="no Ray on this machine: The current node timed out during"):
         on_ray(tmp_path).run(trials(1), [].append)
+
+
+def test_the_death_of_the_only_node_ends_the_run_instead_of_being_waited_for(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from orchestrator.adapters import ray_tune
+
+    monkeypatch.setattr(ray_tune, "LOOK_S", 0.0)
+
+    def die(event: Event) -> None:
+        monkeypatch.setattr(ray_tune.ray, "nodes", lambda: [{"Alive": False}])
+
+    with pytest.raises(ExecutionLost, match="only node has died"):
+        on_ray(tmp_path).run(trials(4), die)
 
 
 def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, tmp_path: Path) -> None:
