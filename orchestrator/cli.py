@@ -29,7 +29,7 @@ from orchestrator.cli_options import (
     Uri,
     reported,
 )
-from orchestrator.errors import StoreError
+from orchestrator.errors import ExecutionLost, StoreError
 
 if TYPE_CHECKING:
     from orchestrator.adapters.request import Request
@@ -265,7 +265,7 @@ def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *,
 
     try:
         result = sweeping.sweep(prepared, say=say)
-    except StoreError as error:
+    except (StoreError, ExecutionLost) as error:
         typer.echo(f"orch: {error}", err=True)
         typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
         raise typer.Exit(STOPPED) from None

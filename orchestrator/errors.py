@@ -7,6 +7,7 @@ OrchError
 │   ├── StoreAway    it does not answer now               the journal waits for it
 │   └── StoreRefused it will never take this              the journal sets it aside
 └── ExecutionError   trials cannot be scheduled           exit code 2
+    └── ExecutionLost what runs them has died             exit code 4
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class StoreRefused(StoreError):
 
 class ExecutionError(OrchError):
     """The executor cannot run the trials as asked, such as more CPUs than there are."""
+
+
+class ExecutionLost(ExecutionError):
+    """What runs the trials has died while they were trained; the same command goes on."""
 
 
 class Problem(NamedTuple):

@@ -15,6 +15,7 @@ import pickle
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,14 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
-from orchestrator.errors import ExecutionError
+from orchestrator.errors import ExecutionError, ExecutionLost
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Deferred, Event, Finished, Interrupted, OnEvent, Progressed, Started
 from orchestrator.spec import Resources, ScheduleSpec
 from trainers.config import Runtime
 from trainers.report import EpochReport, Outcome
 
+LOOK_S = 5.0  # between two looks at whether the only node is alive
 _LOGGERS = ("ray", "ray.tune", "ray.train", "ray._private", "ray.data")
 
 
@@ -81,11 +83,12 @@ class RayExecutor:
         """Run all `trials`, in order as room becomes free."""
         if not trials:
             return
-        with stop_signals() as stop, self._cluster():
+        with stop_signals() as stop, self._cluster(stop):
             self._check_room()
             if stop.asked:  # while Ray was starting
                 raise Interrupted
             listener = _Listener(on_event, stop, retries=self.resources.retries)
+            listener.alone = self.address is None
             listener.gpus, left = self.resources.gpus or 0.0, list(trials)
             while left:
                 scratch = tempfile.mkdtemp(prefix="orch-tune-")
@@ -130,7 +133,7 @@ class RayExecutor:
         tuner.fit()
 
     @contextlib.contextmanager
-    def _cluster(self) -> Iterator[None]:
+    def _cluster(self, stop: Stop) -> Iterator[None]:
         """Ray, started or joined; what was started here ends here."""
         if not self.verbose:
             quiet()
@@ -140,13 +143,14 @@ class RayExecutor:
                 _check_address(self.address)
             local: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
             try:
-                ray.init(
-                    address=self.address or "local",
-                    log_to_driver=self.verbose,
-                    logging_level=logging.INFO if self.verbose else logging.CRITICAL,
-                    **({} if self.address else local),
-                )
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                with stop.uninterrupted():
+                    ray.init(
+                        address=self.address or "local",
+                        log_to_driver=self.verbose,
+                        logging_level=logging.INFO if self.verbose else logging.CRITICAL,
+                        **({} if self.address else local),
+                    )
+            except Exception as error:  # Ray raises many types, bare exceptions among them
                 where = f"at {self.address}" if self.address else "on this machine"
                 reason = " ".join(str(error).split())[:200]
                 raise ExecutionError(
@@ -156,7 +160,8 @@ class RayExecutor:
             yield
         finally:
             if started:
-                ray.shutdown()
+                with stop.uninterrupted():
+                    ray.shutdown()
 
     def _check_room(self) -> None:
         """A request that no node can meet would wait for ever."""
@@ -212,16 +217,28 @@ class _Listener(tune.Callback):
         self.on_event, self.stop, self.retries = on_event, stop, retries
         self.gpus = 0.0
         """Share of a GPU that a trial has."""
+        self.alone = False
+        """Whether nobody else can add a node to this Ray."""
         self.deferred: set[str] = set()
         """Trials that need a larger share."""
         self.last: dict[str, EpochReport] = {}
         self.error: Exception | None = None
         self.attempts: dict[str, int] = {}
         self.finished: set[str] = set()
+        self._looked = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks to restore an experiment, which we never do; a display has locks."""
         return {}
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """End what would wait for ever: Tune does not notice that the only node is gone."""
+        if not self.alone or time.monotonic() - self._looked < LOOK_S:
+            return
+        self._looked = time.monotonic()
+        if not any(node["Alive"] for node in ray.nodes()) and self.error is None:
+            reason = "Ray's only node has died (was its raylet killed, or memory short?)"
+            self.error, self.stop.asked = ExecutionLost(reason), True
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any

@@ -6,8 +6,11 @@ import contextlib
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from orchestrator.ports import Interrupted
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -15,6 +18,27 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
+        self.waits = False
+        """Whether a second request has to wait."""
+
+    @contextlib.contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Inside, no signal breaks off what is done, and nobody else can take the signals over.
+
+        For Ray: it crashes the process if it is left while it starts or ends, and has SIGTERM end it at once.
+        """
+
+        def refused(signalnum: int, handler: Any) -> Any:
+            return signal.getsignal(signalnum)
+
+        there, signal.signal, self.waits = signal.signal, refused, True
+        try:
+            yield
+        finally:
+            signal.signal, self.waits = there, False
+            with contextlib.suppress(ValueError):  # only the main thread may
+                for number in STOPPING:  # Ray's core puts handlers below Python's, which abort
+                    signal.signal(number, signal.getsignal(number))
 
 
 @contextlib.contextmanager
@@ -23,13 +47,13 @@ def stop_signals() -> Iterator[Stop]:
     stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked:
+        if stop.asked and not stop.waits:
             raise KeyboardInterrupt
         stop.asked = True
 
     previous = {}
     with contextlib.suppress(ValueError):  # only the main thread may set handlers
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             previous[number] = signal.signal(number, ask)
     try:
         yield stop

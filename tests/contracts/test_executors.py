@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.serial import SerialExecutor
-from orchestrator.errors import ExecutionError, StoreError
+from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
 from orchestrator.spec import Resources
@@ -227,6 +227,34 @@ def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
     workers = [e.worker for e in events if isinstance(e, Started)]
     assert len(workers) == 12
     assert len(set(workers)) <= 3  # two cores, and one more if a worker was being replaced
+
+
+def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from orchestrator.adapters import ray_tune
+
+    def fail(**settings: object) -> None:
+        raise Exception("The current node timed out\nduring startup.")  # what Ray says if its raylet dies
+
+    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_tune.ray, "init", fail)
+    with pytest.raises(ExecutionError, match="no Ray on this machine: The current node timed out during"):
+        on_ray(tmp_path).run(trials(1), [].append)
+
+
+def test_the_death_of_the_only_node_ends_the_run_instead_of_being_waited_for(
+    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from orchestrator.adapters import ray_tune
+
+    monkeypatch.setattr(ray_tune, "LOOK_S", 0.0)
+
+    def die(event: Event) -> None:
+        monkeypatch.setattr(ray_tune.ray, "nodes", lambda: [{"Alive": False}])
+
+    with pytest.raises(ExecutionLost, match="only node has died"):
+        on_ray(tmp_path).run(trials(4), die)
 
 
 def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, tmp_path: Path) -> None:
