@@ -120,11 +120,15 @@ def retry(
             spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
         )
         options = sweeping.Options(
-            executor=executor, address=address, keep_going=True, output="quiet" if quiet else "person"
+            executor=executor,
+            address=address,
+            keep_going=True,
+            fresh=fresh,
+            output="quiet" if quiet else "person",
         )
         say = _sayer(silent=quiet)
         say(asked.headline)
-        only = retrying.failed(asked.expansion, cell, folder=asked.space.trials, fresh=fresh)
+        only = retrying.failed(asked.expansion, cell)
         _complete(asked, sweeping.prepare(asked.expansion, asked.space, options, only=only), say)
 
 
@@ -173,6 +177,7 @@ def sync(
             return
         store = space.open_journaled()
         try:
+            store.carry(refused=True)
             store.flush()
         finally:
             store.close()

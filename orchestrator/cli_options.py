@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.errors import OrchError, SpecError
+from orchestrator.errors import Interrupted, OrchError, SpecError
 
 COMPLETE, INTERNAL, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -61,6 +61,9 @@ def reported() -> Iterator[None]:
         raise typer.Exit(USAGE) from None
     except KeyboardInterrupt:
         typer.echo("orch: interrupted; nothing was running yet", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except Interrupted:
+        typer.echo("orch: stopped at once; what was learnt is kept, and the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(COMPLETE) from None

@@ -70,3 +70,11 @@ class SpecError(OrchError):
         if len(self.problems) > self.SHOWN:
             lines.append(f"... and {len(self.problems) - self.SHOWN} more problems")
         super().__init__("\n".join(lines))
+
+
+class Interrupted(Exception):  # not an error: the user asked for it
+    """The user stopped the sweep; trials that had not finished keep their checkpoints."""
+
+
+class Hopeless(Exception):  # not an error of the sweep's driver
+    """The first cells failed in their own code: the others would, too."""

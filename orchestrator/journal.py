@@ -33,6 +33,8 @@ class Header(Frozen):
     store: str
     """The store's address without user and password."""
     host: str
+    machine: str = ""
+    """Where `pid` means something."""
     pid: int
     command: str
     """As typed, without user and password."""

@@ -45,14 +45,6 @@ Event = Started | Progressed | Deferred | Finished
 OnEvent = Callable[[Event], None]
 
 
-class Interrupted(Exception):  # not an error: the user asked for it
-    """The user stopped the sweep; trials that had not finished keep their checkpoints."""
-
-
-class Hopeless(Exception):  # not an error of the sweep's driver
-    """The first cells failed in their own code: the others would, too."""
-
-
 class Executor(Protocol):
     """Runs trials.
 

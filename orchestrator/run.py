@@ -6,19 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from orchestrator.errors import Hopeless, Interrupted
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan, make_plan
-from orchestrator.ports import (
-    Event,
-    Executor,
-    Finished,
-    Hopeless,
-    Interrupted,
-    OnEvent,
-    Progressed,
-    Started,
-    Store,
-)
+from orchestrator.ports import Event, Executor, Finished, OnEvent, Progressed, Started, Store
 from orchestrator.results import FINAL, SweepInfo, TrialRecord
 from trainers.report import Outcome
 
@@ -107,6 +98,7 @@ def run_sweep(
     for trial_id in sorted(begun):
         outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
         store.finish(trial_id, outcome, info)
+        on_event(Finished(trial_id, outcome))
         trained["stopped"] += 1
     store.flush()
     records = store.records([trial.id for trial in plan.expansion.trials])

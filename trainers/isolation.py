@@ -43,11 +43,9 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Path | None, repo
             )
             return outcome
         except MissingDataError as error:
-            return Outcome(status="failed", reason=str(error), error="data")
-        except torch.cuda.OutOfMemoryError as error:
-            return _failed(error, "memory")
-        except Exception as error:
-            return _failed(error, "code")
+            return Outcome(status="failed", reason=_printable(str(error)), error="data")
+        except (Exception, SystemExit) as error:
+            return _failed(error, "memory" if _is_out_of_gpu_memory(error) else "code")
 
 
 @contextlib.contextmanager
@@ -88,11 +86,22 @@ def discard_checkpoints(folder: Path) -> None:
         folder.rmdir()  # only where nothing else is left in it
 
 
-def _failed(error: Exception, kind: ErrorClass) -> Outcome:
-    text = " ".join(str(error).split()) or "no message"
+def _is_out_of_gpu_memory(error: BaseException) -> bool:
+    """Whether torch's allocator, CUDA itself or one of its libraries found no room."""
+    signs = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(sign in str(error) for sign in signs)
+
+
+def _printable(text: str) -> str:
+    """`text` as UTF-8 can hold it: names of files may be in any encoding."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _failed(error: BaseException, kind: ErrorClass) -> Outcome:
+    text = _printable(" ".join(str(error).split())) or "no message"
     return Outcome(
         status="failed",
         reason=f"{type(error).__name__}: {text[:300]}",
         error=kind,
-        details={TRACEBACK: traceback.format_exc()},
+        details={TRACEBACK: _printable(traceback.format_exc())},
     )

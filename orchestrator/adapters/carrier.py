@@ -20,19 +20,21 @@ PAUSES_S = (0.5, 1, 2, 4, 8, 15)  # between two tries to reach a store that is a
 IDLE_S = 2.0  # after so long without news the store writes what it has buffered
 PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
 HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
-FAULTS = 4  # after so many errors at one entry that no store has a word for, it is set aside
+FAULTS = 4  # after so many errors at one entry that are of our own making, it is set aside ...
+BLOCKS = 8  # ... and after so many others, while the store answers to other questions
+OWN = (TypeError, LookupError, AttributeError, ValueError, ArithmeticError, AssertionError)
 
 
 class Carrier(threading.Thread):
     """Tells the store what the journals say, in order, for as long as it takes."""
 
-    def __init__(self, own: OwnJournal, connect: Callable[[], Store]) -> None:
+    def __init__(self, own: OwnJournal, connect: Callable[[], Store], *, refused: bool = False) -> None:
         super().__init__(name="orch-journal", daemon=True)
         self.problem: str | None = None
         """Why nothing arrives at present."""
         self.notes: list[str] = []
         self.carried = 0
-        self._own, self._connect = own, connect
+        self._own, self._connect, self._again = own, connect, refused
         self._store: Store | None = None
         self._news = threading.Condition()
         self._queue: deque[Path] = deque()
@@ -109,24 +111,32 @@ class Carrier(threading.Thread):
             if idle:
                 store.flush()
             elif self._queue:
-                self._tell_next(store, self._queue[0])
+                self._tell_news(store, self._queue[0])
                 with self._news:
                     self._queue.popleft()
                     self._news.notify_all()
 
-    def _tell_next(self, store: Store, path: Path) -> None:
-        """Tell the next line of a file; after its last one the file is removed."""
-        with path.open("rb") as file:
-            file.seek(self._read.get(path, 0))
-            content = file.readline()
-        entry = journal.parsed(content)
-        if entry is None:
-            self._refuse(path, f"journal {path}: a line cannot be read")
-        else:
-            self._tell(store, entry, path)
-        self._read[path] = self._read.get(path, 0) + len(content)
-        if not isinstance(entry, journal.Begun | journal.Reported):
-            self._done_with(path)
+    def _tell_news(self, store: Store, path: Path) -> None:
+        """Tell what a file says that was not told yet; after its end the file is removed."""
+        while content := self._next_line(path):
+            entry = journal.parsed(content)
+            if entry is None:
+                self._refuse(path, f"journal {path}: a line cannot be read")
+            else:
+                self._tell(store, entry, path)
+            self._read[path] = self._read.get(path, 0) + len(content)
+            if entry is not None and not isinstance(entry, journal.Begun | journal.Reported):
+                self._done_with(path)
+
+    def _next_line(self, path: Path) -> bytes:
+        """A whole line, or nothing."""
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                content = file.readline()
+        except FileNotFoundError:  # its end was told with an earlier piece of news
+            return b""
+        return content if content.endswith(b"\n") else b""
 
     def _deliver_what_others_left(self, store: Store) -> None:
         for folder in journal_files.folders(self._own.root):
@@ -147,7 +157,7 @@ class Carrier(threading.Thread):
 
     def _deliver_left(self, store: Store, folder: Path) -> None:
         for path in journal_files.entry_files(folder):
-            if path.name.endswith(journal_files.KEPT):
+            if path.name.endswith(journal_files.KEPT) and not (self._again and path.suffix == ".refused"):
                 continue
             told = journal_files.entries(path)
             for entry in [*told, *journal_files.unsaid(told)]:
@@ -163,13 +173,13 @@ class Carrier(threading.Thread):
             entry.tell(store)
         except StoreRefused as error:
             self._refuse(path, str(error))
-        except StoreError:
-            raise
-        except Exception as error:  # a fault of ours, or half an answer that the library cannot read
+        except Exception as error:
             self._faults += 1
-            if self._faults < FAULTS:
+            if self._faults < (FAULTS if isinstance(error, OWN) else BLOCKS):
                 raise
-            self._refuse(path, _unforeseen(error))
+            if not isinstance(error, OWN) and not _answers(store):
+                raise
+            self._refuse(path, str(error) if isinstance(error, StoreError) else _unforeseen(error))
         self._faults = 0
         with self._news:
             self.problem = None
@@ -178,15 +188,23 @@ class Carrier(threading.Thread):
 
     def _refuse(self, path: Path, why: str) -> None:
         self._refused.add(path)
-        self.notes.append(f"{why}; kept in {path.name}.refused")
+        self.notes.append(f"{why}; kept in {path.name.removesuffix('.refused')}.refused")
 
     def _done_with(self, path: Path) -> None:
         self._read.pop(path, None)
         if path in self._refused:
             self._refused.discard(path)
-            path.rename(path.with_name(path.name + ".refused"))
+            path.rename(path.with_name(path.name.removesuffix(".refused") + ".refused"))
         else:
             path.unlink(missing_ok=True)
+
+
+def _answers(store: Store) -> bool:
+    try:
+        store.records(())
+    except Exception:
+        return False
+    return True
 
 
 def _unforeseen(error: Exception) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import platform
@@ -27,14 +28,21 @@ class Owner(NamedTuple):
     host: str
     pid: int
     command: str
+    machine: str = ""
+    """Where `pid` means something: this start of this machine, and the container's processes."""
 
     def __str__(self) -> str:
         return f"pid {self.pid} on {self.host} ({self.command})"
 
     @property
+    def is_here(self) -> bool:
+        """Whether it runs, or ran, where this process does; host names alone are shared by containers."""
+        return bool(self.machine) and self.machine == this_machine()
+
+    @property
     def is_gone(self) -> bool:
         """Whether it was a process of this machine that is no more; of one elsewhere nothing is known."""
-        if self.host != platform.node():
+        if not self.is_here:
             return False
         try:
             os.kill(self.pid, 0)
@@ -43,6 +51,21 @@ class Owner(NamedTuple):
         except OSError:
             return False
         return False
+
+
+@functools.cache
+def this_machine() -> str:
+    """A name of this start of this machine and of this container's processes; empty where none is known."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}/{os.stat('/proc/self/ns/pid').st_ino}"
+    except OSError:
+        return ""
+
+
+def this_driver(command: str) -> Owner:
+    """This process, as others see it."""
+    return Owner(platform.node(), os.getpid(), command, this_machine())
 
 
 class Claims:
@@ -74,8 +97,11 @@ class Claims:
         """Which of these trials another living driver has. Claims nothing."""
         if not self.folder.exists():
             return {}
-        with self._alone():
-            others = dict(self._others())
+        try:
+            with self._alone():
+                others = dict(self._others())
+        except OSError as error:
+            raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
         return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
 
     def ask_to_stop(self, trial_ids: Collection[str]) -> tuple[list[Owner], list[Owner]]:
@@ -84,16 +110,16 @@ class Claims:
         Returns those that were asked, and those of other machines.
         """
         owners = sorted(set(self.held(trial_ids).values()))
-        here = [owner for owner in owners if owner.host == platform.node()]
+        here = [owner for owner in owners if owner.is_here]
         for owner in here:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(owner.pid, signal.SIGTERM)
         return here, [owner for owner in owners if owner not in here]
 
     def release(self) -> None:
         """Give everything back."""
         if self._own is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError), self._alone():
                 Path(self._own.name).unlink()
             self._own.close()
             self._own = None
@@ -116,7 +142,7 @@ class Claims:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     found = json.load(file)
-                    owner = Owner(found["host"], found["pid"], found["command"])
+                    owner = Owner(found["host"], found["pid"], found["command"], found.get("machine", ""))
                     yield from ((trial_id, owner) for trial_id in found["trials"])
                 else:
                     path.unlink()  # its driver is gone
@@ -127,6 +153,7 @@ class Claims:
             fcntl.flock(self._own, fcntl.LOCK_EX)
         record = {
             "host": platform.node(),
+            "machine": this_machine(),
             "pid": os.getpid(),
             "command": self.command,
             "started": time.time(),

@@ -18,8 +18,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
+from pydantic_core import PydanticSerializationError
+
 from orchestrator import journal
-from orchestrator.adapters.claims import Owner
+from orchestrator.adapters.claims import Owner, this_machine
 from orchestrator.adapters.memory import MemoryStore
 from orchestrator.errors import StoreError
 from orchestrator.journal import Begun, Ended, Entry, Header
@@ -49,11 +51,14 @@ class OwnJournal:
         """
         try:
             path = self._file(entry)
+            content = journal.line(entry)
             with path.open("ab") as file:
-                file.write(journal.line(entry))
+                file.write(content)
                 if isinstance(entry, Ended):
                     file.flush()
                     os.fsync(file.fileno())
+        except PydanticSerializationError as error:
+            raise StoreError(f"journal {self.root}: {' '.join(str(error).split())[:200]}") from None
         except OSError as error:
             raise StoreError(
                 f"journal {self.root}: {error.strerror}; make room or choose another folder with --home, "
@@ -91,6 +96,7 @@ class OwnJournal:
                 journal=journal.VERSION,
                 store=self.store,
                 host=platform.node(),
+                machine=this_machine(),
                 pid=os.getpid(),
                 command=self.command,
             )
@@ -133,12 +139,17 @@ def entry_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("[0-9]*.jsonl*"))
 
 
-def entries(path: Path) -> list[Entry]:
-    """A file's readable entries; none of a file that does not open with a beginning where it must."""
+def entries(path: Path, *, reports: bool = True) -> list[Entry]:
+    """A file's readable entries; none of a file that does not open with a beginning where it must.
+
+    Reports, with their arrays by far the most of it, can be left out.
+    """
     try:
         lines = path.read_bytes().splitlines(keepends=True)
     except FileNotFoundError:  # it has just been delivered
         return []
+    if not reports:
+        lines = [one for one in lines if not one.startswith(_REPORT)]
     found = [entry for one in lines if (entry := journal.parsed(one)) is not None]
     needs_begin = found and isinstance(found[0], journal.Reported | Ended)
     return [] if needs_begin else found
@@ -151,16 +162,19 @@ def is_damaged(path: Path) -> bool:
     return broken or bool(lines and lines[0].endswith(b"\n") and not entries(path))
 
 
-def waiting(root: Path, store: str) -> MemoryStore:
+_REPORT = b'{"entry":"reported",'
+
+
+def waiting(root: Path, store: str, *, reports: bool = False) -> MemoryStore:
     """What every driver's journal below `root` holds for the store of that name. Changes nothing."""
     found = MemoryStore()
     for folder in folders(root):
         with contextlib.suppress(Unreadable):
             header = header_of(folder)
             if header.store == store:
-                gone = Owner(header.host, header.pid, header.command).is_gone
+                gone = Owner(header.host, header.pid, header.command, header.machine).is_gone
                 for path in entry_files(folder):
-                    told = entries(path)
+                    told = entries(path, reports=reports)
                     if told and (not path.name.endswith(KEPT) or _is_result(told[-1])):
                         for entry in [*told, *unsaid(told)] if gone else told:
                             entry.tell(found)

@@ -6,6 +6,7 @@ sees the same whether or not the tracker has heard of it yet.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -81,7 +82,7 @@ class JournaledStore:
         Raises:
             StoreAway: the store is needed for some of them and does not answer.
         """
-        memory = journal_files.waiting(self.root, self.name)
+        memory = journal_files.waiting(self.root, self.name, reports=True)
         told = [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
         others = [i for i in trial_ids if i not in told]
         stored = self._reachable().curves(others) if others else {}
@@ -91,7 +92,7 @@ class JournaledStore:
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
     ) -> None:
         """A trial starts, or starts again."""
-        name = attempt or uuid.uuid4().hex[:10]
+        name = attempt or f"{time.time_ns():016x}{uuid.uuid4().hex[:4]}"  # sorts by time
         self._tell(journal.Begun(trial=trial, sweep=sweep, worker=worker, attempt=name))
 
     def report(self, trial_id: str, report: EpochReport) -> None:
@@ -142,10 +143,10 @@ class JournaledStore:
         self._carrier.wait()
         self.away = self._carrier.problem
 
-    def carry(self) -> None:
-        """Start delivering, also what earlier commands left behind."""
+    def carry(self, *, refused: bool = False) -> None:
+        """Start delivering, also what earlier commands left behind, and what was `refused` once more."""
         if self._carrier is None:
-            self._carrier = Carrier(self._journal, self._connect)
+            self._carrier = Carrier(self._journal, self._connect, refused=refused)
             self._carrier.start()
 
     @property
@@ -157,18 +158,33 @@ class JournaledStore:
     def notes(self) -> list[str]:
         """What a person should know of this home's journals, a line each."""
         lines = list(dict.fromkeys(self._carrier.notes)) if self._carrier else []  # each try notes again
-        left = [path for folder in journal_files.folders(self.root) for path in _ours(folder, self.name)]
+        left = [path for path in self._files if not path.name.endswith(journal_files.KEPT)]
         if left and self.away:
             lines.append(
                 f"{len(left)} files wait in {self.root}, for the tracker is away ({self.away}); "
                 "`orch sync` delivers them, and so does the next sweep"
             )
+        if self._set_aside:
+            lines.append(
+                f"{len(self._set_aside)} files that the store would not take are kept in {self.root} "
+                "(*.refused); `orch sync` tries them again"
+            )
         return lines
 
     @property
     def waits(self) -> bool:
-        """Whether something has not arrived that will."""
+        """Whether something has not arrived that should."""
+        if self._set_aside:
+            return True
         return self._carrier is not None and (self._carrier.left > 0 or self._carrier.problem is not None)
+
+    @property
+    def _set_aside(self) -> list[Path]:
+        return [path for path in self._files if path.name.endswith(".refused")]
+
+    @property
+    def _files(self) -> list[Path]:
+        return [path for folder in journal_files.folders(self.root) for path in _ours(folder, self.name)]
 
     def close(self) -> None:
         """End delivering; what has not arrived stays in the journal."""
@@ -207,7 +223,6 @@ class JournaledStore:
 
 def _ours(folder: Path, store: str) -> list[Path]:
     try:
-        found = journal_files.entry_files(folder) if journal_files.header_of(folder).store == store else []
+        return journal_files.entry_files(folder) if journal_files.header_of(folder).store == store else []
     except journal_files.Unreadable:
         return []
-    return [path for path in found if not path.name.endswith(journal_files.KEPT)]

@@ -30,7 +30,8 @@ class Known:
         with contextlib.suppress(OSError):  # a help for later, which must not stop anything now
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:
-                file.write(b"".join(one.model_dump_json().encode() + b"\n" for one in new))
+                # A line begins on its own also where the last one was torn.
+                file.write(b"".join(b"\n" + one.model_dump_json().encode() for one in new) + b"\n")
             there.update((one.trial_id, one) for one in new)
 
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:

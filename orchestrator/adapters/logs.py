@@ -28,7 +28,9 @@ class TrialLogs:
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with log_path(self.folder, event.trial_id).open("a", encoding="utf-8") as file:
+            with log_path(self.folder, event.trial_id).open(
+                "a", encoding="utf-8", errors="backslashreplace"
+            ) as file:
                 file.writelines(f"{now} {line}\n" for line in _lines(event))
 
 
@@ -62,8 +64,9 @@ def has_ended(path: Path) -> bool:
     """Whether the last attempt that the log tells of has ended."""
     if not path.exists():
         return False
-    text = path.read_text(encoding="utf-8", errors="replace")
-    return text.rfind(f" {ENDED}") > text.rfind(" attempt ")
+    words = [line.partition(" ")[2] for line in path.read_text("utf-8", "replace").splitlines()]
+    last = next((one for one in reversed(words) if one.startswith((ENDED, "attempt "))), "")
+    return last.startswith(ENDED)
 
 
 def _added(path: Path, places: dict[Path, int]) -> Iterator[str]:

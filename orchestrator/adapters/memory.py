@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from orchestrator.results import Curves, SweepInfo, TrialFacts, TrialRecord, curves_of, record_of
+from orchestrator.results import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of, record_of
 from trainers.report import EpochReport, Outcome
 
 
@@ -15,7 +15,8 @@ class MemoryStore:
         """An empty store."""
         self._records: dict[str, TrialRecord] = {}
         self._reports: dict[str, dict[int, EpochReport]] = {}
-        self._attempts: dict[str, list[str | None]] = {}
+        self._attempts: dict[str, list[str]] = {}
+        self._telling: dict[str, str] = {}  # the attempt that was begun last through this object
         self.sweeps: dict[str, set[str]] = {}
         """Trial ids by sweep."""
         self.attached: dict[str, dict[str, bytes]] = {}
@@ -47,8 +48,14 @@ class MemoryStore:
         attempts = self._attempts.setdefault(trial.trial_id, [])
         if self._is_done(trial.trial_id):
             return
+        name = attempt or ""
         if attempt is None or attempt not in attempts:
-            attempts.append(attempt)
+            attempts.append(name)
+        self._telling[trial.trial_id] = name
+        before = self._records.get(trial.trial_id)
+        if before is not None and name and name < max(attempts):  # told late: a later attempt has begun
+            self._records[trial.trial_id] = before.model_copy(update={"attempts": len(attempts)})
+            return
         self._records[trial.trial_id] = TrialRecord(
             trial_id=trial.trial_id,
             status="running",
@@ -66,6 +73,9 @@ class MemoryStore:
         """A trial ended."""
         begun = self._records.get(trial_id)
         if begun is None or begun.is_done:
+            return
+        name = self._telling[trial_id]
+        if outcome.status not in FINAL and name and name < max(self._attempts[trial_id]):
             return
         record = record_of(trial_id, outcome, sweep.provenance)
         kept = {"run": trial_id, "attempts": begun.attempts, "worker": begun.worker}

@@ -36,7 +36,6 @@ from orchestrator.adapters.run_tags import (
     first_tags,
     is_done,
     is_last,
-    is_taken_over,
     next_tags,
     record_from,
     safe,
@@ -123,9 +122,10 @@ class MlflowStore:
             tags = run.data.tags
             if is_done(tags):
                 return
-            if runs and not is_taken_over(attempt, tags):
-                self._client.update_run(run.info.run_id, status="RUNNING")
+            if runs:
                 self._tag(run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
+            if runs and is_last(attempt, tags):
+                self._client.update_run(run.info.run_id, status="RUNNING")
                 for tag in ENDING & tags.keys():
                     with _perhaps_twice():
                         self._client.delete_tag(run.info.run_id, tag)

@@ -41,9 +41,9 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
-from orchestrator.errors import ExecutionError, ExecutionLost
+from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Deferred, Event, Finished, Interrupted, OnEvent, Progressed, Started
+from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.spec import Resources, ScheduleSpec
 from trainers.config import Runtime
 from trainers.report import EpochReport, Outcome

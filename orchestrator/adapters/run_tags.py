@@ -12,9 +12,9 @@ ENDING = frozenset(
     {"orch.collapse", "orch.reason", "orch.error", "orch.data_fingerprint", "orch.streams_fingerprint"}
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
-KEPT_ATTEMPTS = 400  # a tag holds 5000 characters
-UNKNOWN = "?"
-"""Stands for an attempt that was not named."""
+KEPT_ATTEMPTS = 200  # a tag holds 5000 characters
+UNKNOWN = "-"
+"""Stands for an attempt that was not named; sorts before every name."""
 
 
 def is_done(tags: Mapping[str, str]) -> bool:
@@ -23,13 +23,8 @@ def is_done(tags: Mapping[str, str]) -> bool:
 
 
 def is_last(attempt: str | None, tags: Mapping[str, str]) -> bool:
-    """Whether no later attempt than this has begun."""
-    return attempt is None or tags.get("orch.attempt_ids", "").split()[-1:] == [attempt]
-
-
-def is_taken_over(attempt: str | None, tags: Mapping[str, str]) -> bool:
-    """Whether this attempt has begun before, and a later one since."""
-    return attempt in tags.get("orch.attempt_ids", "").split()[:-1]
+    """Whether no later attempt than this has begun: their names sort by time."""
+    return attempt is None or attempt >= max(tags.get("orch.attempt_ids", "").split(), default="")
 
 
 def first_tags(
@@ -55,17 +50,16 @@ def first_tags(
 
 
 def next_tags(tags: Mapping[str, str], *, worker: str | None, attempt: str | None) -> dict[str, str]:
-    """The tags of a trial that begins again, or is told a second time to have begun."""
+    """The tags of a trial that begins again, or is told late or a second time to have begun."""
     attempts = tags.get("orch.attempt_ids", "").split()
     count = int(tags.get("orch.attempts", "1"))
     if attempt is None or attempt not in attempts:
-        attempts, count = [*attempts, attempt or UNKNOWN], count + 1
-    return {
-        "orch.status": "running",
-        "orch.attempts": str(count),
-        "orch.attempt_ids": " ".join(attempts[-KEPT_ATTEMPTS:]),
-        "orch.worker": worker or "",
-    }
+        count += 1
+    names = sorted({*attempts, attempt or UNKNOWN})
+    counted = {"orch.attempts": str(count), "orch.attempt_ids": " ".join(names[-KEPT_ATTEMPTS:])}
+    if not is_last(attempt, tags):
+        return counted
+    return counted | {"orch.status": "running", "orch.worker": worker or ""}
 
 
 def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo) -> dict[str, str]:

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.adapters.signals import stop_signals
+from orchestrator.errors import Interrupted
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Finished, Interrupted, OnEvent, Progressed, Started
+from orchestrator.ports import Finished, OnEvent, Progressed, Started
 from trainers.config import Runtime
 from trainers.isolation import run_trial
 from trainers.report import EpochReport

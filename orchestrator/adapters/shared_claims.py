@@ -3,20 +3,21 @@
 No store that trackers offer can compare and swap, so a driver first writes what it wants and then reads
 what the others want and hold. Of two that want the same trial at once the earlier note wins; one with the
 earlier note still waits until the later has given way or, if it read too soon to see the other, holds.
-A driver is dead when its heartbeat has not changed for a minute of the reader's own clock: no two machines'
-clocks are compared, and time in which the store did not answer does not count.
+Which note is earlier both read in the notes, so it need only be the same for both, not true.
+
+A driver is dead when its heartbeat has not changed for a minute of the reader's own clock, in which the
+reader looked again and again and the store answered. One that was taken for dead and lives finds its note
+ended: it leaves a new one, or stops if somebody has what it was training.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from orchestrator.adapters.claims import Claims, Owner
 from orchestrator.errors import StoreAway, StoreError
@@ -24,8 +25,13 @@ from orchestrator.ports import Board
 
 BEAT_S = 10.0
 STALE_S = 60.0  # without a heartbeat for so long a driver is dead
+GAP_S = 15.0  # a reader that has not looked for so long begins to watch anew
 PAUSE_S = 0.5
+PATIENCE_S = 20.0  # a store that does not answer is asked again for so long, where a claim depends on it
 PER_TAG = 300  # trial ids; a tag holds 5000 characters
+
+
+_Answer = TypeVar("_Answer")
 
 
 class _Note(NamedTuple):
@@ -48,7 +54,7 @@ class SharedClaims:
         me: Owner,
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], None] = time.sleep,
-        beats: bool = True,
+        on_stop: Callable[[str], None] | None = None,
     ) -> None:
         """A driver with no trials yet.
 
@@ -56,16 +62,19 @@ class SharedClaims:
             board: where the notes are.
             me: what others are told of this driver.
             clock: seconds that only grow, of this machine.
-            pause: waits for so many seconds.
-            beats: whether a thread keeps the heartbeat going; tests do it themselves.
+            pause: waits for so many seconds; may raise what ends the waiting.
+            on_stop: is told, in another thread, why this driver should stop; None: there is no such thread,
+                and whoever made this calls `beat`.
         """
-        self.board, self.me, self._clock, self._pause, self._beats = board, me, clock, pause, beats
+        self.board, self.me, self._clock, self._pause, self._on_stop = board, me, clock, pause, on_stop
         self._driver: str | None = None
         self._token = uuid.uuid4().hex
         self._order = ("", "")
         self._beat_number = 0
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and since when it has been that
-        self._blind = False
+        self._deciding = False
+        self._looked = float("-inf")
+        self._mine: frozenset[str] = frozenset()
         self.lost: list[Owner] = []
         """Drivers that were found dead."""
         self._ended = threading.Event()
@@ -74,26 +83,20 @@ class SharedClaims:
         """Claim these trials; those that another living driver has, or wanted first, are returned with it.
 
         Raises:
-            StoreAway: the store does not answer, so nothing is known of other machines.
+            StoreError: the store does not answer, so nothing is known of other machines; these trials are
+                this driver's as far as it can tell, and it says so with its next heartbeat that arrives.
         """
-        wanted = frozenset(trial_ids)
-        if self._driver is None:
-            self._enter(wanted)
-        else:
-            self._write("wants", wanted)
-        while True:
-            theirs: dict[str, Owner] = {}
-            undecided = False
-            for note in self._living().values():
-                common = wanted & note.trials
-                if note.holds or note.order < self._order:
-                    theirs.update((trial_id, note.owner) for trial_id in common)
-                elif common:
-                    undecided = True  # it will give way, or it holds because it could not see this driver
-            if not undecided:
-                break
-            self._pause(PAUSE_S)
-        self._write("holds", wanted - theirs.keys())
+        wanted = self._mine = frozenset(trial_ids)
+        try:
+            if self._driver is None:
+                self._enter(wanted)
+            else:
+                self._insist(lambda: self._write("wants", wanted))
+            theirs = self._decided(wanted)
+            self._mine = wanted - theirs.keys()
+            self._insist(lambda: self._write("holds", self._mine))
+        finally:
+            self._start_beating()
         return theirs
 
     def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
@@ -103,12 +106,11 @@ class SharedClaims:
             found.update((trial_id, note.owner) for trial_id in note.trials.intersection(trial_ids))
         return found
 
-    def ask_to_stop(self, trial_ids: Collection[str]) -> list[Owner]:
+    def ask_to_stop(self, trial_ids: Collection[str], *, but_not: Collection[Owner] = ()) -> list[Owner]:
         """Leave word for the drivers that have some of these trials; their next heartbeat reads it."""
         asked = []
-        for driver, tags in self.board.read().items():
-            note = _note(driver, tags)
-            if note.trials.intersection(trial_ids):
+        for driver, note in _notes(self.board.read()).items():
+            if note.trials.intersection(trial_ids) and note.owner not in but_not:
                 self.board.write(driver, {"orch.stop": "true"})
                 asked.append(note.owner)
         return asked
@@ -126,62 +128,112 @@ class SharedClaims:
     def release(self) -> None:
         """Give everything back."""
         self._ended.set()
+        self._mine = frozenset()
         if self._driver is not None:
             with contextlib.suppress(StoreError):  # then it is found dead
                 self.board.leave(self._driver)
             self._driver = None
 
-    def beat(self) -> bool:
-        """Tell the others that this driver lives; whether somebody asked it to stop."""
-        if self._driver is None:
-            return False
+    def beat(self) -> str | None:
+        """Tell the others that this driver lives, and what it trains; why it should stop, if it should."""
+        driver, notes = self._driver, self.board.read()
+        if driver is None or driver not in notes:
+            return self._late(notes) if self._mine else None
         self._beat_number += 1
-        self.board.write(self._driver, {"orch.heartbeat": str(self._beat_number)})
-        return self.board.read().get(self._driver, {}).get("orch.stop") == "true"
+        self.board.write(driver, {"orch.heartbeat": str(self._beat_number)})
+        if notes[driver].get("orch.state") == "wants" and not self._deciding:
+            self._write("holds", self._mine)  # a claim that the store's absence left undecided
+        return "it was asked to, by `orch stop`" if notes[driver].get("orch.stop") == "true" else None
+
+    def _late(self, notes: Mapping[str, Mapping[str, str]]) -> str | None:
+        """Leave the note that could not be left before, or that was ended as a dead driver's."""
+        others = [note for note in _notes(notes).values() if note.trials & self._mine]
+        if others:
+            return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
+        self._driver = self.board.enter(self._about() | _trial_tags("holds", self._mine))
+        self._order = (self._order[0], self._driver)
+        return None
+
+    def _decided(self, wanted: frozenset[str]) -> dict[str, Owner]:
+        """Those of the wanted trials that are others', once that is clear."""
+        begun, self._deciding = self._clock(), True
+        try:
+            while True:
+                theirs: dict[str, Owner] = {}
+                undecided: dict[str, Owner] = {}
+                for note in self._insist(self._living).values():
+                    sooner = note.holds or note.order < self._order
+                    # Sooner or later it will give way, or it holds because it could not see this driver.
+                    (theirs if sooner else undecided).update((i, note.owner) for i in wanted & note.trials)
+                if not undecided:
+                    return theirs
+                if self._clock() - begun > STALE_S:  # it lives and never decides: let it have them
+                    return undecided | theirs
+                self._pause(PAUSE_S)
+        finally:
+            self._deciding = False
+
+    def _insist(self, ask: Callable[[], _Answer]) -> _Answer:
+        """The answer, asked for again for a while where the store gives none."""
+        begun = self._clock()
+        while True:
+            try:
+                return ask()
+            except StoreAway:
+                if self._clock() - begun > PATIENCE_S:
+                    raise
+                self._pause(PAUSE_S)
 
     def _enter(self, wanted: frozenset[str]) -> None:
-        started = f"{time.time():020.6f}"
-        about = {
+        self._order = (f"{time.time():020.6f}", "")
+        about = self._about() | _trial_tags("wants", wanted)
+        self._driver = self._insist(lambda: self.board.enter(about))
+        self._order = (self._order[0], self._driver)
+
+    def _about(self) -> dict[str, str]:
+        return {
             "orch.host": self.me.host,
             "orch.pid": str(self.me.pid),
+            "orch.machine": self.me.machine,
             "orch.command": self.me.command,
-            "orch.started": started,
+            "orch.started": self._order[0],
             "orch.token": self._token,
-            "orch.heartbeat": "0",
+            "orch.heartbeat": str(self._beat_number),
         }
-        self._driver = self.board.enter(about | _trial_tags("wants", wanted))
-        self._order = (started, self._driver)
-        if self._beats:
-            threading.Thread(target=self._keep_beating, name="orch-heartbeat", daemon=True).start()
 
     def _write(self, state: str, trials: Collection[str]) -> None:
         assert self._driver is not None
         self.board.write(self._driver, _trial_tags(state, trials))
 
+    def _start_beating(self) -> None:
+        if self._on_stop is not None and self._beat_number == 0:
+            self._beat_number = 1
+            threading.Thread(target=self._keep_beating, name="orch-heartbeat", daemon=True).start()
+
     def _keep_beating(self) -> None:
+        """Beat until released: a driver that was asked to stop lives until its epochs are over."""
+        told = False
         while not self._ended.wait(BEAT_S):
             with contextlib.suppress(StoreError):  # the store is away: the next beat may arrive
-                if self.beat():
-                    os.kill(os.getpid(), signal.SIGTERM)
-                    return
+                why = self.beat()
+                if why is not None and not told and self._on_stop is not None:
+                    told = True
+                    self._on_stop(why)
 
     def _living(self) -> dict[str, _Note]:
         """Notes of the other drivers that live; those that do not are ended, and their trials let go."""
-        try:
-            there = self.board.read()
-        except StoreAway:
-            self._blind = True
-            raise
+        there = self.board.read()
         now, found = self._clock(), {}
-        for driver, tags in there.items():
+        watched = now - self._looked <= GAP_S
+        self._looked = now
+        for driver, note in _notes(there).items():
             if driver == self._driver:
                 continue
-            if tags.get("orch.token") == self._token:
+            if there[driver].get("orch.token") == self._token:
                 self.board.leave(driver)  # the answer to `enter` was lost, and it was asked again
                 continue
-            note = _note(driver, tags)
             heartbeat, since = self._seen.get(driver, ("", now))
-            if note.heartbeat != heartbeat or self._blind:
+            if note.heartbeat != heartbeat or not watched:
                 since = now
             self._seen[driver] = (note.heartbeat, since)
             if now - since > STALE_S or note.owner.is_gone:
@@ -190,7 +242,6 @@ class SharedClaims:
                 self.board.let_go(note.trials if note.holds else ())
             else:
                 found[driver] = note
-        self._blind = False
         return found
 
 
@@ -237,12 +288,24 @@ def _trial_tags(state: str, trials: Collection[str]) -> dict[str, str]:
     return counted | {f"orch.trials.{number}": " ".join(part) for number, part in enumerate(parts)}
 
 
+def _notes(there: Mapping[str, Mapping[str, str]]) -> dict[str, _Note]:
+    """The notes that can be read; a person may have edited the others."""
+    found = {}
+    for driver, tags in there.items():
+        with contextlib.suppress(ValueError):
+            found[driver] = _note(driver, tags)
+    return found
+
+
 def _note(driver: str, tags: Mapping[str, str]) -> _Note:
     number = int(tags.get("orch.trials", "0"))
     ids = (tags.get(f"orch.trials.{index}", "").split() for index in range(number))
     return _Note(
         owner=Owner(
-            tags.get("orch.host", "?"), int(tags.get("orch.pid", "0")), tags.get("orch.command", "?")
+            tags.get("orch.host", "?"),
+            int(tags.get("orch.pid", "0")),
+            tags.get("orch.command", "?"),
+            tags.get("orch.machine", ""),
         ),
         order=(tags.get("orch.started", ""), driver),
         holds=tags.get("orch.state") == "holds",

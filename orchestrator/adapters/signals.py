@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from orchestrator.ports import Interrupted
+from orchestrator.errors import Interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -41,13 +41,29 @@ class Stop:
                     signal.signal(number, signal.getsignal(number))
 
 
+_current: Stop | None = None
+
+
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Inside, Ctrl-C and SIGTERM ask for a clean stop; a second Ctrl-C stops at once."""
-    stop = Stop()
+    """Inside, Ctrl-C and SIGTERM ask for a clean stop; a second Ctrl-C stops at once.
+
+    One inside another shares what was asked, so nothing that was asked between two steps is forgotten.
+
+    Raises:
+        Interrupted: on the second Ctrl-C.
+    """
+    global _current
+    if _current is not None:
+        try:
+            yield _current
+        except KeyboardInterrupt:
+            raise Interrupted from None
+        return
+    stop = _current = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked and not stop.waits:
+        if stop.asked and not stop.waits and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.asked = True
 
@@ -60,5 +76,6 @@ def stop_signals() -> Iterator[Stop]:
     except KeyboardInterrupt:
         raise Interrupted from None
     finally:
+        _current = None
         for number, handler in previous.items():
             signal.signal(number, handler)

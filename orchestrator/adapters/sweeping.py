@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import shutil
+import signal
 import sys
 import time
 from collections import Counter
@@ -14,18 +14,18 @@ from typing import Literal, NamedTuple
 
 from orchestrator import answer
 from orchestrator.adapters import display
-from orchestrator.adapters.claims import Claims, Owner
+from orchestrator.adapters.claims import Claims, this_driver
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.logs import TrialLogs
 from orchestrator.adapters.provenance import provenance, typed_command
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
-from orchestrator.adapters.signals import stop_signals
+from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
-from orchestrator.errors import ExecutionError, StoreAway, UsageError
+from orchestrator.errors import ExecutionError, Interrupted, StoreAway, UsageError
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan
-from orchestrator.ports import Event, Executor, OnEvent, Store
+from orchestrator.ports import Event, Executor, Finished, OnEvent, Store
 from orchestrator.results import SweepInfo
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.spec import SweepSpec
@@ -46,6 +46,8 @@ class Options(NamedTuple):
     address: str | None
     output: Literal["person", "quiet", "json"]
     keep_going: bool
+    fresh: bool = False
+    """Whether to begin from the start what has checkpoints."""
     download: bool = False
     keep_checkpoints: bool = False
     verbose: bool = False
@@ -95,42 +97,63 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     Trials that another driver with the same home folder is training are waited for, and taken over if that
     driver ends without finishing them.
     """
-    claims, store = _claims(prepared.space, say), prepared.store
+    store = prepared.store
     if store.away:
         say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
     store.carry()
-    try:
+    with stop_signals() as stop:
+        claims = _claims(prepared.space, stop, say)
         try:
-            result = _trained(prepared, claims, say)
+            try:
+                result = _trained(prepared, claims, stop, say)
+            finally:
+                claims.release()
+            try:
+                _publish(prepared.plan, store, result, prepared.info, say=say)
+            except StoreAway:
+                say("figures and summary wait for the tracker: the same command makes them")
+                result = result._replace(unpublished=True)
+            store.flush()
         finally:
-            claims.release()
-        try:
-            _publish(prepared.plan, store, result, prepared.info, say=say)
-        except StoreAway:
-            say("figures and summary wait for the tracker: the same command makes them")
-            result = result._replace(unpublished=True)
-        store.flush()
-    finally:
-        store.close()
+            store.close()
     for note in store.notes:
         say(f"orch: {note}")
     return result
 
 
-def _claims(space: Workspace, say: Say) -> JointClaims:
+def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
     board, command = space.board(), typed_command()
-    me = Owner(platform.node(), os.getpid(), command)
-    shared = None if board is None else SharedClaims(board, me=me)
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+        if stop.asked:
+            raise Interrupted
+
+    def on_stop(why: str) -> None:
+        say(f"orch: this driver stops: {why}")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    shared = None
+    if board is not None:
+        shared = SharedClaims(board, me=this_driver(command), pause=pause, on_stop=on_stop)
     return JointClaims(Claims(space.home, command=command), shared, say=say)
 
 
-def _trained(prepared: Prepared, claims: JointClaims, say: Say) -> SweepResult:
+def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     asked = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
     first = True
+
+    def stopped() -> SweepResult:
+        records = prepared.store.records([trial.id for trial in prepared.plan.expansion.trials])
+        return SweepResult(trained, records, interrupted=True)
+
     while True:
-        held = claims.take(sorted(asked)) if asked else {}
+        try:
+            held = claims.take(sorted(asked)) if asked else {}
+        except Interrupted:
+            return stopped()
         # Read again: what another driver finished until just now is done, and what it began is known.
         plan = plan_sweep(prepared.plan.expansion, prepared.store) if asked else prepared.plan
         mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
@@ -139,6 +162,11 @@ def _trained(prepared: Prepared, claims: JointClaims, say: Say) -> SweepResult:
         if mine or (first and not waited_for):
             say(_will_run(plan._replace(todo=mine), prepared.store))
         first = False
+        if stop.asked:
+            return stopped()
+        if prepared.options.fresh:
+            for trial in mine:
+                discard_checkpoints(prepared.space.trials / trial.id)
         result = _run(prepared, plan._replace(todo=mine))
         trained += result.trained
         if result.interrupted or result.hopeless or not waited_for:
@@ -147,8 +175,7 @@ def _trained(prepared: Prepared, claims: JointClaims, say: Say) -> SweepResult:
         owners = sorted({str(held[trial.id]) for trial in waited_for})
         say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, asked, prepared):
-            records = prepared.store.records([trial.id for trial in plan.expansion.trials])
-            return SweepResult(trained, records, interrupted=True)
+            return stopped()
 
 
 def _waited(claims: JointClaims, asked: set[str], prepared: Prepared) -> bool:
@@ -169,7 +196,8 @@ def _run(prepared: Prepared, plan: Plan) -> SweepResult:
 
     def on_event(event: Event) -> None:
         logs.on_event(event)
-        shown.on_event(event)
+        if not (isinstance(event, Finished) and event.outcome.status == "stopped"):
+            shown.on_event(event)  # that a sweep was stopped is told once, not for each trial
 
     folder = prepared.space.trials
     keep = prepared.options.keep_checkpoints

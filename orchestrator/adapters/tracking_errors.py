@@ -23,6 +23,10 @@ _AWAY = (
     "incompleteread",
     "jsondecodeerror",
     "connectionerror",
+    "gone away",
+    "lost connection",
+    "is starting up",
+    "is shutting down",
     "failed with exception",  # MLflow's words for whatever went wrong below HTTP
 )
 
@@ -76,7 +80,8 @@ def without_secret(text: str) -> str:
 
     A password may hold what an address may not, such as @ and /: drivers of databases take it as it is.
     """
-    return re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
+    text = re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
+    return re.sub(r"(?<=://)([^\s?]*)\?[^\s'\")]*", r"\1?...", text)  # a query may hold one, too
 
 
 def reason(error: Exception) -> str:

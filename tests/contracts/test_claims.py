@@ -102,6 +102,24 @@ def test_of_drivers_that_start_at_once_one_has_the_trials(tmp_path: Path) -> Non
     assert refused == [0, 50, 50, 50]
 
 
+CHURN = """
+import sys
+from pathlib import Path
+from orchestrator.adapters.claims import Claims
+for _ in range(400):
+    claims = Claims(Path(sys.argv[1]), command="orch sweep")
+    claims.take(["a", "b"])
+    claims.held(["a"])
+    claims.release()
+"""
+
+
+def test_drivers_that_come_and_go_at_once_disturb_nobody(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", CHURN, str(tmp_path)]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    assert [process.communicate(timeout=120)[1] for process in started] == [""] * 3
+
+
 def test_a_folder_that_cannot_be_written_is_told(claims: Make, tmp_path: Path) -> None:
     (tmp_path / "drivers").write_text("not a folder")
     with pytest.raises(UsageError, match="choose another folder with --home"):

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -420,6 +421,76 @@ def test_an_error_that_nobody_foresaw_stops_nothing_behind_it(home: Home, left: 
     assert len(home.kept(".refused")) == 1 and "KeyError" in "".join(store.notes)
 
 
+class CloudError(Exception):
+    """What a library that nobody here knows raises while its service is down."""
+
+
+def test_an_error_of_a_library_that_nobody_knows_is_waited_for(home: Home) -> None:
+    failures = iter(range(12))
+
+    def slow(call: str) -> Exception | None:
+        return CloudError("slow down") if call in TELLING and next(failures, None) is not None else None
+
+    home.faulty.before = slow
+    store = home.opened()
+    tell_one(store)
+    deadline = time.monotonic() + 120
+    while store.waits and time.monotonic() < deadline:
+        store.flush()
+    assert home.behind.records([FIRST.id])[FIRST.id].is_done and not home.kept(".refused")
+
+
+def test_what_a_store_would_not_take_is_tried_again_by_sync_and_counts_until_then(home: Home) -> None:
+    home.faulty.before = lambda call: StoreRefused("no such metric") if call == "finish" else None
+    store = home.opened()
+    tell_one(store)
+    store.flush()
+    assert store.waits and "`orch sync` tries them again" in "".join(store.notes)
+    home.kill(store)
+    home.faulty.before = lambda call: None
+    again = home.opened()
+    again.carry(refused=True)
+    again.flush()
+    again.close()
+    assert home.behind.records([FIRST.id])[FIRST.id].is_done
+    assert not again.waits and not home.kept(".refused")
+
+
+def test_what_a_dead_driver_left_and_no_store_takes_does_not_stand_before_what_is_new(home: Home) -> None:
+    home.away = True
+    store = home.opened()
+    store.attach(FIRST.id, {"plot.svg": b"x"})
+    home.kill(store)
+    home.away = False
+    home.faulty.before = lambda call: StoreError("401: no") if call == "attach" else None
+    store = home.opened()
+    store.begin(SECOND.facts, INFO)
+    store.finish(SECOND.id, outcome(), INFO)
+    deadline = time.monotonic() + 120
+    while not home.behind.records([SECOND.id]) and time.monotonic() < deadline:
+        store.flush()
+    assert home.behind.records([SECOND.id])[SECOND.id].is_done
+
+
+def test_an_attempt_that_is_told_late_neither_stops_nor_hides_a_later_one(home: Home) -> None:
+    home.away = True
+    first = home.opened()
+    first.begin(FIRST.facts, INFO)
+    home.kill(first)  # before anything of it arrived
+    home.behind.begin(FIRST.facts, INFO, attempt="9", worker="other:1")  # on another machine, later
+    home.away = False
+    home.synced()
+    record = home.behind.records([FIRST.id])[FIRST.id]
+    assert (record.status, record.worker, record.attempts) == ("running", "other:1", 2)
+
+
+def test_a_text_that_is_no_text_costs_one_line(home: Home) -> None:
+    store = home.opened()
+    store.begin(FIRST.facts, INFO)
+    with pytest.raises(StoreError, match="surrogates not allowed"):
+        store.finish(FIRST.id, outcome(status="failed", reason="caf\udce9.png"), INFO)
+
+
 def test_a_refused_result_is_still_a_result_for_this_home(home: Home) -> None:
     home.faulty.before = lambda call: StoreRefused("no such metric") if call == "finish" else None
     store = home.opened()
@@ -577,6 +648,14 @@ def test_no_password_is_in_a_name_or_an_error(address: str) -> None:
     for text in (without_secret(address), told):
         assert "host:5000" in text and "@" not in text
         assert not re.search("user|sec|ret@|cret", text)
+
+
+@pytest.mark.parametrize("key", ["password", "passwd", "token"])
+def test_no_password_in_a_query_is_told(key: str) -> None:
+    address = f"postgresql://host/db?user=me&{key}=hunter2"
+    told = str(raised(OSError(f"cannot reach '{address}' (connection refused)"), "MLflow", None))
+    assert "hunter2" not in told + without_secret(address)
+    assert without_secret(address) == "postgresql://host/db?..."
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.claims import Claims, Owner
+from orchestrator.adapters.claims import Claims, Owner, this_driver
 from orchestrator.adapters.memory import MemoryBoard
 from orchestrator.adapters.shared_claims import STALE_S, JointClaims, SharedClaims
 from orchestrator.errors import StoreAway
@@ -33,9 +34,12 @@ class Flaky(MemoryBoard):
     """A board that is away when it is told to be."""
 
     away = False
+    misses = 0
+    """So many questions more it does not answer."""
 
     def read(self) -> dict[str, dict[str, str]]:
-        if self.away:
+        self.misses -= 1
+        if self.away or self.misses >= 0:
             raise StoreAway("the tracker does not answer")
         return super().read()
 
@@ -43,7 +47,16 @@ class Flaky(MemoryBoard):
 def driver(board: Board, host: str, clock: Clock | None = None) -> SharedClaims:
     clock = clock or Clock()
     me = Owner(host, 1, "orch sweep x.yaml")
-    return SharedClaims(board, me=me, clock=clock, pause=clock.pause, beats=False)
+    return SharedClaims(board, me=me, clock=clock, pause=clock.pause)
+
+
+def watch(reader: SharedClaims, clock: Clock, seconds: float, other: SharedClaims | None = None) -> None:
+    """Let time pass in which `reader` looks at the board, and `other` beats."""
+    for _ in range(int(seconds / 5)):
+        clock.now += 5
+        if other is not None:
+            other.beat()
+        reader.held(["x"])
 
 
 @pytest.fixture(params=["memory", "mlflow"])
@@ -82,11 +95,11 @@ def test_a_driver_whose_heart_stops_is_dead_after_a_while_of_the_readers_own_clo
     first, second = driver(board, "a"), driver(board, "b", clock)
     first.take(["x"])
     assert second.take(["x", "y"]) == {"x": first.me}
-    for _ in range(20):  # it lives as long as its heart beats, however long that is
-        clock.now += STALE_S - 1
-        first.beat()
-        assert second.held(["x"]) == {"x": first.me}
-    clock.now += STALE_S + 1
+    watch(second, clock, 20 * STALE_S, first)  # it lives as long as its heart beats, however long that is
+    assert second.held(["x"]) == {"x": first.me}
+    watch(second, clock, STALE_S - 5)
+    assert second.held(["x"]) == {"x": first.me}
+    watch(second, clock, 10)
     assert second.held(["x"]) == {}
     assert board.left == {"driver1": True} and board.let_gone == {"x"}
     assert second.take(["x"]) == {}
@@ -117,8 +130,7 @@ def test_a_jump_of_another_machines_wall_clock_kills_nobody(
     first.take(["x"])
     monkeypatch.undo()
     assert set(second.take(["x"])) == {"x"}
-    clock.now += STALE_S - 1
-    first.beat()
+    watch(second, clock, 2 * STALE_S, first)
     assert set(second.held(["x"])) == {"x"}
 
 
@@ -133,6 +145,77 @@ def test_time_in_which_the_store_did_not_answer_does_not_count() -> None:
     clock.now += 10 * STALE_S
     board.away = False
     assert set(second.held(["x"])) == {"x"}
+    watch(second, clock, STALE_S - 10)
+    assert set(second.held(["x"])) == {"x"}
+
+
+def test_a_reader_that_has_not_looked_for_long_watches_before_it_judges() -> None:
+    board, clock = MemoryBoard(), Clock()
+    first, second = driver(board, "a"), driver(board, "b", clock)
+    first.take(["x"])
+    second.take(["x", "y"])
+    clock.now += 100 * STALE_S  # training its own
+    assert set(second.held(["x"])) == {"x"}
+
+
+def test_a_store_that_misses_an_answer_while_trials_are_claimed_is_asked_again() -> None:
+    board = Flaky()
+    first, second = driver(board, "a"), driver(board, "b")
+    first.take(["x"])
+    board.misses = 5
+    assert set(second.take(["x", "y"])) == {"x"}
+
+
+def test_a_claim_that_the_stores_absence_left_open_is_settled_with_the_next_heartbeat() -> None:
+    board = Flaky()
+    first, second, third = driver(board, "a"), driver(board, "b"), driver(board, "c")
+    first.take(["w"])  # so that it has the earliest note
+    board.misses = 10**6
+    with pytest.raises(StoreAway):
+        second.take(["x"])
+    board.misses = 0
+    assert second.beat() is None
+    assert third.take(["x"]) == {"x": second.me}
+    assert first.take(["x"]) == {"x": second.me}  # and is not kept waiting
+
+
+def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its_trials() -> None:
+    board, clock = MemoryBoard(), Clock()
+    first, second = driver(board, "a"), driver(board, "b", clock)
+    first.take(["x"])
+    second.take(["y"])
+    watch(second, clock, STALE_S + 10)
+    assert first.beat() is None and second.held(["x"]) == {"x": first.me}
+    watch(second, clock, STALE_S + 10)
+    assert second.take(["x"]) == {}
+    assert f"{second.me} trains its trials now" in str(first.beat())
+
+
+def test_equal_names_of_hosts_do_not_make_one_machine() -> None:
+    board = MemoryBoard()
+    here = Owner("node", 2**22 + 1, "orch sweep x.yaml", "this machine")  # no such process
+    first = SharedClaims(board, me=here)
+    first.take(["x"])
+    assert set(driver(board, "node").held(["x"])) == {"x"}
+    gone = this_driver("orch sweep x.yaml")._replace(pid=2**22 + 1)
+    SharedClaims(board, me=gone).take(["z"])
+    assert driver(board, "other").held(["z"]) == {}
+
+
+def test_a_driver_that_was_asked_to_stop_lives_until_it_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.adapters.shared_claims.BEAT_S", 0.01)
+    board, told = MemoryBoard(), list[str]()
+    claims = SharedClaims(board, me=Owner("a", 1, "orch"), on_stop=told.append)
+    claims.take(["x"])
+    driver(board, "b").ask_to_stop(["x"])
+    deadline = time.monotonic() + 60
+    while not told and time.monotonic() < deadline:
+        time.sleep(0.01)
+    beats = board.read()["driver1"]["orch.heartbeat"]
+    while board.read()["driver1"]["orch.heartbeat"] == beats and time.monotonic() < deadline:
+        time.sleep(0.01)
+    claims.release()
+    assert time.monotonic() < deadline and len(told) == 1 and "orch stop" in told[0]
 
 
 def test_a_looker_changes_nothing() -> None:
@@ -147,9 +230,10 @@ def test_who_is_asked_to_stop_reads_it_with_a_heartbeat(board: Board) -> None:
     first, other = driver(board, "a"), driver(board, "b")
     first.take(["x"])
     other.take(["z"])
-    assert first.beat() is False
-    assert driver(board, "c").ask_to_stop(["x", "y"]) == [first.me]
-    assert first.beat() is True and other.beat() is False
+    assert first.beat() is None
+    assert driver(board, "c").ask_to_stop(["x", "y"], but_not=[other.me]) == [first.me]
+    assert driver(board, "c").ask_to_stop(["z"], but_not=[other.me]) == []
+    assert "orch stop" in str(first.beat()) and other.beat() is None
 
 
 class Slow(MemoryBoard):
@@ -189,9 +273,7 @@ def test_of_drivers_that_start_at_once_each_trial_goes_to_exactly_one(seed: int)
 
     def run(index: int) -> None:
         me = Owner(f"host{index}", 1, "orch sweep")
-        claims = SharedClaims(
-            board, me=me, pause=lambda s: threading.Event().wait(0.002) and None, beats=False
-        )
+        claims = SharedClaims(board, me=me, pause=lambda s: threading.Event().wait(0.002) and None)
         got[index] = set(asked[index]) - claims.take(asked[index]).keys()
 
     threads = [threading.Thread(target=run, args=(index,)) for index in range(len(asked))]

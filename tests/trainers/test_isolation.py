@@ -53,6 +53,37 @@ def test_running_out_of_gpu_memory_is_a_class_of_its_own() -> None:
     assert (outcome.status, outcome.error) == ("failed", "memory")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory",
+        "CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_libraries_below_torch_run_out_of_gpu_memory_in_their_own_words(text: str) -> None:
+    def report(_: EpochReport) -> None:
+        raise RuntimeError(text)
+
+    assert run(config(), report=report).error == "memory"
+
+
+def test_an_error_that_names_a_file_in_another_encoding_can_be_written_down() -> None:
+    def report(_: EpochReport) -> None:
+        raise OSError("cannot read caf\udce9.png")
+
+    outcome = run(config(), report=report)
+    assert "caf\\udce9.png" in str(outcome.reason)
+    outcome.model_dump_json()
+
+
+def test_a_trial_that_exits_has_failed_and_its_worker_lives() -> None:
+    def report(_: EpochReport) -> None:
+        raise SystemExit("no")
+
+    assert (run(config(), report=report).error, run(config()).status) == ("code", "completed")
+
+
 def test_a_failure_without_a_writable_folder_is_still_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     for folder in (None, tmp_path / "file" / "trial"):
