@@ -21,8 +21,12 @@ IDLE_S = 2.0  # after so long without news the store writes what it has buffered
 PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
 HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
 FAULTS = 4  # after so many errors at one entry that are of our own making, it is set aside ...
-BLOCKS = 8  # ... and after so many others, while the store answers to other questions
+BLOCKS = 8  # ... and after so many others, while the store answers to other questions, it is left for later
 OWN = (TypeError, LookupError, AttributeError, ValueError, ArithmeticError, AssertionError)
+
+
+class _PutOff(Exception):
+    """A file cannot be delivered now, and others can."""
 
 
 class Carrier(threading.Thread):
@@ -40,6 +44,7 @@ class Carrier(threading.Thread):
         self._queue: deque[Path] = deque()
         self._read: dict[Path, int] = {}  # how far each of the driver's own files was told
         self._refused: set[Path] = set()
+        self._later: set[Path] = set()  # left for the next command
         self._faults = 0  # in a row, at one entry
         self._looked_behind = self._stopping = False
         self._moved = time.monotonic()
@@ -51,8 +56,8 @@ class Carrier(threading.Thread):
 
     @property
     def left(self) -> int:
-        """Entries of this driver that have not arrived."""
-        return len(self._queue)
+        """Pieces of news, and files left for later, that have not arrived."""
+        return len(self._queue) + len(self._later)
 
     def add(self, path: Path) -> None:
         """An entry was appended to that file."""
@@ -118,12 +123,16 @@ class Carrier(threading.Thread):
 
     def _tell_news(self, store: Store, path: Path) -> None:
         """Tell what a file says that was not told yet; after its end the file is removed."""
-        while content := self._next_line(path):
+        while path not in self._later and (content := self._next_line(path)):
             entry = journal.parsed(content)
             if entry is None:
                 self._refuse(path, f"journal {path}: a line cannot be read")
             else:
-                self._tell(store, entry, path)
+                try:
+                    self._tell(store, entry, path)
+                except _PutOff:
+                    self._later.add(path)
+                    return
             self._read[path] = self._read.get(path, 0) + len(content)
             if entry is not None and not isinstance(entry, journal.Begun | journal.Reported):
                 self._done_with(path)
@@ -157,11 +166,17 @@ class Carrier(threading.Thread):
 
     def _deliver_left(self, store: Store, folder: Path) -> None:
         for path in journal_files.entry_files(folder):
+            if path in self._later:
+                continue
             if path.name.endswith(journal_files.KEPT) and not (self._again and path.suffix == ".refused"):
                 continue
             told = journal_files.entries(path)
-            for entry in [*told, *journal_files.unsaid(told)]:
-                self._tell(store, entry, path)
+            try:
+                for entry in [*told, *journal_files.unsaid(told)]:
+                    self._tell(store, entry, path)
+            except _PutOff:
+                self._later.add(path)
+                continue
             if journal_files.is_damaged(path):
                 kept = path.rename(path.with_name(path.name + ".damaged"))
                 self.notes.append(f"journal {kept}: some lines cannot be read; the others were delivered")
@@ -177,9 +192,15 @@ class Carrier(threading.Thread):
             self._faults += 1
             if self._faults < (FAULTS if isinstance(error, OWN) else BLOCKS):
                 raise
-            if not isinstance(error, OWN) and not _answers(store):
+            why = str(error) if isinstance(error, StoreError) else _unforeseen(error)
+            if isinstance(error, OWN):
+                self._refuse(path, why)
+            elif _answers(store):
+                self._faults = 0
+                self.notes.append(f"{path.name} waits, for the store does not take it now: {why}")
+                raise _PutOff from None
+            else:
                 raise
-            self._refuse(path, str(error) if isinstance(error, StoreError) else _unforeseen(error))
         self._faults = 0
         with self._news:
             self.problem = None
