@@ -28,7 +28,7 @@ from orchestrator.journal import Begun, Ended, Entry, Header
 from orchestrator.results import FINAL
 from trainers.report import Outcome
 
-DIED = Outcome(status="stopped", reason="its driver ended without a word; its checkpoint is kept")
+DIED = Outcome(status="stopped", reason="its driver ended without a word")
 KEPT = (".damaged", ".refused")  # endings of files that stay, for a person to look at
 
 
@@ -178,6 +178,17 @@ def waiting(root: Path, store: str, *, reports: bool = False) -> MemoryStore:
                     if told and (not path.name.endswith(KEPT) or _is_result(told[-1])):
                         for entry in [*told, *unsaid(told)] if gone else told:
                             entry.tell(found)
+    return found
+
+
+def others(root: Path, store: str) -> dict[str, int]:
+    """How many files wait for other stores than that one, by their names."""
+    found: dict[str, int] = {}
+    for folder in folders(root):
+        with contextlib.suppress(Unreadable):
+            name, number = header_of(folder).store, len(entry_files(folder))
+            if name != store and number:
+                found[name] = found.get(name, 0) + number
     return found
 
 

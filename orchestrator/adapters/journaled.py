@@ -164,6 +164,8 @@ class JournaledStore:
                 f"{len(left)} files wait in {self.root}, for the tracker is away ({self.away}); "
                 "`orch sync` delivers them, and so does the next sweep"
             )
+        for store, number in sorted(journal_files.others(self.root, self.name).items()):
+            lines.append(f"{number} files in {self.root} wait for {store}: --tracking-uri names it")
         if self._set_aside:
             lines.append(
                 f"{len(self._set_aside)} files that the store would not take are kept in {self.root} "

@@ -15,14 +15,17 @@ from orchestrator.results import TrialRecord
 class Known:
     """A file of records of done trials, one per line; what cannot be read counts as not known."""
 
-    def __init__(self, folder: Path, *, store: str) -> None:
-        """The file in `folder` for the store of that name."""
+    def __init__(self, folder: Path, *, store: str, writes: bool = True) -> None:
+        """The file in `folder` for the store of that name; where it is only read, `add` does nothing."""
+        self._writes = writes
         name = hashlib.sha256(store.encode()).hexdigest()[:12]
         self.path = folder / f"known-{name}.jsonl"
         self._records: dict[str, TrialRecord] | None = None
 
     def add(self, records: Iterable[TrialRecord]) -> None:
         """Keep these records if they are of done trials that are not known yet."""
+        if not self._writes:
+            return
         there = self._read()
         new = [one for one in records if one.is_done and one.trial_id not in there]
         if not new:

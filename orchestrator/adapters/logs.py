@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.ports import Deferred, Event, Finished, Progressed, Started
 from trainers.isolation import TRACEBACK
 
-ENDED = "ended: "
+BEGUN, ENDED = "begun on ", "ended: "
 POLL_S = 0.5
 _SHOWN = ("train/loss", "probe/top1", "knn/top1", "F/rankme", "embedding/std", "Wp/asymmetry_l1")
 
@@ -22,6 +22,7 @@ class TrialLogs:
     def __init__(self, folder: Path) -> None:
         """Write into `folder`."""
         self.folder = folder
+        self._replayed: dict[str, int] = {}  # last epoch that came from a checkpoint, until training goes on
 
     def on_event(self, event: Event) -> None:
         """Add what `event` tells to its trial's log. A log that cannot be written stops nothing."""
@@ -31,7 +32,16 @@ class TrialLogs:
             with log_path(self.folder, event.trial_id).open(
                 "a", encoding="utf-8", errors="backslashreplace"
             ) as file:
-                file.writelines(f"{now} {line}\n" for line in _lines(event))
+                file.writelines(f"{now} {line}\n" for line in self._lines(event))
+
+    def _lines(self, event: Event) -> Iterator[str]:
+        if isinstance(event, Progressed) and event.report.replayed:
+            self._replayed[event.trial_id] = event.report.epoch
+            return
+        epoch = self._replayed.pop(event.trial_id, None)
+        if epoch is not None:
+            yield f"goes on from its checkpoint after epoch {epoch}"
+        yield from _lines(event)
 
 
 def log_path(folder: Path, trial_id: str) -> Path:
@@ -65,7 +75,7 @@ def has_ended(path: Path) -> bool:
     if not path.exists():
         return False
     words = [line.partition(" ")[2] for line in path.read_text("utf-8", "replace").splitlines()]
-    last = next((one for one in reversed(words) if one.startswith((ENDED, "attempt "))), "")
+    last = next((one for one in reversed(words) if one.startswith((ENDED, BEGUN))), "")
     return last.startswith(ENDED)
 
 
@@ -83,15 +93,15 @@ def _added(path: Path, places: dict[Path, int]) -> Iterator[str]:
 def _lines(event: Event) -> Iterator[str]:
     match event:
         case Started():
-            yield f"attempt {event.attempt} on {event.worker}"
+            yield f"{BEGUN}{event.worker}" + (f", again ({event.attempt})" if event.attempt > 1 else "")
         case Progressed():
             report = event.report
             numbers = "  ".join(f"{n} {report.metrics[n]:.4g}" for n in _SHOWN if n in report.metrics)
-            again = " (from the checkpoint)" if report.replayed else ""
-            yield f"epoch {report.epoch}/{report.epochs}{again}  {numbers}"
+            yield f"epoch {report.epoch}/{report.epochs}  {numbers}"
         case Deferred():
             yield f"deferred: {event.reason}"
         case Finished():
             outcome = event.outcome
+            yield from outcome.details.get("warnings", ())
             yield from str(outcome.details.get(TRACEBACK, "")).rstrip().splitlines()
             yield f"{ENDED}{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")

@@ -262,7 +262,12 @@ class JointClaims:
         try:
             self._elsewhere = self.shared.take(rest)
         except StoreError as error:
-            self._say(f"{error}; whether another machine trains some of these trials is not known")
+            self._say(
+                "while the store does not answer, whether another machine trains some of these trials is not "
+                f"known ({error})"
+                if not isinstance(error, StoreAway)
+                else "whether another machine trains some of these trials is not known until it answers"
+            )
             self._elsewhere = {}
         return held | self._elsewhere
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
@@ -65,6 +66,8 @@ def stop_signals() -> Iterator[Stop]:
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.asked and not stop.waits and number == signal.SIGINT:
             raise KeyboardInterrupt
+        if not stop.asked:  # not print: it may be that which is interrupted
+            os.write(2, b"\norch: stopping after the epochs that run now; Ctrl-C (again) stops at once\n")
         stop.asked = True
 
     previous = {}

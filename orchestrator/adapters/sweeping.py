@@ -275,7 +275,8 @@ def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, 
     for problem in problems:
         say(f"orch: {problem}")
     store.publish(info, files, content=content)
-    say(f"tables and figures: summary run of experiment {info.name} in {store.describe()}")
+    where = "in the journal, for" if getattr(store, "away", None) else "in"
+    say(f"tables and figures: summary run of experiment {info.name} {where} {store.describe()}")
 
 
 def _display(plan: Plan, output: str) -> display.QuietDisplay:
@@ -307,11 +308,16 @@ def _existing(folder: Path) -> Path:
 def _will_run(plan: Plan, store: Store) -> str:
     if not plan.todo:
         return f"nothing to do: all {len(plan.done)} trials are in {store.describe()}"
-    parts = [f"{len(plan.todo)} trials will run", f"{len(plan.done)} done"]
+    number = len(plan.todo)
+    parts = ["1 trial will run" if number == 1 else f"{number} trials will run", f"{len(plan.done)} done"]
     if plan.interrupted:
-        parts.append(f"{len(plan.interrupted)} go on where they stopped")
+        number = len(plan.interrupted)
+        parts.append("1 goes on where it stopped" if number == 1 else f"{number} go on where they stopped")
     if plan.failed_before:
-        parts.append(f"{len(plan.failed_before)} failed before and are tried again")
+        number = len(plan.failed_before)
+        parts.append(
+            f"{number} failed before and " + ("is tried again" if number == 1 else "are tried again")
+        )
     return f"{', '.join(parts)}; results in {store.describe()}"
 
 

@@ -10,6 +10,7 @@ import fcntl
 import functools
 import glob
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -73,7 +74,15 @@ class Workspace(NamedTuple):
             if not self.database.exists():
                 return MemoryStore()
             _writable(self.database.parent)
-        return JournaledStore(self._connect, root=self.journals, name=without_secret(self.tracking_uri))
+        name = without_secret(self.tracking_uri)
+        # While a tracking server is away, what this folder knows is better than nothing, if it has something.
+        known = Known(self.journals, store=name, writes=False) if self.database is None else None
+        if known is not None and not known.path.exists():
+            known = None
+        store = JournaledStore(self._connect, root=self.journals, name=name, known=known)
+        if store.away:
+            print(f"orch: {store.away}; shown is what {self.home} knows", file=sys.stderr)
+        return store
 
     def open_journaled(self) -> JournaledStore:
         """The store to read from and write to; while a tracking server is away this folder's copy helps."""

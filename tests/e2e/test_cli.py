@@ -162,10 +162,10 @@ def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(place: Place) -> 
     assert "batch_size 4096 exceeds the 128 training images" in done.stderr
     assert re.search(r"fits +\d", done.stdout)
     log = place.orch("logs", "sweep.yaml", "too large").stdout
-    assert "attempt 1 on" in log and "Traceback" in log and "ended: failed: ValueError" in log
+    assert "begun on" in log and "Traceback" in log and "ended: failed: ValueError" in log
     assert "epoch 2/2" in place.orch("logs", "sweep.yaml", "fits", "-n", "2", "-f").stdout
     again = place.orch("retry", "sweep.yaml", "--executor", "serial", code=3).stderr
-    assert "1 trials will run, 1 done" in again and again.count("too large · seed 0: failed") == 1
+    assert "1 trial will run, 1 done" in again and again.count("too large · seed 0: failed") == 1
     nothing = place.orch("retry", "sweep.yaml", "fits", code=2)
     assert "no trial of cell 'fits' has failed" in nothing.stderr
     assert "2 attempts" in place.orch("why", "sweep.yaml", "too large").stdout
@@ -244,7 +244,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> N
     assert "go on with: orch sweep sweep.yaml --executor serial" in errors
     assert "1 stopped" in place.orch("status", "sweep.yaml").stdout
     resumed = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
-    assert "1 go on where they stopped" in resumed.stderr
+    assert "1 goes on where it stopped" in resumed.stderr
 
 
 @pytest.mark.parametrize(
