@@ -186,7 +186,7 @@ def check(folder: Path, tracker: Tracker, expected: Undisturbed, *, table: str) 
     assert not tracker.select(f"SELECT 1 FROM params WHERE value LIKE '%{SECRET}%'")
 
 
-@pytest.mark.parametrize("delivered_by", ["sync", "sweep"])
+@pytest.mark.parametrize("delivered_by", ["sync", pytest.param("sweep", marks=pytest.mark.slow)])
 def test_a_tracker_that_is_absent_from_start_to_end_has_everything_after_the_next_command(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivered_by: str
 ) -> None:
@@ -218,7 +218,8 @@ def test_a_tracker_that_goes_away_in_the_middle_has_everything_when_it_is_back(
     check(tmp_path, bad, undisturbed, table=done.stdout)
 
 
-@pytest.mark.parametrize("status", [500, *(pytest.param(n, marks=pytest.mark.slow) for n in (404, 429, 503))])
+@pytest.mark.slow
+@pytest.mark.parametrize("status", [500, 404, 429, 503])
 def test_a_proxy_that_answers_for_the_tracker_now_and_then_costs_nothing(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, status: int
 ) -> None:
@@ -257,6 +258,7 @@ def test_lost_answers_make_nothing_twice(bad: Tracker, undisturbed: Undisturbed,
     check(tmp_path, bad, undisturbed, table=done.stdout)
 
 
+@pytest.mark.slow
 def test_whatever_goes_wrong_at_once_costs_nothing(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -383,6 +385,7 @@ def test_an_attempt_that_a_later_one_took_over_changes_nothing_when_it_arrives_l
     assert late.records([trial.id]) == before
 
 
+@pytest.mark.slow
 def test_a_trial_whose_run_was_deleted_ends_in_one_run_though_the_tracker_goes_away_meanwhile(
     bad: Tracker,
 ) -> None:
