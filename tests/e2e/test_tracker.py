@@ -364,7 +364,7 @@ def test_what_the_tracker_refuses_of_one_trial_is_set_aside_and_stops_no_other(
     store.finish(plain.id, outcome(), INFO)
     store.flush()
     time.sleep(0.3)  # as long as it takes to write what is buffered, again
-    assert (store.waits, store.away) == (False, None)
+    assert (store.waits, store.away) == (True, None)  # it is set aside, and told of
     store.close()
     assert [path.name for path in tmp_path.rglob("*.jsonl*")] == [f"000001-{strange.id}.jsonl.refused"]
     assert MlflowStore(bad.address).records([plain.id])[plain.id].is_done

@@ -1,0 +1,137 @@
+"""What a user meets when trials fail, drivers are stopped or die, and how the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.builders import TINY, table_yaml, yaml
+from tests.e2e.conftest import FIGURES, Place
+
+
+def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(place: Place) -> None:
+    text = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
+    place.write(text + "tables: [{name: t, rows: b}]\n")
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", code=3)
+    assert "orch: failed: too large · seed 0" in done.stderr
+    assert "batch_size 4096 exceeds the 128 training images" in done.stderr
+    assert re.search(r"fits +\d", done.stdout)
+    log = place.orch("logs", "sweep.yaml", "too large").stdout
+    assert "begun on" in log and "Traceback" in log and "ended: failed: ValueError" in log
+    assert "epoch 2/2" in place.orch("logs", "sweep.yaml", "fits", "-n", "2", "-f").stdout
+    again = place.orch("retry", "sweep.yaml", "--executor", "serial", code=3).stderr
+    assert "1 trial will run, 1 done" in again and again.count("too large · seed 0: failed") == 1
+    nothing = place.orch("retry", "sweep.yaml", "fits", code=2)
+    assert "no trial of cell 'fits' has failed" in nothing.stderr
+    assert "2 attempts" in place.orch("why", "sweep.yaml", "too large").stdout
+
+
+def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> None:
+    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe"))
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    running = subprocess.Popen(
+        command, cwd=place.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    waited = time.monotonic()
+    while not list(place.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 60:
+        time.sleep(0.05)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert "go on with: orch sweep sweep.yaml --executor serial" in errors
+    assert "1 stopped" in place.orch("status", "sweep.yaml").stdout
+    resumed = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "1 goes on where it stopped" in resumed.stderr
+
+
+@pytest.mark.parametrize(
+    ("way", "executor"), [("SIGTERM", "serial"), ("orch stop", "serial"), ("SIGTERM", "ray")]
+)
+def test_a_driver_that_is_told_to_stop_keeps_its_checkpoints_and_leaves_nothing_running(
+    place: Place, way: str, executor: str
+) -> None:
+    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", executor]
+    running = subprocess.Popen(
+        command, cwd=place.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    waited = time.monotonic()
+    while not list(place.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 120:
+        time.sleep(0.05)
+    if way == "SIGTERM":
+        running.terminate()
+    else:
+        assert f"asked pid {running.pid} on" in place.orch("stop", "sweep.yaml").stdout
+    _, errors = running.communicate(timeout=60)
+    assert running.returncode == 130, errors
+    assert " stopped" in place.orch("status", "sweep.yaml").stdout
+    assert "nobody trains it" in place.orch("stop", "sweep.yaml").stdout
+    assert list(place.folder.rglob("epoch-*.pt"))
+
+
+def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(place: Place) -> None:
+    plan = json.loads(place.orch("plan", "sweep.yaml", "--json", "--seeds", "1").stdout)[0]
+    ids = [trial["id"] for trial in plan["todo"]]
+    code = (
+        "import sys, time; from pathlib import Path; from orchestrator.adapters.claims import Claims;"
+        "c = Claims(Path('runs'), command='orch sweep'); c.take(sys.argv[1:]); print('ok', flush=True);"
+        "time.sleep(120)"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", code, *ids[:3]], cwd=place.folder, stdout=subprocess.PIPE, text=True
+    )
+    assert first.stdout is not None and first.stdout.readline() == "ok\n"
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    second = subprocess.Popen(
+        [*command, "--seeds", "1"],
+        cwd=place.folder,
+        text=True,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert second.stderr is not None
+    seen = []
+    while not any("waiting for 3 trials" in line for line in seen):
+        seen.append(second.stderr.readline())
+        assert seen[-1], seen
+    assert sum(": completed" in line for line in seen) == 1 and f"pid {first.pid}" in seen[-1]
+    first.kill()
+    first.communicate()
+    table, rest = second.communicate(timeout=120)
+    assert second.returncode == 0 and rest.count(": completed") == 3, rest
+    assert table == place.orch("table", "sweep.yaml", "--seeds", "1").stdout
+
+
+def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(place: Place) -> None:
+    wrong = "  - {name: wrong, rows: ema, columns: predictor, metric: probe/topp1}\n"
+    place.write(table_yaml() + wrong + FIGURES)
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=2)
+    assert "metric 'probe/topp1' was never reported; did you mean 'probe/top1'?" in done.stderr
+    assert "table main" in done.stdout and "summary run" in done.stderr
+    place.write(table_yaml() + FIGURES)
+    mended = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "nothing to do" in mended.stderr and "summary run" in mended.stderr
+    again = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "summary run" not in again.stderr
+
+
+def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(place: Place) -> None:
+    place.write(table_yaml().replace("batch_size: 64", "batch_size: 4096") + FIGURES)
+    command = ("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    done = place.orch(*command, "--keep-going", code=3)
+    assert "orch: failed: EMA · symmetric · seed 0" in done.stderr and "table main" in done.stdout
+    assert done.stderr.count(": failed  ValueError") == 4
+    stopped = place.orch(*command, code=3).stderr
+    assert stopped.count(": failed  ValueError") == 2 and "go on with --keep-going" in stopped
+
+
+def test_a_sweep_whose_trials_all_diverge_is_complete(place: Place) -> None:
+    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 2\n  optimizer: {lr: 1.0e+30}\n  probe"))
+    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "diverged" in done.stdout
