@@ -86,7 +86,7 @@ ANY_S = 20.0  # the next kill comes so long after the last one at most,
 SOON_S = 4.0  # or so long after something was trained,
 WAIT_S = 45.0  # for which it waits so long at most
 AWAY_S = 15.0  # an MLflow server is away for at most so long
-LEFT_S = 30.0  # what outlives its driver for so long was left behind
+LEFT_S = 90.0  # what outlives its driver for so long was left behind: Ray's agents take 61 s to give up
 HUNG_S = 420.0  # a driver that says nothing for so long hangs
 
 
