@@ -17,6 +17,7 @@ from orchestrator.cli_options import (
     STOPPED,
     USAGE,
     Address,
+    Cell,
     Data,
     Home,
     Json,
@@ -191,10 +192,7 @@ def sync(
 @app.command()
 def trial(
     spec: Spec,
-    cell: Annotated[
-        str,
-        typer.Argument(help=CELL, show_default=False),
-    ],
+    cell: Cell,
     seed: Annotated[int, typer.Option(help="Seed of the trial.", min=0, max=2**31 - 1)] = 0,
     profile: Profile = "auto",
     changes: Set = None,

@@ -48,6 +48,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table
 
 
 CELL = "Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."
+Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
 
 
 @contextmanager

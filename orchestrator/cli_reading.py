@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli_options import (
-    CELL,
     OUTSIDE,
     USAGE,
+    Cell,
     Data,
     Home,
     Json,
@@ -25,6 +25,10 @@ from orchestrator.cli_options import (
     reported,
 )
 from orchestrator.errors import OrchError, UsageError
+
+if TYPE_CHECKING:
+    from orchestrator.adapters.request import Request
+    from orchestrator.expand import TrialSpec
 
 commands = typer.Typer()
 
@@ -243,10 +247,7 @@ def failures(
 @commands.command()
 def why(
     spec: Spec,
-    cell: Annotated[
-        str,
-        typer.Argument(help=CELL, show_default=False),
-    ],
+    cell: Cell,
     seed: Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")] = None,
     profile: Profile = "auto",
     changes: Set = None,
@@ -255,20 +256,11 @@ def why(
 ) -> None:
     """Tell why a cell's trials stand as they do: spec line, id, attempts, cause, next step."""
     from orchestrator import explain
-    from orchestrator.adapters import one_trial
-    from orchestrator.adapters.request import Request
 
     with reported():
-        asked = Request(
-            spec,
-            profile=profile,
-            seeds=None if seed is None else f"{seed},",
-            changes=changes,
-            home=home,
-            uri=tracking_uri,
-            reads=True,
+        asked, chosen = _of_cell(
+            spec, cell, seed, profile=profile, changes=changes, home=home, uri=tracking_uri
         )
-        chosen = one_trial.find_trials(asked.expansion, cell)
         store = asked.space.open_store()
         records = store.records([one.id for one in chosen])
         for number, one in enumerate(chosen):
@@ -286,7 +278,7 @@ def why(
 @commands.command()
 def logs(
     spec: Spec,
-    cell: Annotated[str, typer.Argument(help=CELL, show_default=False)],
+    cell: Cell,
     seed: Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")] = None,
     following: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is added, until the trials end.")
@@ -301,20 +293,11 @@ def logs(
 ) -> None:
     """Print the logs of a cell's trials: attempts, epochs, tracebacks."""
     from orchestrator.adapters import logs as trial_logs
-    from orchestrator.adapters import one_trial
-    from orchestrator.adapters.request import Request
 
     with reported():
-        asked = Request(
-            spec,
-            profile=profile,
-            seeds=None if seed is None else f"{seed},",
-            changes=changes,
-            home=home,
-            uri=tracking_uri,
-            reads=True,
+        asked, chosen = _of_cell(
+            spec, cell, seed, profile=profile, changes=changes, home=home, uri=tracking_uri
         )
-        chosen = one_trial.find_trials(asked.expansion, cell)
         paths = [(one.label, trial_logs.log_path(asked.space.logs, one.id)) for one in chosen]
         there = [(label, path) for label, path in paths if path.exists()]
         if not there and not following:
@@ -324,3 +307,12 @@ def logs(
         if following:
             with contextlib.suppress(KeyboardInterrupt):
                 trial_logs.follow(paths, say=typer.echo)
+
+
+def _of_cell(spec: Path, cell: str, seed: int | None, **flags: Any) -> tuple[Request, list[TrialSpec]]:
+    """What is asked for, and the trials of one of its cells: those of `seed`, or all."""
+    from orchestrator.adapters import one_trial
+    from orchestrator.adapters.request import Request
+
+    asked = Request(spec, seeds=None if seed is None else f"{seed},", reads=True, **flags)
+    return asked, one_trial.find_trials(asked.expansion, cell)

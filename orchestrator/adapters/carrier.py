@@ -107,19 +107,14 @@ class Carrier(threading.Thread):
     def _deliver_own(self, store: Store) -> None:
         while not self._stopping:
             with self._news:
-                if not self._queue and not self._news.wait_for(
-                    lambda: self._queue or self._stopping, timeout=IDLE_S
-                ):
-                    idle = True
-                else:
-                    idle = False
-            if idle:
-                store.flush()
-            elif self._queue:
+                self._news.wait_for(lambda: self._queue or self._stopping, timeout=IDLE_S)
+            if self._queue:
                 self._tell_news(store, self._queue[0])
                 with self._news:
                     self._queue.popleft()
                     self._news.notify_all()
+            elif not self._stopping:
+                store.flush()
 
     def _tell_news(self, store: Store, path: Path) -> None:
         """Tell what a file says that was not told yet; after its end the file is removed."""

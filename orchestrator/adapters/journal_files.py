@@ -168,28 +168,31 @@ _REPORT = b'{"entry":"reported",'
 def waiting(root: Path, store: str, *, reports: bool = False) -> MemoryStore:
     """What every driver's journal below `root` holds for the store of that name. Changes nothing."""
     found = MemoryStore()
-    for folder in folders(root):
-        with contextlib.suppress(Unreadable):
-            header = header_of(folder)
-            if header.store == store:
-                gone = Owner(header.host, header.pid, header.command, header.machine).is_gone
-                for path in entry_files(folder):
-                    told = entries(path, reports=reports)
-                    if told and (not path.name.endswith(KEPT) or _is_result(told[-1])):
-                        for entry in [*told, *unsaid(told)] if gone else told:
-                            entry.tell(found)
+    for folder, header in readable(root):
+        if header.store != store:
+            continue
+        gone = Owner(header.host, header.pid, header.command, header.machine).is_gone
+        for path in entry_files(folder):
+            told = entries(path, reports=reports)
+            if told and (not path.name.endswith(KEPT) or _is_result(told[-1])):
+                for entry in [*told, *unsaid(told)] if gone else told:
+                    entry.tell(found)
     return found
 
 
-def others(root: Path, store: str) -> dict[str, int]:
-    """How many files wait for other stores than that one, by their names."""
-    found: dict[str, int] = {}
+def files_by_store(root: Path) -> dict[str, list[Path]]:
+    """Every file below `root`, also those that were set aside, by the name of the store it is for."""
+    found: dict[str, list[Path]] = {}
+    for folder, header in readable(root):
+        found.setdefault(header.store, []).extend(entry_files(folder))
+    return found
+
+
+def readable(root: Path) -> Iterator[tuple[Path, Header]]:
+    """Every driver's journal below `root` that this version understands, the oldest first."""
     for folder in folders(root):
         with contextlib.suppress(Unreadable):
-            name, number = header_of(folder).store, len(entry_files(folder))
-            if name != store and number:
-                found[name] = found.get(name, 0) + number
-    return found
+            yield folder, header_of(folder)
 
 
 def unsaid(told: Sequence[Entry]) -> list[Entry]:

@@ -158,17 +158,20 @@ class JournaledStore:
     def notes(self) -> list[str]:
         """What a person should know of this home's journals, a line each."""
         lines = list(dict.fromkeys(self._carrier.notes)) if self._carrier else []  # each try notes again
-        left = [path for path in self._files if not path.name.endswith(journal_files.KEPT)]
+        by_store = journal_files.files_by_store(self.root)
+        mine = by_store.pop(self.name, [])
+        left = [path for path in mine if not path.name.endswith(journal_files.KEPT)]
         if left and self.away:
             lines.append(
                 f"{len(left)} files wait in {self.root}, for the tracker is away ({self.away}); "
                 "`orch sync` delivers them, and so does the next sweep"
             )
-        for store, number in sorted(journal_files.others(self.root, self.name).items()):
-            lines.append(f"{number} files in {self.root} wait for {store}: --tracking-uri names it")
-        if self._set_aside:
+        for store, files in sorted(by_store.items()):
+            if files:
+                lines.append(f"{len(files)} files in {self.root} wait for {store}: --tracking-uri names it")
+        if set_aside := _set_aside(mine):
             lines.append(
-                f"{len(self._set_aside)} files that the store would not take are kept in {self.root} "
+                f"{len(set_aside)} files that the store would not take are kept in {self.root} "
                 "(*.refused); `orch sync` tries them again"
             )
         return lines
@@ -176,17 +179,9 @@ class JournaledStore:
     @property
     def waits(self) -> bool:
         """Whether something has not arrived that should."""
-        if self._set_aside:
+        if _set_aside(journal_files.files_by_store(self.root).get(self.name, [])):
             return True
         return self._carrier is not None and (self._carrier.left > 0 or self._carrier.problem is not None)
-
-    @property
-    def _set_aside(self) -> list[Path]:
-        return [path for path in self._files if path.name.endswith(".refused")]
-
-    @property
-    def _files(self) -> list[Path]:
-        return [path for folder in journal_files.folders(self.root) for path in _ours(folder, self.name)]
 
     def close(self) -> None:
         """End delivering; what has not arrived stays in the journal."""
@@ -223,8 +218,5 @@ class JournaledStore:
         return self._inner
 
 
-def _ours(folder: Path, store: str) -> list[Path]:
-    try:
-        return journal_files.entry_files(folder) if journal_files.header_of(folder).store == store else []
-    except journal_files.Unreadable:
-        return []
+def _set_aside(files: list[Path]) -> list[Path]:
+    return [path for path in files if path.name.endswith(".refused")]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 
-import orchestrator.adapters.mlflow_store  # noqa: F401 - sets MLflow's environment before it is imported
+from orchestrator.adapters.mlflow_store import experiment_id  # first: it sets MLflow's environment
 from orchestrator.adapters.tracking_errors import one_line_errors, without_secret
 
 from mlflow import MlflowClient  # isort: skip
 from mlflow.entities import RunTag  # isort: skip
-from mlflow.exceptions import MlflowException  # isort: skip
 
 EXPERIMENT = "orch drivers"
 _NOTES = "tags.`orch.kind` = 'driver' AND attributes.status = 'RUNNING'"
@@ -58,14 +57,4 @@ class MlflowBoard:
                     self._client.set_terminated(run.info.run_id, "KILLED", int(time.time() * 1000))
 
     def _experiment(self) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is None:
-            try:
-                return str(self._client.create_experiment(EXPERIMENT))
-            except MlflowException:
-                found = self._client.get_experiment_by_name(EXPERIMENT)  # another driver was faster?
-                if found is None:
-                    raise
-        if found.lifecycle_stage == "deleted":
-            self._client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        return experiment_id(self._client, EXPERIMENT)

@@ -295,23 +295,8 @@ class MlflowStore:
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
-            found = self._client.get_experiment_by_name(name)
-            if found is not None and found.lifecycle_stage == "deleted":
-                with _perhaps_twice():
-                    self._client.restore_experiment(found.experiment_id)
-            if found is not None:
-                self._experiments[name] = found.experiment_id
-            else:
-                location = (self.artifacts / safe(name)).as_uri() if self.artifacts else None
-                kind = {"mlflow.experimentKind": "custom_model_development"}
-                try:
-                    made = self._client.create_experiment(name, artifact_location=location, tags=kind)
-                except MlflowException:
-                    other = self._client.get_experiment_by_name(name)  # another driver was faster?
-                    if other is None:
-                        raise
-                    made = other.experiment_id
-                self._experiments[name] = made
+            location = (self.artifacts / safe(name)).as_uri() if self.artifacts else None
+            self._experiments[name] = experiment_id(self._client, name, artifacts=location)
         return self._experiments[name]
 
     def _all(self, trial_id: str) -> list[Run]:
@@ -354,6 +339,23 @@ class MlflowStore:
         self, refused: Callable[[], object] = lambda: None
     ) -> contextlib.AbstractContextManager[None]:
         return one_line_errors(f"MLflow at {self.describe()}", refused=refused)
+
+
+def experiment_id(client: MlflowClient, name: str, *, artifacts: str | None = None) -> str:
+    """The experiment of that name: found, taken back if somebody deleted it, or made."""
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        with _perhaps_twice():
+            client.restore_experiment(found.experiment_id)
+    if found is None:
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another driver was faster?
+            if found is None:
+                raise
+    return str(found.experiment_id)
 
 
 @contextlib.contextmanager

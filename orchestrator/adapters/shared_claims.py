@@ -69,7 +69,7 @@ class SharedClaims:
         self.board, self.me, self._clock, self._pause, self._on_stop = board, me, clock, pause, on_stop
         self._driver: str | None = None
         self._token = uuid.uuid4().hex
-        self._order = ("", "")
+        self._started = ""
         self._beat_number = 0
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and since when it has been that
         self._deciding = False
@@ -151,7 +151,6 @@ class SharedClaims:
         if others:
             return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
         self._driver = self.board.enter(self._about() | _trial_tags("holds", self._mine))
-        self._order = (self._order[0], self._driver)
         return None
 
     def _decided(self, wanted: frozenset[str]) -> dict[str, Owner]:
@@ -162,7 +161,7 @@ class SharedClaims:
                 theirs: dict[str, Owner] = {}
                 undecided: dict[str, Owner] = {}
                 for note in self._insist(self._living).values():
-                    sooner = note.holds or note.order < self._order
+                    sooner = note.holds or note.order < (self._started, self._driver)
                     # Sooner or later it will give way, or it holds because it could not see this driver.
                     (theirs if sooner else undecided).update((i, note.owner) for i in wanted & note.trials)
                 if not undecided:
@@ -185,10 +184,9 @@ class SharedClaims:
                 self._pause(PAUSE_S)
 
     def _enter(self, wanted: frozenset[str]) -> None:
-        self._order = (f"{time.time():020.6f}", "")
+        self._started = f"{time.time():020.6f}"
         about = self._about() | _trial_tags("wants", wanted)
         self._driver = self._insist(lambda: self.board.enter(about))
-        self._order = (self._order[0], self._driver)
 
     def _about(self) -> dict[str, str]:
         return {
@@ -196,7 +194,7 @@ class SharedClaims:
             "orch.pid": str(self.me.pid),
             "orch.machine": self.me.machine,
             "orch.command": self.me.command,
-            "orch.started": self._order[0],
+            "orch.started": self._started,
             "orch.token": self._token,
             "orch.heartbeat": str(self._beat_number),
         }

@@ -255,7 +255,7 @@ class _Nobody:
         """There is nothing to run."""
 
 
-def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
+def _publish(plan: Plan, store: JournaledStore, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
     """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
     expansion = plan.expansion
     content = answer.content(expansion, result.records)
@@ -275,7 +275,7 @@ def _publish(plan: Plan, store: Store, result: SweepResult, info: SweepInfo, *, 
     for problem in problems:
         say(f"orch: {problem}")
     store.publish(info, files, content=content)
-    where = "in the journal, for" if getattr(store, "away", None) else "in"
+    where = "in the journal, for" if store.away else "in"
     say(f"tables and figures: summary run of experiment {info.name} {where} {store.describe()}")
 
 
