@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from pathlib import Path
 
 import pytest
@@ -19,3 +20,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty MLflow store to copy; making one takes seconds."""
+    from orchestrator.adapters.mlflow_store import MlflowStore
+
+    folder = tmp_path_factory.mktemp("store")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # MLflow and SQLAlchemy warn about themselves
+        MlflowStore(f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder)
+    return folder / "mlflow.db"

@@ -7,7 +7,6 @@ trial where a fresh actor costs over a second, plus torch's import.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import logging
 import os
@@ -17,6 +16,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # what Tune would rest
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "8")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
+import numpy as np
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
@@ -107,13 +108,13 @@ class RayExecutor:
 
     def _fit(self, trials: Sequence[TrialSpec], listener: _Listener, stop: Stop, scratch: str) -> None:
         watched = self.schedule.metric if self.schedule else None
-        payloads = [_packed(t.id, (t.config, self.runtime, self.folder / t.id, watched)) for t in trials]
+        names, packed = _packed({t.id: (t.config, self.runtime, self.folder / t.id, watched) for t in trials})
         needs: dict[str, float] = {"cpu": self.resources.cpus}
         if listener.gpus:
             needs["gpu"] = listener.gpus
         tuner = tune.Tuner(
-            tune.with_resources(_train, needs),
-            param_space={"trial": tune.grid_search(payloads)},
+            tune.with_resources(tune.with_parameters(_train, packed=packed), needs),
+            param_space={"trial": tune.grid_search(names)},
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
                 max_concurrent_trials=self.resources.max_concurrent,
@@ -307,12 +308,12 @@ class _Listener(tune.Callback):
                 self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 
 
-def _train(config: dict[str, Any]) -> None:
+def _train(config: dict[str, Any], packed: np.ndarray) -> None:
     """What a worker does with one trial; events travel as bytes, which Tune does not look into."""
     from trainers.isolation import run_trial
 
-    identity, packed = config["trial"].split(":")
-    trial, runtime, folder, watched = pickle.loads(base64.b64decode(packed))
+    identity, begin, end = config["trial"].split(":")
+    trial, runtime, folder, watched = pickle.loads(packed[int(begin) : int(end)].data)
     worker = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
 
     def tell(*events: Any) -> None:
@@ -350,9 +351,19 @@ def _scheduler(spec: ScheduleSpec, trials: Sequence[TrialSpec]) -> Any:
     )
 
 
-def _packed(identity: str, payload: Any) -> str:
-    """A trial as one word: Tune copies, searches and rewrites every parameter that is not plain text."""
-    return f"{identity}:{base64.b64encode(pickle.dumps(payload)).decode()}"
+def _packed(payloads: dict[str, Any]) -> tuple[list[str], np.ndarray]:
+    """A word for each trial, "id:begin:end", and the bytes in which its payload lies there.
+
+    Tune copies, searches and rewrites parameters, and keeps several copies of each until the experiment
+    ends; an array lies in Ray's object store once, and workers read it where it lies.
+    """
+    pickled = {identity: pickle.dumps(payload) for identity, payload in payloads.items()}
+    ends = list(accumulate(map(len, pickled.values())))
+    words = [
+        f"{identity}:{end - len(one)}:{end}"
+        for (identity, one), end in zip(pickled.items(), ends, strict=True)
+    ]
+    return words, np.frombuffer(b"".join(pickled.values()), dtype=np.uint8)
 
 
 def _name(trial: Trial) -> str:

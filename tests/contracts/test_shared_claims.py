@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -66,6 +67,7 @@ def board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Board]:
         return
     from orchestrator.adapters.mlflow_drivers import MlflowBoard
 
+    shutil.copy(request.getfixturevalue("database"), tmp_path / "mlflow.db")
     yield MlflowBoard(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 

@@ -21,16 +21,6 @@ OTHER = SweepInfo(name="other", profile=None, provenance=Provenance(code_version
 Open = Callable[[], Store]
 
 
-@pytest.fixture(scope="module")
-def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty MLflow store; making one takes seconds."""
-    from orchestrator.adapters.mlflow_store import MlflowStore
-
-    folder = tmp_path_factory.mktemp("store")
-    MlflowStore(f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder)
-    return folder / "mlflow.db"
-
-
 @pytest.fixture(params=["memory", "mlflow", "journaled", "away"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
+from typer.testing import CliRunner
 
+from orchestrator.cli import app
 from tests.builders import table_yaml
 
 FIGURES = "figures:\n  - {kind: eigenspace}\n"
+
+
+class Done(NamedTuple):
+    """What a command said."""
+
+    stdout: str
+    stderr: str
 
 
 class Place:
@@ -24,7 +37,18 @@ class Place:
     def write(self, text: str, name: str = "sweep.yaml") -> None:
         (self.folder / name).write_text(text, encoding="utf-8")
 
-    def orch(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def orch(self, *words: str, code: int = 0, **environment: str) -> Done:
+        """A command in this process: importing torch, MLflow and matplotlib anew takes seconds."""
+        with contextlib.chdir(self.folder), warnings.catch_warnings():
+            warnings.simplefilter("default")  # as in a process of its own
+            done = CliRunner().invoke(app, words, env=environment, prog_name="orch")
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
+        assert done.exit_code == code, done.output
+        assert "Traceback" not in done.stderr
+        return Done(done.stdout, done.stderr)
+
+    def process(self, *words: str, code: int = 0, **environment: str) -> Done:
+        """A command in a process of its own."""
         command = [sys.executable, "-m", "orchestrator.cli", *words]
         done = subprocess.run(
             command,
@@ -36,9 +60,17 @@ class Place:
         )
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
-        return done
+        return Done(done.stdout, done.stderr)
 
 
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+@pytest.fixture
+def ready(place: Place, database: Path) -> Place:
+    """A place whose store is made, and empty: making it takes longer than a tiny sweep."""
+    (place.folder / "runs").mkdir()
+    shutil.copy(database, place.folder / "runs")
+    return place

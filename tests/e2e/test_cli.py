@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import PUBLISHED, table_yaml
-from tests.e2e.conftest import FIGURES, Place
+from tests.e2e.conftest import FIGURES, Done, Place
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,12 +25,12 @@ ROOT = Path(__file__).parents[2]
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """A place where the tiny sweep was run once."""
     place = Place(tmp_path_factory.mktemp("swept"))
-    place.first = place.orch("sweep", "sweep.yaml", "--executor", "serial")  # type: ignore[attr-defined]
+    place.first = place.process("sweep", "sweep.yaml", "--executor", "serial")  # type: ignore[attr-defined]
     yield place
 
 
 def test_a_sweep_ends_in_its_table(swept: Place) -> None:
-    first: subprocess.CompletedProcess[str] = swept.first  # type: ignore[attr-defined]
+    first: Done = swept.first  # type: ignore[attr-defined]
     assert "tiny: 4 cells × 2 seeds = 8 trials" in first.stderr
     assert "[8/8]" in first.stderr
     lines = first.stdout.splitlines()
@@ -180,8 +180,8 @@ def test_a_store_that_cannot_be_read_is_left_as_it_is(
     assert database.read_bytes() == before
 
 
-def test_output_is_data_on_stdout_and_words_on_stderr(place: Place) -> None:
-    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--json", "--seeds", "1")
+def test_output_is_data_on_stdout_and_words_on_stderr(ready: Place) -> None:
+    done = ready.process("sweep", "sweep.yaml", "--executor", "serial", "--json", "--seeds", "1")
     lines = done.stdout.splitlines()
     events = [json.loads(line)["event"] for line in lines]
     assert (events.count("finished"), events[-1]) == (4, "table")
@@ -216,13 +216,13 @@ def test_validate_and_sweep_find_a_table_that_cannot_be_made_before_training(pla
     assert not (place.folder / "runs").exists()
 
 
-def test_reading_commands_take_the_profile_that_has_results(place: Place) -> None:
+def test_reading_commands_take_the_profile_that_has_results(ready: Place) -> None:
     profiles = "profiles: {laptop: {epochs: 1}, small: {epochs: 2}}\n"
-    place.write(table_yaml() + profiles)
-    place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", "--profile", "small")
-    shown = place.orch("status", "sweep.yaml", "--seeds", "1").stdout
+    ready.write(table_yaml() + profiles)
+    ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", "--profile", "small")
+    shown = ready.orch("status", "sweep.yaml", "--seeds", "1").stdout
     assert "profile small (it has results)" in shown and "4 completed" in shown
-    assert "profile small" in place.orch("table", "sweep.yaml", "--seeds", "1").stdout
+    assert "profile small" in ready.orch("table", "sweep.yaml", "--seeds", "1").stdout
 
 
 @pytest.mark.parametrize("seeds", ["3000000000,1", "20000"])
@@ -239,8 +239,8 @@ def test_a_setting_that_a_level_overrules_is_told(place: Place) -> None:
     assert "--set epochs" not in told
 
 
-def test_an_address_where_nothing_listens_is_one_line(place: Place) -> None:
-    done = place.orch("sweep", "sweep.yaml", "--address", "127.0.0.1:1", code=2)
+def test_an_address_where_nothing_listens_is_one_line(ready: Place) -> None:
+    done = ready.orch("sweep", "sweep.yaml", "--address", "127.0.0.1:1", code=2)
     assert "no Ray at 127.0.0.1:1: Connection refused" in done.stderr
 
 
@@ -265,13 +265,13 @@ def test_a_home_that_is_a_file_is_refused(place: Place) -> None:
     assert "not a folder" in place.orch("status", "sweep.yaml", "--home", "file", code=2).stderr
 
 
-def test_a_failed_expectation_is_exit_code_5_only_when_asked(place: Place) -> None:
-    place.write(
+def test_a_failed_expectation_is_exit_code_5_only_when_asked(ready: Place) -> None:
+    ready.write(
         "version: 1\nname: x\n"
         "base: {trainer: modes, records: 2, time: 50, x: {of: p0, low: 0.5, high: 0.6, points: 2}}\n"
         "axes: {a: {path: alpha_p, values: [1.0, 2.0]}}\n"
         "tables: [{name: t, rows: a, metric: modes/s, digits: 3, expected: rising}]\n"
     )
-    place.orch("sweep", "sweep.yaml", "--executor", "serial")
-    told = place.orch("table", "sweep.yaml", "--check", code=5).stdout
+    ready.orch("sweep", "sweep.yaml", "--executor", "serial")
+    told = ready.orch("table", "sweep.yaml", "--check", code=5).stdout
     assert "theory: rising down the rows; ours does not (1 to 2, -" in told

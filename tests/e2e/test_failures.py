@@ -15,38 +15,38 @@ from tests.builders import TINY, table_yaml, yaml
 from tests.e2e.conftest import FIGURES, Place
 
 
-def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(place: Place) -> None:
+def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(ready: Place) -> None:
     text = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
-    place.write(text + "tables: [{name: t, rows: b}]\n")
-    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", code=3)
+    ready.write(text + "tables: [{name: t, rows: b}]\n")
+    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", code=3)
     assert "orch: failed: too large · seed 0" in done.stderr
     assert "batch_size 4096 exceeds the 128 training images" in done.stderr
     assert re.search(r"fits +\d", done.stdout)
-    log = place.orch("logs", "sweep.yaml", "too large").stdout
+    log = ready.orch("logs", "sweep.yaml", "too large").stdout
     assert "begun on" in log and "Traceback" in log and "ended: failed: ValueError" in log
-    assert "epoch 2/2" in place.orch("logs", "sweep.yaml", "fits", "-n", "2", "-f").stdout
-    again = place.orch("retry", "sweep.yaml", "--executor", "serial", code=3).stderr
+    assert "epoch 2/2" in ready.orch("logs", "sweep.yaml", "fits", "-n", "2", "-f").stdout
+    again = ready.orch("retry", "sweep.yaml", "--executor", "serial", code=3).stderr
     assert "1 trial will run, 1 done" in again and again.count("too large · seed 0: failed") == 1
-    nothing = place.orch("retry", "sweep.yaml", "fits", code=2)
+    nothing = ready.orch("retry", "sweep.yaml", "fits", code=2)
     assert "no trial of cell 'fits' has failed" in nothing.stderr
-    assert "2 attempts" in place.orch("why", "sweep.yaml", "too large").stdout
+    assert "2 attempts" in ready.orch("why", "sweep.yaml", "too large").stdout
 
 
-def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> None:
-    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe"))
+def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(ready: Place) -> None:
+    ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe"))
     command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
     running = subprocess.Popen(
-        command, cwd=place.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=ready.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
     waited = time.monotonic()
-    while not list(place.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 60:
+    while not list(ready.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 60:
         time.sleep(0.05)
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
     assert "go on with: orch sweep sweep.yaml --executor serial" in errors
-    assert "1 stopped" in place.orch("status", "sweep.yaml").stdout
-    resumed = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "1 stopped" in ready.orch("status", "sweep.yaml").stdout
+    resumed = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     assert "1 goes on where it stopped" in resumed.stderr
 
 
@@ -54,29 +54,29 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(place: Place) -> N
     ("way", "executor"), [("SIGTERM", "serial"), ("orch stop", "serial"), ("SIGTERM", "ray")]
 )
 def test_a_driver_that_is_told_to_stop_keeps_its_checkpoints_and_leaves_nothing_running(
-    place: Place, way: str, executor: str
+    ready: Place, way: str, executor: str
 ) -> None:
-    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
+    ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
     command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", executor]
     running = subprocess.Popen(
-        command, cwd=place.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=ready.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
     waited = time.monotonic()
-    while not list(place.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 120:
+    while not list(ready.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 120:
         time.sleep(0.05)
     if way == "SIGTERM":
         running.terminate()
     else:
-        assert f"asked pid {running.pid} on" in place.orch("stop", "sweep.yaml").stdout
+        assert f"asked pid {running.pid} on" in ready.orch("stop", "sweep.yaml").stdout
     _, errors = running.communicate(timeout=60)
     assert running.returncode == 130, errors
-    assert " stopped" in place.orch("status", "sweep.yaml").stdout
-    assert "nobody trains it" in place.orch("stop", "sweep.yaml").stdout
-    assert list(place.folder.rglob("epoch-*.pt"))
+    assert " stopped" in ready.orch("status", "sweep.yaml").stdout
+    assert "nobody trains it" in ready.orch("stop", "sweep.yaml").stdout
+    assert list(ready.folder.rglob("epoch-*.pt"))
 
 
-def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(place: Place) -> None:
-    plan = json.loads(place.orch("plan", "sweep.yaml", "--json", "--seeds", "1").stdout)[0]
+def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: Place) -> None:
+    plan = json.loads(ready.orch("plan", "sweep.yaml", "--json", "--seeds", "1").stdout)[0]
     ids = [trial["id"] for trial in plan["todo"]]
     code = (
         "import sys, time; from pathlib import Path; from orchestrator.adapters.claims import Claims;"
@@ -84,13 +84,13 @@ def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(place: 
         "time.sleep(120)"
     )
     first = subprocess.Popen(
-        [sys.executable, "-c", code, *ids[:3]], cwd=place.folder, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *ids[:3]], cwd=ready.folder, stdout=subprocess.PIPE, text=True
     )
     assert first.stdout is not None and first.stdout.readline() == "ok\n"
     command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
     second = subprocess.Popen(
         [*command, "--seeds", "1"],
-        cwd=place.folder,
+        cwd=ready.folder,
         text=True,
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -105,33 +105,33 @@ def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(place: 
     first.communicate()
     table, rest = second.communicate(timeout=120)
     assert second.returncode == 0 and rest.count(": completed") == 3, rest
-    assert table == place.orch("table", "sweep.yaml", "--seeds", "1").stdout
+    assert table == ready.orch("table", "sweep.yaml", "--seeds", "1").stdout
 
 
-def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(place: Place) -> None:
+def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(ready: Place) -> None:
     wrong = "  - {name: wrong, rows: ema, columns: predictor, metric: probe/topp1}\n"
-    place.write(table_yaml() + wrong + FIGURES)
-    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=2)
+    ready.write(table_yaml() + wrong + FIGURES)
+    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=2)
     assert "metric 'probe/topp1' was never reported; did you mean 'probe/top1'?" in done.stderr
     assert "table main" in done.stdout and "summary run" in done.stderr
-    place.write(table_yaml() + FIGURES)
-    mended = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    ready.write(table_yaml() + FIGURES)
+    mended = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     assert "nothing to do" in mended.stderr and "summary run" in mended.stderr
-    again = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    again = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     assert "summary run" not in again.stderr
 
 
-def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(place: Place) -> None:
-    place.write(table_yaml().replace("batch_size: 64", "batch_size: 4096") + FIGURES)
+def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(ready: Place) -> None:
+    ready.write(table_yaml().replace("batch_size: 64", "batch_size: 4096") + FIGURES)
     command = ("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
-    done = place.orch(*command, "--keep-going", code=3)
+    done = ready.orch(*command, "--keep-going", code=3)
     assert "orch: failed: EMA · symmetric · seed 0" in done.stderr and "table main" in done.stdout
     assert done.stderr.count(": failed  ValueError") == 4
-    stopped = place.orch(*command, code=3).stderr
+    stopped = ready.orch(*command, code=3).stderr
     assert stopped.count(": failed  ValueError") == 2 and "go on with --keep-going" in stopped
 
 
-def test_a_sweep_whose_trials_all_diverge_is_complete(place: Place) -> None:
-    place.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 2\n  optimizer: {lr: 1.0e+30}\n  probe"))
-    done = place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+def test_a_sweep_whose_trials_all_diverge_is_complete(ready: Place) -> None:
+    ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 2\n  optimizer: {lr: 1.0e+30}\n  probe"))
+    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     assert "diverged" in done.stdout
