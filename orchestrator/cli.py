@@ -25,6 +25,7 @@ from orchestrator.cli_options import (
     Quiet,
     Seeds,
     Set,
+    ShipCode,
     Spec,
     Specs,
     Uri,
@@ -58,6 +59,7 @@ def sweep(
     download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
     executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
     address: Address = None,
+    ship_code: ShipCode = False,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
     ] = False,
@@ -84,6 +86,7 @@ def sweep(
         options = sweeping.Options(
             executor=executor,
             address=address,
+            ship_code=ship_code,
             download=download,
             keep_checkpoints=keep_checkpoints,
             keep_going=keep_going,
@@ -93,7 +96,7 @@ def sweep(
 
         say = _sayer(silent=as_json or quiet)
         say(asked.headline)
-        prepared = sweeping.prepare(asked.expansion, asked.space, options)
+        prepared = sweeping.prepare(asked.expansion, asked.space, options, say=say)
         _complete(asked, prepared, say, check=check)
 
 
@@ -110,6 +113,7 @@ def retry(
     data: Data = None,
     executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
     address: Address = None,
+    ship_code: ShipCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Train again the trials that failed, and no others; then print the table."""
@@ -123,6 +127,7 @@ def retry(
         options = sweeping.Options(
             executor=executor,
             address=address,
+            ship_code=ship_code,
             keep_going=True,
             fresh=fresh,
             output="quiet" if quiet else "person",
@@ -130,7 +135,41 @@ def retry(
         say = _sayer(silent=quiet)
         say(asked.headline)
         only = retrying.failed(asked.expansion, cell)
-        _complete(asked, sweeping.prepare(asked.expansion, asked.space, options, only=only), say)
+        _complete(asked, sweeping.prepare(asked.expansion, asked.space, options, say=say, only=only), say)
+
+
+@app.command()
+def submit(
+    spec: Spec,
+    address: Annotated[
+        str,
+        typer.Option(
+            help="Address of Ray's dashboard, such as http://127.0.0.1:8265.  [env RAY_API_SERVER_ADDRESS]",
+            envvar="RAY_API_SERVER_ADDRESS",
+            show_envvar=False,
+            show_default=False,
+        ),
+    ],
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+    download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
+    ] = False,
+) -> None:
+    """Hand a sweep to a cluster, which runs it without this machine."""
+    from orchestrator.adapters import submitting
+    from orchestrator.adapters.request import Request
+
+    with reported():
+        asked = Request(spec, profile=profile, seeds=seeds, changes=changes)
+        flags = {"--profile": profile, "--seeds": seeds}
+        words = [word for flag, value in flags.items() if value is not None for word in (flag, value)]
+        words += [word for change in changes or [] for word in ("--set", change)]
+        words += [flag for flag, on in {"--download": download, "--keep-going": keep_going}.items() if on]
+        for line in submitting.submit(asked, spec, words, address=address):
+            typer.echo(line)
 
 
 @app.command()

@@ -43,7 +43,18 @@ Data = Annotated[
     typer.Option(help="Folder of data sets.  [env ORCH_DATA, default ./data]", show_default=False),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-Address = Annotated[str | None, typer.Option(help="Address of a running Ray cluster.", show_default=False)]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a running Ray cluster that this machine is a node of.  [env RAY_ADDRESS]",
+        envvar="RAY_ADDRESS",
+        show_envvar=False,
+        show_default=False,
+    ),
+]
+ShipCode = Annotated[
+    bool, typer.Option("--ship-code", help="Let the cluster's workers run this driver's code, not their own.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -13,7 +13,7 @@ from orchestrator.overrides import merged, nested
 from orchestrator.problems import nearest, problems_of
 from orchestrator.schema import config_tree_schema, settings_schema
 from orchestrator.source import parse
-from trainers.config import Frozen
+from trainers.config import Frozen, Runtime
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -29,21 +29,58 @@ Settings = Annotated[Any, BeforeValidator(_tree), settings_schema]
 """Settings by path, dotted or nested; kept as read, so that every key knows its line."""
 
 
-class Resources(Frozen):
+class Needs(Frozen):
+    """What one trial asks of a node. What is None is left as it is elsewhere."""
+
+    cpus: int | None = Field(None, ge=1)
+    """CPU cores, and threads, of one trial; 1 unless said."""
+    gpus: float | None = Field(None, ge=0, le=1)
+    """Share of a GPU of one trial, such as 0.25; 0 trains on the CPU; unless said, a whole one where there
+    is one."""
+    memory_gib: float | None = Field(None, gt=0)
+    """Memory of the node that is set aside for one trial, in GiB; unless said, none."""
+    custom: dict[Annotated[str, Field(pattern=NAME)], Annotated[float, Field(gt=0)]] | None = None
+    """How much of the cluster's own resources, by the names its nodes were started with
+    (ray start --resources)."""
+
+    def runtime(self, runtime: Runtime) -> Runtime:
+        """`runtime` with the device and threads of a trial that asks for this."""
+        device = "cuda" if self.gpus else "cpu"
+        return runtime.model_copy(update={"device": device, "threads": self.cpus or 1})
+
+
+class CellNeeds(Needs):
+    """What the trials of some cells ask for instead."""
+
+    where: dict[str, str] = Field(min_length=1)
+    """The cells: {axis: level}."""
+
+
+class Resources(Needs):
     """What one trial needs. Never part of a trial's identity."""
 
-    cpus: int = Field(1, ge=1)
-    """CPU cores, and threads, of one trial."""
-    gpus: float | None = Field(None, ge=0)
-    """Share of a GPU of one trial, such as 0.25; 0 trains on the CPU; None: a whole one if there is one."""
+    cells: tuple[CellNeeds, ...] = ()
+    """What is different for some cells; where two of these hold, the later counts."""
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None: as many as the machine has room for."""
     retries: int = Field(3, ge=0)
     """How often in a row a trial may lose its worker without an epoch in between, before it has failed."""
 
-    def with_gpus(self, gpus: float) -> Resources:
-        """The same with the GPU share decided."""
-        return Resources.model_validate(dict(self) | {"gpus": gpus})
+    def of(self, levels: Mapping[str, str | None], *, gpus: float) -> Needs:
+        """What trials of the cell with these levels ask for; `gpus` where the file leaves that open."""
+        found = {name: getattr(self, name) for name in Needs.model_fields}
+        for cells in self.cells:
+            if all(levels.get(axis) == level for axis, level in cells.where.items()):
+                own = {name: getattr(cells, name) for name in Needs.model_fields}
+                found |= {name: value for name, value in own.items() if value is not None}
+        if found["gpus"] is None:
+            found["gpus"] = gpus
+        return Needs.model_validate(found)
+
+    @property
+    def most_cpus(self) -> int:
+        """The most cores that any trial asks for."""
+        return max(needs.cpus or 1 for needs in (self, *self.cells))
 
 
 class Published(Frozen):
@@ -313,6 +350,8 @@ def _cross_references(spec: SweepSpec, tree: Any, default: str) -> Any:
             yield from _shape_problems(spec, table, published, path, problem)
     for index, figure in enumerate(spec.figures):
         yield from levels(figure.where, ("figures", index, "where"))
+    for index, cells in enumerate(spec.resources.cells):
+        yield from levels(cells.where, ("resources", "cells", index, "where"))
     for block, names in (
         ("tables", [table.name for table in spec.tables]),
         ("figures", [figure.file_name for figure in spec.figures]),

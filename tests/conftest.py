@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import warnings
 from pathlib import Path
 
 import pytest
+
+from tests.place import Place
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -32,3 +35,16 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         warnings.simplefilter("default")  # MLflow and SQLAlchemy warn about themselves
         MlflowStore(f"sqlite:///{folder / 'mlflow.db'}", artifacts=folder)
     return folder / "mlflow.db"
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+@pytest.fixture
+def ready(place: Place, database: Path) -> Place:
+    """A place whose store is made, and empty: making it takes longer than a tiny sweep."""
+    (place.folder / "runs").mkdir()
+    shutil.copy(database, place.folder / "runs")
+    return place

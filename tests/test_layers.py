@@ -40,7 +40,10 @@ def test_trainers_have_never_heard_of_a_sweep() -> None:
 
 
 def test_each_framework_has_one_file() -> None:
-    assert importers("ray") == {"orchestrator/adapters/ray_tune.py"}
+    # Nodes in one file; trials on them in another; drivers that run there in a third.
+    assert importers("ray") == {
+        f"orchestrator/adapters/ray_{name}.py" for name in ("cluster", "tune", "jobs")
+    }
     # Results in one file; notes of drivers, which use nothing of it but its errors, in another.
     assert importers("mlflow") == {f"orchestrator/adapters/mlflow_{name}.py" for name in ("store", "drivers")}
     # One command line in three files: those that train, those that read, and what they share.

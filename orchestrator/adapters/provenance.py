@@ -41,10 +41,13 @@ def typed_command() -> str:
 
 
 def _code_version() -> str:
-    """The commit of the code that runs, "+dirty" if it has changes; the release where there is no git."""
+    """The commit of the code that runs, "+dirty" if it has changes; the release where there is no git.
+
+    An image has no git, but may know its commit: $ORCH_CODE_VERSION.
+    """
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():  # installed from a wheel: not some repository it lies in
-        return __version__
+        return os.environ.get("ORCH_CODE_VERSION") or __version__
     commit = _output("git", "-C", str(root), "rev-parse", "--short=12", "HEAD")
     if not commit:
         return __version__

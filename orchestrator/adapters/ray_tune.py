@@ -7,32 +7,17 @@ trial where a fresh actor costs over a second, plus torch's import.
 
 from __future__ import annotations
 
-import contextlib
-import logging
 import os
 import pickle
 import shutil
-import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-# Ray reads these when it is imported.
-os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-os.environ.setdefault("RAY_DEDUP_LOGS", "0")
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
-os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
-os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # what Tune would restore from; we never do
-os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "8")
-os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+from orchestrator.adapters import ray_cluster  # before ray: it says how
 
 import numpy as np
 import ray
@@ -42,15 +27,15 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
+from orchestrator.adapters.workspace import missing_data
 from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
-from orchestrator.spec import Resources, ScheduleSpec
+from orchestrator.spec import Needs, Resources, ScheduleSpec
 from trainers.config import Runtime
 from trainers.report import EpochReport, Outcome
 
 LOOK_S = 5.0  # between two looks at whether the only node is alive
-_LOGGERS = ("ray", "ray.tune", "ray.train", "ray._private", "ray.data")
 
 
 class RayExecutor:
@@ -64,37 +49,45 @@ class RayExecutor:
         resources: Resources,
         schedule: ScheduleSpec | None = None,
         address: str | None = None,
+        ship_code: bool = False,
+        say: Callable[[str], None] = lambda note: None,
         verbose: bool = False,
     ) -> None:
         """Train under `runtime`.
 
         Args:
-            runtime: device and data folder; threads come from `resources`.
+            runtime: data folder and the like; device and threads come from `resources` and the nodes.
             folder: each trial's checkpoints are in a folder of its id below it.
             resources: what one trial needs.
             schedule: ends unpromising trials early; None for any sweep with a table.
             address: a running cluster's address; None starts Ray on this machine, for this run only.
+            ship_code: whether the cluster's workers run this driver's code, sent to them, or their own.
+            say: is told what a user should know of the cluster before trials start.
             verbose: whether Ray may print.
         """
-        self.runtime = Runtime.model_validate(dict(runtime) | {"threads": resources.cpus})
-        self.folder, self.resources, self.schedule = folder, resources, schedule
-        self.address, self.verbose = address, verbose
+        self.runtime, self.folder, self.resources, self.schedule = runtime, folder, resources, schedule
+        self.address, self.ship_code, self.say, self.verbose = address, ship_code, say, verbose
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials`, in order as room becomes free."""
         if not trials:
             return
-        with stop_signals() as stop, self._cluster(stop):
-            self._check_room()
+        with (
+            stop_signals() as stop,
+            ray_cluster.joined(self.address, verbose=self.verbose, ship_code=self.ship_code, stop=stop),
+        ):
+            needs = self._needs(trials)
+            self._look_over(trials, needs)
             if stop.asked:  # while Ray was starting
                 raise Interrupted
             listener = _Listener(on_event, stop, retries=self.resources.retries)
             listener.alone = self.address is None
-            listener.gpus, left = self.resources.gpus or 0.0, list(trials)
+            listener.gpus = {identity: own.gpus or 0.0 for identity, own in needs.items()}
+            left = list(trials)
             while left:
                 scratch = tempfile.mkdtemp(prefix="orch-tune-")
                 try:
-                    self._fit(left, listener, stop, scratch)
+                    self._fit(left, needs, listener, stop, scratch)
                 finally:
                     shutil.rmtree(scratch, ignore_errors=True)
                 if listener.error is not None:
@@ -104,16 +97,34 @@ class RayExecutor:
                 listener.close([trial.id for trial in left])
                 left = [trial for trial in left if trial.id in listener.deferred]
                 listener.deferred.clear()
-                listener.gpus = min(1.0, 2 * listener.gpus)
 
-    def _fit(self, trials: Sequence[TrialSpec], listener: _Listener, stop: Stop, scratch: str) -> None:
+    def _fit(
+        self,
+        trials: Sequence[TrialSpec],
+        needs: dict[str, Needs],
+        listener: _Listener,
+        stop: Stop,
+        scratch: str,
+    ) -> None:
         watched = self.schedule.metric if self.schedule else None
-        names, packed = _packed({t.id: (t.config, self.runtime, self.folder / t.id, watched) for t in trials})
-        needs: dict[str, float] = {"cpu": self.resources.cpus}
-        if listener.gpus:
-            needs["gpu"] = listener.gpus
+        payloads: dict[str, Any] = {}
+        asked: list[dict[str, float]] = []
+        kinds: dict[str, int] = {}
+        for trial in trials:
+            own = needs[trial.id].model_copy(update={"gpus": listener.gpus[trial.id]})
+            bundle = ray_cluster.bundle(own)
+            if bundle not in asked:
+                asked.append(bundle)
+            kinds[trial.id] = asked.index(bundle)
+            payloads[trial.id] = (trial.config, own.runtime(self.runtime), self.folder / trial.id, watched)
+        names, packed = _packed(payloads, kinds)
+        groups = [tune.PlacementGroupFactory([bundle]) for bundle in asked]
+        trainable = tune.with_resources(
+            tune.with_parameters(_train, packed=packed),
+            lambda config: groups[int(config["trial"].rpartition(":")[2])],
+        )
         tuner = tune.Tuner(
-            tune.with_resources(tune.with_parameters(_train, packed=packed), needs),
+            trainable,
             param_space={"trial": tune.grid_search(names)},
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
@@ -133,53 +144,35 @@ class RayExecutor:
         )
         tuner.fit()
 
-    @contextlib.contextmanager
-    def _cluster(self, stop: Stop) -> Iterator[None]:
-        """Ray, started or joined; what was started here ends here."""
-        if not self.verbose:
-            quiet()
-        started = not ray.is_initialized()
-        if started:
-            if self.address:
-                _check_address(self.address)
-            local: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
-            try:
-                with stop.uninterrupted():
-                    ray.init(
-                        address=self.address or "local",
-                        log_to_driver=self.verbose,
-                        logging_level=logging.INFO if self.verbose else logging.CRITICAL,
-                        **({} if self.address else local),
-                    )
-            except Exception as error:  # Ray raises many types, bare exceptions among them
-                where = f"at {self.address}" if self.address else "on this machine"
-                reason = " ".join(str(error).split())[:200]
-                raise ExecutionError(
-                    f"no Ray {where}: {reason}; check the address, or run with --executor serial"
-                ) from None
-        try:
-            yield
-        finally:
-            if started:
-                with stop.uninterrupted():
-                    ray.shutdown()
+    def _needs(self, trials: Sequence[TrialSpec]) -> dict[str, Needs]:
+        """What each trial asks for, where the sweep file leaves it open by what the nodes have."""
+        gpus = 1.0 if ray_cluster.has_gpus() else 0.0
+        cells = {trial.cell.id: dict(trial.cell.choice) for trial in trials}
+        found = {identity: self.resources.of(levels, gpus=gpus) for identity, levels in cells.items()}
+        return {trial.id: found[trial.cell.id] for trial in trials}
 
-    def _check_room(self) -> None:
-        """A request that no node can meet would wait for ever."""
-        wanted = {"CPU": float(self.resources.cpus), "GPU": self.resources.gpus or 0.0}
-        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        if not any(all(node.get(k, 0) >= v for k, v in wanted.items()) for node in nodes):
-            most = {k: max((node.get(k, 0) for node in nodes), default=0) for k in wanted}
-            raise ExecutionError(
-                f"a trial asks for {wanted['CPU']:g} CPUs and {wanted['GPU']:g} GPUs, but the largest node "
-                f"has {most['CPU']:g} and {most['GPU']:g}; lower `resources:` in the sweep file"
-            )
+    def _look_over(self, trials: Sequence[TrialSpec], needs: dict[str, Needs]) -> None:
+        """Raise what would go wrong in every trial, and say what a user should know.
+
+        Raises:
+            ExecutionError: a request that no node can meet, nodes that differ, data that is not there.
+        """
+        ray_cluster.check_room([ray_cluster.bundle(own) for own in needs.values()])
+        if self.address is None:
+            return
+        for note in ray_cluster.look_over(self.folder, shipped=self.ship_code):
+            self.say(note)
+        if self.runtime.download:
+            return
+        one_of_each = {repr(trial.cell.fields.get("data")): trial for trial in trials}
+        lacking = ray_cluster.everywhere(_missing, list(one_of_each.values()), self.runtime.data_root)
+        problems = [f"node {name}: {line}" for name, lines in lacking.items() for line in lines]
+        if problems:
+            raise ExecutionError("\n".join(problems))
 
 
-def quiet() -> None:
-    """Let Ray print nothing of its own in this process."""
-    for name in _LOGGERS:
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+def _missing(trials: list[TrialSpec], root: Path | None) -> list[str]:
+    return list(missing_data(trials, root))
 
 
 _KEPT_FOR_NOBODY = ("time_since_restore", "iterations_since_restore", "time_this_iter_s", "time_total_s")
@@ -216,8 +209,8 @@ class _Listener(tune.Callback):
 
     def __init__(self, on_event: OnEvent, stop: Stop, *, retries: int) -> None:
         self.on_event, self.stop, self.retries = on_event, stop, retries
-        self.gpus = 0.0
-        """Share of a GPU that a trial has."""
+        self.gpus: dict[str, float] = {}
+        """Share of a GPU that each trial has."""
         self.alone = False
         """Whether nobody else can add a node to this Ray."""
         self.deferred: set[str] = set()
@@ -255,10 +248,11 @@ class _Listener(tune.Callback):
             elif isinstance(event, Finished):
                 if event.trial_id in self.finished:
                     continue
-                if event.outcome.error == "memory" and 0 < self.gpus < 1:
+                share = self.gpus.get(event.trial_id, 0.0)
+                if event.outcome.error == "memory" and 0 < share < 1:
                     self.deferred.add(event.trial_id)
-                    share = min(1.0, 2 * self.gpus)
-                    reason = f"out of GPU memory with {self.gpus:g} of a GPU; tried again with {share:g}"
+                    more = self.gpus[event.trial_id] = min(1.0, 2 * share)
+                    reason = f"out of GPU memory with {share:g} of a GPU; tried again with {more:g}"
                     self._tell(Deferred(event.trial_id, reason))
                     continue
                 self.finished.add(event.trial_id)
@@ -312,9 +306,11 @@ def _train(config: dict[str, Any], packed: np.ndarray) -> None:
     """What a worker does with one trial; events travel as bytes, which Tune does not look into."""
     from trainers.isolation import run_trial
 
-    identity, begin, end = config["trial"].split(":")
+    identity, begin, end, _ = config["trial"].split(":")
     trial, runtime, folder, watched = pickle.loads(packed[int(begin) : int(end)].data)
     worker = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
+    if runtime.device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a worker that asked for none
 
     def tell(*events: Any) -> None:
         last = events[-1]
@@ -351,16 +347,16 @@ def _scheduler(spec: ScheduleSpec, trials: Sequence[TrialSpec]) -> Any:
     )
 
 
-def _packed(payloads: dict[str, Any]) -> tuple[list[str], np.ndarray]:
-    """A word for each trial, "id:begin:end", and the bytes in which its payload lies there.
+def _packed(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], np.ndarray]:
+    """A word for each trial, "id:begin:end:kind", and the bytes in which its payload lies there.
 
     Tune copies, searches and rewrites parameters, and keeps several copies of each until the experiment
     ends; an array lies in Ray's object store once, and workers read it where it lies.
     """
     pickled = {identity: pickle.dumps(payload) for identity, payload in payloads.items()}
-    ends = list(accumulate(map(len, pickled.values())))
+    ends = accumulate(map(len, pickled.values()))
     words = [
-        f"{identity}:{end - len(one)}:{end}"
+        f"{identity}:{end - len(one)}:{end}:{kinds[identity]}"
         for (identity, one), end in zip(pickled.items(), ends, strict=True)
     ]
     return words, np.frombuffer(b"".join(pickled.values()), dtype=np.uint8)
@@ -375,21 +371,3 @@ def _cause(trial: Trial) -> str:
     error = trial.get_error() if hasattr(trial, "get_error") else None
     text = " ".join(str(error or "unknown").split())
     return text[:200]
-
-
-def _check_address(address: str) -> None:
-    """Nothing, if something listens at host:port; Ray itself waits for minutes without a word.
-
-    Raises:
-        ExecutionError: nothing does.
-    """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not host or not port.isdigit():
-        return  # "auto" and names that only Ray knows
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-    except OSError as error:
-        reason = error.strerror or "no answer"
-        raise ExecutionError(
-            f"no Ray at {address}: {reason}; check the address, or leave out --address to start one here"
-        ) from None

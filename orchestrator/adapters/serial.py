@@ -11,6 +11,7 @@ from orchestrator.adapters.signals import stop_signals
 from orchestrator.errors import Interrupted
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Finished, OnEvent, Progressed, Started
+from orchestrator.spec import Resources
 from trainers.config import Runtime
 from trainers.isolation import run_trial
 from trainers.report import EpochReport
@@ -26,9 +27,20 @@ class _ListenerError(BaseException):
 class SerialExecutor:
     """One trial at a time, in this process; needs neither Ray nor a second process."""
 
-    def __init__(self, *, runtime: Runtime, folder: Path | None) -> None:
-        """Train under `runtime`, with each trial's checkpoints in a folder of its id below `folder`."""
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        folder: Path | None,
+        resources: Resources | None = None,
+        gpus: float = 0.0,
+    ) -> None:
+        """Train under `runtime`, with each trial's checkpoints in a folder of its id below `folder`.
+
+        Device and threads come from `resources`; `gpus` is what there is where they leave it open.
+        """
         self.runtime, self.folder = runtime, folder
+        self.resources, self.gpus = resources or Resources(), gpus
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials` in order."""
@@ -44,10 +56,11 @@ class SerialExecutor:
                     except Exception as error:
                         raise _ListenerError(error) from error
 
+                needs = self.resources.of(dict(trial.cell.choice), gpus=self.gpus)
                 try:
                     outcome = run_trial(
                         trial.config,
-                        runtime=self.runtime,
+                        runtime=needs.runtime(self.runtime),
                         folder=self.folder / trial.id if self.folder else None,
                         report=report,
                     )

@@ -49,6 +49,8 @@ class Options(NamedTuple):
     fresh: bool = False
     """Whether to begin from the start what has checkpoints."""
     download: bool = False
+    ship_code: bool = False
+    """Whether a cluster's workers run this driver's code."""
     keep_checkpoints: bool = False
     verbose: bool = False
 
@@ -65,7 +67,7 @@ class Prepared(NamedTuple):
 
 
 def prepare(
-    expansion: Expansion, space: Workspace, options: Options, *, only: Only | None = None
+    expansion: Expansion, space: Workspace, options: Options, *, say: Say, only: Only | None = None
 ) -> Prepared:
     """Store, plan and executor of a sweep; nothing is trained or written yet.
 
@@ -82,11 +84,12 @@ def prepare(
     if only is not None:
         plan = plan._replace(todo=only(plan))
     if plan.todo:
-        problems = list(missing_data(plan.todo, space.data_root))
+        # Where a cluster trains, its nodes are asked.
+        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
         if problems and not options.download:
             raise UsageError("\n".join(problems))
         _check_space(space)
-    executor = make_executor(expansion.spec, space, options) if plan.todo else _Nobody()
+    executor = make_executor(expansion.spec, space, options, say=say) if plan.todo else _Nobody()
     info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
     return Prepared(plan, store, executor, info, space, options)
 
@@ -215,25 +218,21 @@ def _run(prepared: Prepared, plan: Plan) -> SweepResult:
         shown.close()
 
 
-def make_executor(spec: SweepSpec, space: Workspace, options: Options) -> Executor:
-    """The executor by name, with the device that this machine or cluster has."""
+def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: Say) -> Executor:
+    """The executor by name."""
     resources = spec.resources
-    gpus = resources.gpus if resources.gpus is not None else float(has_gpu())
-    runtime = Runtime(
-        device="cuda" if gpus else "cpu",
-        threads=resources.cpus,
-        data_root=space.data_root,
-        download=options.download,
-    )
+    runtime = Runtime(data_root=space.data_root, download=options.download)
     if options.executor == "serial":
         if spec.schedule is not None:
             raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
-        return SerialExecutor(runtime=runtime, folder=space.trials)
+        return SerialExecutor(
+            runtime=runtime, folder=space.trials, resources=resources, gpus=float(has_gpu())
+        )
     if options.executor != "ray":
         raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
-    if resources.cpus > (os.cpu_count() or 1) and options.address is None:
+    if resources.most_cpus > (os.cpu_count() or 1) and options.address is None:
         raise ExecutionError(
-            f"a trial asks for {resources.cpus} CPUs, this machine has {os.cpu_count()}; "
+            f"a trial asks for {resources.most_cpus} CPUs, this machine has {os.cpu_count()}; "
             "lower `resources.cpus` in the sweep file"
         )
     from orchestrator.adapters.ray_tune import RayExecutor  # importing Ray takes a second
@@ -241,9 +240,11 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options) -> Execut
     return RayExecutor(
         runtime=runtime,
         folder=space.trials,
-        resources=resources.with_gpus(gpus),
+        resources=resources,
         schedule=spec.schedule,
         address=options.address,
+        ship_code=options.ship_code,
+        say=say,
         verbose=options.verbose,
     )
 

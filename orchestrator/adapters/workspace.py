@@ -137,6 +137,19 @@ def load_sweep(file: Path) -> SweepSpec:
     return load(str(file), _read)
 
 
+def sweep_files(file: Path) -> dict[Path, str]:
+    """The texts of `file` and of every file it extends, by path."""
+    found: dict[Path, str] = {}
+
+    def read(name: str, child: str | None) -> tuple[str, str]:
+        path, text = _read(name, child)
+        found[Path(path)] = text
+        return path, text
+
+    load(str(file), read)
+    return found
+
+
 def choose_profile(spec: SweepSpec, requested: str, *, data_root: Path | None) -> tuple[str | None, str]:
     """The profile to use and why, in a few words.
 

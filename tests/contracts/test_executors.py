@@ -15,7 +15,7 @@ from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.expand import TrialSpec
 from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
-from orchestrator.spec import Resources
+from orchestrator.spec import CellNeeds, Resources
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.config import Runtime
 from trainers.report import Outcome
@@ -29,7 +29,7 @@ def ray_cluster() -> Iterator[None]:
     os.environ["PYTHONWARNINGS"] = "ignore"  # Ray's own workers warn while they start
     import ray
 
-    from orchestrator.adapters.ray_tune import quiet
+    from orchestrator.adapters.ray_cluster import quiet
 
     quiet()
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -198,21 +198,21 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
 
     asked, seen, events = trials(2), [], []
 
-    def fit(self: object, left: list[TrialSpec], listener: Any, stop: object, scratch: str) -> None:
-        seen.append((listener.gpus, [trial.id for trial in left]))
+    def fit(self: object, left: list[TrialSpec], needs: object, listener: Any, *_: object) -> None:
+        seen.append(([listener.gpus[trial.id] for trial in left], [trial.id for trial in left]))
         for trial in left:
-            short = trial is asked[1] and listener.gpus < fits_at
+            short = trial is asked[1] and listener.gpus[trial.id] < fits_at
             error = {"status": "failed", "error": "memory", "reason": "out of memory"}
             outcome = Outcome.model_validate(error if short else {"status": "completed"})
             told = (Started(trial.id, 1, "node:1"), Finished(trial.id, outcome))
             listener.on_trial_result(0, [], None, {"events": pickle.dumps(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
-    monkeypatch.setattr(ray_tune.RayExecutor, "_check_room", lambda self: None)
+    monkeypatch.setattr(ray_tune.RayExecutor, "_look_over", lambda self, *_: None)
     resources = Resources(gpus=0.25)
     ray_tune.RayExecutor(runtime=Runtime(), folder=tmp_path, resources=resources).run(asked, events.append)
     assert seen == [
-        (share, [trial.id for trial in asked[number > 0 :]])
+        ([share] * (2 - (number > 0)), [trial.id for trial in asked[number > 0 :]])
         for number, share in enumerate(shares or [0.25, 0.5, 1.0])
     ]
     ended = {e.trial_id: e.outcome for e in events if isinstance(e, Finished)}
@@ -232,13 +232,13 @@ def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
 def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from orchestrator.adapters import ray_tune
+    from orchestrator.adapters import ray_cluster
 
     def fail(**settings: object) -> None:
         raise Exception("The current node timed out\nduring startup.")  # what Ray says if its raylet dies
 
-    monkeypatch.setattr(ray_tune.ray, "is_initialized", lambda: False)
-    monkeypatch.setattr(ray_tune.ray, "init", fail)
+    monkeypatch.setattr(ray_cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray_cluster.ray, "init", fail)
     with pytest.raises(ExecutionError, match="no Ray on this machine: The current node timed out during"):
         on_ray(tmp_path).run(trials(1), [].append)
 
@@ -260,9 +260,16 @@ def test_the_death_of_the_only_node_ends_the_run_instead_of_being_waited_for(
 def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, tmp_path: Path) -> None:
     from orchestrator.adapters.ray_tune import RayExecutor
 
-    greedy = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=Resources(cpus=1, gpus=64))
-    with pytest.raises(ExecutionError, match="a trial asks for 1 CPUs and 64 GPUs"):
-        run(greedy, trials(1))
+    for resources, told in (
+        (Resources(gpus=1), "asks for 1 GPU, where the largest node has 0 GPUs"),
+        (Resources(cpus=640), "asks for 640 CPUs, where the largest node has 2 CPUs"),
+        (Resources(custom={"tpu": 2}), "asks for 2 tpu, where the largest node has 0 tpu"),
+        (Resources(memory_gib=1e6), "asks for 1e.06 GiB of memory"),
+        (Resources(cells=(CellNeeds(where={"ema": "EMA"}, cpus=640),)), "asks for 640 CPUs"),
+    ):
+        greedy = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=resources)
+        with pytest.raises(ExecutionError, match=told):
+            run(greedy, trials(2))
 
 
 def test_an_error_of_the_listener_ends_the_run_and_is_raised_as_it_is(make: Make, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import PUBLISHED, table_yaml
-from tests.e2e.conftest import FIGURES, Done, Place
+from tests.place import FIGURES, Done, Place
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.builders import TINY, table_yaml, yaml
-from tests.e2e.conftest import FIGURES, Place
+from tests.place import FIGURES, Place
 
 
 def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(ready: Place) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.test_cli import Place
+from tests.place import Place
 
 pytestmark = pytest.mark.browser
 PORT = 5077

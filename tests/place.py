@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
@@ -61,16 +59,3 @@ class Place:
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return Done(done.stdout, done.stderr)
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
-
-
-@pytest.fixture
-def ready(place: Place, database: Path) -> Place:
-    """A place whose store is made, and empty: making it takes longer than a tiny sweep."""
-    (place.folder / "runs").mkdir()
-    shutil.copy(database, place.folder / "runs")
-    return place

@@ -1,0 +1,57 @@
+"""Hands a sweep to a cluster, whose own driver runs it: this machine may be closed."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import shlex
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePath
+
+from orchestrator.adapters.ray_cluster import token_wanted
+from orchestrator.errors import ExecutionError
+
+from ray.job_submission import JobSubmissionClient
+
+
+def submit(name: str, files: Mapping[PurePath, str], command: Sequence[str], *, address: str) -> str:
+    """The id of the job that runs `command` on the cluster, in a folder with `files`.
+
+    Args:
+        name: the sweep's, for the id.
+        files: contents by path in that folder.
+        command: words, the first of which is "orch".
+        address: of Ray's dashboard, such as http://127.0.0.1:8265.
+
+    Raises:
+        ExecutionError: nothing answers there, or it does not let us in.
+    """
+    logging.getLogger("ray.dashboard").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory(prefix="orch-submit-") as folder:
+        for path, text in files.items():
+            target = Path(folder) / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, encoding="utf-8")
+        try:
+            return str(
+                JobSubmissionClient(address).submit_job(
+                    entrypoint=shlex.join(command),
+                    submission_id=f"orch-{name}-{secrets.token_hex(4)}",
+                    runtime_env={"working_dir": folder},
+                )
+            )
+        except Exception as error:  # ConnectionError, RuntimeError, AuthenticationError
+            raise ExecutionError(_refusal(error, address)) from None
+
+
+def _refusal(error: Exception, address: str) -> str:
+    reason = " ".join(str(error).split())
+    if token_wanted(error):
+        return (
+            f"Ray at {address} wants a token, and this machine has none or another; set RAY_AUTH_MODE=token "
+            "and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
+        )
+    return (
+        f"no Ray dashboard at {address}: {reason[:200]}; expected its address, such as http://127.0.0.1:8265"
+    )

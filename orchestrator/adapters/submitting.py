@@ -1,0 +1,34 @@
+"""A sweep that a cluster runs without this machine: what is sent, and what to type next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePath
+
+from orchestrator import answer
+from orchestrator.adapters.request import Request
+from orchestrator.adapters.workspace import sweep_files
+
+
+def submit(asked: Request, spec: Path, words: Sequence[str], *, address: str) -> Iterator[str]:
+    """Send what is `asked`, by the file `spec` and the flags in `words`; lines on how to follow it.
+
+    Raises:
+        UsageError: a table or figure cannot be made of these cells.
+        ExecutionError: the cluster is not there, or does not let us in.
+    """
+    from orchestrator.adapters import ray_jobs  # importing Ray takes a second
+
+    answer.check(asked.expansion)
+    files = sweep_files(spec)
+    top = Path(os.path.commonpath([path.absolute().parent for path in files]))
+    sent = {PurePath(path.absolute().relative_to(top)): text for path, text in files.items()}
+    name = str(spec.absolute().relative_to(top))
+    job = ray_jobs.submit(
+        asked.spec.name, sent, ["orch", "sweep", name, "--address", "auto", *words], address=address
+    )
+    yield f"{asked.spec.name}: submitted as {job}; it runs without this machine"
+    yield f"follow it:  ray job logs --follow {job} --address {address}"
+    yield f"its state:  orch status {spec} --tracking-uri ADDRESS-OF-MLFLOW   (and orch table, orch figures)"
+    yield f"stop it:    orch stop {spec} --tracking-uri ADDRESS-OF-MLFLOW"
