@@ -75,7 +75,7 @@ CODES = {  # which exit codes of a driver each may have; 0 may be whenever it wa
     "MLflow server": {4},
     "driver": {-signal.SIGKILL},
     "raylet": {2, 4},  # 2 while Ray starts
-    "GCS server": {1, 2},  # Ray's core ends the driver with 1
+    "GCS server": {2, 4},
     "SIGTERM": {130, -signal.SIGTERM},  # by the signal itself while Python starts
     "SIGINT": {130, -signal.SIGINT},
     "SIGINT twice": {130, -signal.SIGINT},

@@ -187,10 +187,8 @@ def stop(
 
     with reported():
         for file in specs:
-            asked = Request(
-                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-            )
-            for line in retrying.stop(asked.expansion, asked.space):
+            asked = Request(file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri)
+            for line in retrying.stop(asked.every_profile, asked.space):
                 typer.echo(line)
 
 
@@ -298,15 +296,25 @@ def main(
 
 
 def _sayer(*, silent: bool) -> Callable[[str], None]:
-    return (lambda line: None) if silent else (lambda line: typer.echo(line, err=True))
+    from orchestrator.adapters.unheard import unheard
+
+    def say(line: str) -> None:
+        with unheard():
+            typer.echo(line, err=True)
+
+    return (lambda line: None) if silent else say
 
 
 def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *, check: bool = False) -> None:
     """Run what is prepared, print the table, and exit with the code that fits."""
     from orchestrator.adapters import printed, sweeping
+    from orchestrator.adapters.unheard import forget_lost_readers
 
     try:
-        result = sweeping.sweep(prepared, say=say)
+        try:
+            result = sweeping.sweep(prepared, say=say)
+        finally:
+            forget_lost_readers()  # the exit code is what the training came to, whoever reads the rest
     except (StoreError, ExecutionLost) as error:
         typer.echo(f"orch: {error}", err=True)
         typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)

@@ -11,7 +11,8 @@ import typer
 
 from orchestrator.errors import Interrupted, OrchError, SpecError
 
-COMPLETE, INTERNAL, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+# 1 is Python's own, for an error that nobody foresaw.
+COMPLETE, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 2, 3, 4, 5, 130
 
 Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
 Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]

@@ -175,8 +175,7 @@ def parsed(content: bytes) -> Entry | None:
 
 
 def _packed(array: np.ndarray[Any, Any]) -> Packed:
-    kind: Any = {"f": "<f4" if array.itemsize == 4 else "<f8", "i": "<i4" if array.itemsize == 4 else "<i8"}[
-        array.dtype.kind
-    ]
+    letter = "f" if array.dtype.kind == "f" else "i"  # reports hold nothing but real numbers
+    kind: Any = f"<{letter}{4 if array.itemsize == 4 and array.dtype.kind == letter else 8}"
     content = np.ascontiguousarray(array, dtype=kind).tobytes()
     return Packed.model_construct(dtype=kind, shape=array.shape, data=content)

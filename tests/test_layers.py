@@ -44,8 +44,9 @@ def test_each_framework_has_one_file() -> None:
     assert importers("ray") == {
         f"orchestrator/adapters/ray_{name}.py" for name in ("cluster", "tune", "jobs")
     }
-    # Results in one file; notes of drivers, which use nothing of it but its errors, in another.
-    assert importers("mlflow") == {f"orchestrator/adapters/mlflow_{name}.py" for name in ("store", "drivers")}
+    # Results in one file, notes of drivers in another, and what both need of experiments in a third.
+    names = ("store", "drivers", "experiments")
+    assert importers("mlflow") == {f"orchestrator/adapters/mlflow_{name}.py" for name in names}
     # One command line in three files: those that train, those that read, and what they share.
     assert importers("typer") == {f"orchestrator/{name}.py" for name in ("cli", "cli_reading", "cli_options")}
 

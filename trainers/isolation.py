@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from trainers import checkpoint
 from trainers.config import LoopConfig, Runtime
@@ -57,11 +58,13 @@ def clean_process(*, threads: int) -> Iterator[None]:
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
     deterministic = torch.are_deterministic_algorithms_enabled()
     benchmark = torch.backends.cudnn.benchmark
-    torch.set_num_threads(threads)
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     try:
-        yield
+        # NumPy's BLAS has threads of its own, which torch does not know of; sums over them round differently.
+        with threadpool_limits(threads):
+            torch.set_num_threads(threads)
+            yield
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)
@@ -76,13 +79,24 @@ def clean_process(*, threads: int) -> Iterator[None]:
         os.chdir(folder)
         gc.collect()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+            with contextlib.suppress(RuntimeError):  # after an error of the GPU itself nothing works any more
+                torch.cuda.empty_cache()
+
+
+def usable(device: str) -> bool:
+    """Whether this process can still use `device`: an illegal access on a GPU spoils it for good."""
+    try:
+        if torch.device(device).type == "cuda" and torch.cuda.is_initialized():
+            torch.cuda.synchronize(device)
+    except RuntimeError:
+        return False
+    return True
 
 
 def discard_checkpoints(folder: Path) -> None:
-    """Remove a finished trial's checkpoints; other files stay."""
-    checkpoint.clear(folder)
+    """Remove a finished trial's checkpoints, as far as this user may; other files stay."""
     with contextlib.suppress(OSError):
+        checkpoint.clear(folder)
         folder.rmdir()  # only where nothing else is left in it
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, SkipValidation
+from pydantic import ConfigDict, SkipValidation, field_validator
 
 from trainers.config import Frozen
 
@@ -34,6 +34,14 @@ class EpochReport(Frozen):
     """Spectra by name, such as "F" [d], at the epochs that record them."""
     replayed: bool = False
     """Whether it was measured before an interruption and is repeated from the checkpoint."""
+
+    @field_validator("arrays")
+    @classmethod
+    def _arrays_are_real_numbers(cls, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        for name, array in arrays.items():
+            if array.dtype.kind not in "fiub":
+                raise ValueError(f"array '{name}': expected real numbers, got {array.dtype}")
+        return arrays
 
 
 class Outcome(Frozen):

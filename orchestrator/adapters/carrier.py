@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator import journal
 from orchestrator.adapters import journal_files
 from orchestrator.adapters.journal_files import OwnJournal
-from orchestrator.adapters.tracking_errors import reason
+from orchestrator.adapters.tracking_errors import OURS, reason
 from orchestrator.errors import StoreError, StoreRefused
 from orchestrator.journal import Entry
 from orchestrator.ports import Store
@@ -22,7 +22,6 @@ PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away .
 HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
 FAULTS = 4  # after so many errors at one entry that are of our own making, it is set aside ...
 BLOCKS = 8  # ... and after so many others, while the store answers to other questions, it is left for later
-OWN = (TypeError, LookupError, AttributeError, ValueError, ArithmeticError, AssertionError)
 
 
 class _PutOff(Exception):
@@ -42,7 +41,8 @@ class Carrier(threading.Thread):
         self._store: Store | None = None
         self._news = threading.Condition()
         self._queue: deque[Path] = deque()
-        self._read: dict[Path, int] = {}  # how far each of the driver's own files was told
+        self._read: dict[Path, int] = {}  # how far each of the driver's own files was told, in bytes ...
+        self._told: dict[Path, int] = {}  # ... and each of those that others left, in entries
         self._refused: set[Path] = set()
         self._later: set[Path] = set()  # left for the next command
         self._faults = 0  # in a row, at one entry
@@ -63,6 +63,12 @@ class Carrier(threading.Thread):
         """An entry was appended to that file."""
         with self._news:
             self._queue.append(path)
+            self._news.notify_all()
+
+    def look_behind(self) -> None:
+        """Look again for what others left: one of them may have died meanwhile."""
+        with self._news:
+            self._looked_behind = False
             self._news.notify_all()
 
     def wait(self) -> None:
@@ -105,9 +111,11 @@ class Carrier(threading.Thread):
                 tries += 1
 
     def _deliver_own(self, store: Store) -> None:
-        while not self._stopping:
+        while not self._stopping and self._looked_behind:
             with self._news:
-                self._news.wait_for(lambda: self._queue or self._stopping, timeout=IDLE_S)
+                self._news.wait_for(
+                    lambda: self._queue or self._stopping or not self._looked_behind, timeout=IDLE_S
+                )
             if self._queue:
                 self._tell_news(store, self._queue[0])
                 with self._news:
@@ -167,14 +175,15 @@ class Carrier(threading.Thread):
                 continue
             told = journal_files.entries(path)
             try:
-                for entry in [*told, *journal_files.unsaid(told)]:
+                # Not from the start at each try: then one entry that fails would be reached for ever.
+                for entry in [*told, *journal_files.unsaid(told)][self._told.get(path, 0) :]:
                     self._tell(store, entry, path)
+                    self._told[path] = self._told.get(path, 0) + 1
             except _PutOff:
                 self._later.add(path)
                 continue
             if journal_files.is_damaged(path):
-                kept = path.rename(path.with_name(path.name + ".damaged"))
-                self.notes.append(f"journal {kept}: some lines cannot be read; the others were delivered")
+                path.rename(path.with_name(path.name + ".damaged"))
             else:
                 self._done_with(path)
 
@@ -185,10 +194,10 @@ class Carrier(threading.Thread):
             self._refuse(path, str(error))
         except Exception as error:
             self._faults += 1
-            if self._faults < (FAULTS if isinstance(error, OWN) else BLOCKS):
+            if self._faults < (FAULTS if isinstance(error, OURS) else BLOCKS):
                 raise
             why = str(error) if isinstance(error, StoreError) else _unforeseen(error)
-            if isinstance(error, OWN):
+            if isinstance(error, OURS):
                 self._refuse(path, why)
             elif _answers(store):
                 self._faults = 0
@@ -208,6 +217,7 @@ class Carrier(threading.Thread):
 
     def _done_with(self, path: Path) -> None:
         self._read.pop(path, None)
+        self._told.pop(path, None)
         if path in self._refused:
             self._refused.discard(path)
             path.rename(path.with_name(path.name.removesuffix(".refused") + ".refused"))

@@ -13,7 +13,6 @@ import json
 import os
 import platform
 import signal
-import time
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -84,24 +83,17 @@ class Claims:
         Raises:
             UsageError: the folder cannot be written.
         """
-        try:
-            with self._alone():
-                others = dict(self._others())
-                mine = [trial_id for trial_id in trial_ids if trial_id not in others]
-                self._write(mine)
-        except OSError as error:
-            raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
+        with self._alone():
+            others = dict(self._others())
+            self._write([trial_id for trial_id in trial_ids if trial_id not in others])
         return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
 
     def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
         """Which of these trials another living driver has. Claims nothing."""
         if not self.folder.exists():
             return {}
-        try:
-            with self._alone():
-                others = dict(self._others())
-        except OSError as error:
-            raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
+        with self._alone():
+            others = dict(self._others())
         return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
 
     def ask_to_stop(self, trial_ids: Collection[str]) -> tuple[list[Owner], list[Owner]]:
@@ -119,18 +111,26 @@ class Claims:
     def release(self) -> None:
         """Give everything back."""
         if self._own is not None:
-            with contextlib.suppress(OSError), self._alone():
+            with contextlib.suppress(OSError, UsageError), self._alone():
                 Path(self._own.name).unlink()
-            self._own.close()
+            with contextlib.suppress(OSError):  # on a full disk it tries to write once more
+                self._own.close()
             self._own = None
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """One driver at a time reads and changes the claims."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
+        """One driver at a time reads and changes the claims.
+
+        Raises:
+            UsageError: the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "lock").open("w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
 
     def _others(self) -> Iterator[tuple[str, Owner]]:
         own = None if self._own is None else Path(self._own.name)
@@ -141,9 +141,10 @@ class Claims:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
-                    found = json.load(file)
-                    owner = Owner(found["host"], found["pid"], found["command"], found.get("machine", ""))
-                    yield from ((trial_id, owner) for trial_id in found["trials"])
+                    with contextlib.suppress(ValueError):  # the disk was full when it was written
+                        found = json.load(file)
+                        owner = Owner(found["host"], found["pid"], found["command"], found.get("machine", ""))
+                        yield from [(trial_id, owner) for trial_id in found["trials"]]
                 else:
                     path.unlink()  # its driver is gone
 
@@ -156,7 +157,6 @@ class Claims:
             "machine": this_machine(),
             "pid": os.getpid(),
             "command": self.command,
-            "started": time.time(),
             "trials": trial_ids,
         }
         self._own.seek(0)

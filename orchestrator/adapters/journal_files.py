@@ -57,6 +57,7 @@ class OwnJournal:
                 if isinstance(entry, Ended):
                     file.flush()
                     os.fsync(file.fileno())
+                    _fsync_folder(path.parent)  # its name as well as its content
         except PydanticSerializationError as error:
             raise StoreError(f"journal {self.root}: {' '.join(str(error).split())[:200]}") from None
         except OSError as error:
@@ -102,7 +103,9 @@ class OwnJournal:
             )
             self._lock.write(header.model_dump_json() + "\n")
             self._lock.flush()
+            os.fsync(self._lock.fileno())
             self.folder = new.rename(self.root / name)
+            _fsync_folder(self.root)
         return self.folder
 
 
@@ -218,6 +221,14 @@ def left_behind(folder: Path) -> Iterator[bool]:
             return
         yield folder.exists()
         _remove_if_empty(folder)
+
+
+def _fsync_folder(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _is_result(entry: Entry) -> bool:

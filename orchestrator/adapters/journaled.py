@@ -140,6 +140,7 @@ class JournaledStore:
         """Let what waits arrive; gives up on a store that stays away."""
         self.carry()
         assert self._carrier is not None
+        self._carrier.look_behind()
         self._carrier.wait()
         self.away = self._carrier.problem
 
@@ -173,6 +174,12 @@ class JournaledStore:
             lines.append(
                 f"{len(set_aside)} files that the store would not take are kept in {self.root} "
                 "(*.refused); `orch sync` tries them again"
+            )
+        if damaged := [path for path in mine if path.name.endswith(".damaged")]:
+            lines.append(
+                f"lines of {damaged[0]} cannot be read"
+                + (f", and of {len(damaged) - 1} more files" if len(damaged) > 1 else "")
+                + "; what could be read has arrived, and *.damaged may be deleted"
             )
         return lines
 

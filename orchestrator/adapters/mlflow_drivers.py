@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping
 
-from orchestrator.adapters.mlflow_store import experiment_id  # first: it sets MLflow's environment
+from orchestrator.adapters.mlflow_experiments import experiment_id, experiment_ids  # isort: skip
 from orchestrator.adapters.tracking_errors import one_line_errors, without_secret
 
 from mlflow import MlflowClient  # isort: skip
@@ -50,7 +50,7 @@ class MlflowBoard:
     def let_go(self, trial_ids: Collection[str]) -> None:
         """Mark these trials as stopped where they are still called running."""
         with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
-            experiments = [found.experiment_id for found in self._client.search_experiments()]
+            experiments = experiment_ids(self._client)
             for trial_id in trial_ids:
                 query = f"tags.`orch.trial_id` = '{trial_id}' AND attributes.status = 'RUNNING'"
                 for run in self._client.search_runs(experiments, query):

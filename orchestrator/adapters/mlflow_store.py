@@ -7,28 +7,17 @@ experiment it was first trained. Only the driver writes, in batches, always nami
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# MLflow reads these when it is imported; a tracker that does not answer must not be waited for long.
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it would print is raised as well
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
+from orchestrator.adapters.mlflow_experiments import experiment_id, experiment_ids, perhaps_twice  # isort: skip
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 
 from orchestrator.adapters.run_tags import (
     ENDING,
@@ -40,10 +29,10 @@ from orchestrator.adapters.run_tags import (
     record_from,
     safe,
 )
-from orchestrator.adapters.tracking_errors import one_line_errors, without_secret
+from orchestrator.adapters.tracking_errors import one_line_errors, readable, without_secret
 from orchestrator.adapters.whole_answers import insist
 from orchestrator.archive import SPECTRA, trial_files, unpacked
-from orchestrator.errors import StoreRefused
+from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.results import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
 from trainers.report import EpochReport, Outcome
 
@@ -84,7 +73,7 @@ class MlflowStore:
         self.uri, self.artifacts = uri, artifacts
         self._open: dict[str, _Open] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
-        self._flushed = time.monotonic()
+        self._written: dict[str, float] = {}  # when metrics of a trial were written last
         with self._errors():
             self._client = MlflowClient(tracking_uri=uri)
             self._client.search_experiments(max_results=1)
@@ -108,7 +97,8 @@ class MlflowStore:
                 if SPECTRA in names:
                     with tempfile.TemporaryDirectory() as folder:
                         path = self._client.download_artifacts(run.info.run_id, SPECTRA, folder)
-                        found[trial_id] = unpacked(Path(path).read_bytes())
+                        with readable(f"{SPECTRA} of run {run.info.run_id}"):
+                            found[trial_id] = unpacked(Path(path).read_bytes())
         return found
 
     def begin(
@@ -127,7 +117,7 @@ class MlflowStore:
             if runs and is_last(attempt, tags):
                 self._client.update_run(run.info.run_id, status="RUNNING")
                 for tag in ENDING & tags.keys():
-                    with _perhaps_twice():
+                    with perhaps_twice():
                         self._client.delete_tag(run.info.run_id, tag)
             self._log_params(run, trial)
             self._open[trial.trial_id] = _Open(
@@ -141,8 +131,10 @@ class MlflowStore:
             return
         trial.reports.append(report)
         trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
-        if time.monotonic() - self._flushed > FLUSH_S:
-            self.flush()
+        if time.monotonic() - self._written.get(trial_id, 0.0) > FLUSH_S:
+            self._written[trial_id] = time.monotonic()
+            with self._errors(), self._deleted_is_no_error(trial):
+                self._write(trial)  # this one's: another's error is not this one's
 
     def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
         """A trial ended: final metrics, tags and artifacts are written."""
@@ -168,6 +160,7 @@ class MlflowStore:
             # Last: from here on the trial counts as done, and nothing of it may be missing.
             self._tag(trial.run, end_tags(trial_id, outcome, sweep))
         del self._open[trial_id]
+        self._written.pop(trial_id, None)
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
         """Tag the runs of these trials as this sweep's too."""
@@ -216,12 +209,19 @@ class MlflowStore:
             return {run.data.tags["orch.trial_id"]: str(run.info.run_name) for run in runs}
 
     def flush(self) -> None:
-        """Write every waiting metric."""
+        """Write every waiting metric.
+
+        Raises:
+            StoreAway: the store does not answer; other errors come when the trial ends, which tells it again.
+        """
         for trial in self._open.values():
-            # What is refused is told again when its trial ends: set aside with it, not with another's.
-            with contextlib.suppress(StoreRefused), self._errors(), self._deleted_is_no_error(trial):
-                self._write(trial)
-        self._flushed = time.monotonic()
+            try:
+                with self._errors(), self._deleted_is_no_error(trial):
+                    self._write(trial)
+            except StoreAway:
+                raise
+            except StoreError:
+                continue
 
     def _summaries(self, sweep: SweepInfo) -> list[Run]:
         experiment, profile = self._experiment(sweep.name), sweep.profile or "none"
@@ -301,13 +301,13 @@ class MlflowStore:
 
     def _all(self, trial_id: str) -> list[Run]:
         """Every run of a trial; more than one only where a connection broke while it was made."""
-        experiments = [e.experiment_id for e in self._client.search_experiments()]
+        experiments = experiment_ids(self._client)
         query = f"tags.`orch.trial_id` = '{trial_id}'"
         return list(self._client.search_runs(experiments, query, order_by=_OLDEST)) if experiments else []
 
     def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:
         """The runs of these trials, wherever they were trained."""
-        experiments = [e.experiment_id for e in self._client.search_experiments()]
+        experiments = experiment_ids(self._client)
         if not trial_ids or not experiments:
             return {}
         found: dict[str, Run] = {}
@@ -326,7 +326,7 @@ class MlflowStore:
 
     def _pages(self, query: str) -> Iterator[Run]:
         """All runs that fit, the oldest first, wherever they are."""
-        experiments = [e.experiment_id for e in self._client.search_experiments()]
+        experiments = experiment_ids(self._client)
         token: str | None = None
         while token != "" and experiments:
             page = self._client.search_runs(
@@ -341,41 +341,18 @@ class MlflowStore:
         return one_line_errors(f"MLflow at {self.describe()}", refused=refused)
 
 
-def experiment_id(client: MlflowClient, name: str, *, artifacts: str | None = None) -> str:
-    """The experiment of that name: found, taken back if somebody deleted it, or made."""
-    found = client.get_experiment_by_name(name)
-    if found is not None and found.lifecycle_stage == "deleted":
-        with _perhaps_twice():
-            client.restore_experiment(found.experiment_id)
-    if found is None:
-        kind = {"mlflow.experimentKind": "custom_model_development"}
-        try:
-            return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
-        except MlflowException:
-            found = client.get_experiment_by_name(name)  # another driver was faster?
-            if found is None:
-                raise
-    return str(found.experiment_id)
-
-
-@contextlib.contextmanager
-def _perhaps_twice() -> Iterator[None]:
-    """A request whose answer was lost is sent again by MLflow's client, and finds nothing left to do."""
-    with contextlib.suppress(RestException):
-        yield
-
-
 _OLDEST = ["attributes.start_time ASC"]
 
 
 def _record(trial_id: str, run: Run) -> TrialRecord:
-    return record_from(
-        trial_id,
-        run=run.info.run_id,
-        state=run.info.status,
-        tags=run.data.tags,
-        metrics=run.data.metrics,
-    )
+    with readable(f"run {run.info.run_id} of trial {trial_id}"):
+        return record_from(
+            trial_id,
+            run=run.info.run_id,
+            state=run.info.status,
+            tags=run.data.tags,
+            metrics=run.data.metrics,
+        )
 
 
 def _metrics(trial: _Open, epoch: int, metrics: Mapping[str, float], *, later: int = 0) -> Iterator[Metric]:

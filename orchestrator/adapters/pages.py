@@ -32,15 +32,19 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         )
     _check_port(port)
     command = [
-        sys.executable, "-m", "mlflow", "server", "--backend-store-uri", space.tracking_uri,
+        sys.executable, "-m", "mlflow", "server",
         "--default-artifact-root", (space.home / "artifacts").as_uri(),
         "--host", LOOPBACK, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     # The job runner would start a dozen more processes that a viewer has no use for.
-    quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    settings = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_BACKEND_STORE_URI": space.tracking_uri,  # everybody can read a command line, and its password
+    }
     say(f"MLflow on http://127.0.0.1:{port} (starts in a few seconds; Ctrl-C ends it)")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
-    server = subprocess.Popen(command, env=os.environ | quiet)
+    server = subprocess.Popen(command, env=os.environ | settings)
     try:
         code = server.wait()
     except KeyboardInterrupt:

@@ -13,6 +13,8 @@ import platform
 import socket
 import sys
 import tempfile
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,10 +36,14 @@ os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.adapters.provenance import typed_command
 from orchestrator.adapters.signals import Stop
 from orchestrator.errors import ExecutionError
 from orchestrator.spec import Needs
 
+LOOK_S = 5.0  # between two looks at whether Ray's head is there
+HEAD_S = 25.0  # it has died if nothing listens for so long; after 60 s Ray ends the driver itself
+STOPPED = 4  # the exit code of a sweep that could not go on
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent
 _LOGGERS = ("ray", "ray.tune", "ray.train", "ray._private", "ray.data")
 _PACKAGES = ("orchestrator", "trainers")
@@ -83,12 +89,37 @@ def joined(address: str | None, *, verbose: bool, ship_code: bool, stop: Stop) -
                 )
         except Exception as error:  # Ray raises many types, bare exceptions among them
             raise ExecutionError(_refusal(error, address, " ".join(heard))) from None
+    left = threading.Event()
+    threading.Thread(target=_watch_head, args=(left,), name="orch-head", daemon=True).start()
     try:
         yield
     finally:
+        left.set()
         if started:
             with stop.uninterrupted():
                 ray.shutdown()
+
+
+def _watch_head(left: threading.Event) -> None:
+    """End this process if Ray's head has died: Ray itself would do so, later and without a word.
+
+    What was learnt is in the journal, and whatever waits for the head in this process would wait for ever.
+    """
+    host, _, port = str(ray.get_runtime_context().gcs_address).rpartition(":")
+    answered = time.monotonic()
+    while not left.wait(LOOK_S):
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S).close()
+            answered = time.monotonic()
+        except OSError:
+            if time.monotonic() - answered > HEAD_S and not left.is_set():
+                line = (
+                    f"orch: Ray's head at {host}:{port} has died; finished trials and checkpoints are kept; "
+                    f"go on with: {typed_command()}\n"
+                )
+                with contextlib.suppress(OSError):
+                    os.write(2, line.encode())
+                os._exit(STOPPED)
 
 
 def quiet() -> None:

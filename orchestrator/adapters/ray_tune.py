@@ -7,19 +7,19 @@ trial where a fresh actor costs over a second, plus torch's import.
 
 from __future__ import annotations
 
+import base64
 import os
 import pickle
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Sequence
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import ray_cluster  # before ray: it says how
 
-import numpy as np
 import ray
 from ray import tune
 from ray.tune.experiment import Trial
@@ -117,12 +117,13 @@ class RayExecutor:
                 asked.append(bundle)
             kinds[trial.id] = asked.index(bundle)
             payloads[trial.id] = (trial.config, own.runtime(self.runtime), self.folder / trial.id, watched)
-        names, packed = _packed(payloads, kinds)
+        names, common = _packed(payloads, kinds)
         groups = [tune.PlacementGroupFactory([bundle]) for bundle in asked]
-        trainable = tune.with_resources(
-            tune.with_parameters(_train, packed=packed),
-            lambda config: groups[int(config["trial"].rpartition(":")[2])],
-        )
+
+        def train(config: dict[str, Any]) -> None:
+            _train(config["trial"], common)
+
+        trainable = tune.with_resources(train, lambda config: groups[int(config["trial"].split(":")[1])])
         tuner = tune.Tuner(
             trainable,
             param_space={"trial": tune.grid_search(names)},
@@ -242,12 +243,13 @@ class _Listener(tune.Callback):
         for name in _KEPT_FOR_NOBODY:
             result.pop(name, None)
         for event in pickle.loads(result.pop("events")):
+            if event.trial_id in self.finished:
+                continue  # its worker was lost after its end was told, and Tune began it again
             if isinstance(event, Started):
                 self.attempts[event.trial_id] = self.attempts.get(event.trial_id, 0) + 1
                 event = Started(event.trial_id, self.attempts[event.trial_id], event.worker)
             elif isinstance(event, Finished):
-                if event.trial_id in self.finished:
-                    continue
+                trial.max_failures = trial.num_failures  # nothing is left to begin again for
                 share = self.gpus.get(event.trial_id, 0.0)
                 if event.outcome.error == "memory" and 0 < share < 1:
                     self.deferred.add(event.trial_id)
@@ -302,12 +304,13 @@ class _Listener(tune.Callback):
                 self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 
 
-def _train(config: dict[str, Any], packed: np.ndarray) -> None:
+def _train(word: str, common: bytes) -> None:
     """What a worker does with one trial; events travel as bytes, which Tune does not look into."""
-    from trainers.isolation import run_trial
+    from trainers.isolation import run_trial, usable
 
-    identity, begin, end, _ = config["trial"].split(":")
-    trial, runtime, folder, watched = pickle.loads(packed[int(begin) : int(end)].data)
+    identity, _, packed = word.split(":")
+    unpacking = zlib.decompressobj(zdict=common)
+    trial, runtime, folder, watched = pickle.loads(unpacking.decompress(base64.b64decode(packed)))
     worker = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
     if runtime.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a worker that asked for none
@@ -330,6 +333,8 @@ def _train(config: dict[str, Any], packed: np.ndarray) -> None:
 
     outcome = run_trial(trial, runtime=runtime, folder=folder, report=report)
     tell(*pending, Finished(identity, outcome))
+    if outcome.status == "failed" and not usable(runtime.device):
+        os._exit(1)  # no other trial can run in this process; the driver knows how this one ended
 
 
 def _scheduler(spec: ScheduleSpec, trials: Sequence[TrialSpec]) -> Any:
@@ -347,19 +352,21 @@ def _scheduler(spec: ScheduleSpec, trials: Sequence[TrialSpec]) -> Any:
     )
 
 
-def _packed(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], np.ndarray]:
-    """A word for each trial, "id:begin:end:kind", and the bytes in which its payload lies there.
+def _packed(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], bytes]:
+    """A word for each trial, "id:kind:payload", and what the payloads have in common.
 
-    Tune copies, searches and rewrites parameters, and keeps several copies of each until the experiment
-    ends; an array lies in Ray's object store once, and workers read it where it lies.
+    Tune copies, searches and rewrites parameters that are not plain text, and keeps several copies of each
+    until the experiment ends. So a payload holds only what the first one does not. Nothing is put into
+    Ray's object store: a driver that needs an object which died with a raylet is ended by Ray.
     """
     pickled = {identity: pickle.dumps(payload) for identity, payload in payloads.items()}
-    ends = accumulate(map(len, pickled.values()))
-    words = [
-        f"{identity}:{end - len(one)}:{end}:{kinds[identity]}"
-        for (identity, one), end in zip(pickled.items(), ends, strict=True)
-    ]
-    return words, np.frombuffer(b"".join(pickled.values()), dtype=np.uint8)
+    common = next(iter(pickled.values()))
+    words = []
+    for identity, one in pickled.items():
+        packing = zlib.compressobj(level=9, zdict=common)
+        packed = base64.b64encode(packing.compress(one) + packing.flush()).decode()
+        words.append(f"{identity}:{kinds[identity]}:{packed}")
+    return words, common
 
 
 def _name(trial: Trial) -> str:

@@ -50,6 +50,7 @@ class Request:
             default_place=f"{file}:1",
         )
         self.expansion = make(profile=self.profile)
+        self._make, self._any = make, profile == "auto"
         if reads and profile == "auto" and len(self.spec.profiles) > 1:
             self._take_the_profile_with_results(make)
 
@@ -62,6 +63,13 @@ class Request:
             if store.records([trial.id for trial in made.trials]):
                 self.profile, self.why, self.expansion = other, "it has results", made
                 return
+
+    @property
+    def every_profile(self) -> list[Expansion]:
+        """What is asked for under each profile that the flags leave open."""
+        if not self._any or not self.spec.profiles:
+            return [self.expansion]
+        return [self._make(profile=name) for name in self.spec.profiles]
 
     @property
     def headline(self) -> str:

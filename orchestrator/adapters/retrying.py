@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from orchestrator.adapters.claims import Claims, Owner, this_driver
 from orchestrator.adapters.one_trial import find_trials
@@ -42,9 +42,10 @@ def reap(space: Workspace) -> Iterator[str]:
         yield f"{owner} is dead; its trials are stopped, and `orch sweep` goes on with them"
 
 
-def stop(expansion: Expansion, space: Workspace) -> Iterator[str]:
-    """Ask every driver that trains trials of the sweep to stop; a line for each."""
-    name, ids = expansion.spec.name, [trial.id for trial in expansion.trials]
+def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
+    """Ask every driver that trains trials of one sweep, here expanded, to stop; a line for each."""
+    name = expansions[0].spec.name
+    ids = sorted({trial.id for expansion in expansions for trial in expansion.trials})
     here, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(ids)
     for owner in here:
         yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"

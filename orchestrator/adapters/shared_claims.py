@@ -79,6 +79,11 @@ class SharedClaims:
         """Drivers that were found dead."""
         self._ended = threading.Event()
 
+    @property
+    def entered(self) -> bool:
+        """Whether this driver has left a note."""
+        return self._driver is not None
+
     def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
         """Claim these trials; those that another living driver has, or wanted first, are returned with it.
 
@@ -212,11 +217,13 @@ class SharedClaims:
         """Beat until released: a driver that was asked to stop lives until its epochs are over."""
         told = False
         while not self._ended.wait(BEAT_S):
-            with contextlib.suppress(StoreError):  # the store is away: the next beat may arrive
+            try:
                 why = self.beat()
-                if why is not None and not told and self._on_stop is not None:
-                    told = True
-                    self._on_stop(why)
+            except Exception:  # the store is away, or answers nonsense: the next beat may arrive
+                continue
+            if why is not None and not told and self._on_stop is not None:
+                told = True
+                self._on_stop(why)
 
     def _living(self) -> dict[str, _Note]:
         """Notes of the other drivers that live; those that do not are ended, and their trials let go."""
@@ -255,7 +262,7 @@ class JointClaims:
         """Claim these trials; those of other living drivers are returned with them."""
         held = self.local.take(trial_ids)
         rest = [trial_id for trial_id in trial_ids if trial_id not in held]
-        if self.shared is None or not rest:
+        if self.shared is None or not (rest or self.shared.entered):
             return held
         try:
             self._elsewhere = self.shared.take(rest)
@@ -279,9 +286,11 @@ class JointClaims:
 
     def release(self) -> None:
         """Give everything back."""
-        self.local.release()
-        if self.shared is not None:
-            self.shared.release()
+        try:
+            self.local.release()
+        finally:
+            if self.shared is not None:
+                self.shared.release()
 
 
 def _trial_tags(state: str, trials: Collection[str]) -> dict[str, str]:

@@ -66,9 +66,11 @@ def stop_signals() -> Iterator[Stop]:
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.asked and not stop.waits and number == signal.SIGINT:
             raise KeyboardInterrupt
-        if not stop.asked:  # not print: it may be that which is interrupted
-            os.write(2, b"\norch: stopping after the epochs that run now; Ctrl-C (again) stops at once\n")
-        stop.asked = True
+        first, stop.asked = not stop.asked, True
+        if first:
+            with contextlib.suppress(OSError):  # the terminal may be gone, and `tee` with it
+                # Not print: it may be that which is interrupted.
+                os.write(2, b"\norch: stopping after the epochs that run now; Ctrl-C (again) stops at once\n")
 
     previous = {}
     with contextlib.suppress(ValueError):  # only the main thread may set handlers

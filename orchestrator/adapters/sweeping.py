@@ -21,6 +21,7 @@ from orchestrator.adapters.provenance import provenance, typed_command
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
 from orchestrator.adapters.signals import Stop, stop_signals
+from orchestrator.adapters.unheard import unheard
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, Interrupted, StoreAway, UsageError
 from orchestrator.expand import Expansion, TrialSpec
@@ -133,8 +134,8 @@ def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
             raise Interrupted
 
     def on_stop(why: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)  # first: nothing said may keep it from that
         say(f"orch: this driver stops: {why}")
-        os.kill(os.getpid(), signal.SIGTERM)
 
     shared = None
     if board is not None:
@@ -176,6 +177,8 @@ def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> S
             return result._replace(trained=trained)
         asked = {trial.id for trial in waited_for}
         owners = sorted({str(held[trial.id]) for trial in waited_for})
+        # Given back, for their driver may in turn wait for one that has failed here.
+        claims.take(())
         say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, asked, prepared):
             return stopped()
@@ -200,7 +203,8 @@ def _run(prepared: Prepared, plan: Plan) -> SweepResult:
     def on_event(event: Event) -> None:
         logs.on_event(event)
         if not (isinstance(event, Finished) and event.outcome.status == "stopped"):
-            shown.on_event(event)  # that a sweep was stopped is told once, not for each trial
+            with unheard():
+                shown.on_event(event)  # that a sweep was stopped is told once, not for each trial
 
     folder = prepared.space.trials
     keep = prepared.options.keep_checkpoints
@@ -215,7 +219,8 @@ def _run(prepared: Prepared, plan: Plan) -> SweepResult:
             keep_going=prepared.options.keep_going,
         )
     finally:
-        shown.close()
+        with unheard():
+            shown.close()
 
 
 def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: Say) -> Executor:

@@ -31,7 +31,25 @@ _AWAY = (
 )
 
 
-_LIBRARIES = ("mlflow", "sqlalchemy", "alembic", "requests", "urllib3")
+OURS = (TypeError, LookupError, AttributeError, ValueError, ArithmeticError, AssertionError)
+"""Errors that code of our own makes, too: only where a library's name stands on them are they the store's."""
+_LIBRARIES = ("mlflow", "sqlalchemy", "alembic", "requests", "urllib3", "botocore", "boto3")
+
+
+@contextlib.contextmanager
+def readable(what: str) -> Iterator[None]:
+    """Whatever goes wrong while `what`, which the store holds, is read becomes one line.
+
+    Raises:
+        StoreError: somebody has edited it, or it is damaged.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise StoreError(
+            f"{what} cannot be read ({type(error).__name__}: {reason(error)}); repair it in MLflow, or "
+            "delete the run and have its trial trained again"
+        ) from None
 
 
 @contextlib.contextmanager
@@ -47,7 +65,8 @@ def one_line_errors(where: str, *, refused: Callable[[], object] = lambda: None)
     except StoreError:
         raise
     except Exception as error:
-        if not isinstance(error, OSError) and type(error).__module__.split(".")[0] not in _LIBRARIES:
+        foreign = isinstance(error, OSError) or type(error).__module__.split(".")[0] in _LIBRARIES
+        if isinstance(error, OURS) and not foreign:
             raise
         status = getattr(error, "get_http_status_code", lambda: None)()
         made = raised(error, where, status)
@@ -98,4 +117,6 @@ def reason(error: Exception) -> str:
         return "the disk is full; free some space and run the same command again"
     if "unable to open database file" in lower or "readonly database" in lower:
         return "the file cannot be written; check the folder, or choose another with --home"
+    if isinstance(error, ImportError):
+        return f"{text[:200]}; install what this kind of address needs, such as orch-ssl[cluster]"
     return text[:300]

@@ -124,3 +124,13 @@ def test_a_folder_that_cannot_be_written_is_told(claims: Make, tmp_path: Path) -
     (tmp_path / "drivers").write_text("not a folder")
     with pytest.raises(UsageError, match="choose another folder with --home"):
         claims().take(["a"])
+
+
+def test_a_claim_that_a_full_disk_cut_short_stops_nobody(claims: Make, tmp_path: Path) -> None:
+    first = holder(tmp_path, "x", "y")
+    (path,) = (tmp_path / "drivers").glob("*.json")
+    whole = path.read_bytes()
+    with path.open("r+b") as file:  # the same file: its lock stays
+        file.truncate(len(whole) // 2)
+    assert claims().take(["x", "z"]) == {}
+    ended(first)

@@ -7,6 +7,7 @@ import pickle
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -205,7 +206,8 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
             error = {"status": "failed", "error": "memory", "reason": "out of memory"}
             outcome = Outcome.model_validate(error if short else {"status": "completed"})
             told = (Started(trial.id, 1, "node:1"), Finished(trial.id, outcome))
-            listener.on_trial_result(0, [], None, {"events": pickle.dumps(told)})
+            tunes = SimpleNamespace(num_failures=0, max_failures=3)
+            listener.on_trial_result(0, [], tunes, {"events": pickle.dumps(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     monkeypatch.setattr(ray_tune.RayExecutor, "_look_over", lambda self, *_: None)
@@ -220,6 +222,25 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
     assert ended[asked[1].id].error == (None if shares else "memory")
     deferred = [e for e in events if isinstance(e, Deferred)]
     assert "0.25 of a GPU; tried again with 0.5" in deferred[0].reason
+
+
+def test_a_worker_that_is_lost_after_its_trials_end_changes_nothing(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.adapters import ray_tune
+
+    trial, events = trials(1)[0], list[Event]()
+    end = Finished(trial.id, Outcome(status="completed"))
+    tunes = SimpleNamespace(num_failures=1, max_failures=3)
+
+    def fit(self: object, left: object, needs: object, listener: Any, *_: object) -> None:
+        for told in ([Started(trial.id, 1, "node:1"), end], [Started(trial.id, 1, "node:2")], [end]):
+            listener.on_trial_result(0, [], tunes, {"events": pickle.dumps(told)})
+
+    monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
+    on_ray(tmp_path).run([trial], events.append)
+    assert [type(event) for event in events] == [Started, Finished]
+    assert tunes.num_failures >= tunes.max_failures  # Tune begins it again only below that
 
 
 def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:

@@ -473,6 +473,35 @@ def test_what_a_dead_driver_left_and_no_store_takes_does_not_stand_before_what_i
     assert home.behind.records([SECOND.id])[SECOND.id].is_done
 
 
+def test_one_entry_that_no_store_takes_holds_up_neither_its_file_nor_the_command(home: Home) -> None:
+    (path,) = left_behind(home, FIRST.facts)
+    for call in ("report", "finish"):
+        home.faulty.before = lambda asked, call=call: KeyError("run") if asked == call else None  # type: ignore[misc]
+        store = home.opened()
+        store.begin(SECOND.facts, INFO)
+        begun = time.monotonic()
+        store.flush()
+        assert time.monotonic() - begun < 20
+        assert SECOND.id in home.behind.records([SECOND.id]) and store.waits
+        home.kill(store)
+        for kept in home.kept(".refused"):
+            kept.rename(path)
+
+
+def test_what_another_driver_leaves_while_this_one_runs_is_delivered_too(home: Home) -> None:
+    running, other = home.opened(), home.opened()
+    running.begin(SECOND.facts, INFO)
+    running.flush()  # it has looked behind, and nothing was there
+    home.away = True
+    tell_one(other)
+    home.kill(other)
+    home.away = False
+    running.finish(SECOND.id, outcome(), INFO)
+    running.flush()
+    running.close()
+    assert home.behind.records([FIRST.id])[FIRST.id].is_done and not home.waiting
+
+
 def test_an_attempt_that_is_told_late_neither_stops_nor_hides_a_later_one(home: Home) -> None:
     home.away = True
     first = home.opened()
@@ -548,7 +577,8 @@ def test_a_damaged_line_costs_only_itself_and_its_file_is_kept(home: Home) -> No
     assert all(record.is_done for record in home.behind.records([FIRST.id, SECOND.id]).values())
     assert home.behind.curves([FIRST.id])[FIRST.id].spectra_epochs == (0, 2)
     assert [kept.name for kept in home.kept(".damaged")] == [path.name + ".damaged"]
-    assert len(store.notes) == 1 and home.waiting == []
+    assert len(store.notes) == 1 and ".damaged may be deleted" in store.notes[0] and home.waiting == []
+    assert home.synced().notes == store.notes
 
 
 def test_a_file_that_lost_its_beginning_is_kept_and_stops_nothing(home: Home) -> None:

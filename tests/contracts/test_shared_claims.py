@@ -37,8 +37,13 @@ class Flaky(MemoryBoard):
     away = False
     misses = 0
     """So many questions more it does not answer."""
+    nonsense = 0
+    """So many answers more are no answers."""
 
     def read(self) -> dict[str, dict[str, str]]:
+        self.nonsense -= 1
+        if self.nonsense >= 0:
+            raise ValueError("Expecting value: line 1 column 1 (char 0)")
         self.misses -= 1
         if self.away or self.misses >= 0:
             raise StoreAway("the tracker does not answer")
@@ -337,3 +342,33 @@ def test_a_driver_that_finds_the_store_away_says_so_and_trains(tmp_path: Path) -
     assert claims.take(["x"]) == {}
     assert "another machine trains some of these trials is not known" in said[0]
     claims.release()
+
+
+def test_a_heartbeat_outlives_an_answer_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.adapters.shared_claims.BEAT_S", 0.01)
+    board = Flaky()
+    claims = SharedClaims(board, me=Owner("one", 1, "orch sweep x.yaml"), on_stop=lambda why: None)
+    claims.take(["x"])
+    board.nonsense = 3
+    deadline = time.monotonic() + 10
+    while board.nonsense > 0 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    (note,) = MemoryBoard.read(board).values()
+    seen = note["orch.heartbeat"]
+    while note["orch.heartbeat"] == seen and time.monotonic() < deadline:
+        time.sleep(0.01)
+        (note,) = MemoryBoard.read(board).values()
+    assert note["orch.heartbeat"] != seen
+    claims.release()
+
+
+def test_what_is_given_back_before_waiting_is_free_on_the_board_too(tmp_path: Path) -> None:
+    board = MemoryBoard()
+    first, second = (
+        JointClaims(Claims(tmp_path / name, command="orch"), driver(board, name), say=print) for name in "ab"
+    )
+    assert first.take(["x"]) == {}
+    assert first.take([]) == {}
+    assert second.take(["x"]) == {}
+    first.release()
+    second.release()

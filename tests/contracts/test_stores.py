@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,3 +244,60 @@ def test_what_a_sweep_has_ever_asked_for_is_known_by_its_name(open_store: Open) 
     assert open_store().asked_for("tiny") == {first.id: first.label, second.id: second.label}
     assert open_store().asked_for("other") == {second.id: second.label}
     assert open_store().asked_for("nobody") == {}
+
+
+def test_a_trial_is_found_on_a_server_with_more_experiments_than_a_page_holds(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    from orchestrator.adapters.mlflow_store import MlflowStore
+
+    shutil.copy(database, tmp_path)
+    uri, trial = f"sqlite:///{tmp_path / 'mlflow.db'}", trials(1)[0]
+    store = MlflowStore(uri, artifacts=tmp_path)
+    store.begin(trial.facts, INFO)
+    store.finish(trial.id, outcome(), INFO)
+    client = MlflowClient(tracking_uri=uri)
+    for number in range(4):
+        client.create_experiment(f"later {number}")
+    whole = MlflowClient.search_experiments
+    small = lambda self, **named: whole(self, **named | {"max_results": 2})  # noqa: E731
+    monkeypatch.setattr(MlflowClient, "search_experiments", small)
+    assert MlflowStore(uri).records([trial.id])[trial.id].is_done
+    store.begin(trial.facts, INFO)
+    monkeypatch.undo()
+    every = [e.experiment_id for e in client.search_experiments()]
+    assert len(client.search_runs(every, "tags.`orch.kind` = 'trial'")) == 1
+
+
+@pytest.mark.parametrize("damage", ["status", "spectra"])
+def test_a_run_that_cannot_be_read_is_named_in_one_line(database: Path, tmp_path: Path, damage: str) -> None:
+    from mlflow import MlflowClient
+
+    from orchestrator.adapters.mlflow_store import MlflowStore
+
+    shutil.copy(database, tmp_path)
+    uri, trial = f"sqlite:///{tmp_path / 'mlflow.db'}", trials(1)[0]
+    store = MlflowStore(uri, artifacts=tmp_path)
+    store.begin(trial.facts, INFO)
+    store.report(trial.id, report(1))
+    store.finish(trial.id, outcome(), INFO)
+    run = store.records([trial.id])[trial.id].run
+    if damage == "status":
+        MlflowClient(tracking_uri=uri).set_tag(str(run), "orch.status", "marvellous")
+        read: Callable[[], Any] = lambda: store.records([trial.id])  # noqa: E731
+    else:
+        (path,) = tmp_path.rglob("spectra.npz")
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        read = lambda: store.curves([trial.id])  # noqa: E731
+    with pytest.raises(StoreError, match=f"run {run}.* cannot be read") as raised:
+        read()
+    assert "\n" not in str(raised.value)
+
+
+def test_an_address_whose_driver_is_not_installed_is_one_line() -> None:
+    from orchestrator.adapters.mlflow_store import MlflowStore
+
+    with pytest.raises(StoreError, match=r"No module named .*; install what this kind of address needs"):
+        MlflowStore("mysql+cymysql://me:secret@127.0.0.1/x")

@@ -135,3 +135,48 @@ def test_a_sweep_whose_trials_all_diverge_is_complete(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 2\n  optimizer: {lr: 1.0e+30}\n  probe"))
     done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     assert "diverged" in done.stdout
+
+
+def test_output_that_nobody_reads_any_more_ends_no_training(ready: Place) -> None:
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    with subprocess.Popen(
+        [*command, "--json"], cwd=ready.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as running:
+        assert running.stdout is not None and running.stderr is not None
+        running.stdout.readline()
+        running.stdout.close()
+        running.stderr.close()
+        assert running.wait(timeout=120) == 0
+    assert "8 completed" in ready.orch("status", "sweep.yaml").stdout
+
+
+def test_ctrl_c_is_heard_although_nobody_reads_what_is_said(ready: Place) -> None:
+    ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    with subprocess.Popen(
+        command, cwd=ready.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as running:
+        waited = time.monotonic()
+        while not list(ready.folder.rglob("epoch-*.pt")) and time.monotonic() - waited < 60:
+            time.sleep(0.05)
+        assert running.stderr is not None
+        running.stderr.close()  # as when `tee` ends with the same Ctrl-C
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=60) == 130
+    assert "1 stopped" in ready.orch("status", "sweep.yaml").stdout
+
+
+def test_stop_asks_a_driver_of_any_profile_though_the_tracker_is_away(ready: Place) -> None:
+    ready.write(table_yaml() + "profiles: {laptop: {epochs: 2}, other: {epochs: 3}}\n")
+    plan = json.loads(ready.orch("plan", "sweep.yaml", "--json", "--profile", "other").stdout)[0]
+    code = (
+        "import sys, time; from pathlib import Path; from orchestrator.adapters.claims import Claims;"
+        "c = Claims(Path('runs'), command='orch sweep'); c.take(sys.argv[1:]); print('ok', flush=True);"
+        "time.sleep(120)"
+    )
+    words = [sys.executable, "-c", code, plan["todo"][0]["id"]]
+    with subprocess.Popen(words, cwd=ready.folder, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "ok\n"
+        told = ready.orch("stop", "sweep.yaml", "--tracking-uri", "http://127.0.0.1:9").stdout
+        assert f"asked pid {holder.pid} on" in told
+        assert holder.wait(timeout=30) == -signal.SIGTERM

@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from tests.trainers.builders import CONVNET, RUNTIME, config, timeless, trained_digest
 from trainers import checkpoint
+from trainers.collapse import describe
 from trainers.config import LoopConfig, Runtime
-from trainers.isolation import discard_checkpoints, run_trial
+from trainers.isolation import clean_process, discard_checkpoints, run_trial
 from trainers.report import EpochReport, Outcome
 
 A = {"encoder": CONVNET}
@@ -252,3 +254,12 @@ def test_discarding_checkpoints_keeps_a_log_and_removes_an_empty_folder(tmp_path
     for name in ("logged", "silent"):
         discard_checkpoints(tmp_path / name)
     assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*"))] == ["logged", "logged/log.txt"]
+
+
+def test_threads_that_the_process_has_for_linear_algebra_change_no_number() -> None:
+    values = torch.randn(360, 256, generator=torch.Generator().manual_seed(0))
+    found = []
+    for threads in (1, 2):
+        with threadpool_limits(threads), clean_process(threads=1):
+            found.append(describe("feature", values)[0])
+    assert found[0] == found[1]

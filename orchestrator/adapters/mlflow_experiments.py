@@ -1,0 +1,57 @@
+"""Experiments in MLflow: found on however many pages, made, taken back."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+# MLflow reads these when it is imported; a tracker that does not answer must not be waited for long.
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it would print is raised as well
+os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException, RestException
+
+
+def experiment_ids(client: MlflowClient) -> list[str]:
+    """Every experiment's id: a server that many people share has more of them than a page holds."""
+    found: list[str] = []
+    token: str | None = None
+    while token != "":
+        page = client.search_experiments(page_token=token)
+        found.extend(experiment.experiment_id for experiment in page)
+        token = page.token or ""
+    return found
+
+
+def experiment_id(client: MlflowClient, name: str, *, artifacts: str | None = None) -> str:
+    """The experiment of that name: found, taken back if somebody deleted it, or made."""
+    found = client.get_experiment_by_name(name)
+    if found is not None and found.lifecycle_stage == "deleted":
+        with perhaps_twice():
+            client.restore_experiment(found.experiment_id)
+    if found is None:
+        kind = {"mlflow.experimentKind": "custom_model_development"}
+        try:
+            return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another driver was faster?
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+@contextlib.contextmanager
+def perhaps_twice() -> Iterator[None]:
+    """A request whose answer was lost is sent again by MLflow's client, and finds nothing left to do."""
+    with contextlib.suppress(RestException):
+        yield

@@ -1,0 +1,32 @@
+"""What is trained goes on although nobody reads what is said of it any more."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Inside, it is no error that a reader of stdout or stderr has gone; its stream then goes nowhere."""
+    try:
+        yield
+    except BrokenPipeError:
+        forget_lost_readers()
+
+
+def forget_lost_readers() -> None:
+    """From here on a stream whose reader has gone goes nowhere."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, io.UnsupportedOperation):  # a test's stream has no number
+            number = stream.fileno()
+            poll = select.poll()
+            poll.register(number, select.POLLOUT)
+            if any(state & select.POLLERR for _, state in poll.poll(0)):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, number)
+                os.close(nowhere)
