@@ -14,6 +14,8 @@ from orchestrator.errors import ExecutionError
 
 from ray.job_submission import JobSubmissionClient
 
+_LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
+
 
 def submit(name: str, files: Mapping[PurePath, str], command: Sequence[str], *, address: str) -> str:
     """The id of the job that runs `command` on the cluster, in a folder with `files`.
@@ -27,7 +29,8 @@ def submit(name: str, files: Mapping[PurePath, str], command: Sequence[str], *, 
     Raises:
         ExecutionError: nothing answers there, or it does not let us in.
     """
-    logging.getLogger("ray.dashboard").setLevel(logging.ERROR)
+    for logger in _LOGGERS:  # Ray sets their level itself when it is imported
+        logging.getLogger(logger).setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="orch-submit-") as folder:
         for path, text in files.items():
             target = Path(folder) / path

@@ -107,8 +107,17 @@ def reason(error: Exception) -> str:
     """The cause of `error` in one line, and what to do about it where that is known."""
     text = without_secret(" ".join(str(error).split()))
     lower = text.lower()
+    if failing := re.search(r"too many (5\d\d) error responses", lower):
+        return f"answers with server errors ({failing[1]}); its own log says why"
     if "max retries" in lower or "connection refused" in lower or "failed to establish" in lower:
         return "does not answer; start the server, or name no tracking URI to use a local file"
+    if "error code 401" in lower:
+        return (
+            "wants a user and a password, and has got none or others; set MLFLOW_TRACKING_USERNAME and "
+            "MLFLOW_TRACKING_PASSWORD"
+        )
+    if "error code 403" in lower:
+        return "refuses this user, or the name by which it is called (mlflow server --allowed-hosts)"
     if "can't locate revision" in lower or "out-of-date database schema" in lower:
         return "was made by another version of MLflow; upgrade mlflow, or run `mlflow db upgrade` on it"
     if "file is not a database" in lower or "file is encrypted" in lower:
