@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -97,6 +98,10 @@ def hosts(number: int, folder: Path) -> Iterator[list[Host]]:
         ip("link", "add", BRIDGE, "type", "bridge")
         undo.callback(ip, "link", "delete", BRIDGE)
         ip("link", "set", BRIDGE, "up")
+        if shutil.which("iptables"):  # where Docker ran, nothing passes a bridge unasked
+            rule = ("FORWARD", "-i", BRIDGE, "-o", BRIDGE, "-j", "ACCEPT")
+            subprocess.run(["iptables", "-I", *rule], check=True)
+            undo.callback(subprocess.run, ["iptables", "-D", *rule], check=True)
         made = []
         for index in range(number):
             host = Host(index + 2, folder)
