@@ -243,6 +243,50 @@ def test_a_worker_that_is_lost_after_its_trials_end_changes_nothing(
     assert tunes.num_failures >= tunes.max_failures  # Tune begins it again only below that
 
 
+class Ended(BaseException):
+    """A process that ends, in a test that has to go on."""
+
+
+def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool) -> list[Event]:
+    """What a worker tells of a trial that ends so, on a device that is `usable` afterwards or not."""
+    import trainers.isolation
+    from orchestrator.adapters import ray_tune
+
+    told: list[Event] = []
+
+    def end(code: int) -> None:
+        raise Ended(told)
+
+    monkeypatch.setattr(ray_tune.ray.util, "get_node_ip_address", lambda: "node")
+    monkeypatch.setattr(ray_tune.tune, "report", lambda message: told.extend(pickle.loads(message["events"])))
+    monkeypatch.setattr(ray_tune.os, "_exit", end)
+    monkeypatch.setattr(trainers.isolation, "run_trial", lambda *_, **__: outcome)
+    monkeypatch.setattr(trainers.isolation, "usable", lambda device: usable)
+    trial = trials(1)[0]
+    payload = (trial.config, Runtime(), Path("nowhere"), None)
+    (word,), common = ray_tune._packed({trial.id: payload}, {trial.id: 0})
+    ray_tune._train(word, common)
+    return told
+
+
+@pytest.mark.parametrize("status", ["failed", "completed"])
+def test_a_process_whose_device_was_spoiled_ends_after_it_has_told_how_its_trial_did(
+    monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    outcome = Outcome.model_validate({"status": status})
+    assert in_worker(monkeypatch, outcome, usable=True)[-1] == Finished(trials(1)[0].id, outcome)
+    if status == "failed":
+        with pytest.raises(Ended) as ended:
+            in_worker(monkeypatch, outcome, usable=False)
+        assert ended.value.args[0][-1] == Finished(trials(1)[0].id, outcome)
+
+
+def test_a_worker_without_a_gpu_of_its_own_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    in_worker(monkeypatch, Outcome(status="completed"), usable=True)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
 def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
     events = run(on_ray(tmp_path), list(expansion(seeds=range(3)).trials))
     workers = [e.worker for e in events if isinstance(e, Started)]
