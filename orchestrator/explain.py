@@ -23,7 +23,7 @@ NEXT = {
 
 NEXT_AFTER = {
     "code": "an exception in the trial's own code: `orch logs` shows the traceback; remove the cause, then "
-    "`orch retry`",
+    "`orch retry`, or `orch sweep` if that was in the sweep file: an edited cell is another trial",
     "data": "bring the data there, then `orch retry`",
     "memory": "the GPU is too small even for this trial alone: a smaller batch or network is another trial; "
     "on a larger GPU `orch retry`",
@@ -53,8 +53,12 @@ def explanation(
     if record is not None:
         attempts = f"{record.attempts} attempt" + ("s" if record.attempts != 1 else "")
         where = f", the last on {record.worker}" if record.worker else ""
-        lines.append(("store", f"{store}, run {record.run}"))
-        lines.append(("attempts", attempts + where))
+        told = (
+            f"run {record.run}" if record.run else "not there yet: `orch sync` delivers it from the journal"
+        )
+        lines.append(("store", f"{store}, {told}"))
+        if record.attempts:
+            lines.append(("attempts", attempts + where))
         if record.code_version:
             lines.append(("code", record.code_version))
     lines.append(("status", status))
@@ -64,6 +68,10 @@ def explanation(
         lines.append(("log", log))
     if record is not None and record.error is not None:
         lines.append(("next", NEXT_AFTER[record.error]))
+    elif record is None and trial.seed not in expansion.spec.seed_list:
+        lines.append(
+            ("next", f"the file does not ask for this seed: `orch sweep --seeds {trial.seed},` does")
+        )
     else:
         lines.append(("next", NEXT.get(status, "`orch status` shows all")))
     return lines

@@ -139,7 +139,10 @@ def folders(root: Path) -> list[Path]:
 
 def entry_files(folder: Path) -> list[Path]:
     """A journal's files in the order of their first entries, with those that were set aside."""
-    return sorted(path for path in folder.glob("[0-9]*.jsonl*"))
+    try:
+        return sorted(folder.glob("[0-9]*.jsonl*"))
+    except FileNotFoundError:  # everything in it has just been delivered
+        return []
 
 
 def entries(path: Path, *, reports: bool = True) -> list[Entry]:

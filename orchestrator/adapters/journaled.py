@@ -165,7 +165,7 @@ class JournaledStore:
         if left and self.away:
             lines.append(
                 f"{len(left)} files wait in {self.root}, for the tracker is away ({self.away}); "
-                "`orch sync` delivers them, and so does the next sweep"
+                f"`{self._sync}` delivers them, and so does the next sweep"
             )
         for store, files in sorted(by_store.items()):
             if files:
@@ -182,6 +182,11 @@ class JournaledStore:
                 + "; what could be read has arrived, and *.damaged may be deleted"
             )
         return lines
+
+    @property
+    def _sync(self) -> str:
+        own = self.name == f"sqlite:///{self.root.parent / 'mlflow.db'}"
+        return f"orch sync --home {self.root.parent}" + ("" if own else f" --tracking-uri {self.name}")
 
     @property
     def waits(self) -> bool:

@@ -50,8 +50,11 @@ def tables(
 
 
 def failures(asked: Request, records: Mapping[str, TrialRecord]) -> None:
-    """Print a line for each trial that failed, with its cause."""
-    for one in asked.expansion.trials:
-        record = records.get(one.id)
-        if record is not None and record.status == "failed":
-            print(f"orch: failed: {one.label} ({one.id}): {record.reason}", file=sys.stderr)
+    """Print a line for each trial that failed, with its cause, and what to do next."""
+    failed = [
+        one for one in asked.expansion.trials if one.id in records and records[one.id].status == "failed"
+    ]
+    for one in failed:
+        print(f"orch: failed: {one.label} ({one.id}): {records[one.id].reason}", file=sys.stderr)
+    if failed:
+        print("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each", file=sys.stderr)

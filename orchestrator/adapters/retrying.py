@@ -61,7 +61,7 @@ def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
         if owner not in told:
             yield f"{name}: {owner} is on another machine; stop it there"
     if not here and not elsewhere and not told:
-        yield f"{name}: nobody trains it in {space.home}"
+        yield f"{name}: nobody trains it in {space.home}; name --set and --seeds as the sweep has them"
 
 
 def _me() -> Owner:

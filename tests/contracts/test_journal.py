@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -341,6 +342,22 @@ def test_a_reader_sees_what_waits_and_changes_nothing(home: Home) -> None:
     reader.close()
     assert state() == before
     assert content(home.behind) == content(MemoryStore())
+
+
+def test_a_journal_that_is_delivered_while_it_is_read_is_no_error(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left_behind(home, FIRST.facts)
+    whole = os.scandir
+
+    def gone(path: Any = ".") -> Any:
+        if isinstance(path, Path) and path.parent == home.root:  # removed between two looks at it
+            raise FileNotFoundError(path)
+        return whole(path)
+
+    reader = home.opened(known=False)
+    monkeypatch.setattr(os, "scandir", gone)
+    assert reader.records([FIRST.id]) == {}
 
 
 def test_a_trial_whose_driver_died_is_stopped_and_can_go_on(home: Home) -> None:
