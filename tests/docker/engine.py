@@ -13,7 +13,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-MIRROR = "http://deb.debian.org/debian"
 AUTHORITIES = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -86,7 +85,7 @@ def make_images(docker: Engine, folder: Path) -> None:
         shutil.rmtree(root, ignore_errors=True)
         packages = "--include=python3,python3-venv,ca-certificates,procps"
         subprocess.run(
-            ["debootstrap", "--variant=minbase", packages, "bookworm", str(root), MIRROR],
+            ["debootstrap", "--variant=minbase", packages, "bookworm", str(root)],
             check=True,
             capture_output=True,
         )
