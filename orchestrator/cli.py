@@ -10,12 +10,6 @@ import typer
 from orchestrator import __version__, cli_reading
 from orchestrator.cli_options import (
     CELL,
-    COMPLETE,
-    FAILED,
-    INTERRUPTED,
-    OUTSIDE,
-    STOPPED,
-    USAGE,
     Address,
     Cell,
     Data,
@@ -32,6 +26,7 @@ from orchestrator.cli_options import (
     reported,
 )
 from orchestrator.errors import ExecutionLost, StoreError
+from orchestrator.exit_codes import COMPLETE, FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
 
 if TYPE_CHECKING:
     from orchestrator.adapters.request import Request

@@ -10,9 +10,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.errors import Interrupted, OrchError, SpecError
-
-# 1 is Python's own, for an error that nobody foresaw.
-COMPLETE, USAGE, FAILED, STOPPED, OUTSIDE, INTERRUPTED = 0, 2, 3, 4, 5, 130
+from orchestrator.exit_codes import COMPLETE, INTERRUPTED, USAGE
 
 Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
 Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.cli_options import (
-    OUTSIDE,
-    USAGE,
     Cell,
     Data,
     Home,
@@ -25,6 +23,7 @@ from orchestrator.cli_options import (
     reported,
 )
 from orchestrator.errors import OrchError, UsageError
+from orchestrator.exit_codes import OUTSIDE, USAGE
 
 if TYPE_CHECKING:
     from orchestrator.adapters.request import Request

@@ -68,13 +68,10 @@ class Resources(Needs):
 
     def of(self, levels: Mapping[str, str | None], *, gpus: float) -> Needs:
         """What trials of the cell with these levels ask for; `gpus` where the file leaves that open."""
-        found = {name: getattr(self, name) for name in Needs.model_fields}
-        for cells in self.cells:
-            if all(levels.get(axis) == level for axis, level in cells.where.items()):
-                own = {name: getattr(cells, name) for name in Needs.model_fields}
-                found |= {name: value for name, value in own.items() if value is not None}
-        if found["gpus"] is None:
-            found["gpus"] = gpus
+        asked = [self, *(c for c in self.cells if c.where.items() <= levels.items())]
+        found: dict[str, Any] = {"gpus": gpus}
+        for needs in asked:
+            found |= needs.model_dump(include=set(Needs.model_fields), exclude_none=True)
         return Needs.model_validate(found)
 
     @property

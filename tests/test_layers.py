@@ -40,10 +40,9 @@ def test_trainers_have_never_heard_of_a_sweep() -> None:
 
 
 def test_each_framework_has_one_file() -> None:
-    # Nodes in one file; trials on them in another; drivers that run there in a third.
-    assert importers("ray") == {
-        f"orchestrator/adapters/ray_{name}.py" for name in ("cluster", "tune", "jobs")
-    }
+    # The cluster, its nodes, trials on them, and drivers that run there: a file each.
+    names: tuple[str, ...] = ("cluster", "nodes", "tune", "jobs")
+    assert importers("ray") == {f"orchestrator/adapters/ray_{name}.py" for name in names}
     # Results in one file, notes of drivers in another, and what both need of experiments in a third.
     names = ("store", "drivers", "experiments")
     assert importers("mlflow") == {f"orchestrator/adapters/mlflow_{name}.py" for name in names}

@@ -1,4 +1,4 @@
-"""Experiments in MLflow: found on however many pages, made, taken back."""
+"""Experiments in MLflow: found on however many pages, made, taken back. Comes before MLflow: it says how."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results in MLflow: SQLite by default, any tracking server otherwise. The only file that knows MLflow.
+"""Results in MLflow: SQLite by default, any tracking server otherwise.
 
 One experiment per sweep, one flat run per trial, found again by the tag of its trial id in whichever
 experiment it was first trained. Only the driver writes, in batches, always naming the run.
@@ -10,8 +10,9 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from orchestrator.adapters.mlflow_experiments import experiment_id, experiment_ids, perhaps_twice  # isort: skip
 
@@ -44,7 +45,8 @@ FEW = 300  # up to so many trials are looked up one by one, more by reading page
 _STATES = {status: "FINISHED" for status in FINAL} | {"failed": "FAILED"}
 
 
-class _Open(NamedTuple):
+@dataclass
+class _Open:
     """A trial that was begun and not finished through this object."""
 
     facts: TrialFacts
@@ -55,6 +57,8 @@ class _Open(NamedTuple):
     reports: list[EpochReport]
     waiting: list[Metric]
     """Metrics that are not written yet."""
+    written: float = field(default_factory=time.monotonic)
+    """When some were written last."""
 
 
 class MlflowStore:
@@ -73,7 +77,6 @@ class MlflowStore:
         self.uri, self.artifacts = uri, artifacts
         self._open: dict[str, _Open] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
-        self._written: dict[str, float] = {}  # when metrics of a trial were written last
         with self._errors():
             self._client = MlflowClient(tracking_uri=uri)
             self._client.search_experiments(max_results=1)
@@ -131,8 +134,8 @@ class MlflowStore:
             return
         trial.reports.append(report)
         trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
-        if time.monotonic() - self._written.get(trial_id, 0.0) > FLUSH_S:
-            self._written[trial_id] = time.monotonic()
+        if time.monotonic() - trial.written > FLUSH_S:
+            trial.written = time.monotonic()
             with self._errors(), self._deleted_is_no_error(trial):
                 self._write(trial)  # this one's: another's error is not this one's
 
@@ -160,7 +163,6 @@ class MlflowStore:
             # Last: from here on the trial counts as done, and nothing of it may be missing.
             self._tag(trial.run, end_tags(trial_id, outcome, sweep))
         del self._open[trial_id]
-        self._written.pop(trial_id, None)
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
         """Tag the runs of these trials as this sweep's too."""
@@ -251,7 +253,7 @@ class MlflowStore:
             self._experiments.pop(sweep.name, None)  # perhaps deleted with it
             run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
         self._log_params(run, trial.facts)
-        trial = trial._replace(run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
+        trial = replace(trial, run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
         for report in trial.reports:
             trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
         self._open[trial.facts.trial_id] = trial

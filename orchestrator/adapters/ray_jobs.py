@@ -50,11 +50,8 @@ def submit(name: str, files: Mapping[PurePath, str], command: Sequence[str], *, 
 
 def _refusal(error: Exception, address: str) -> str:
     reason = " ".join(str(error).split())
-    if token_wanted(error):
-        return (
-            f"Ray at {address} wants a token, and this machine has none or another; set RAY_AUTH_MODE=token "
-            "and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
-        )
+    if wants := token_wanted(error, address=address):
+        return wants
     return (
         f"no Ray dashboard at {address}: {reason[:200]}; expected its address, such as http://127.0.0.1:8265"
     )

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters import ray_cluster  # before ray: it says how
+from orchestrator.adapters import ray_cluster, ray_nodes  # before ray: it says how
 
 import ray
 from ray import tune
@@ -112,7 +112,7 @@ class RayExecutor:
         kinds: dict[str, int] = {}
         for trial in trials:
             own = needs[trial.id].model_copy(update={"gpus": listener.gpus[trial.id]})
-            bundle = ray_cluster.bundle(own)
+            bundle = ray_nodes.bundle(own)
             if bundle not in asked:
                 asked.append(bundle)
             kinds[trial.id] = asked.index(bundle)
@@ -147,7 +147,7 @@ class RayExecutor:
 
     def _needs(self, trials: Sequence[TrialSpec]) -> dict[str, Needs]:
         """What each trial asks for, where the sweep file leaves it open by what the nodes have."""
-        gpus = 1.0 if ray_cluster.has_gpus() else 0.0
+        gpus = 1.0 if ray_nodes.has_gpus() else 0.0
         cells = {trial.cell.id: dict(trial.cell.choice) for trial in trials}
         found = {identity: self.resources.of(levels, gpus=gpus) for identity, levels in cells.items()}
         return {trial.id: found[trial.cell.id] for trial in trials}
@@ -158,15 +158,15 @@ class RayExecutor:
         Raises:
             ExecutionError: a request that no node can meet, nodes that differ, data that is not there.
         """
-        ray_cluster.check_room([ray_cluster.bundle(own) for own in needs.values()])
+        ray_nodes.check_room([ray_nodes.bundle(own) for own in needs.values()])
         if self.address is None:
             return
-        for note in ray_cluster.look_over(self.folder, shipped=self.ship_code):
+        if note := ray_nodes.look_over(self.folder, shipped=self.ship_code):
             self.say(note)
         if self.runtime.download:
             return
         one_of_each = {repr(trial.cell.fields.get("data")): trial for trial in trials}
-        lacking = ray_cluster.everywhere(_missing, list(one_of_each.values()), self.runtime.data_root)
+        lacking = ray_nodes.everywhere(_missing, list(one_of_each.values()), self.runtime.data_root)
         problems = [f"node {name}: {line}" for name, lines in lacking.items() for line in lines]
         if problems:
             raise ExecutionError("\n".join(problems))
