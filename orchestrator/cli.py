@@ -15,6 +15,7 @@ from orchestrator.cli_options import (
     Data,
     Home,
     Json,
+    Pack,
     Profile,
     Quiet,
     Seeds,
@@ -58,6 +59,7 @@ def sweep(
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
     ] = False,
+    pack: Pack = False,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
@@ -85,6 +87,7 @@ def sweep(
             download=download,
             keep_checkpoints=keep_checkpoints,
             keep_going=keep_going,
+            pack=pack,
             output="json" if as_json else "quiet" if quiet else "person",
             verbose=verbose,
         )
@@ -149,6 +152,7 @@ def submit(
     seeds: Seeds = None,
     changes: Set = None,
     download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
+    pack: Pack = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
     ] = False,
@@ -162,7 +166,8 @@ def submit(
         flags = {"--profile": profile, "--seeds": seeds}
         words = [word for flag, value in flags.items() if value is not None for word in (flag, value)]
         words += [word for change in changes or [] for word in ("--set", change)]
-        words += [flag for flag, on in {"--download": download, "--keep-going": keep_going}.items() if on]
+        switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}
+        words += [flag for flag, on in switches.items() if on]
         for line in submitting.submit(asked, spec, words, address=address):
             typer.echo(line)
 

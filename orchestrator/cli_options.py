@@ -54,6 +54,9 @@ Address = Annotated[
 ShipCode = Annotated[
     bool, typer.Option("--ship-code", help="Let the cluster's workers run this driver's code, not their own.")
 ]
+Pack = Annotated[
+    bool, typer.Option("--pack", help="Find out by rehearsals how many trials fit on a GPU and in memory.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from orchestrator.cli_options import (
+    Address,
     Cell,
     Data,
     Home,
     Json,
+    Pack,
     Profile,
     Seeds,
     Set,
@@ -26,6 +30,7 @@ from orchestrator.errors import OrchError, UsageError
 from orchestrator.exit_codes import OUTSIDE, USAGE
 
 if TYPE_CHECKING:
+    from orchestrator.adapters.forecasting import Told
     from orchestrator.adapters.request import Request
     from orchestrator.expand import TrialSpec
 
@@ -41,6 +46,14 @@ def plan(
     home: Home = None,
     tracking_uri: Uri = None,
     data: Data = None,
+    forecast: Annotated[
+        bool, typer.Option("--forecast", help="Rehearse each kind of trial, and say how long all will take.")
+    ] = False,
+    limit: Annotated[
+        float, typer.Option(help="With --forecast: the longest epoch that is rehearsed whole, in s.", min=1)
+    ] = 60.0,
+    pack: Pack = False,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Show what a sweep asks for, what the store has and what will run. Changes nothing."""
@@ -50,7 +63,7 @@ def plan(
 
     with reported():
         unique: dict[str, Any] = {}
-        plans = []
+        plans, forecasts = [], []
         for file in specs:
             asked = Request(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
@@ -59,18 +72,35 @@ def plan(
             found = plan_sweep(asked.expansion, store)
             left = [] if changes else overview.orphans(found, store.asked_for(asked.spec.name))
             plans.append((asked, found, left))
-            unique |= {trial.id: trial for trial in found.todo}
+            new = [trial for trial in found.todo if trial.id not in unique]
+            unique |= {trial.id: trial for trial in new}
+            if forecast:
+                forecasts.append(_forecast(asked, new, pack=pack, address=address, limit_s=limit))
         if as_json:
             records = [overview.plan_record(found) | {"orphans": left} for _, found, left in plans]
+            for record, told in zip(records, forecasts, strict=False):
+                record["forecast"] = told.record()
             typer.echo(json.dumps(records, indent=2))
             return
-        for asked, found, left in plans:
+        for index, (asked, found, left) in enumerate(plans):
             typer.echo(asked.headline)
             typer.echo(overview.plan_text(found, left))
+            if forecasts:
+                typer.echo(forecasts[index].text(now=datetime.now()))
         if len(plans) > 1:
             together = sum(len(found.todo) for _, found, _ in plans)
             shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
             typer.echo(f"together: {len(unique)} trials will run{shared}")
+
+
+def _forecast(
+    asked: Request, new: list[TrialSpec], *, pack: bool, address: str | None, limit_s: float
+) -> Told:
+    from orchestrator.adapters import forecasting
+
+    resources = asked.spec.resources.packed if pack else asked.spec.resources
+    say = functools.partial(typer.echo, err=True)
+    return forecasting.forecast_of(new, resources, asked.space, address=address, limit_s=limit_s, say=say)
 
 
 @commands.command()

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from orchestrator.axes import Axis
 from orchestrator.errors import Problem, SpecError
+from orchestrator.needs import Resources
 from orchestrator.overrides import merged, nested
 from orchestrator.problems import nearest, problems_of
 from orchestrator.schema import config_tree_schema, settings_schema
 from orchestrator.source import parse
-from trainers.config import Frozen, Runtime
+from trainers.config import Frozen
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -27,57 +28,6 @@ def _tree(value: Any) -> dict[str, Any]:
 
 Settings = Annotated[Any, BeforeValidator(_tree), settings_schema]
 """Settings by path, dotted or nested; kept as read, so that every key knows its line."""
-
-
-class Needs(Frozen):
-    """What one trial asks of a node. What is None is left as it is elsewhere."""
-
-    cpus: int | None = Field(None, ge=1)
-    """CPU cores, and threads, of one trial; 1 unless said."""
-    gpus: float | None = Field(None, ge=0, le=1)
-    """Share of a GPU of one trial, such as 0.25; 0 trains on the CPU; unless said, a whole one where there
-    is one."""
-    memory_gib: float | None = Field(None, gt=0)
-    """Memory of the node that is set aside for one trial, in GiB; unless said, none."""
-    custom: dict[Annotated[str, Field(pattern=NAME)], Annotated[float, Field(gt=0)]] | None = None
-    """How much of the cluster's own resources, by the names its nodes were started with
-    (ray start --resources)."""
-
-    def runtime(self, runtime: Runtime) -> Runtime:
-        """`runtime` with the device and threads of a trial that asks for this."""
-        device = "cuda" if self.gpus else "cpu"
-        return runtime.model_copy(update={"device": device, "threads": self.cpus or 1})
-
-
-class CellNeeds(Needs):
-    """What the trials of some cells ask for instead."""
-
-    where: dict[str, str] = Field(min_length=1)
-    """The cells: {axis: level}."""
-
-
-class Resources(Needs):
-    """What one trial needs. Never part of a trial's identity."""
-
-    cells: tuple[CellNeeds, ...] = ()
-    """What is different for some cells; where two of these hold, the later counts."""
-    max_concurrent: int | None = Field(None, ge=1)
-    """Most trials at once; None: as many as the machine has room for."""
-    retries: int = Field(3, ge=0)
-    """How often in a row a trial may lose its worker without an epoch in between, before it has failed."""
-
-    def of(self, levels: Mapping[str, str | None], *, gpus: float) -> Needs:
-        """What trials of the cell with these levels ask for; `gpus` where the file leaves that open."""
-        asked = [self, *(c for c in self.cells if c.where.items() <= levels.items())]
-        found: dict[str, Any] = {"gpus": gpus}
-        for needs in asked:
-            found |= needs.model_dump(include=set(Needs.model_fields), exclude_none=True)
-        return Needs.model_validate(found)
-
-    @property
-    def most_cpus(self) -> int:
-        """The most cores that any trial asks for."""
-        return max(needs.cpus or 1 for needs in (self, *self.cells))
 
 
 class Published(Frozen):

@@ -16,12 +16,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.ray_cluster import PACKAGES  # before ray: it says how
 from orchestrator.errors import ExecutionError
-from orchestrator.spec import Needs
+from orchestrator.needs import Bundle, check_room
 
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent
-
-Bundle = dict[str, float]
-"""What a trial asks of a node, by Ray's names: CPU, GPU, memory (bytes), and names of the cluster's own."""
 
 
 class Facts(NamedTuple):
@@ -44,36 +41,13 @@ def has_gpus() -> bool:
     return any(node["Resources"].get("GPU", 0) >= 1 for node in alive())
 
 
-def bundle(needs: Needs) -> Bundle:
-    """`needs` in Ray's words."""
-    asked = {"CPU": float(needs.cpus or 1)} | (needs.custom or {})
-    if needs.gpus:
-        asked["GPU"] = needs.gpus
-    if needs.memory_gib:
-        asked["memory"] = float(int(needs.memory_gib * 2**30))
-    return asked
-
-
-def check_room(asked: Sequence[Bundle]) -> None:
+def check(asked: Sequence[Bundle]) -> None:
     """A request that no node can meet would wait for ever.
 
     Raises:
         ExecutionError: there is one.
     """
-    nodes = [node["Resources"] for node in alive()]
-    for wanted in asked:
-        if any(all(node.get(k, 0) >= v for k, v in wanted.items()) for node in nodes):
-            continue
-        most = {k: max((node.get(k, 0) for node in nodes), default=0) for k in wanted}
-        lacking = [k for k, v in wanted.items() if most[k] < v]
-        told = ", ".join(
-            f"{_amount(k, wanted[k])}, where the largest node has {_amount(k, most[k])}" for k in lacking
-        )
-        together = " and ".join(_amount(k, v) for k, v in wanted.items())
-        raise ExecutionError(
-            f"a trial asks for {told or f'{together} on one node, which none has together'}; "
-            "lower `resources:` in the sweep file, or add a node"
-        )
+    check_room(asked, [node["Resources"] for node in alive()])
 
 
 def look_over(folder: Path, *, shipped: bool) -> str | None:
@@ -110,7 +84,7 @@ def everywhere(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         ExecutionError: a node does not answer in time, or cannot run it.
     """
     task = ray.remote(num_cpus=0, max_retries=0)(function)
-    nodes = {node["NodeID"]: _name(node) for node in alive() if node["Resources"].get("CPU", 0) >= 1}
+    nodes = {node["NodeID"]: name_of(node) for node in alive() if node["Resources"].get("CPU", 0) >= 1}
     asked = {
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(identity, soft=False)).remote(
             *arguments
@@ -133,7 +107,8 @@ def everywhere(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
     return dict(sorted(found.items()))
 
 
-def _name(node: Mapping[str, Any]) -> str:
+def name_of(node: Mapping[str, Any]) -> str:
+    """A node's name for a person: its host and address."""
     address, host = str(node["NodeManagerAddress"]), str(node.get("NodeManagerHostname") or "")
     return f"{host} ({address})" if host and host != address else address
 
@@ -184,9 +159,3 @@ def _differences(name: str, there: Facts, own: Facts, *, shipped: bool) -> Itera
             else "update it, or send this one's with --ship-code"
         )
         yield f"node {name} runs other code of orch ({there.code}) than this driver ({own.code}); {hint}"
-
-
-def _amount(name: str, value: float) -> str:
-    if name == "memory":
-        return f"{value / 2**30:g} GiB of memory"
-    return f"{value:g} {name if name not in ('CPU', 'GPU') else name + ('s' if value != 1 else '')}"

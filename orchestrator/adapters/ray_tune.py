@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.adapters import ray_cluster, ray_nodes  # before ray: it says how
+from orchestrator.adapters import ray_cluster, ray_nodes, ray_packing  # before ray: it says how
 
 import ray
 from ray import tune
@@ -30,8 +30,9 @@ from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.adapters.workspace import missing_data
 from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
 from orchestrator.expand import TrialSpec
+from orchestrator.needs import Needs, Resources
 from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
-from orchestrator.spec import Needs, Resources, ScheduleSpec
+from orchestrator.spec import ScheduleSpec
 from trainers.config import Runtime
 from trainers.report import EpochReport, Outcome
 
@@ -78,11 +79,13 @@ class RayExecutor:
         ):
             needs = self._needs(trials)
             self._look_over(trials, needs)
+            needs = ray_packing.settled(trials, needs, self.runtime, stop=stop, say=self.say)
+            ray_nodes.check([own.bundle for own in needs.values()])
             if stop.asked:  # while Ray was starting
                 raise Interrupted
             listener = _Listener(on_event, stop, retries=self.resources.retries)
             listener.alone = self.address is None
-            listener.gpus = {identity: own.gpus or 0.0 for identity, own in needs.items()}
+            listener.gpus = {identity: own.share for identity, own in needs.items()}
             left = list(trials)
             while left:
                 scratch = tempfile.mkdtemp(prefix="orch-tune-")
@@ -112,7 +115,7 @@ class RayExecutor:
         kinds: dict[str, int] = {}
         for trial in trials:
             own = needs[trial.id].model_copy(update={"gpus": listener.gpus[trial.id]})
-            bundle = ray_nodes.bundle(own)
+            bundle = own.bundle
             if bundle not in asked:
                 asked.append(bundle)
             kinds[trial.id] = asked.index(bundle)
@@ -158,7 +161,7 @@ class RayExecutor:
         Raises:
             ExecutionError: a request that no node can meet, nodes that differ, data that is not there.
         """
-        ray_nodes.check_room([ray_nodes.bundle(own) for own in needs.values()])
+        ray_nodes.check([own.bundle for own in needs.values()])
         if self.address is None:
             return
         if note := ray_nodes.look_over(self.folder, shipped=self.ship_code):

@@ -10,8 +10,8 @@ from pathlib import Path
 from orchestrator.adapters.signals import stop_signals
 from orchestrator.errors import Interrupted
 from orchestrator.expand import TrialSpec
+from orchestrator.needs import Resources
 from orchestrator.ports import Finished, OnEvent, Progressed, Started
-from orchestrator.spec import Resources
 from trainers.config import Runtime
 from trainers.isolation import run_trial
 from trainers.report import EpochReport

@@ -53,6 +53,8 @@ class Options(NamedTuple):
     ship_code: bool = False
     """Whether a cluster's workers run this driver's code."""
     keep_checkpoints: bool = False
+    pack: bool = False
+    """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
     verbose: bool = False
 
 
@@ -225,7 +227,7 @@ def _run(prepared: Prepared, plan: Plan) -> SweepResult:
 
 def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: Say) -> Executor:
     """The executor by name."""
-    resources = spec.resources
+    resources = spec.resources.packed if options.pack else spec.resources
     runtime = Runtime(data_root=space.data_root, download=options.download)
     if options.executor == "serial":
         if spec.schedule is not None:

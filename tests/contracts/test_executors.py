@@ -15,8 +15,8 @@ import pytest
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.expand import TrialSpec
+from orchestrator.needs import CellNeeds, Resources
 from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
-from orchestrator.spec import CellNeeds, Resources
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.config import Runtime
 from trainers.report import Outcome

@@ -237,6 +237,11 @@ def train_epoch(
     return losses.cpu()
 
 
+def steps_per_epoch(config: Config, runtime: Runtime) -> int:
+    """Optimizer steps of one epoch."""
+    return len(load_images(config.data, runtime).for_training()[0]) // config.batch_size
+
+
 def flow_time(config: Config, epoch: int, steps: int) -> float:
     """Time t of the theory's gradient flow in one epoch of `steps` steps: the sum of its learning rates.
 

@@ -1,0 +1,181 @@
+"""What a sweep will take where it would run: rehearsals here or on a cluster, and a page about them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from orchestrator.adapters.display import duration
+from orchestrator.adapters.rehearsing import Findings, pieces, rehearsed
+from orchestrator.adapters.signals import stop_signals
+from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
+from orchestrator.errors import UsageError
+from orchestrator.expand import TrialSpec
+from orchestrator.forecast import RAY_START_S, Forecast, Kind, forecast, kinds, packing_note
+from orchestrator.needs import Bundle, Needs, Resources, check_room
+from trainers.config import Runtime
+
+
+class Told(NamedTuple):
+    """A forecast and what it rests on."""
+
+    forecast: Forecast | None
+    """None if nothing is left to train, or every rehearsal failed."""
+    failures: dict[str, str]
+    """Why rehearsals failed, by the cell's label."""
+    nodes: int
+    rehearsed_s: float
+
+    def text(self, *, now: datetime) -> str:
+        """A forecast for a person, `now` being when the sweep would be started."""
+        lines = [f"  {label}: its rehearsal failed: {reason}" for label, reason in self.failures.items()]
+        if self.forecast is None:
+            return "\n".join([*lines, "nothing to forecast"])
+        made = self.forecast
+        head = ("", "trials", "one trial", "an epoch", "a step", "memory")
+        body = [_row(row.kind, row.trial_s, row.found.cost.model_dump()) for row in made.rows]
+        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
+        for line in (head, *body):
+            cells = (
+                text.ljust(w) if i == 0 else text.rjust(w)
+                for i, (text, w) in enumerate(zip(line, widths, strict=True))
+            )
+            lines.append("  " + "  ".join(cells).rstrip())
+        lines += [
+            f"  {packing_note(r.kind.trials[0].cell.label, r.needs, r.found)}"
+            for r in made.rows
+            if r.needs.share
+        ]
+        wall_s = made.wall_s + RAY_START_S
+        end = now + timedelta(seconds=wall_s)
+        day = "" if end.date() == now.date() else f" on {end:%Y-%m-%d}"
+        where = "this machine" if self.nodes == 1 else f"{self.nodes} nodes"
+        at_once = "1 trial at a time" if made.together == 1 else f"{made.together} trials at a time"
+        lines.append(
+            f"forecast: {duration(wall_s)} on {where}, {at_once}; {made.gpu_hours:.2g} GPU-hours, "
+            f"{made.cpu_hours:.2g} CPU-hours; started now, it ends at {end:%H:%M}{day}"
+        )
+        if not made.is_whole:
+            lines.append(
+                "  at least: an epoch was too long to rehearse whole, so evaluations are not counted"
+            )
+        return "\n".join(lines)
+
+    def record(self) -> dict[str, Any]:
+        """A forecast for programs."""
+        made = self.forecast
+        return {
+            "failures": self.failures,
+            "wall_s": made.wall_s + RAY_START_S if made else None,
+            "gpu_hours": made.gpu_hours if made else None,
+            "cpu_hours": made.cpu_hours if made else None,
+            "together": made.together if made else None,
+            "whole": made.is_whole if made else None,
+            "rehearsed_s": self.rehearsed_s,
+            "kinds": [
+                {
+                    "cells": sorted({trial.cell.label for trial in row.kind.trials}),
+                    "trials": len(row.kind.trials),
+                    "trial_s": row.trial_s,
+                    "cost": row.found.cost.model_dump(),
+                    "needs": row.needs.model_dump(exclude_none=True),
+                    "steps_per_s_by_trials_on_a_gpu": dict(row.found.paces)
+                    if len(row.found.paces) > 1
+                    else None,
+                }
+                for row in (made.rows if made else ())
+            ],
+        }
+
+
+def forecast_of(
+    todo: Sequence[TrialSpec],
+    resources: Resources,
+    space: Workspace,
+    *,
+    address: str | None,
+    limit_s: float,
+    say: Callable[[str], None],
+) -> Told:
+    """What training `todo` takes on this machine, or on the cluster at `address`.
+
+    Raises:
+        UsageError: data is not there.
+        ExecutionError: no node has what a trial asks for, or the cluster cannot be asked.
+    """
+    if not todo:
+        return Told(None, {}, 0, 0.0)
+    runtime = Runtime(data_root=space.data_root)
+    began = time.monotonic()
+    if address is None:
+        problems = list(missing_data(todo, space.data_root))
+        if problems:
+            raise UsageError("\n".join(problems))
+        node = _this_machine()
+        nodes, asked = [node], kinds(todo, _needs(todo, resources, gpus=min(1.0, node.get("GPU", 0.0))))
+        check_room([kind.needs.bundle for kind in asked], nodes)
+        _announce(asked, say)
+        on_gpu = any(kind.needs.share for kind in asked)
+        slots = int(node["CPU"] // max(kind.needs.cpus or 1 for kind in asked))
+        slots = max(1, slots // int(node["GPU"]) if on_gpu else min(slots, resources.max_concurrent or slots))
+        findings = rehearsed(pieces(asked, runtime), slots=slots, limit_s=limit_s)
+    else:
+        nodes, asked, findings = _on_cluster(todo, resources, runtime, address, limit_s=limit_s, say=say)
+    known = tuple(kind for kind in asked if kind.name in findings.found)
+    labels = {kind.name: kind.trials[0].cell.label for kind in asked}
+    failures = {labels[name]: reason for name, reason in findings.failures.items()}
+    trained = {trial.id for kind in known for trial in kind.trials}
+    order = [trial for trial in todo if trial.id in trained]
+    made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
+    return Told(made, failures, len(nodes), time.monotonic() - began)
+
+
+def _on_cluster(
+    todo: Sequence[TrialSpec],
+    resources: Resources,
+    runtime: Runtime,
+    address: str,
+    *,
+    limit_s: float,
+    say: Callable[[str], None],
+) -> tuple[list[Bundle], tuple[Kind, ...], Findings]:
+    from orchestrator.adapters import ray_cluster, ray_nodes, ray_packing  # importing Ray takes a second
+
+    with stop_signals() as stop, ray_cluster.joined(address, verbose=False, ship_code=False, stop=stop):
+        needs = _needs(todo, resources, gpus=float(ray_nodes.has_gpus()))
+        ray_nodes.check([own.bundle for own in needs.values()])
+        asked = kinds(todo, needs)
+        _announce(asked, say)
+        findings = ray_packing.rehearsed_on_nodes(pieces(asked, runtime), limit_s=limit_s, stop=stop)
+        return [dict(node["Resources"]) for node in ray_nodes.alive()], asked, findings
+
+
+def _announce(asked: Sequence[Kind], say: Callable[[str], None]) -> None:
+    number = len(asked)
+    say(f"rehearsing {number} kind{'' if number == 1 else 's'} of trials, an epoch of each ...")
+
+
+def _needs(todo: Sequence[TrialSpec], resources: Resources, *, gpus: float) -> dict[str, Needs]:
+    return {trial.id: resources.of(dict(trial.cell.choice), gpus=gpus) for trial in todo}
+
+
+def _this_machine() -> Bundle:
+    """What this machine has, by Ray's names."""
+    node = {"CPU": float(os.cpu_count() or 1)}
+    node["memory"] = 0.7 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # as Ray counts it
+    if has_gpu():
+        import torch
+
+        node["GPU"] = float(torch.cuda.device_count())
+    return node
+
+
+def _row(kind: Kind, trial_s: float, cost: dict[str, Any]) -> tuple[str, ...]:
+    cells = list(dict.fromkeys(trial.cell.label for trial in kind.trials))
+    label = cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more cells"
+    step = "" if cost["step_s"] is None else f"{1000 * cost['step_s']:.3g} ms"
+    epoch = f"{cost['epoch_s']:.3g} s" if cost["epoch_s"] else ""
+    return label, str(len(kind.trials)), duration(trial_s), epoch, step, f"{cost['host_gib']:.1f} GiB"

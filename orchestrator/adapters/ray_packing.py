@@ -1,0 +1,132 @@
+"""Rehearsals on the nodes of a Ray cluster: what trials cost where they will run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.adapters import ray_nodes  # before ray: it says how
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from orchestrator.adapters.rehearsing import LIMIT_S, PATIENCE_S, Findings, Piece, pieces, rehearsed
+from orchestrator.adapters.signals import Stop
+from orchestrator.errors import ExecutionError, Interrupted
+from orchestrator.expand import TrialSpec
+from orchestrator.forecast import Found, kinds, packed, packing_note
+from orchestrator.needs import Needs
+from trainers.config import Runtime
+
+_ACCELERATOR = "accelerator_type:"
+
+
+LOOK_S = 0.5  # between two looks at whether the user wants to stop
+
+
+def settled(
+    trials: Sequence[TrialSpec],
+    needs: Mapping[str, Needs],
+    runtime: Runtime,
+    *,
+    stop: Stop,
+    say: Callable[[str], None],
+) -> dict[str, Needs]:
+    """`needs` with nothing open, after rehearsals on the nodes where something was.
+
+    A kind of trial that fails in its rehearsal gets a whole GPU and tells the rest when it is trained.
+
+    Raises:
+        ExecutionError: a node does not answer.
+        Interrupted: the user does not want to wait.
+    """
+    open_ones = [trial for trial in trials if needs[trial.id].is_open]
+    if not open_ones:
+        return dict(needs)
+    asked = kinds(open_ones, needs)
+    say(f"rehearsing {len(asked)} kinds of trials, to see what they take")
+    findings = rehearsed_on_nodes(pieces(asked, runtime), limit_s=LIMIT_S, stop=stop)
+    found = dict(needs)
+    for kind in asked:
+        label = kind.trials[0].cell.label
+        if kind.name in findings.found:
+            own = packed(kind.needs, findings.found[kind.name])
+            say(packing_note(label, own, findings.found[kind.name]))
+        else:
+            own = kind.needs.model_copy(update={"gpus": kind.needs.share, "memory_gib": None})
+            say(f"{label}: its rehearsal failed: {findings.failures.get(kind.name, 'no answer')}")
+        found.update({trial.id: own for trial in kind.trials})
+    return found
+
+
+def rehearsed_on_nodes(asked: Sequence[Piece], *, limit_s: float, stop: Stop) -> Findings:
+    """What rehearsals find, on one node for the CPU's pieces and one of each type of GPU for the others.
+
+    Where types of GPU differ, what asks for most counts: a trial must fit wherever it is sent.
+
+    Raises:
+        ExecutionError: a node does not answer.
+        Interrupted: the user does not want to wait.
+    """
+    all_of_it = Findings({}, {})
+    for device in sorted({piece.runtime.device for piece in asked}):
+        group = [piece for piece in asked if piece.runtime.device == device]
+        for node in _one_of_each(device):
+            cpus = max(piece.runtime.threads for piece in group)
+            slots = int(node["Resources"].get("CPU", 1) // cpus)
+            gpus = int(node["Resources"].get("GPU", 0)) if device == "cuda" else 0
+            slots = max(1, slots // (gpus or 1))
+            findings = _on(node, group, gpu=bool(gpus), slots=slots, limit_s=limit_s, stop=stop)
+            all_of_it.failures.update(findings.failures)
+            for name, own in findings.found.items():
+                other = all_of_it.found.get(name)
+                all_of_it.found[name] = own if other is None else max(other, own, key=_weight)
+    for name in all_of_it.failures:
+        all_of_it.found.pop(name, None)
+    return all_of_it
+
+
+def _on(
+    node: dict[str, Any], group: list[Piece], *, gpu: bool, slots: int, limit_s: float, stop: Stop
+) -> Findings:
+    name = ray_nodes.name_of(node)
+    # A worker of its own, for the processes it leaves behind keep torch in memory.
+    function: Callable[..., Any] = rehearsed
+    task = ray.remote(num_cpus=0, num_gpus=int(gpu), max_retries=0, max_calls=1)(function)
+    here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+    answer = task.options(scheduling_strategy=here).remote(group, slots=slots, limit_s=limit_s)
+    until = time.monotonic() + PATIENCE_S * (1 + len(group) / slots)
+    while not ray.wait([answer], timeout=LOOK_S)[0]:
+        if not stop.asked and time.monotonic() < until:
+            continue
+        ray.cancel(answer, force=True)
+        if stop.asked:
+            raise Interrupted
+        raise ExecutionError(
+            f"node {name} has not rehearsed the trials in time: is its {'GPU' if gpu else 'CPU'} in use? "
+            "Wait, or say numbers in `resources:` instead of auto"
+        )
+    try:
+        findings: Findings = ray.get(answer)
+    except ray.exceptions.RayError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ExecutionError(f"node {name} cannot rehearse the trials: {reason}") from None
+    return findings
+
+
+def _one_of_each(device: str) -> list[dict[str, Any]]:
+    """A node with a core for CPU work; for GPU work one node for each type of GPU."""
+    wanted = "GPU" if device == "cuda" else "CPU"
+    found: dict[str, dict[str, Any]] = {}
+    for node in ray_nodes.alive():
+        if node["Resources"].get(wanted, 0) < 1:
+            continue
+        types = [name for name in node["Resources"] if name.startswith(_ACCELERATOR)]
+        found.setdefault(types[0] if types and wanted == "GPU" else "", node)
+    return [found[name] for name in sorted(found)]
+
+
+def _weight(found: Found) -> tuple[float, float]:
+    """What of two findings asks for more: of a GPU, then of time."""
+    return packed(Needs(gpus="auto"), found).share, found.cost.epoch_s

@@ -1,0 +1,205 @@
+"""Rehearses trials on this machine, each in a fresh process: for its own peak of memory, and a clean end."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple
+
+from orchestrator.forecast import FILLED, GAIN, Found, Kind
+from trainers.config import LoopConfig, Runtime
+from trainers.rehearsal import Cost, RehearsalError, pace, rehearse
+
+LIMIT_S = 60.0  # of an epoch that is rehearsed whole
+PATIENCE_S = 600.0  # in which a rehearsal must have answered
+
+
+class Piece(NamedTuple):
+    """A trial that is rehearsed for its kind."""
+
+    name: str
+    config: LoopConfig
+    runtime: Runtime
+    together: bool
+    """Whether to find out how many share a GPU best."""
+    number: int
+    """Trials of its kind."""
+
+
+def pieces(asked: Sequence[Kind], runtime: Runtime) -> list[Piece]:
+    """The first trial of each kind, to be rehearsed under `runtime`."""
+    return [
+        Piece(
+            name=kind.name,
+            config=kind.trials[0].config,
+            runtime=kind.needs.runtime(runtime),
+            together=kind.needs.gpus == "auto",
+            number=len(kind.trials),
+        )
+        for kind in asked
+    ]
+
+
+class Failure(NamedTuple):
+    """Why a rehearsal found nothing, in one line."""
+
+    reason: str
+
+
+class Findings(NamedTuple):
+    """What rehearsals found, or why not, by the kind's name."""
+
+    found: dict[str, Found]
+    failures: dict[str, str]
+
+
+def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) -> Findings:
+    """What rehearsals on this machine find.
+
+    On a CPU `slots` of them run at a time, as trials will. On a GPU one at a time; then, where it is asked,
+    twice as many of the costliest kind again and again, until that gets nothing more done, or memory is full.
+
+    Args:
+        pieces: one trial of each kind.
+        slots: trials at once.
+        limit_s: the longest epoch, in seconds, that is run to its end.
+    """
+    findings = Findings({}, {})
+    on_cpu = [piece for piece in pieces if piece.runtime.device == "cpu"]
+    on_gpu = [piece for piece in pieces if piece.runtime.device != "cpu"]
+    # Cores that would be busy are kept busy: a trial alone has the memory's whole bandwidth.
+    crowd = [on_cpu[i % len(on_cpu)] for i in range(max(slots, len(on_cpu)))] if on_cpu else []
+    with _Processes() as processes:
+        for together, group in ((slots, crowd), (1, on_gpu)):
+            asked = [(rehearse, (p.config,), {"runtime": p.runtime, "limit_s": limit_s}) for p in group]
+            for piece, answer in zip(group, processes.answers(asked, together=together), strict=True):
+                if isinstance(answer, Failure):
+                    findings.failures.setdefault(piece.name, answer.reason)
+                else:
+                    findings.found.setdefault(piece.name, Found(answer))
+        sharing = [piece for piece in on_gpu if piece.together and piece.name in findings.found]
+        if sharing:
+            paces = _paces(sharing, findings.found, processes, slots=slots)
+            findings.found.update({p.name: findings.found[p.name]._replace(paces=paces) for p in sharing})
+    return findings
+
+
+def _paces(
+    sharing: Sequence[Piece], found: Mapping[str, Found], processes: _Processes, *, slots: int
+) -> dict[int, float]:
+    """The paces of that kind of trial on which most time is spent."""
+
+    def weight(piece: Piece) -> float:
+        return piece.number * found[piece.name].cost.of(int(getattr(piece.config, "epochs", 0)))
+
+    costliest = max(sharing, key=weight)
+    most = min(slots, _fit(found[costliest.name].cost), sum(piece.number for piece in sharing))
+    return paces_of(costliest, processes, most=most)
+
+
+def paces_of(piece: Piece, processes: _Processes, *, most: int) -> dict[int, float]:
+    """Steps per second of 1, 2, 4 … trials at once, all together, up to `most` or until it gains nothing."""
+    paces: dict[int, float] = {}
+    count = 1
+    while count <= max(1, most):
+        gate = processes.context.Barrier(count)
+        asked = [(_paced, (piece.config, gate), {"runtime": piece.runtime})] * count
+        answers = processes.answers(asked, together=count)
+        if any(answer is None or isinstance(answer, Failure) for answer in answers):
+            break  # no steps to count, or no room for so many: fewer are known to work
+        paces[count] = sum(answers)
+        if count > 1 and paces[count] < GAIN * paces[count // 2]:
+            break
+        count *= 2
+    return paces or {1: 1.0}
+
+
+def _paced(config: LoopConfig, gate: Any, *, runtime: Runtime) -> float | None:
+    return pace(config, runtime=runtime, ready=lambda: gate.wait(timeout=PATIENCE_S / 2))
+
+
+def _fit(cost: Cost) -> int:
+    """How many trials a GPU's memory has room for."""
+    if cost.gpu_gib is None or cost.room_gib is None:
+        return 10**6
+    return int(FILLED * cost.room_gib / cost.gpu_gib)
+
+
+class _Processes:
+    """Calls functions, each in a fresh process that has torch loaded; on leaving none of them still runs."""
+
+    def __init__(self) -> None:
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(["torch", "trainers.rehearsal"])
+        self._running: set[Any] = set()
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> _Processes:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            for process in self._running:
+                process.kill()
+
+    def answers(
+        self, asked: Sequence[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]], *, together: int
+    ) -> list[Any]:
+        """What each call returns, or a `Failure`; so many at a time."""
+        if not asked:
+            return []
+        pool = ThreadPoolExecutor(together)
+        try:
+            return list(pool.map(lambda call: self._answer(*call), asked))
+        except BaseException:
+            self.__exit__()  # so that the threads, which wait for their processes, end
+            raise
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _answer(self, function: Callable[..., Any], arguments: Any, named: Mapping[str, Any]) -> Any:
+        receiver, sender = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=_child, args=(sender, function, arguments, named), daemon=True)
+        process.start()
+        with self._lock:
+            self._running.add(process)
+        sender.close()
+        try:
+            if not receiver.poll(PATIENCE_S):
+                return Failure(f"no answer within {PATIENCE_S / 60:.0f} min")
+            return receiver.recv()
+        except EOFError:
+            process.join()
+            return Failure(f"its process ended with {process.exitcode}; was memory short?")
+        finally:
+            process.kill()
+            process.join()
+            with self._lock:
+                self._running.discard(process)
+
+
+def _child(
+    sender: Connection, function: Callable[..., Any], arguments: Any, named: Mapping[str, Any]
+) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if named["runtime"].device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        sender.send(function(*arguments, **named))
+    except RehearsalError as error:
+        sender.send(Failure(str(error)))
+    except threading.BrokenBarrierError:
+        sender.send(Failure("the others did not begin"))
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
