@@ -104,9 +104,7 @@ def rehearse(config: LoopConfig, *, runtime: Runtime, limit_s: float = 60.0) -> 
     )
 
 
-def pace(
-    config: LoopConfig, *, runtime: Runtime, ready: Callable[[], Any], window_s: float = 4.0
-) -> float | None:
+def pace(config: LoopConfig, *, runtime: Runtime, ready: Callable[[], Any], window_s: float) -> float | None:
     """Optimizer steps per second within a window that begins when `ready` returns, after the first steps.
 
     None for loops without an optimizer of torch's. Others may train on the same device meanwhile: `ready`

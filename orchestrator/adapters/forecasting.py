@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from orchestrator.adapters.display import duration
+from orchestrator.adapters.overview import counted
 from orchestrator.adapters.rehearsing import Findings, pieces, rehearsed
 from orchestrator.adapters.signals import stop_signals
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
@@ -130,7 +131,8 @@ def forecast_of(
     trained = {trial.id for kind in known for trial in kind.trials}
     order = [trial for trial in todo if trial.id in trained]
     made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
-    return Told(made, failures, len(nodes), time.monotonic() - began)
+    trainers = sum(node.get("CPU", 0) >= 1 for node in nodes)
+    return Told(made, failures, trainers, time.monotonic() - began)
 
 
 def _on_cluster(
@@ -154,8 +156,7 @@ def _on_cluster(
 
 
 def _announce(asked: Sequence[Kind], say: Callable[[str], None]) -> None:
-    number = len(asked)
-    say(f"rehearsing {number} kind{'' if number == 1 else 's'} of trials, an epoch of each ...")
+    say(f"rehearsing {counted(len(asked), 'kind')} of trials, an epoch of each")
 
 
 def _needs(todo: Sequence[TrialSpec], resources: Resources, *, gpus: float) -> dict[str, Needs]:

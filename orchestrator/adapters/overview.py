@@ -110,12 +110,13 @@ def validated(spec: SweepSpec, file: str) -> str:
     return "\n".join(lines)
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things: 1 kind, 2 kinds."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
 def size_of(expansion: Expansion) -> str:
     """How many cells, seeds and trials, in words."""
-
-    def counted(number: int, what: str) -> str:
-        return f"{number} {what}" if number == 1 else f"{number} {what}s"
-
     cells, seeds = counted(len(expansion.cells), "cell"), counted(len(expansion.seeds), "seed")
     return f"{cells} × {seeds} = {counted(len(expansion.trials), 'trial')}"
 

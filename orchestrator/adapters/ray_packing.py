@@ -11,6 +11,7 @@ from orchestrator.adapters import ray_nodes  # before ray: it says how
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from orchestrator.adapters.overview import counted
 from orchestrator.adapters.rehearsing import LIMIT_S, PATIENCE_S, Findings, Piece, pieces, rehearsed
 from orchestrator.adapters.signals import Stop
 from orchestrator.errors import ExecutionError, Interrupted
@@ -45,7 +46,7 @@ def settled(
     if not open_ones:
         return dict(needs)
     asked = kinds(open_ones, needs)
-    say(f"rehearsing {len(asked)} kinds of trials, to see what they take")
+    say(f"rehearsing {counted(len(asked), 'kind')} of trials, to see what they take")
     findings = rehearsed_on_nodes(pieces(asked, runtime), limit_s=LIMIT_S, stop=stop)
     found = dict(needs)
     for kind in asked:

@@ -16,6 +16,8 @@ from trainers.config import LoopConfig, Runtime
 from trainers.rehearsal import Cost, RehearsalError, pace, rehearse
 
 LIMIT_S = 60.0  # of an epoch that is rehearsed whole
+WINDOW_S = 4.0  # in which steps are counted while several trials share a GPU
+GATHER_S = 180.0  # in which they must all have made their first steps
 PATIENCE_S = 600.0  # in which a rehearsal must have answered
 
 
@@ -102,13 +104,16 @@ def _paces(
     return paces_of(costliest, processes, most=most)
 
 
-def paces_of(piece: Piece, processes: _Processes, *, most: int) -> dict[int, float]:
+def paces_of(
+    piece: Piece, processes: _Processes, *, most: int, window_s: float = WINDOW_S
+) -> dict[int, float]:
     """Steps per second of 1, 2, 4 … trials at once, all together, up to `most` or until it gains nothing."""
     paces: dict[int, float] = {}
     count = 1
     while count <= max(1, most):
         gate = processes.context.Barrier(count)
-        asked = [(_paced, (piece.config, gate), {"runtime": piece.runtime})] * count
+        named = {"runtime": piece.runtime, "window_s": window_s}
+        asked = [(_paced, (piece.config, gate), named)] * count
         answers = processes.answers(asked, together=count)
         if any(answer is None or isinstance(answer, Failure) for answer in answers):
             break  # no steps to count, or no room for so many: fewer are known to work
@@ -119,8 +124,15 @@ def paces_of(piece: Piece, processes: _Processes, *, most: int) -> dict[int, flo
     return paces or {1: 1.0}
 
 
-def _paced(config: LoopConfig, gate: Any, *, runtime: Runtime) -> float | None:
-    return pace(config, runtime=runtime, ready=lambda: gate.wait(timeout=PATIENCE_S / 2))
+def _paced(config: LoopConfig, gate: Any, *, runtime: Runtime, window_s: float) -> float | None:
+    def ready() -> None:
+        gate.wait(timeout=GATHER_S)
+
+    try:
+        return pace(config, runtime=runtime, ready=ready, window_s=window_s)
+    except RehearsalError:
+        gate.abort()  # the others need not wait for this one
+        raise
 
 
 def _fit(cost: Cost) -> int:

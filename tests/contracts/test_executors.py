@@ -337,6 +337,36 @@ def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, t
             run(greedy, trials(2))
 
 
+def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    from orchestrator.adapters.ray_tune import RayExecutor
+
+    said: list[str] = []
+    resources = Resources(gpus="auto", memory_gib="auto")
+    executor = RayExecutor(runtime=Runtime(), folder=tmp_path / "a", resources=resources, say=said.append)
+    asked = trials(2)
+    packed = finals(run(executor, asked))
+    assert packed == finals(run(SerialExecutor(runtime=Runtime(), folder=tmp_path / "b"), asked))
+    assert said[0] == "rehearsing 2 kinds of trials, to see what they take"
+    assert said[1].startswith(f"{asked[0].cell.label}: 0.")
+    assert said[1].endswith(" GiB of memory")
+
+
+def test_a_trial_that_fails_its_rehearsal_is_run_and_tells_it_itself(
+    ray_cluster: None, tmp_path: Path
+) -> None:
+    from orchestrator.adapters.ray_tune import RayExecutor
+
+    said: list[str] = []
+    resources = Resources(memory_gib="auto")
+    executor = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=resources, say=said.append)
+    events = run(executor, [t for t in expansion(BROKEN).trials if t.cell.label == "too large"])
+    assert "too large: its rehearsal failed: ValueError: batch_size 4096 exceeds" in said[1]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].outcome.error == "code"
+
+
 def test_an_error_of_the_listener_ends_the_run_and_is_raised_as_it_is(make: Make, tmp_path: Path) -> None:
     def full(event: Event) -> None:
         if isinstance(event, Finished):
