@@ -110,6 +110,11 @@ class Resources(Needs):
         return max(needs.cpus or 1 for needs in (self, *self.cells))
 
 
+def fits(bundle: Bundle, node: Mapping[str, float]) -> bool:
+    """Whether a node that has nothing else to do has all of it."""
+    return all(node.get(name, 0) >= amount for name, amount in bundle.items())
+
+
 def check_room(asked: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) -> None:
     """A request that none of `nodes` can meet would wait for ever.
 
@@ -117,7 +122,7 @@ def check_room(asked: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) ->
         ExecutionError: there is one.
     """
     for wanted in asked:
-        if any(all(node.get(k, 0) >= v for k, v in wanted.items()) for node in nodes):
+        if any(fits(wanted, node) for node in nodes):
             continue
         most = {k: max((node.get(k, 0) for node in nodes), default=0) for k in wanted}
         lacking = [k for k, v in wanted.items() if most[k] < v]

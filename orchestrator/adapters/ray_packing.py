@@ -17,10 +17,8 @@ from orchestrator.adapters.signals import Stop
 from orchestrator.errors import ExecutionError, Interrupted
 from orchestrator.expand import TrialSpec
 from orchestrator.forecast import Found, kinds, packed, packing_note
-from orchestrator.needs import Needs
+from orchestrator.needs import Needs, fits
 from trainers.config import Runtime
-
-_ACCELERATOR = "accelerator_type:"
 
 
 LOOK_S = 0.5  # between two looks at whether the user wants to stop
@@ -62,7 +60,7 @@ def settled(
 
 
 def rehearsed_on_nodes(asked: Sequence[Piece], *, limit_s: float, stop: Stop) -> Findings:
-    """What rehearsals find, on one node for the CPU's pieces and one of each type of GPU for the others.
+    """What rehearsals find: of each kind of trial on one node, of those on GPUs on one with each type.
 
     Where types of GPU differ, what asks for most counts: a trial must fit wherever it is sent.
 
@@ -70,31 +68,34 @@ def rehearsed_on_nodes(asked: Sequence[Piece], *, limit_s: float, stop: Stop) ->
         ExecutionError: a node does not answer.
         Interrupted: the user does not want to wait.
     """
-    all_of_it = Findings({}, {})
-    for device in sorted({piece.runtime.device for piece in asked}):
-        group = [piece for piece in asked if piece.runtime.device == device]
-        for node in _one_of_each(device):
-            cpus = max(piece.runtime.threads for piece in group)
-            slots = int(node["Resources"].get("CPU", 1) // cpus)
-            gpus = int(node["Resources"].get("GPU", 0)) if device == "cuda" else 0
-            slots = max(1, slots // (gpus or 1))
-            findings = _on(node, group, gpu=bool(gpus), slots=slots, limit_s=limit_s, stop=stop)
-            all_of_it.failures.update(findings.failures)
+    together = Findings({}, {})
+    seen: set[tuple[str, str]] = set()
+    for node in ray_nodes.alive():
+        has = node["Resources"]
+        accelerator = next((name for name in has if name.startswith("accelerator_type:")), "")
+        for on_gpu in (False, True):
+            kind = accelerator if on_gpu else "CPU"
+            fitting = [p for p in asked if bool(p.needs.share) == on_gpu and fits(p.needs.bundle, has)]
+            group = [piece for piece in fitting if (piece.name, kind) not in seen]
+            seen |= {(piece.name, kind) for piece in group}
+            findings = _on(node, group, limit_s=limit_s, stop=stop) if group else Findings({}, {})
+            together.failures.update(findings.failures)
             for name, own in findings.found.items():
-                other = all_of_it.found.get(name)
-                all_of_it.found[name] = own if other is None else max(other, own, key=_weight)
-    for name in all_of_it.failures:
-        all_of_it.found.pop(name, None)
-    return all_of_it
+                other = together.found.get(name)
+                together.found[name] = own if other is None else max(other, own, key=_weight)
+    for name in together.failures:
+        together.found.pop(name, None)
+    return together
 
 
-def _on(
-    node: dict[str, Any], group: list[Piece], *, gpu: bool, slots: int, limit_s: float, stop: Stop
-) -> Findings:
-    name = ray_nodes.name_of(node)
+def _on(node: dict[str, Any], group: list[Piece], *, limit_s: float, stop: Stop) -> Findings:
+    name, has = ray_nodes.name_of(node), node["Resources"]
+    gpus = int(has["GPU"]) if group[0].needs.share else 0
+    # As many at a time as the node's cores will train, on each of its GPUs.
+    slots = max(1, int(has["CPU"] // max(piece.runtime.threads for piece in group)) // max(1, gpus))
     # A worker of its own, for the processes it leaves behind keep torch in memory.
     function: Callable[..., Any] = rehearsed
-    task = ray.remote(num_cpus=0, num_gpus=int(gpu), max_retries=0, max_calls=1)(function)
+    task = ray.remote(num_cpus=0, num_gpus=min(1, gpus), max_retries=0, max_calls=1)(function)
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     answer = task.options(scheduling_strategy=here).remote(group, slots=slots, limit_s=limit_s)
     until = time.monotonic() + PATIENCE_S * (1 + len(group) / slots)
@@ -105,7 +106,7 @@ def _on(
         if stop.asked:
             raise Interrupted
         raise ExecutionError(
-            f"node {name} has not rehearsed the trials in time: is its {'GPU' if gpu else 'CPU'} in use? "
+            f"node {name} has not rehearsed the trials in time: is its {'GPU' if gpus else 'CPU'} in use? "
             "Wait, or say numbers in `resources:` instead of auto"
         )
     try:
@@ -114,18 +115,6 @@ def _on(
         reason = " ".join(str(error).split())[:200]
         raise ExecutionError(f"node {name} cannot rehearse the trials: {reason}") from None
     return findings
-
-
-def _one_of_each(device: str) -> list[dict[str, Any]]:
-    """A node with a core for CPU work; for GPU work one node for each type of GPU."""
-    wanted = "GPU" if device == "cuda" else "CPU"
-    found: dict[str, dict[str, Any]] = {}
-    for node in ray_nodes.alive():
-        if node["Resources"].get(wanted, 0) < 1:
-            continue
-        types = [name for name in node["Resources"] if name.startswith(_ACCELERATOR)]
-        found.setdefault(types[0] if types and wanted == "GPU" else "", node)
-    return [found[name] for name in sorted(found)]
 
 
 def _weight(found: Found) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from orchestrator.forecast import FILLED, GAIN, Found, Kind
+from orchestrator.needs import Needs
 from trainers.config import LoopConfig, Runtime
 from trainers.rehearsal import Cost, RehearsalError, pace, rehearse
 
@@ -26,11 +27,15 @@ class Piece(NamedTuple):
 
     name: str
     config: LoopConfig
+    needs: Needs
     runtime: Runtime
-    together: bool
-    """Whether to find out how many share a GPU best."""
     number: int
     """Trials of its kind."""
+
+    @property
+    def shares(self) -> bool:
+        """Whether it has, or may get, less than a whole GPU."""
+        return self.needs.gpus == "auto" or 0 < self.needs.share < 1
 
 
 def pieces(asked: Sequence[Kind], runtime: Runtime) -> list[Piece]:
@@ -39,8 +44,8 @@ def pieces(asked: Sequence[Kind], runtime: Runtime) -> list[Piece]:
         Piece(
             name=kind.name,
             config=kind.trials[0].config,
+            needs=kind.needs,
             runtime=kind.needs.runtime(runtime),
-            together=kind.needs.gpus == "auto",
             number=len(kind.trials),
         )
         for kind in asked
@@ -63,8 +68,9 @@ class Findings(NamedTuple):
 def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) -> Findings:
     """What rehearsals on this machine find.
 
-    On a CPU `slots` of them run at a time, as trials will. On a GPU one at a time; then, where it is asked,
-    twice as many of the costliest kind again and again, until that gets nothing more done, or memory is full.
+    On a CPU `slots` of them run at a time, as trials will. On a GPU one at a time; then, where they share
+    one, twice as many of the costliest kind again and again, until that gets nothing more done, or memory is
+    full.
 
     Args:
         pieces: one trial of each kind.
@@ -84,7 +90,7 @@ def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) 
                     findings.failures.setdefault(piece.name, answer.reason)
                 else:
                     findings.found.setdefault(piece.name, Found(answer))
-        sharing = [piece for piece in on_gpu if piece.together and piece.name in findings.found]
+        sharing = [piece for piece in on_gpu if piece.shares and piece.name in findings.found]
         if sharing:
             paces = _paces(sharing, findings.found, processes, slots=slots)
             findings.found.update({p.name: findings.found[p.name]._replace(paces=paces) for p in sharing})

@@ -7,19 +7,24 @@ import multiprocessing
 import os
 import signal
 import time
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import pytest
 
 from orchestrator.adapters import rehearsing
 from orchestrator.adapters.forecasting import forecast_of
-from orchestrator.adapters.rehearsing import Failure, Piece, pieces, rehearsed
+from orchestrator.adapters.rehearsing import Failure, Findings, Piece, pieces, rehearsed
+from orchestrator.adapters.signals import Stop
 from orchestrator.adapters.workspace import workspace
-from orchestrator.forecast import kinds
+from orchestrator.expand import TrialSpec
+from orchestrator.forecast import Found, kinds
 from orchestrator.needs import Needs, Resources
 from tests.builders import TINY, expansion, yaml
 from tests.place import Place
 from trainers.config import LoopConfig, Runtime
+from trainers.rehearsal import Cost
 
 SIZES = "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
 
@@ -117,3 +122,59 @@ def test_a_forecast_where_no_room_is_says_so_in_a_line(place: Place) -> None:
     place.write(yaml(TINY) + "resources: {cpus: 640}\n")
     said = place.orch("plan", "sweep.yaml", "--forecast", code=2).stderr
     assert said.startswith("orch: a trial asks for 640 CPUs, where the largest node has")
+
+
+class Nodes:
+    """A cluster of which only the resources are real, and rehearsals that cost what the node is worth."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *resources: dict[str, float]) -> None:
+        from orchestrator.adapters import ray_packing
+
+        self.asked: list[tuple[int, int]] = []
+        self.resources = resources
+        nodes = [{"Resources": has, "Alive": True, "NodeID": str(i)} for i, has in enumerate(resources)]
+        monkeypatch.setattr(ray_packing.ray_nodes, "alive", lambda: nodes)
+        monkeypatch.setattr(ray_packing, "_on", self.on)
+
+    def on(self, node: dict[str, Any], group: list[Piece], **_: object) -> Findings:
+        self.asked.append((int(node["NodeID"]), len(group)))
+        gib = node["Resources"].get("gib", 80.0)
+        cost = Cost(start_s=0, epoch_s=1, end_s=1, host_gib=1, gpu_gib=10, room_gib=gib)
+        return Findings({piece.name: Found(cost, {1: 1.0, 2: 2.0, 4: 4.0}) for piece in group}, {})
+
+    def settled(self, asked: Sequence[TrialSpec], needs: dict[str, Needs]) -> dict[str, Needs]:
+        from orchestrator.adapters import ray_packing
+
+        return ray_packing.settled(asked, needs, Runtime(), stop=Stop(), say=lambda line: None)
+
+
+def test_each_type_of_gpu_is_asked_and_the_larger_share_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    small, large = {"accelerator_type:T4": 1.0, "gib": 16.0}, {"accelerator_type:H200": 1.0, "gib": 141.0}
+    gpus = {"CPU": 8.0, "GPU": 4.0}
+    nodes = Nodes(monkeypatch, {"CPU": 8.0}, gpus | large, gpus | small, gpus | large)
+    asked = expansion().trials
+    settled = nodes.settled(asked, {trial.id: Needs(gpus="auto") for trial in asked})
+    assert nodes.asked == [(1, 4), (2, 4)]
+    assert {own.share for own in settled.values()} == {0.6945}  # 10 of 0.9 * 16 GiB
+
+
+def test_a_kind_is_rehearsed_where_it_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes(monkeypatch, {"CPU": 2.0, "GPU": 1.0}, {"CPU": 8.0, "big": 1.0}, {"CPU": 8.0, "GPU": 1.0})
+    first, second, third = expansion().trials[:3]
+    needs = {
+        first.id: Needs(gpus=0, memory_gib="auto"),
+        second.id: Needs(gpus=0, memory_gib="auto", custom={"big": 1}),
+        third.id: Needs(cpus=4, gpus="auto"),
+    }
+    settled = nodes.settled([first, second, third], needs)
+    assert nodes.asked == [(0, 1), (1, 1), (2, 1)]
+    assert (settled[second.id].memory_gib, settled[second.id].custom) == (1.2, {"big": 1})
+    assert settled[third.id].share == 0.25
+
+
+def test_what_says_its_needs_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = Nodes(monkeypatch, {"CPU": 2.0, "GPU": 1.0})
+    asked = expansion().trials[:2]
+    needs = {asked[0].id: Needs(gpus=0.5), asked[1].id: Needs(gpus=1, memory_gib=3)}
+    assert nodes.settled(asked, needs) == needs
+    assert nodes.asked == []
