@@ -71,3 +71,33 @@ def test_a_finished_trial_leaves_no_gpu_memory_behind() -> None:
     before = torch.cuda.memory_reserved()
     run("cuda")
     assert torch.cuda.memory_reserved() <= before
+
+
+def test_a_rehearsal_sees_the_gpus_memory_and_room() -> None:
+    from trainers.rehearsal import CONTEXT_GIB, pace, rehearse
+
+    cost = rehearse(config(), runtime=Runtime(device="cuda"))
+    assert cost.gpu_gib is not None
+    assert cost.room_gib is not None
+    assert CONTEXT_GIB < cost.gpu_gib < cost.room_gib
+    many = config(data={"name": "shapes", "size": 8, "train": 4096, "test": 40}, epochs=50)
+    assert pace(many, runtime=Runtime(device="cuda"), ready=lambda: None, window_s=0.5)
+
+
+def test_shares_settled_by_rehearsals_train_at_once_on_one_gpu(tmp_path: Path) -> None:
+    pytest.importorskip("ray")
+    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.needs import Resources
+    from orchestrator.ports import Event, Finished
+    from tests.builders import expansion
+
+    said: list[str] = []
+    events: list[Event] = []
+    executor = RayExecutor(
+        runtime=Runtime(), folder=tmp_path, resources=Resources(gpus="auto"), say=said.append
+    )
+    executor.run(expansion().trials, events.append)
+    ended = [event.outcome.status for event in events if isinstance(event, Finished)]
+    assert len(ended) == 8
+    assert "failed" not in ended
+    assert any("of a GPU" in line or "a whole GPU" in line for line in said)
