@@ -81,7 +81,8 @@ def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) 
     on_cpu = [piece for piece in pieces if piece.runtime.device == "cpu"]
     on_gpu = [piece for piece in pieces if piece.runtime.device != "cpu"]
     # Cores that would be busy are kept busy: a trial alone has the memory's whole bandwidth.
-    crowd = [on_cpu[i % len(on_cpu)] for i in range(max(slots, len(on_cpu)))] if on_cpu else []
+    size = max(len(on_cpu), min(slots, sum(piece.number for piece in on_cpu)))
+    crowd = [on_cpu[i % len(on_cpu)] for i in range(size)]
     with _Processes() as processes:
         for together, group in ((slots, crowd), (1, on_gpu)):
             asked = [(rehearse, (p.config,), {"runtime": p.runtime, "limit_s": limit_s}) for p in group]
