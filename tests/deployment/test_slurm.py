@@ -104,3 +104,4 @@ def test_a_job_whose_time_is_up_goes_on_in_the_next_one(tmp_path: Path) -> None:
     assert second.wait(timeout=300) == 0, job.told()
     assert "tiny, table main" in job.told()
     assert job.left() == []
+    shutil.rmtree(f"/tmp/ray-{job.number}", ignore_errors=True)  # Ray's logs, which a job leaves on its nodes
