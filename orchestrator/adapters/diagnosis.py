@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from typing import Literal, NamedTuple
 
+from orchestrator.adapters.machine import cores
 from orchestrator.adapters.workspace import Workspace, has_gpu
 from orchestrator.errors import OrchError
 from trainers.plugins import config_type, load, names
@@ -52,7 +53,7 @@ def _packages() -> Iterator[Check]:
 
 
 def _cores() -> Check:
-    return Check("ok", "cores", f"{os.cpu_count()}: as many one-thread trials at once")
+    return Check("ok", "cores", f"{cores()}: as many one-thread trials at once")
 
 
 def _gpu_name() -> str:

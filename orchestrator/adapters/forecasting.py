@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from orchestrator.adapters.display import duration
+from orchestrator.adapters.machine import cores
 from orchestrator.adapters.overview import counted
 from orchestrator.adapters.rehearsing import Findings, pieces, rehearsed
 from orchestrator.adapters.signals import stop_signals
@@ -165,7 +166,7 @@ def _needs(todo: Sequence[TrialSpec], resources: Resources, *, gpus: float) -> d
 
 def _this_machine() -> Bundle:
     """What this machine has, by Ray's names."""
-    node = {"CPU": float(os.cpu_count() or 1)}
+    node = {"CPU": float(cores())}
     node["memory"] = 0.7 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # as Ray counts it
     if has_gpu():
         import torch

@@ -31,6 +31,7 @@ os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_
 
 import ray
 
+from orchestrator.adapters.machine import cores
 from orchestrator.adapters.provenance import typed_command
 from orchestrator.adapters.signals import Stop
 from orchestrator.errors import ExecutionError
@@ -55,7 +56,7 @@ def joined(address: str | None, *, verbose: bool, ship_code: bool, stop: Stop) -
     if started:
         if address:
             _check_address(address)
-        options: dict[str, Any] = {"num_cpus": os.cpu_count(), "include_dashboard": False}
+        options: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False}
         if address:
             options = {"runtime_env": {"py_modules": _sources()}} if ship_code else {}
         heard: list[str] = []

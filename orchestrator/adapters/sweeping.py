@@ -17,6 +17,7 @@ from orchestrator.adapters import display
 from orchestrator.adapters.claims import Claims, this_driver
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.logs import TrialLogs
+from orchestrator.adapters.machine import cores
 from orchestrator.adapters.provenance import provenance, typed_command
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
@@ -237,9 +238,9 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
         )
     if options.executor != "ray":
         raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
-    if resources.most_cpus > (os.cpu_count() or 1) and options.address is None:
+    if resources.most_cpus > cores() and options.address is None:
         raise ExecutionError(
-            f"a trial asks for {resources.most_cpus} CPUs, this machine has {os.cpu_count()}; "
+            f"a trial asks for {resources.most_cpus} CPUs, this process has {cores()}; "
             "lower `resources.cpus` in the sweep file"
         )
     from orchestrator.adapters.ray_tune import RayExecutor  # importing Ray takes a second

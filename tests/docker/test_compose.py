@@ -127,6 +127,12 @@ def test_no_secret_is_in_the_image_or_in_a_log_and_nobody_is_root(cluster: Clust
     assert ports and set(ports) == {"127.0.0.1"}
 
 
+def test_a_shell_in_the_image_finds_ray_as_a_login_shell_too(cluster: Cluster) -> None:
+    for shell in (["-c"], ["-lc"]):
+        done = cluster("exec", "-T", "head", "bash", *shell, "command -v ray orch")
+        assert done.stdout.split() == ["/opt/orch/bin/ray", "/opt/orch/bin/orch"]
+
+
 def test_a_worker_and_the_tracker_are_killed_and_the_table_is_that_of_an_undisturbed_run(
     cluster: Cluster, tmp_path: Path
 ) -> None:
