@@ -12,6 +12,7 @@ from orchestrator.cli_options import (
     CELL,
     Address,
     Cell,
+    Checkpoints,
     Data,
     Home,
     Json,
@@ -55,6 +56,7 @@ def sweep(
     executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
     address: Address = None,
     ship_code: ShipCode = False,
+    checkpoints: Checkpoints = None,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
     ] = False,
@@ -74,7 +76,14 @@ def sweep(
 
     with reported():
         asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
+            spec,
+            profile=profile,
+            seeds=seeds,
+            changes=changes,
+            home=home,
+            uri=tracking_uri,
+            data=data,
+            checkpoints=checkpoints,
         )
         if check:
             asked.needs_published_profile()
@@ -109,6 +118,7 @@ def retry(
     executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
     address: Address = None,
     ship_code: ShipCode = False,
+    checkpoints: Checkpoints = None,
     quiet: Quiet = False,
 ) -> None:
     """Train again the trials that failed, and no others; then print the table."""
@@ -117,7 +127,14 @@ def retry(
 
     with reported():
         asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
+            spec,
+            profile=profile,
+            seeds=seeds,
+            changes=changes,
+            home=home,
+            uri=tracking_uri,
+            data=data,
+            checkpoints=checkpoints,
         )
         options = sweeping.Options(
             executor=executor,
@@ -148,6 +165,12 @@ def submit(
     profile: Profile = "auto",
     seeds: Seeds = None,
     changes: Set = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the cluster, or s3://bucket/prefix, for checkpoints.", show_default=False
+        ),
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
@@ -159,7 +182,7 @@ def submit(
 
     with reported():
         asked = Request(spec, profile=profile, seeds=seeds, changes=changes)
-        flags = {"--profile": profile, "--seeds": seeds}
+        flags = {"--profile": profile, "--seeds": seeds, "--checkpoints": submitting.there(checkpoints)}
         words = [word for flag, value in flags.items() if value is not None for word in (flag, value)]
         words += [word for change in changes or [] for word in ("--set", change)]
         words += [flag for flag, on in {"--download": download, "--keep-going": keep_going}.items() if on]

@@ -33,6 +33,7 @@ from orchestrator.expand import TrialSpec
 from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.spec import Needs, Resources, ScheduleSpec
 from trainers.config import Runtime
+from trainers.folders import Folder
 from trainers.report import EpochReport, Outcome
 
 LOOK_S = 5.0  # between two looks at whether the only node is alive
@@ -45,7 +46,7 @@ class RayExecutor:
         self,
         *,
         runtime: Runtime,
-        folder: Path,
+        folder: Folder,
         resources: Resources,
         schedule: ScheduleSpec | None = None,
         address: str | None = None,
