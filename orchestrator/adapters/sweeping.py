@@ -18,6 +18,7 @@ from orchestrator.adapters.claims import Claims, this_driver
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.logs import TrialLogs
 from orchestrator.adapters.provenance import provenance, typed_command
+from orchestrator.adapters.resumes import Resumes
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
 from orchestrator.adapters.signals import Stop, stop_signals
@@ -204,9 +205,14 @@ def _run(prepared: Prepared, plan: Plan) -> SweepResult:
     shown = _display(plan, prepared.options.output)
     logs = TrialLogs(prepared.space.logs)
     folder = prepared.space.checkpoints
+    resumes = Resumes(plan, folder)
 
     def on_event(event: Event) -> None:
-        logs.on_event(event)
+        note = resumes.note(event)
+        logs.on_event(event, note)
+        if note:
+            with unheard():
+                shown.tell(event, note)
         if not (isinstance(event, Finished) and event.outcome.status == "stopped"):
             with unheard():
                 shown.on_event(event)  # that a sweep was stopped is told once, not for each trial
