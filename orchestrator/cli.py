@@ -12,6 +12,7 @@ from orchestrator.cli_options import (
     CELL,
     Address,
     Cell,
+    Checkpoints,
     Data,
     Home,
     Json,
@@ -56,6 +57,7 @@ def sweep(
     executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
     address: Address = None,
     ship_code: ShipCode = False,
+    checkpoints: Checkpoints = None,
     keep_checkpoints: Annotated[
         bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
     ] = False,
@@ -76,7 +78,14 @@ def sweep(
 
     with reported():
         asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
+            spec,
+            profile=profile,
+            seeds=seeds,
+            changes=changes,
+            home=home,
+            uri=tracking_uri,
+            data=data,
+            checkpoints=checkpoints,
         )
         if check:
             asked.needs_published_profile()
@@ -112,6 +121,7 @@ def retry(
     executor: Annotated[str, typer.Option(help="ray, or serial: in this process.")] = "ray",
     address: Address = None,
     ship_code: ShipCode = False,
+    checkpoints: Checkpoints = None,
     quiet: Quiet = False,
 ) -> None:
     """Train again the trials that failed, and no others; then print the table."""
@@ -120,7 +130,14 @@ def retry(
 
     with reported():
         asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
+            spec,
+            profile=profile,
+            seeds=seeds,
+            changes=changes,
+            home=home,
+            uri=tracking_uri,
+            data=data,
+            checkpoints=checkpoints,
         )
         options = sweeping.Options(
             executor=executor,
@@ -151,6 +168,12 @@ def submit(
     profile: Profile = "auto",
     seeds: Seeds = None,
     changes: Set = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the cluster, or s3://bucket/prefix, for checkpoints.", show_default=False
+        ),
+    ] = None,
     download: Annotated[bool, typer.Option("--download", help="Download missing data sets.")] = False,
     pack: Pack = False,
     keep_going: Annotated[
@@ -163,7 +186,7 @@ def submit(
 
     with reported():
         asked = Request(spec, profile=profile, seeds=seeds, changes=changes)
-        flags = {"--profile": profile, "--seeds": seeds}
+        flags = {"--profile": profile, "--seeds": seeds, "--checkpoints": submitting.there(checkpoints)}
         words = [word for flag, value in flags.items() if value is not None for word in (flag, value)]
         words += [word for change in changes or [] for word in ("--set", change)]
         switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}

@@ -41,6 +41,14 @@ Data = Annotated[
     Path | None,
     typer.Option(help="Folder of data sets.  [env ORCH_DATA, default ./data]", show_default=False),
 ]
+Checkpoints = Annotated[
+    str | None,
+    typer.Option(
+        help="Folder, or s3://bucket/prefix, for checkpoints.  [env ORCH_CHECKPOINTS, default trials in the "
+        "home folder]",
+        show_default=False,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Address = Annotated[
     str | None,

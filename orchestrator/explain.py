@@ -29,6 +29,8 @@ NEXT_AFTER = {
     "on a larger GPU `orch retry`",
     "worker": "its worker was lost too often at one place: look at the node's memory and system log, then "
     "`orch retry`",
+    "storage": "give its folder of checkpoints room, or bring S3 back, then `orch retry`: it goes on from "
+    "the last checkpoint that was written",
 }
 """Next step by class of failure."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from orchestrator.errors import Hopeless, Interrupted
 from orchestrator.expand import Expansion, TrialSpec
@@ -57,7 +57,8 @@ def run_sweep(
         info: the sweep, for the store.
         on_event: is told each event after it was recorded.
         discard: is given the id of each trial whose checkpoints are not needed any more.
-        keep_going: whether to go on when the first cells of a sweep without any result fail in their code.
+        keep_going: whether to go on when the first cells of a sweep without any result fail of what the
+            others share.
 
     Raises:
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
@@ -106,9 +107,14 @@ def run_sweep(
 
 
 class _Guard:
-    """Ends a sweep whose first cells fail in their own code: waiting for the others would teach nothing."""
+    """Ends a sweep whose first cells fail of what the others share: waiting for those would teach nothing."""
 
     FIRST = 2  # cells, and trials, that must fail before anything has succeeded
+    FAILED_IN: ClassVar = {
+        "code": "failed in their code",
+        "data": "failed in their data",
+        "storage": "could not keep or read their checkpoints",
+    }
 
     def __init__(self, plan: Plan) -> None:
         self.cells = min(self.FIRST, len({trial.cell.id for trial in plan.todo}))
@@ -122,12 +128,12 @@ class _Guard:
         Raises:
             Hopeless: it was one too many.
         """
-        if outcome.error not in ("code", "data"):
+        if outcome.error not in self.FAILED_IN:
             self.watching = False
-        if not self.watching:
+        if not self.watching or outcome.error is None:
             return
         self.failed[trial.id] = trial
         cells = list(dict.fromkeys(one.cell.label for one in self.failed.values()))
         if len(cells) >= self.cells and len(self.failed) >= self.trials:
-            what = "data" if outcome.error == "data" else "code"
-            raise Hopeless(f"{' and '.join(cells)} failed in their {what} before any trial had a result")
+            what = self.FAILED_IN[outcome.error]
+            raise Hopeless(f"{' and '.join(cells)} {what} before any trial had a result")

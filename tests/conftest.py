@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.place import Place
+from tests.storage import Storage, served
+from trainers.folders import S3Folder
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_SETTINGS = ("ORCH_HOME", "ORCH_DATA", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "COLUMNS")
+_SETTINGS = ("ORCH_HOME", "ORCH_DATA", "ORCH_CHECKPOINTS", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "COLUMNS")
+
+for _name in [name for name in os.environ if name.startswith("AWS_")]:
+    del os.environ[_name]
+# Without credentials a client looks for them in its user's files, and asks the network of a cloud's machines.
+os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
+os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +58,19 @@ def ready(place: Place, database: Path) -> Place:
     (place.folder / "runs").mkdir()
     shutil.copy(database, place.folder / "runs")
     return place
+
+
+@pytest.fixture(scope="session")
+def storage() -> Iterator[Storage]:
+    """A server on this machine that speaks as S3 does."""
+    with served() as storage:
+        yield storage
+
+
+@pytest.fixture
+def s3(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Folder]:
+    """A folder in a new bucket, which this process and those it starts may use."""
+    for name, value in storage.settings.items():
+        monkeypatch.setenv(name, value)
+    with storage.forgotten():
+        yield S3Folder(storage.new_bucket(), "checkpoints")

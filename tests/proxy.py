@@ -105,6 +105,9 @@ def _request(client: socket.socket) -> bytes:
             return b""
         content += part
     head, _, body = content.partition(b"\r\n\r\n")
+    if re.search(rb"(?i)\r\nexpect: *100-continue", head):
+        client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        head = re.sub(rb"(?i)\r\nexpect:[^\r]*", b"", head)
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     while len(body) < (int(length.group(1)) if length else 0):
         part = client.recv(65536)

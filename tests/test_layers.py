@@ -46,6 +46,9 @@ def test_each_framework_has_one_file() -> None:
     # Results in one file, notes of drivers in another, and what both need of experiments in a third.
     names = ("store", "drivers", "experiments")
     assert importers("mlflow") == {f"orchestrator/adapters/mlflow_{name}.py" for name in names}
+    # S3 in one.
+    for package in ("boto3", "botocore"):
+        assert importers(package) == {"trainers/folders.py"}
     # One command line in three files: those that train, those that read, and what they share.
     assert importers("typer") == {f"orchestrator/{name}.py" for name in ("cli", "cli_reading", "cli_options")}
 
@@ -73,9 +76,12 @@ def test_every_file_is_one_thing_and_says_which(path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
-        (["--help"], ["torch", "ray", "mlflow", "pydantic", "matplotlib", "rich"]),
-        (["validate", "sweeps/smoke.yaml"], ["torch", "ray", "mlflow", "matplotlib"]),
-        (["plan", "sweeps/smoke.yaml", "--home", "nowhere"], ["torch", "ray", "mlflow", "matplotlib"]),
+        (["--help"], ["torch", "ray", "mlflow", "pydantic", "matplotlib", "rich", "boto3"]),
+        (["validate", "sweeps/smoke.yaml"], ["torch", "ray", "mlflow", "matplotlib", "boto3"]),
+        (
+            ["plan", "sweeps/smoke.yaml", "--home", "nowhere"],
+            ["torch", "ray", "mlflow", "matplotlib", "boto3"],
+        ),
     ],
 )
 def test_a_command_loads_only_what_it_needs(arguments: list[str], unwanted: list[str]) -> None:

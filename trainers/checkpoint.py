@@ -1,14 +1,14 @@
-"""A trial's state on disk: written atomically, the last two kept, a broken one passed over."""
+"""A trial's state on disk or on S3: written atomically, the last two kept, a broken one passed over."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
-import os
 import re
-from pathlib import Path
 from typing import Any
 
+from trainers.folders import Files, Folder, StorageError, files
 from trainers.lazy import torch
 from trainers.report import EpochReport
 
@@ -16,49 +16,63 @@ KEPT = 2  # the newest may turn out to be broken; then the one before it is used
 _NAME = re.compile(r"epoch-(\d{6})\.pt")
 
 
-def save(folder: Path, state: dict[str, Any], *, epoch: int) -> None:
+def save(folder: Folder, state: dict[str, Any], *, epoch: int) -> None:
     """Write the state after `epoch` epochs; a crash at any moment leaves the previous ones whole.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written.
+        StorageError: the disk is full, the folder cannot be written, or S3 refuses or does not answer.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"epoch-{epoch:06d}.pt"
-    part = folder / f"{target.name}.part"
     # Through memory: torch reports a full disk as an internal error that names neither disk nor file.
     content = io.BytesIO()
     torch.save(state, content)
+    there = files(folder)
     try:
-        with part.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-    # A later epoch than the one just saved is unreadable or another config's: it must not take a place.
-    earlier = [path for number, path in _found(folder) if number <= epoch]
-    for _, path in _found(folder):
-        if path not in earlier[-KEPT:]:
-            path.unlink(missing_ok=True)
+        there.write(_name(epoch), content)
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"{folder}: no checkpoint written: {error.strerror or error}; free some space there, or mend it"
+        ) from None
+    with contextlib.suppress(OSError):  # the state is safe; what could not be removed goes with the next one
+        found = _found(there)
+        # A later epoch than the one just saved is unreadable or another config's: it must not take a place.
+        kept = [number for number in found if number <= epoch][-KEPT:]
+        for number in found:
+            if number not in kept:
+                there.remove(_name(number))
 
 
-def load(folder: Path, *, device: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest readable state, or None, and a line about each file that could not be read."""
+def load(folder: Folder, *, device: str) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest readable state, or None, and a line about each file that could not be read.
+
+    Raises:
+        StorageError: S3 refuses or does not answer: a trial that starts anew would be trained twice.
+    """
     warnings: list[str] = []
-    for _, path in reversed(_found(folder)):
+    there = files(folder)
+    for epoch in reversed(_found(there)):
         try:
-            state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+            content = io.BytesIO(there.read(_name(epoch)))
+            state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
             return state, warnings
+        except StorageError:
+            raise
         except Exception as error:  # torch raises many types on a truncated file
-            warnings.append(f"checkpoint {path.name} is unreadable ({type(error).__name__}); passed over")
+            warnings.append(f"checkpoint {_name(epoch)} is unreadable ({type(error).__name__}); passed over")
     return None, warnings
 
 
-def clear(folder: Path) -> None:
-    """Remove every checkpoint in `folder`."""
-    for _, path in _found(folder):
-        path.unlink(missing_ok=True)
+def clear(folder: Folder) -> None:
+    """Remove every checkpoint in `folder`, and the folder if nothing else is in it.
+
+    Raises:
+        OSError: one could not be removed.
+    """
+    there = files(folder, hasty=True)
+    for epoch in _found(there):
+        there.remove(_name(epoch))
+    there.remove_if_empty()
 
 
 def packed(report: EpochReport) -> dict[str, Any]:
@@ -81,6 +95,10 @@ def digest(state: dict[str, torch.Tensor]) -> str:
     return out.hexdigest()[:12]
 
 
-def _found(folder: Path) -> list[tuple[int, Path]]:
-    matches = ((_NAME.fullmatch(path.name), path) for path in folder.glob("epoch-*.pt"))
-    return sorted((int(match[1]), path) for match, path in matches if match)
+def _found(there: Files) -> list[int]:
+    """Epochs of the checkpoints there, in order."""
+    return sorted(int(match[1]) for name in there.names() if (match := _NAME.fullmatch(name)))
+
+
+def _name(epoch: int) -> str:
+    return f"epoch-{epoch:06d}.pt"

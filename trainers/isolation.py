@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from trainers import checkpoint
 from trainers.config import LoopConfig, Runtime
 from trainers.datasets.base import MissingDataError
+from trainers.folders import Folder, StorageError
 from trainers.lazy import torch
 from trainers.plugins import load
 from trainers.report import ErrorClass, Outcome, Report
@@ -28,7 +29,7 @@ TRACEBACK = "traceback"
 """Name of a failure's traceback among the details of its outcome."""
 
 
-def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
+def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """The outcome of one trial; an error in its code is a `failed` outcome, never an exception.
 
     Args:
@@ -45,6 +46,8 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Path | None, repo
             return outcome
         except MissingDataError as error:
             return Outcome(status="failed", reason=_printable(str(error)), error="data")
+        except StorageError as error:
+            return Outcome(status="failed", reason=_printable(str(error)), error="storage")
         except (Exception, SystemExit) as error:
             return _failed(error, "memory" if _is_out_of_gpu_memory(error) else "code")
 
@@ -93,11 +96,10 @@ def usable(device: str) -> bool:
     return True
 
 
-def discard_checkpoints(folder: Path) -> None:
+def discard_checkpoints(folder: Folder) -> None:
     """Remove a finished trial's checkpoints, as far as this user may; other files stay."""
     with contextlib.suppress(OSError):
         checkpoint.clear(folder)
-        folder.rmdir()  # only where nothing else is left in it
 
 
 def _is_out_of_gpu_memory(error: BaseException) -> bool:

@@ -14,9 +14,10 @@ Status = Literal["completed", "collapsed", "diverged", "pruned", "failed", "stop
 """How a trial ended. Collapse and divergence are findings: they are never retried. A pruned one was ended
 by the schedule of a sweep that searches."""
 
-ErrorClass = Literal["code", "data", "memory", "worker"]
+ErrorClass = Literal["code", "data", "memory", "worker", "storage"]
 """An exception in its code; data that is not there; more GPU memory than there is; its worker lost too
-often without going forward. Only the last two can end differently when tried again."""
+often without going forward; its checkpoint could not be written or read. Only the last three can end
+differently when tried again."""
 
 
 class EpochReport(Frozen):

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from orchestrator.adapters.machine import cores
 from orchestrator.adapters.workspace import Workspace, has_gpu
 from orchestrator.errors import OrchError
+from trainers.folders import unusable
 from trainers.plugins import config_type, load, names
 
 
@@ -24,7 +25,7 @@ class Check(NamedTuple):
 
 
 def checks(space: Workspace) -> Iterator[Check]:
-    """Every check, the quick ones first. Writes nothing but an empty store if there is none."""
+    """Every check, the quick ones first. Writes nothing that stays but an empty store if there is none."""
     yield _python()
     yield from _packages()
     yield _cores()
@@ -32,6 +33,7 @@ def checks(space: Workspace) -> Iterator[Check]:
         Check("ok", "gpu", _gpu_name()) if has_gpu() else Check("note", "gpu", "none; trials run on the CPU")
     )
     yield _disk(space)
+    yield _checkpoints(space)
     yield _store(space)
     yield from _data(space)
 
@@ -70,6 +72,17 @@ def _disk(space: Workspace) -> Check:
     if not os.access(folder, os.W_OK):
         return Check("bad", "home", f"{space.home} cannot be written; choose another with --home")
     return Check("ok" if free > 2 else "bad", "home", f"{space.home}, {free:.0f} GB free")
+
+
+def _checkpoints(space: Workspace) -> Check:
+    try:
+        folder = space.checkpoints
+    except OrchError as error:
+        return Check("bad", "checkpoints", str(error))
+    if folder == space.home / "trials":
+        return Check("ok", "checkpoints", "in the home folder")
+    problem = unusable(folder)
+    return Check("bad" if problem else "ok", "checkpoints", problem or f"{folder} takes and gives them")
 
 
 def _store(space: Workspace) -> Check:

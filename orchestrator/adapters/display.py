@@ -85,6 +85,9 @@ class QuietDisplay:
     def on_event(self, event: Event) -> None:
         """Ignore `event`."""
 
+    def tell(self, event: Event, note: str) -> None:
+        """Ignore what `note` says of the trial of `event`."""
+
     def close(self) -> None:
         """Nothing to end."""
 
@@ -103,8 +106,6 @@ class LineDisplay(QuietDisplay):
         trial = self.progress.trials[event.trial_id]
         if isinstance(event, Finished):
             self._write(finished_line(self.progress, trial, event))
-        elif isinstance(event, Started) and event.attempt > 1:
-            self._write(f"{trial.label}: attempt {event.attempt} goes on from its checkpoint")
         elif isinstance(event, Deferred):
             self._write(f"{trial.label}: {event.reason}")
         elif time.monotonic() - self._last_line > LINE_EVERY_S:
@@ -113,6 +114,10 @@ class LineDisplay(QuietDisplay):
                 for t, _, p, left in self.progress.rows()
             )
             self._write(f"running: {running}")
+
+    def tell(self, event: Event, note: str) -> None:
+        """Write `note` as a line of its own."""
+        self._write(f"{self.progress.trials[event.trial_id].label}: {note}")
 
     def _write(self, line: str) -> None:
         print(line, file=self.out, flush=True)
@@ -155,6 +160,10 @@ class LiveDisplay(QuietDisplay):
             self.console.print(Text(finished_line(self.progress, trial, event), style=style))
         elif isinstance(event, Deferred):
             self.console.print(Text(f"{self.progress.trials[event.trial_id].label}: {event.reason}"))
+
+    def tell(self, event: Event, note: str) -> None:
+        """Write `note` above the table."""
+        self.console.print(Text(f"{self.progress.trials[event.trial_id].label}: {note}"))
 
     def close(self) -> None:
         """Leave the terminal as it was."""

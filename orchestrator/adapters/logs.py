@@ -22,26 +22,17 @@ class TrialLogs:
     def __init__(self, folder: Path) -> None:
         """Write into `folder`."""
         self.folder = folder
-        self._replayed: dict[str, int] = {}  # last epoch that came from a checkpoint, until training goes on
 
-    def on_event(self, event: Event) -> None:
-        """Add what `event` tells to its trial's log. A log that cannot be written stops nothing."""
+    def on_event(self, event: Event, note: str | None = None) -> None:
+        """Add `note` and what `event` tells to its trial's log. One that cannot be written stops nothing."""
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
         with contextlib.suppress(OSError):
             self.folder.mkdir(parents=True, exist_ok=True)
             with log_path(self.folder, event.trial_id).open(
                 "a", encoding="utf-8", errors="backslashreplace"
             ) as file:
-                file.writelines(f"{now} {line}\n" for line in self._lines(event))
-
-    def _lines(self, event: Event) -> Iterator[str]:
-        if isinstance(event, Progressed) and event.report.replayed:
-            self._replayed[event.trial_id] = event.report.epoch
-            return
-        epoch = self._replayed.pop(event.trial_id, None)
-        if epoch is not None:
-            yield f"goes on from its checkpoint after epoch {epoch}"
-        yield from _lines(event)
+                told = [note] if note else []
+                file.writelines(f"{now} {line}\n" for line in (*told, *_lines(event)))
 
 
 def log_path(folder: Path, trial_id: str) -> Path:
@@ -94,7 +85,7 @@ def _lines(event: Event) -> Iterator[str]:
     match event:
         case Started():
             yield f"{BEGUN}{event.worker}" + (f", again ({event.attempt})" if event.attempt > 1 else "")
-        case Progressed():
+        case Progressed() if not event.report.replayed:
             report = event.report
             numbers = "  ".join(f"{n} {report.metrics[n]:.4g}" for n in _SHOWN if n in report.metrics)
             yield f"epoch {report.epoch}/{report.epochs}  {numbers}"

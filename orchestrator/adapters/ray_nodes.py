@@ -6,9 +6,7 @@ another is found here, and told in a line for each node.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
@@ -17,6 +15,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from orchestrator.adapters.ray_cluster import PACKAGES  # before ray: it says how
 from orchestrator.errors import ExecutionError
 from orchestrator.needs import Bundle, check_room
+from trainers.folders import Folder, S3Folder, marked, unusable
 
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent
 
@@ -28,7 +27,7 @@ class Facts(NamedTuple):
     code: str | None
     """Hash of orch's source; None where it is not installed."""
     sees: bool
-    """Whether the folder of checkpoints is the driver's."""
+    """Whether the folder of checkpoints is the driver's; of S3 it is asked by its own means."""
 
 
 def alive() -> list[dict[str, Any]]:
@@ -50,30 +49,37 @@ def check(asked: Sequence[Bundle]) -> None:
     check_room(asked, [node["Resources"] for node in alive()])
 
 
-def look_over(folder: Path, *, shipped: bool) -> str | None:
+def look_over(folder: Folder, *, shipped: bool) -> str | None:
     """A note on nodes where trials run, but cannot go on elsewhere, for they do not see `folder`; or None.
 
     Raises:
-        ExecutionError: a node does not answer, or runs another version of something that makes numbers.
+        ExecutionError: a node does not answer, runs another version of something that makes numbers, or
+            cannot keep checkpoints on S3.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    marker = folder / f".seen-{uuid.uuid4().hex}"
-    marker.touch()
+    look = _looker()
+    on_s3 = isinstance(folder, S3Folder)
     try:
-        look = _looker()
-        here = Facts(*look(str(marker)))
-        found = {name: Facts(*facts) for name, facts in everywhere(look, str(marker)).items()}
-    finally:
-        marker.unlink(missing_ok=True)
-    problems = [p for name, facts in found.items() for p in _differences(name, facts, here, shipped=shipped)]
+        with marked(folder) as name:
+            marker = None if on_s3 else str(folder / name)
+            here = Facts(*look(marker))
+            found = {node: Facts(*facts) for node, facts in everywhere(look, marker).items()}
+            problems = [
+                p for n, facts in found.items() for p in _differences(n, facts, here, shipped=shipped)
+            ]
+            if not problems and on_s3:
+                reasons = everywhere(unusable, folder, name)
+                problems = [f"node {n} cannot keep checkpoints: {why}" for n, why in reasons.items() if why]
+    except OSError as error:
+        problems = [f"checkpoints cannot be kept: {error}"]
     if problems:
         raise ExecutionError("\n".join(problems))
-    blind = [name for name, facts in found.items() if not facts.sees]
+    blind = [node for node, facts in found.items() if not facts.sees]
     if not blind:
         return None
     return (
         f"{', '.join(blind)}: no folder {folder} of this driver's there; a trial that loses its worker "
-        "goes on only on the same node, elsewhere it starts anew; mount one folder everywhere for --home"
+        "goes on only on the same node, elsewhere it starts anew; mount one folder everywhere, or keep "
+        "checkpoints on S3, with --checkpoints"
     )
 
 
@@ -113,11 +119,11 @@ def name_of(node: Mapping[str, Any]) -> str:
     return f"{host} ({address})" if host and host != address else address
 
 
-def _looker() -> Callable[[str], tuple[Any, ...]]:
+def _looker() -> Callable[[str | None], tuple[Any, ...]]:
     """A function that finds a node's `Facts`; it travels whole, for a node may have other code, or none."""
     packages = PACKAGES
 
-    def look(marker: str) -> tuple[Any, ...]:
+    def look(marker: str | None) -> tuple[Any, ...]:
         import hashlib
         import importlib.util
         import os
@@ -139,7 +145,7 @@ def _looker() -> Callable[[str], tuple[Any, ...]]:
         except metadata.PackageNotFoundError:
             torch = "none"
         code = digest.hexdigest()[:12] if complete else None
-        return torch, code, os.path.exists(marker)
+        return torch, code, marker is None or os.path.exists(marker)
 
     return look
 

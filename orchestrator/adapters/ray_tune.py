@@ -34,6 +34,7 @@ from orchestrator.needs import Needs, Resources
 from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.spec import ScheduleSpec
 from trainers.config import Runtime
+from trainers.folders import Folder
 from trainers.report import EpochReport, Outcome
 
 LOOK_S = 5.0  # between two looks at whether the only node is alive
@@ -46,7 +47,7 @@ class RayExecutor:
         self,
         *,
         runtime: Runtime,
-        folder: Path,
+        folder: Folder,
         resources: Resources,
         schedule: ScheduleSpec | None = None,
         address: str | None = None,

@@ -28,6 +28,7 @@ class Request:
         home: Path | None = None,
         uri: str | None = None,
         data: Path | None = None,
+        checkpoints: str | None = None,
         reads: bool = False,
     ) -> None:
         """Read and expand `file`.
@@ -39,7 +40,7 @@ class Request:
             SpecError: the file is wrong.
             UsageError: a flag is.
         """
-        self.space = workspace(home, uri, data)
+        self.space = workspace(home, uri, data, checkpoints=checkpoints)
         self.spec = load_sweep(file)
         self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
         make = functools.partial(

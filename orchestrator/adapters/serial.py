@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 
 from orchestrator.adapters.signals import stop_signals
 from orchestrator.errors import Interrupted
@@ -13,6 +12,7 @@ from orchestrator.expand import TrialSpec
 from orchestrator.needs import Resources
 from orchestrator.ports import Finished, OnEvent, Progressed, Started
 from trainers.config import Runtime
+from trainers.folders import Folder
 from trainers.isolation import run_trial
 from trainers.report import EpochReport
 
@@ -31,7 +31,7 @@ class SerialExecutor:
         self,
         *,
         runtime: Runtime,
-        folder: Path | None,
+        folder: Folder | None,
         resources: Resources | None = None,
         gpus: float = 0.0,
     ) -> None:

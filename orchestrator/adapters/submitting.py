@@ -8,7 +8,8 @@ from pathlib import Path, PurePath
 
 from orchestrator import answer
 from orchestrator.adapters.request import Request
-from orchestrator.adapters.workspace import sweep_files
+from orchestrator.adapters.workspace import checkpoint_folder, sweep_files
+from orchestrator.errors import UsageError
 
 
 def submit(asked: Request, spec: Path, words: Sequence[str], *, address: str) -> Iterator[str]:
@@ -32,3 +33,20 @@ def submit(asked: Request, spec: Path, words: Sequence[str], *, address: str) ->
     yield f"follow it:  ray job logs --follow {job} --address {address}"
     yield f"its state:  orch status {spec} --tracking-uri ADDRESS-OF-MLFLOW   (and orch table, orch figures)"
     yield f"stop it:    orch stop {spec} --tracking-uri ADDRESS-OF-MLFLOW"
+
+
+def there(checkpoints: str | None) -> str | None:
+    """`checkpoints` as it is sent, by name; what this machine's environment says of them is not sent.
+
+    Raises:
+        UsageError: it means another folder there than here, or none.
+    """
+    if checkpoints is None:
+        return None
+    folder = checkpoint_folder(checkpoints)
+    if isinstance(folder, Path) and not Path(checkpoints).is_absolute():
+        raise UsageError(
+            f"--checkpoints {checkpoints}: expected a folder of the cluster's nodes from the root, /..., or "
+            "s3://bucket/prefix"
+        )
+    return str(checkpoints)

@@ -19,6 +19,7 @@ from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.logs import TrialLogs
 from orchestrator.adapters.machine import cores
 from orchestrator.adapters.provenance import provenance, typed_command
+from orchestrator.adapters.resumes import Resumes
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
 from orchestrator.adapters.signals import Stop, stop_signals
@@ -32,6 +33,7 @@ from orchestrator.results import SweepInfo
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.spec import SweepSpec
 from trainers.config import Runtime
+from trainers.folders import unusable
 from trainers.isolation import discard_checkpoints
 
 Say = Callable[[str], None]
@@ -79,10 +81,11 @@ def prepare(
 
     Raises:
         StoreError: the store does not answer.
-        UsageError: a table or figure cannot be made of these cells; data, room on the disk or an
-            executor of that name are not there.
+        UsageError: a table or figure cannot be made of these cells; data, room on the disk, the folder of
+            checkpoints or an executor of that name are not there.
     """
     answer.check(expansion)
+    folder = space.checkpoints  # first: an address that holds a secret must not reach the journal
     store = space.open_journaled()
     plan = plan_sweep(expansion, store)
     if only is not None:
@@ -92,6 +95,8 @@ def prepare(
         problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
         if problems and not options.download:
             raise UsageError("\n".join(problems))
+        if problem := unusable(folder):
+            raise UsageError(f"checkpoints at {problem}")
         _check_space(space)
     executor = make_executor(expansion.spec, space, options, say=say) if plan.todo else _Nobody()
     info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
@@ -173,7 +178,7 @@ def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> S
             return stopped()
         if prepared.options.fresh:
             for trial in mine:
-                discard_checkpoints(prepared.space.trials / trial.id)
+                discard_checkpoints(prepared.space.checkpoints / trial.id)
         result = _run(prepared, plan._replace(todo=mine))
         trained += result.trained
         if result.interrupted or result.hopeless or not waited_for:
@@ -202,14 +207,19 @@ def _waited(claims: JointClaims, asked: set[str], prepared: Prepared) -> bool:
 def _run(prepared: Prepared, plan: Plan) -> SweepResult:
     shown = _display(plan, prepared.options.output)
     logs = TrialLogs(prepared.space.logs)
+    folder = prepared.space.checkpoints
+    resumes = Resumes(plan, folder)
 
     def on_event(event: Event) -> None:
-        logs.on_event(event)
+        note = resumes.note(event)
+        logs.on_event(event, note)
+        if note:
+            with unheard():
+                shown.tell(event, note)
         if not (isinstance(event, Finished) and event.outcome.status == "stopped"):
             with unheard():
                 shown.on_event(event)  # that a sweep was stopped is told once, not for each trial
 
-    folder = prepared.space.trials
     keep = prepared.options.keep_checkpoints
     try:
         return run_sweep(
@@ -234,7 +244,7 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
         if spec.schedule is not None:
             raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
         return SerialExecutor(
-            runtime=runtime, folder=space.trials, resources=resources, gpus=float(has_gpu())
+            runtime=runtime, folder=space.checkpoints, resources=resources, gpus=float(has_gpu())
         )
     if options.executor != "ray":
         raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
@@ -247,7 +257,7 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
 
     return RayExecutor(
         runtime=runtime,
-        folder=space.trials,
+        folder=space.checkpoints,
         resources=resources,
         schedule=spec.schedule,
         address=options.address,
@@ -302,12 +312,15 @@ def _display(plan: Plan, output: str) -> display.QuietDisplay:
 
 
 def _check_space(space: Workspace) -> None:
-    free = shutil.disk_usage(_existing(space.home)).free
-    if free < SPACE_NEEDED:
-        raise UsageError(
-            f"{space.home}: {free // 1_000_000} MB free, a sweep needs {SPACE_NEEDED // 1_000_000} MB; "
-            "free some space, or choose another folder with --home"
-        )
+    for flag, folder in {"--home": space.home, "--checkpoints": space.checkpoints}.items():
+        if not isinstance(folder, Path):
+            continue
+        free = shutil.disk_usage(_existing(folder)).free
+        if free < SPACE_NEEDED:
+            raise UsageError(
+                f"{folder}: {free // 1_000_000} MB free, a sweep needs {SPACE_NEEDED // 1_000_000} MB; "
+                f"free some space, or choose another folder with {flag}"
+            )
 
 
 def _existing(folder: Path) -> Path:

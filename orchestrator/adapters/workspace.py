@@ -10,6 +10,7 @@ import fcntl
 import functools
 import glob
 import os
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,7 +28,11 @@ from orchestrator.ports import Board, Store
 from orchestrator.problems import nearest
 from orchestrator.spec import SweepSpec, load
 from trainers.datasets.base import data_folder
+from trainers.folders import Folder, S3Folder
 from trainers.plugins import load as load_plugin
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
 class Workspace(NamedTuple):
@@ -40,11 +45,17 @@ class Workspace(NamedTuple):
     """Which of flag, environment and default the URI comes from."""
     data_root: Path
     """Folder of data sets, resolved here: a worker may have another working folder and environment."""
+    checkpoints_at: str | None = None
+    """Where checkpoints lie, as flag or environment say it; None: in the home folder."""
 
     @property
-    def trials(self) -> Path:
-        """Folder of checkpoints, one folder per trial id."""
-        return self.home / "trials"
+    def checkpoints(self) -> Folder:
+        """Folder of checkpoints, in it one folder per trial id.
+
+        Raises:
+            UsageError: what flag or environment say is no folder.
+        """
+        return checkpoint_folder(self.checkpoints_at) if self.checkpoints_at else self.home / "trials"
 
     @property
     def logs(self) -> Path:
@@ -120,7 +131,9 @@ class Workspace(NamedTuple):
             return MlflowStore(self.tracking_uri, artifacts=self.home / "artifacts")
 
 
-def workspace(home: Path | None, tracking_uri: str | None, data: Path | None) -> Workspace:
+def workspace(
+    home: Path | None, tracking_uri: str | None, data: Path | None, *, checkpoints: str | None = None
+) -> Workspace:
     """The workspace that flags and environment name."""
     folder = (home or Path(os.environ.get("ORCH_HOME") or "runs")).expanduser().resolve()
     if tracking_uri:
@@ -129,7 +142,35 @@ def workspace(home: Path | None, tracking_uri: str | None, data: Path | None) ->
         uri, source = os.environ["MLFLOW_TRACKING_URI"], "MLFLOW_TRACKING_URI"
     else:
         uri, source = f"sqlite:///{folder / 'mlflow.db'}", "default"
-    return Workspace(folder, uri, source, data_folder(data).resolve())
+    if checkpoints:
+        checkpoint_folder(checkpoints)  # what was typed is told now; most commands have no use for the rest
+    kept = checkpoints or os.environ.get("ORCH_CHECKPOINTS") or None
+    return Workspace(folder, uri, source, data_folder(data).resolve(), kept)
+
+
+def checkpoint_folder(text: str) -> Folder:
+    """The folder of checkpoints that `text` names: a path, or s3://bucket/prefix.
+
+    Raises:
+        UsageError: it is neither, or holds what belongs into the environment.
+    """
+    scheme, sign, address = text.partition(":/")
+    if not sign or not _SCHEME.fullmatch(scheme):
+        return Path(text).expanduser().resolve()
+    bucket, _, prefix = address.lstrip("/").partition("/")
+    if "@" in bucket or ":" in bucket:  # perhaps a secret, which must not be shown
+        raise UsageError(
+            "checkpoints: expected a folder or s3://bucket/prefix, without credentials or port: keys belong "
+            "in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a server's address in AWS_ENDPOINT_URL"
+        )
+    shown = without_secret(text)
+    if scheme.lower() != "s3":
+        raise UsageError(f"checkpoints at {shown}: expected a folder or s3://bucket/prefix, not '{scheme}:'")
+    if "?" in address:
+        raise UsageError(f"checkpoints at {shown}: expected no '?'; settings of S3 are AWS_... variables")
+    if not _BUCKET.fullmatch(bucket):
+        raise UsageError(f"checkpoints at {shown}: '{bucket}' names no bucket; expected s3://bucket/prefix")
+    return S3Folder(bucket, "/".join(part for part in prefix.split("/") if part))
 
 
 def load_sweep(file: Path) -> SweepSpec:

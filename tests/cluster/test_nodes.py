@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import pytest
 from tests.builders import table_yaml
 from tests.cluster.hosts import Host, hosts
 from tests.place import FIGURES, Place
+from tests.storage import settings
 
 pytestmark = [
     pytest.mark.cluster,
@@ -25,7 +27,15 @@ pytestmark = [
 ROOT = Path(__file__).parents[2]
 TOKEN = "f" * 64
 SWEEP = ("sweep", "sweep.yaml")
-ADDRESS = re.compile(r"10\.213\.77\.\d+")
+SERVER = """
+import os, time, boto3
+from moto.server import ThreadedMotoServer
+host, port = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://").split(":")
+ThreadedMotoServer(ip_address=host, port=int(port), verbose=False).start()
+boto3.client("s3").create_bucket(Bucket="bucket")
+print("ready", flush=True)
+time.sleep(600)
+"""
 
 
 class Cluster(NamedTuple):
@@ -72,17 +82,25 @@ def environment() -> dict[str, str]:
     return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "OMP_NUM_THREADS": "1"}
 
 
-def test_a_node_that_dies_costs_no_trial_and_changes_no_number(
-    three: list[Host], environment: dict[str, str], ready: Place, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    text = table_yaml().replace("epochs: 2\n  probe", "epochs: 60\n  probe") + FIGURES
-    ready.write(text)
-    cluster = start(three, environment, workers=[{}, {}])
-    command = [sys.executable, "-m", "orchestrator.cli", *SWEEP, "--json", "--address", cluster.address]
+LONG = table_yaml().replace("epochs: 2\n  probe", "epochs: 60\n  probe") + FIGURES
+
+
+def trained_though_a_node_dies(cluster: Cluster, place: Place, *words: str) -> list[dict[str, Any]]:
+    """The events of a sweep in which one of two nodes dies when it has trained an epoch, and what follows."""
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator.cli",
+        *SWEEP,
+        "--json",
+        "--address",
+        cluster.address,
+        *words,
+    ]
     seen: list[dict[str, Any]] = []
-    trained_on: set[str] = set()
-    victim = cluster.workers[0]
-    with cluster.driver.start(*command, environment=environment, cwd=ready.folder) as driver:
+    workers: dict[str, str] = {}
+    victim, survivor = cluster.workers
+    with cluster.driver.start(*command, environment=cluster.environment, cwd=place.folder) as driver:
         assert driver.stdout is not None
         for line in driver.stdout:
             if not line.startswith("{"):
@@ -90,18 +108,87 @@ def test_a_node_that_dies_costs_no_trial_and_changes_no_number(
             event = json.loads(line)
             seen.append(event)
             if event["event"] == "started":
-                trained_on |= set(ADDRESS.findall(event["worker"]))
-            if event["event"] == "progressed" and len(trained_on) == 2 and victim.alive:
+                workers[event["trial"]] = event["worker"]
+            # What was told of an epoch is in a checkpoint.
+            trained = event["event"] == "progressed" and event["epoch"] > 0
+            if trained and victim.address in workers[event["trial"]] and victim.alive:
                 assert victim.kill()
         assert driver.wait(timeout=60) == 0, seen[-5:]
-    assert trained_on == {host.address for host in cluster.workers}
     again = [event for event in seen if event["event"] == "started" and event["attempt"] > 1]
-    assert again and all(cluster.workers[1].address in event["worker"] for event in again)
-    assert [event for event in seen if event["event"] == "progressed" and event["replayed"]]
-    undisturbed = Place(tmp_path_factory.mktemp("undisturbed"))
-    undisturbed.write(text)
+    assert again and all(survivor.address in event["worker"] for event in again)
+    return seen
+
+
+@contextlib.contextmanager
+def served(host: Host, folder: Path) -> Iterator[None]:
+    """Inside, a server of that host speaks as S3 does."""
+    own = settings(f"http://{host.address}:5000")
+    words = (sys.executable, "-W", "ignore", "-c", SERVER)
+    with host.start(*words, environment=own, cwd=folder) as server:
+        assert server.stdout is not None and server.stdout.readline() == "ready\n"
+        yield
+        server.kill()
+
+
+def undisturbed_table(folder: Path) -> str:
+    undisturbed = Place(folder)
+    undisturbed.write(LONG)
     undisturbed.orch(*SWEEP, "--executor", "serial")
-    assert ready.orch("table", "sweep.yaml").stdout == undisturbed.orch("table", "sweep.yaml").stdout
+    return undisturbed.orch("table", "sweep.yaml").stdout
+
+
+def test_a_node_that_dies_costs_no_trial_and_changes_no_number(
+    three: list[Host], environment: dict[str, str], ready: Place, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    ready.write(LONG)
+    cluster = start(three, environment, workers=[{}, {}])
+    seen = trained_though_a_node_dies(cluster, ready)
+    assert [event for event in seen if event["event"] == "progressed" and event["replayed"]]
+    table = undisturbed_table(tmp_path_factory.mktemp("undisturbed"))
+    assert ready.orch("table", "sweep.yaml").stdout == table
+
+
+@pytest.mark.parametrize("kept", ["on S3", "by each node"])
+def test_without_a_shared_folder_a_trial_goes_on_from_s3_or_starts_anew_and_says_so(
+    three: list[Host],
+    environment: dict[str, str],
+    ready: Place,
+    tmp_path_factory: pytest.TempPathFactory,
+    kept: str,
+) -> None:
+    ready.write(LONG)
+    driver = three[0]
+    for host in three[1:]:
+        host.private.append(ready.folder)
+    words: tuple[str, ...] = ()
+    if kept == "on S3":
+        own = settings(f"http://{driver.address}:5000")
+        environment |= own
+        words = ("--checkpoints", "s3://bucket/prefix")
+    with served(driver, ready.folder) if kept == "on S3" else contextlib.nullcontext():
+        cluster = start(three, environment, workers=[{}, {}])
+        seen = trained_though_a_node_dies(cluster, ready, *words)
+    replayed = [event for event in seen if event["event"] == "progressed" and event["replayed"]]
+    logs = "".join(path.read_text() for path in (ready.folder / "runs" / "logs").iterdir())
+    assert bool(replayed) == (kept == "on S3")
+    assert ("starts anew on" in logs) == (kept == "by each node")
+    assert ("in s3://bucket/prefix/" in logs) == (kept == "on S3")
+    table = undisturbed_table(tmp_path_factory.mktemp("undisturbed"))
+    assert ready.orch("table", "sweep.yaml").stdout == table
+
+
+def test_nodes_that_do_not_reach_the_drivers_s3_are_told_before_training(
+    three: list[Host], environment: dict[str, str], ready: Place
+) -> None:
+    driver = three[0]
+    own = settings(f"http://{driver.address}:5000")
+    wrong = settings(f"http://{driver.address}:5001") | {"AWS_MAX_ATTEMPTS": "1"}
+    with served(driver, ready.folder):
+        cluster = start(three, environment, workers=[own, wrong])
+        told = cluster.orch(ready, *SWEEP, "--checkpoints", "s3://bucket/prefix", code=2, **own)
+    address = re.escape(cluster.workers[1].address)
+    assert re.search(rf"node \S* ?\(?{address}\)? cannot keep checkpoints: .* does not answer", told)
+    assert cluster.workers[0].address not in told and "[1/" not in told
 
 
 def test_a_folder_that_workers_do_not_see_is_told_before_training(

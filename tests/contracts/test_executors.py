@@ -19,6 +19,7 @@ from orchestrator.needs import CellNeeds, Resources
 from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.config import Runtime
+from trainers.folders import S3Folder
 from trainers.report import Outcome
 
 BROKEN = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
@@ -387,3 +388,15 @@ def test_an_error_of_the_listener_is_raised_and_is_no_trials_failure(make: Make,
     with pytest.raises(StoreError, match="the tracker is away"):
         make(tmp_path).run(trials(2), listen)
     assert not [e for e in heard if isinstance(e, Finished) and e.outcome.status == "failed"]
+
+
+def test_a_node_that_cannot_keep_checkpoints_on_s3_is_told_before_training(
+    ray_cluster: None, s3: S3Folder
+) -> None:
+    from orchestrator.adapters import ray_nodes
+
+    # The module's Ray was started without the settings that this driver has.
+    with pytest.raises(
+        ExecutionError, match=r"^node .+ cannot keep checkpoints: s3://.+: no credentials; set"
+    ):
+        ray_nodes.look_over(s3, shipped=False)

@@ -49,10 +49,11 @@ def test_a_log_has_a_line_for_each_finished_trial_and_for_a_lost_worker(clock: l
     lines = display.LineDisplay(make_plan(made, done), out=out)
     trial = made.trials[1]
     lines.on_event(Started(trial.id, 1, "here"))
-    lines.on_event(Started(trial.id, 2, "there"))
+    lines.on_event(started := Started(trial.id, 2, "there"))
+    lines.tell(started, "goes on from its checkpoint")
     lines.on_event(Finished(trial.id, outcome(0.815)))
     assert out.getvalue().splitlines() == [
-        "EMA · regular · seed 0: attempt 2 goes on from its checkpoint",
+        "EMA · regular · seed 0: goes on from its checkpoint",
         "[2/8] ✓ EMA · regular · seed 0: completed  probe/top1 81.5 %",
     ]
 

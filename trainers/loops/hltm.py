@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -13,6 +12,7 @@ from trainers import checkpoint
 from trainers.config import FieldError, LoopConfig, Runtime, canonical, identity_dump
 from trainers.dynamics import tree as trees
 from trainers.dynamics.tree import Tree, TreeNetwork
+from trainers.folders import Folder
 from trainers.lazy import torch
 from trainers.randomness import stream
 from trainers.report import EpochReport, Outcome, Report
@@ -66,7 +66,7 @@ class Config(LoopConfig):
         return self
 
 
-def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
+def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """Train one network on one tree, going on from the newest checkpoint in `folder`.
 
     Reported after each epoch, and before the first: "correlation/root", "correlation/depth_k" (mean over the

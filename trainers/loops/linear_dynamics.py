@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from trainers.config import FieldError, Frozen, LoopConfig, Runtime
 from trainers.dynamics import linear
 from trainers.dynamics.linear import Flow, System
 from trainers.dynamics.solver import Floats, first_passages
+from trainers.folders import Folder
 from trainers.lazy import torch
 from trainers.randomness import derive
 from trainers.report import EpochReport, Outcome, Report
@@ -144,7 +144,7 @@ def start(config: Config) -> System:
     return System(w, w_p, w_a)
 
 
-def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
+def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """Integrate the system and measure it as a trained trial is measured. Needs no checkpoint: seconds."""
     started = time.perf_counter()
     flow, begin = config.flow(), start(config)

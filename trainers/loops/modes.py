@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from trainers.dynamics import per_mode, phase
 from trainers.dynamics.per_mode import Rates, States
 from trainers.dynamics.phase import GridAxis, Parameter
 from trainers.dynamics.solver import Floats, first_passages
+from trainers.folders import Folder
 from trainers.report import EpochReport, Outcome, Report
 
 ALIVE = 1e-3
@@ -113,7 +113,7 @@ def _alive(state: States, rates: Rates) -> np.ndarray:
     return np.asarray(rates.alpha_p * state.s > ALIVE * per_mode.living(rates))
 
 
-def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
+def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """Integrate every point of the grid and compare it with theory. Needs no checkpoint: seconds.
 
     Arrays of the last report: "phase/x <name>" [n], "phase/y <name>" [m]; final states "phase/p", "phase/s",

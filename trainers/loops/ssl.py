@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import time
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny
@@ -14,6 +13,7 @@ from trainers import checkpoint, collapse, views
 from trainers.config import LoopConfig, Runtime, canonical, identity_dump
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
+from trainers.folders import Folder
 from trainers.heads import ProjectorConfig, hidden_blocks
 from trainers.lazy import nn, torch
 from trainers.methods.base import AbstractMethod, MethodConfig
@@ -99,7 +99,7 @@ class Trial:
         self.history = [checkpoint.unpacked(packed) for packed in state["history"]]
 
 
-def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report) -> Outcome:
+def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """Train one trial to its end and evaluate it, going on from the newest checkpoint in `folder`.
 
     Args:
@@ -110,6 +110,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Path | None, report: Report
 
     Raises:
         MissingDataError: the data set is not there.
+        StorageError: a checkpoint could not be written, or the storage does not say whether there is one.
     """
     started = time.perf_counter()
     images = load_images(config.data, runtime)
