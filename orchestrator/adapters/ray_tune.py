@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import ray_cluster, ray_nodes  # before ray: it says how
+from orchestrator.adapters.ray_queue import Given, InOrder
 
 import ray
 from ray import tune
@@ -126,11 +127,12 @@ class RayExecutor:
         trainable = tune.with_resources(train, lambda config: groups[int(config["trial"].split(":")[1])])
         tuner = tune.Tuner(
             trainable,
-            param_space={"trial": tune.grid_search(names)},
             tune_config=tune.TuneConfig(
+                search_alg=Given("trial", names),
+                num_samples=len(names),
                 reuse_actors=True,
                 max_concurrent_trials=self.resources.max_concurrent,
-                scheduler=_scheduler(self.schedule, trials) if self.schedule else None,
+                scheduler=_scheduler(self.schedule, trials) if self.schedule else InOrder(),
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
             ),
