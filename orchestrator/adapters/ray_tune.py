@@ -273,7 +273,7 @@ class _Listener(tune.Callback):
         identity = _name(trial)
         trial.run_metadata.metric_analysis.clear()
         trial.run_metadata.metric_n_steps.clear()
-        if identity in self.finished | self.deferred or self.stop.asked or identity not in self.last:
+        if self._is_told(identity) or self.stop.asked or identity not in self.last:
             return
         last = self.last[identity]  # it ended without saying so: the schedule ended it
         self.finished.add(identity)
@@ -298,10 +298,13 @@ class _Listener(tune.Callback):
         except Exception as error:
             self.error, self.stop.asked = error, True
 
+    def _is_told(self, identity: str) -> bool:
+        return identity in self.finished or identity in self.deferred
+
     def close(self, asked: list[str]) -> None:
         """Tune returns without an error also when it gave trials up: those must not vanish."""
         for identity in asked:
-            if identity not in self.finished | self.deferred:
+            if not self._is_told(identity):
                 reason = "Ray Tune ended without running it to its end; run the sweep again"
                 self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 
