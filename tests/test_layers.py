@@ -40,8 +40,8 @@ def test_trainers_have_never_heard_of_a_sweep() -> None:
 
 
 def test_each_framework_has_one_file() -> None:
-    # The cluster, its nodes, rehearsals and trials on them, and drivers that run there: a file each.
-    names: tuple[str, ...] = ("cluster", "nodes", "packing", "tune", "jobs")
+    # The cluster, its nodes, rehearsals, the queue, trials, and drivers that run there: a file each.
+    names: tuple[str, ...] = ("cluster", "nodes", "packing", "queue", "tune", "jobs")
     assert importers("ray") == {f"orchestrator/adapters/ray_{name}.py" for name in names}
     # Results in one file, notes of drivers in another, and what both need of experiments in a third.
     names = ("store", "drivers", "experiments")

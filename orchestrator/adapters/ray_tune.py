@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import ray_cluster, ray_nodes, ray_packing  # before ray: it says how
+from orchestrator.adapters.ray_queue import Given, InOrder
 
 import ray
 from ray import tune
@@ -130,11 +131,12 @@ class RayExecutor:
         trainable = tune.with_resources(train, lambda config: groups[int(config["trial"].split(":")[1])])
         tuner = tune.Tuner(
             trainable,
-            param_space={"trial": tune.grid_search(names)},
             tune_config=tune.TuneConfig(
+                search_alg=Given("trial", names),
+                num_samples=len(names),
                 reuse_actors=True,
                 max_concurrent_trials=self.resources.max_concurrent,
-                scheduler=_scheduler(self.schedule, trials) if self.schedule else None,
+                scheduler=_scheduler(self.schedule, trials) if self.schedule else InOrder(),
                 trial_name_creator=_name,
                 trial_dirname_creator=_name,
             ),
@@ -275,7 +277,7 @@ class _Listener(tune.Callback):
         identity = _name(trial)
         trial.run_metadata.metric_analysis.clear()
         trial.run_metadata.metric_n_steps.clear()
-        if identity in self.finished | self.deferred or self.stop.asked or identity not in self.last:
+        if self._is_told(identity) or self.stop.asked or identity not in self.last:
             return
         last = self.last[identity]  # it ended without saying so: the schedule ended it
         self.finished.add(identity)
@@ -300,10 +302,13 @@ class _Listener(tune.Callback):
         except Exception as error:
             self.error, self.stop.asked = error, True
 
+    def _is_told(self, identity: str) -> bool:
+        return identity in self.finished or identity in self.deferred
+
     def close(self, asked: list[str]) -> None:
         """Tune returns without an error also when it gave trials up: those must not vanish."""
         for identity in asked:
-            if identity not in self.finished | self.deferred:
+            if not self._is_told(identity):
                 reason = "Ray Tune ended without running it to its end; run the sweep again"
                 self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 

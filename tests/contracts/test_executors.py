@@ -295,6 +295,16 @@ def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
     assert len(set(workers)) <= 3  # two cores, and one more if a worker was being replaced
 
 
+def test_no_more_trials_run_at_once_than_asked(ray_cluster: None, tmp_path: Path) -> None:
+    from orchestrator.adapters.ray_tune import RayExecutor
+
+    one = Resources(max_concurrent=1)
+    events = run(RayExecutor(runtime=Runtime(), folder=tmp_path, resources=one), asked := trials(3))
+    told = [event.trial_id for event in events]
+    assert list(dict.fromkeys(told)) == [trial.id for trial in asked]
+    assert told == sorted(told, key=[trial.id for trial in asked].index)  # one after another
+
+
 def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -1,0 +1,69 @@
+"""The queue of trials that Tune is handed: its order, and that it costs the same however long it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("default")  # Ray warns about itself
+
+
+class Waiting:
+    """Stands for Tune's trial and counts how often its status is asked for."""
+
+    def __init__(self) -> None:
+        self.now, self.looks = "PENDING", 0
+
+    @property
+    def status(self) -> str:
+        self.looks += 1
+        return self.now
+
+
+def queue_of(number: int) -> tuple[Any, list[Any]]:
+    from orchestrator.adapters.ray_tune import InOrder
+
+    queue, trials = InOrder(), [Waiting() for _ in range(number)]
+    for trial in trials:
+        queue.on_trial_add(None, trial)
+    return queue, trials
+
+
+def test_a_search_suggests_each_value_once_and_then_ends() -> None:
+    from orchestrator.adapters.ray_tune import Given
+
+    search = Given("trial", ["a", "b"])
+    assert [search.suggest("") for _ in range(4)] == [{"trial": "a"}, {"trial": "b"}, "FINISHED", "FINISHED"]
+
+
+def test_trials_are_chosen_in_the_order_in_which_they_were_given() -> None:
+    queue, trials = queue_of(3)
+    chosen = []
+    while (trial := queue.choose_trial_to_run(None)) is not None:
+        chosen.append(trial)
+        trial.now = "RUNNING"
+    assert chosen == trials
+
+
+def test_a_trial_that_lost_its_worker_waits_behind_the_others() -> None:
+    queue, (first, second) = queue_of(2)
+    assert queue.choose_trial_to_run(None) is first
+    first.now = "RUNNING"
+    assert queue.choose_trial_to_run(None) is second
+    first.now = "PENDING"
+    queue.on_trial_add(None, first)
+    second.now = "RUNNING"
+    assert queue.choose_trial_to_run(None) is first
+
+
+def test_a_report_costs_no_look_at_trials_that_run_or_ended() -> None:
+    queue, trials = queue_of(1000)
+    for trial in trials[:-1]:
+        assert queue.choose_trial_to_run(None) is trial
+        trial.now = "TERMINATED"
+    queue.choose_trial_to_run(None)
+    before = sum(trial.looks for trial in trials)
+    for _ in range(100):
+        queue.choose_trial_to_run(None)
+    assert sum(trial.looks for trial in trials) - before <= 2 * 100
