@@ -178,7 +178,7 @@ Folder = Path | S3Folder
 
 
 class Files(Protocol):
-    """What both kinds of folder do. Laws: tests/contracts/test_folders.py."""
+    """What both kinds of folder do. Laws: tests/contracts/test_checkpoints.py."""
 
     def names(self) -> list[str]:
         """Names of the files in it; none if there is no such folder."""
