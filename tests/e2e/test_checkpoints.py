@@ -12,14 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import table_yaml
+from tests.builders import TINY, table_yaml, yaml
 from tests.place import FIGURES, Place
 from tests.proxy import LOOPBACK, Fault, Proxy
 from tests.storage import Storage
 from trainers.folders import S3Folder
 
 SWEEP = ("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
-LONG = table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe")
+AXES = "axes: {ema: {EMA: {method.momentum: 0.9}, No EMA: {method.momentum: 0}}}\n"
+LONG = (
+    yaml(TINY).replace("epochs: 2\n  probe", "epochs: 40\n  probe")
+    + AXES
+    + "tables: [{name: t, rows: ema}]\n"
+)
 
 
 def test_a_trial_goes_on_from_s3_on_another_machine_to_the_same_numbers(
