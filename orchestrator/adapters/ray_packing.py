@@ -37,7 +37,7 @@ def settled(
     A kind of trial that fails in its rehearsal gets a whole GPU and tells the rest when it is trained.
 
     Raises:
-        ExecutionError: a node does not answer.
+        ExecutionError: a node does not answer, or none has what was found to be needed.
         Interrupted: the user does not want to wait.
     """
     open_ones = [trial for trial in trials if needs[trial.id].is_open]
@@ -56,6 +56,7 @@ def settled(
             own = kind.needs.model_copy(update={"gpus": kind.needs.share, "memory_gib": None})
             say(f"{label}: its rehearsal failed: {findings.failures.get(kind.name, 'no answer')}")
         found.update({trial.id: own for trial in kind.trials})
+    ray_nodes.check([own.bundle for own in found.values()])
     return found
 
 

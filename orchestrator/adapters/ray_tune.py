@@ -82,7 +82,6 @@ class RayExecutor:
             needs = self._needs(trials)
             self._look_over(trials, needs)
             needs = ray_packing.settled(trials, needs, self.runtime, stop=stop, say=self.say)
-            ray_nodes.check([own.bundle for own in needs.values()])
             if stop.asked:  # while Ray was starting
                 raise Interrupted
             listener = _Listener(on_event, stop, retries=self.resources.retries)
