@@ -24,7 +24,7 @@ def draw(path: Path, answers: dict[str, list[dict[str, Any]]]) -> None:
     left, right = figure.subplots(1, 2)
     groups: dict[tuple[int, str], list[dict[str, Any]]] = {}
     for one in answers["width"]:
-        groups.setdefault((one["case"]["width"], one["case"]["trial"]), []).append(one["phases"][0])
+        groups.setdefault((one["case"]["width"], one["case"]["trial"]), []).append(one["phases"][-1])
     names = [f"{width}\n{'real' if place == 'alone' else 'simulated'}" for width, place in sorted(groups)]
     bottom = [0.0] * len(names)
     for number, (part, label) in enumerate(PARTS.items()):
@@ -34,8 +34,11 @@ def draw(path: Path, answers: dict[str, list[dict[str, Any]]]) -> None:
         ]
         left.bar(names, heights, bottom=bottom, label=label, color=f"C{number}")
         bottom = [low + high for low, high in zip(bottom, heights, strict=True)]
-    left.set(xlabel="trials at once", ylabel="main thread's CPU per report in ms")
-    left.legend(fontsize="small")
+    left.set(
+        xlabel="trials at once", ylabel="main thread's CPU per report in ms", title="as many reports as go"
+    )
+    left.set_ylim(0, 1.5 * max(bottom))
+    left.legend(fontsize="small", ncols=2, loc="upper left")
     longest = max((one for one in answers["queue"] if one["case"]["store"] == "none"), key=_length)
     ends = longest["ends"]
     trials = [(one[0] + two[0]) / 2 for one, two in itertools.pairwise(ends)]
@@ -44,7 +47,8 @@ def draw(path: Path, answers: dict[str, list[dict[str, Any]]]) -> None:
             1000 * (two[column] - one[column]) / (two[0] - one[0]) for one, two in itertools.pairwise(ends)
         ]
         right.plot(trials, values, label=label, color=f"C{column - 1}")
-    right.set(xlabel="trials done", ylabel="ms per trial", ylim=(0, None))
+    title = f"{_length(longest)} queued trials, two workers"
+    right.set(xlabel="trials done", ylabel="ms per trial", ylim=(0, None), title=title)
     right.legend(fontsize="small")
     figure.savefig(path, dpi=150)
 
