@@ -27,7 +27,7 @@ from orchestrator.cli_options import (
     reported,
 )
 from orchestrator.errors import OrchError, UsageError
-from orchestrator.exit_codes import OUTSIDE, USAGE
+from orchestrator.exit_codes import FAILED, OUTSIDE, USAGE
 
 if TYPE_CHECKING:
     from orchestrator.adapters.forecasting import Told
@@ -62,6 +62,8 @@ def plan(
     from orchestrator.run import plan_sweep
 
     with reported():
+        if pack and not forecast:
+            raise UsageError("--pack changes what a forecast comes to; add --forecast")
         unique: dict[str, Any] = {}
         plans, forecasts = [], []
         for file in specs:
@@ -81,16 +83,17 @@ def plan(
             for record, told in zip(records, forecasts, strict=False):
                 record["forecast"] = told.record()
             typer.echo(json.dumps(records, indent=2))
-            return
-        for index, (asked, found, left) in enumerate(plans):
+        for index, (asked, found, left) in enumerate(() if as_json else plans):
             typer.echo(asked.headline)
             typer.echo(overview.plan_text(found, left))
             if forecasts:
                 typer.echo(forecasts[index].text(now=datetime.now()))
-        if len(plans) > 1:
+        if len(plans) > 1 and not as_json:
             together = sum(len(found.todo) for _, found, _ in plans)
             shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
             typer.echo(f"together: {len(unique)} trials will run{shared}")
+        if any(told.failures for told in forecasts):
+            raise typer.Exit(FAILED)
 
 
 def _forecast(

@@ -94,30 +94,35 @@ def kinds(trials: Sequence[TrialSpec], needs: Mapping[str, Needs]) -> tuple[Kind
 
 
 def packed(needs: Needs, found: Found) -> Needs:
-    """`needs` with nothing open: a share of a GPU and memory for what a trial was seen to take."""
-    cost, settled = found.cost, {}
+    """`needs` with nothing open: a share of a GPU and memory for what a trial was seen to take.
+
+    What was not seen to its end may take more at its end: it gets a whole GPU.
+    """
+    cost, settled = found.cost, dict[str, Any]()
     if needs.gpus == "auto":
         # Ray counts in ten-thousandths; rounded down, so that 3 times 1/3 fit.
         share = math.floor(10_000 / found.together) / 10_000
         if cost.gpu_gib is not None and cost.room_gib:
             share = max(share, math.ceil(10_000 * cost.gpu_gib / (FILLED * cost.room_gib)) / 10_000)
-        settled["gpus"] = min(1.0, share)
+        settled["gpus"] = min(1.0, share) if cost.whole else 1.0
     if needs.memory_gib == "auto":
         settled["memory_gib"] = math.ceil(cost.host_gib * LEFT_OVER * 10) / 10
-    return needs.model_copy(update=settled)
+    return Needs.model_validate(needs.model_dump() | settled)
 
 
 def packing_note(label: str, needs: Needs, found: Found) -> str:
     """What a kind of trial gets, and why, in one line."""
-    cost, parts = found.cost, []
+    cost, parts = found.cost, list[str]()
     if needs.share:
         many = int(1 / needs.share + 1e-6)
-        parts.append(f"{needs.share:g} of a GPU, {many} at once" if many > 1 else "a whole GPU")
+        parts.append("a whole GPU" if needs.share == 1 else f"{needs.share:g} of a GPU, {many} at once")
         if cost.gpu_gib is not None and cost.room_gib is not None:
             parts.append(f"{cost.gpu_gib:.1f} of {cost.room_gib:.1f} GiB free on it")
         if many in found.paces and many > 1:
             parts.append(f"{found.paces[many] / found.paces[1]:.2f} times the steps of one")
     parts.append(f"{cost.host_gib:.1f} GiB of memory")
+    if not cost.whole:
+        parts.append("its epoch is too long to be rehearsed whole, so it shares no GPU")
     return f"{label}: {'; '.join(parts)}"
 
 
@@ -141,7 +146,7 @@ def forecast(
     rows, seconds, bundles = [], {}, {}
     for kind in asked:
         own, needs = found[kind.name], packed(kind.needs, found[kind.name])
-        slower = own.slower(int(1 / needs.share + 1e-6)) if needs.share else 1.0
+        slower = own.slower(_sharing(needs, nodes, min(most or len(order), len(order))))
         for trial in kind.trials:
             epochs = int(getattr(trial.config, "epochs", 0))
             seconds[trial.id] = own.cost.of(epochs) * slower
@@ -157,6 +162,22 @@ def forecast(
         cpu_hours=sum(seconds[t.id] * bundles[t.id]["CPU"] for t in order) / 3600,
         together=together,
     )
+
+
+def _sharing(needs: Needs, nodes: Sequence[Bundle], most: int) -> int:
+    """How many trials that need this share each GPU, where cores, memory or `most` may allow fewer."""
+    gpus = sum(int(node.get("GPU", 0)) for node in nodes)
+    if not needs.share or not gpus:
+        return 1
+    others = {name: amount for name, amount in needs.bundle.items() if name != "GPU"}
+    room = sum(
+        min(
+            int(node.get("GPU", 0)) * int(1 / needs.share + 1e-6),
+            *(int(node.get(name, 0) / amount + 1e-6) for name, amount in others.items()),
+        )
+        for node in nodes
+    )
+    return max(1, math.ceil(min(room, most) / gpus))
 
 
 def _scheduled(
@@ -221,7 +242,10 @@ class _Room:
 
 
 def _shape(config: LoopConfig) -> Any:
-    """What of a config decides the cost of its training: real numbers only by being zero or not."""
+    """What of a config decides the cost of its training: real numbers only by being zero or not.
+
+    Without epochs they all count: such a loop's own step and duration are real numbers.
+    """
 
     def reduced(value: Any) -> Any:
         if isinstance(value, dict):
@@ -231,4 +255,6 @@ def _shape(config: LoopConfig) -> Any:
         return bool(value) if isinstance(value, float) else value
 
     content = identity_dump(config)
+    if "epochs" not in content:
+        return {name: value for name, value in content.items() if name != "seed"}
     return reduced({name: value for name, value in content.items() if name not in ("seed", "epochs")})

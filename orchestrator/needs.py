@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from orchestrator.errors import ExecutionError
 from trainers.config import Frozen, Runtime
@@ -35,10 +36,15 @@ class Needs(Frozen):
 
     @field_validator("gpus", "memory_gib", mode="before")
     @classmethod
-    def _a_number_or_auto(cls, value: Any) -> Any:
+    def _a_number_or_auto(cls, value: Any, info: ValidationInfo) -> Any:
         # Without this, the error would list what is wrong with each of the forms.
-        if isinstance(value, str) and value != "auto":
-            raise ValueError(f"expected a number or auto; got {value!r}")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is None or value == "auto" or (info.field_name == "gpus" and number and 0 <= value <= 1):
+            return value
+        if info.field_name == "gpus":
+            raise ValueError(f"expected a share of a GPU from 0 to 1, or auto; got {value!r}")
+        if not number or not 0 < value < math.inf:
+            raise ValueError(f"expected GiB above 0, or auto; got {value!r}")
         return value
 
     @property

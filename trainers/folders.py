@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 PATIENT, HASTY = 11, 2
-"""Attempts at one request: for what a trial needs, in about half a minute; for what can be left undone."""
+"""Attempts at one request: what a trial needs, half a minute if it is refused; what can be left undone."""
 CONNECT_S, READ_S = 5, 30  # of one attempt
 _REFUSED = {"403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"}
 _ELSEWHERE = {

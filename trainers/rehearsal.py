@@ -74,7 +74,7 @@ def rehearse(config: LoopConfig, *, runtime: Runtime, limit_s: float = 60.0) -> 
         RehearsalError: it fails.
     """
     epochs = int(getattr(config, "epochs", 0))
-    short = config.model_copy(update={"epochs": 1}) if epochs else config
+    short = _shortened(config, 1)
     on_gpu = torch.device(runtime.device).type == "cuda"
     room = _free_gib(runtime.device) + CONTEXT_GIB if on_gpu else None
     first = _Watch()
@@ -86,6 +86,9 @@ def rehearse(config: LoopConfig, *, runtime: Runtime, limit_s: float = 60.0) -> 
         steps = count(config, runtime) if count else 0
         whole = steps * first.step_s <= limit_s
         if whole:
+            # The last epoch records spectra, most others do not: of two short ones the first is measured.
+            if steps * first.step_s <= limit_s / 10:
+                short = _shortened(config, 2)
             watch = _Watch()
             watch.enough = lambda: watch.epoch_open and watch.stepping_s > 2 * limit_s
             watch.run(short, runtime)
@@ -130,6 +133,12 @@ def pace(config: LoopConfig, *, runtime: Runtime, ready: Callable[[], Any], wind
     _settle(runtime.device)
     began, steps = window[0]
     return (watch.steps - steps) / (time.perf_counter() - began)
+
+
+def _shortened(config: LoopConfig, epochs: int) -> LoopConfig:
+    """`config` with at most so many epochs; not validated, for its warm-up may now be longer than it."""
+    own = int(getattr(config, "epochs", 0))
+    return config.model_copy(update={"epochs": min(own, epochs)}) if own else config
 
 
 class _Watch:

@@ -28,7 +28,7 @@ class Told(NamedTuple):
     """None if nothing is left to train, or every rehearsal failed."""
     failures: dict[str, str]
     """Why rehearsals failed, by the cell's label."""
-    nodes: int
+    where: str
     rehearsed_s: float
 
     def text(self, *, now: datetime) -> str:
@@ -54,10 +54,9 @@ class Told(NamedTuple):
         wall_s = made.wall_s + RAY_START_S
         end = now + timedelta(seconds=wall_s)
         day = "" if end.date() == now.date() else f" on {end:%Y-%m-%d}"
-        where = "this machine" if self.nodes == 1 else f"{self.nodes} nodes"
         at_once = "1 trial at a time" if made.together == 1 else f"{made.together} trials at a time"
         lines.append(
-            f"forecast: {duration(wall_s)} on {where}, {at_once}; {made.gpu_hours:.2g} GPU-hours, "
+            f"forecast: {duration(wall_s)} on {self.where}, {at_once}; {made.gpu_hours:.2g} GPU-hours, "
             f"{made.cpu_hours:.2g} CPU-hours; started now, it ends at {end:%H:%M}{day}"
         )
         if not made.is_whole:
@@ -109,7 +108,7 @@ def forecast_of(
         ExecutionError: no node has what a trial asks for, or the cluster cannot be asked.
     """
     if not todo:
-        return Told(None, {}, 0, 0.0)
+        return Told(None, {}, "", 0.0)
     runtime = Runtime(data_root=space.data_root)
     began = time.monotonic()
     if address is None:
@@ -119,21 +118,25 @@ def forecast_of(
         node = _this_machine()
         nodes, asked = [node], kinds(todo, _needs(todo, resources, gpus=min(1.0, node.get("GPU", 0.0))))
         check_room([kind.needs.bundle for kind in asked], nodes)
+        where = "this machine"
         _announce(asked, say)
         on_gpu = any(kind.needs.share for kind in asked)
         slots = int(node["CPU"] // max(kind.needs.cpus or 1 for kind in asked))
-        slots = max(1, slots // int(node["GPU"]) if on_gpu else min(slots, resources.max_concurrent or slots))
+        slots = slots // int(node["GPU"]) if on_gpu else slots
+        slots = max(1, min(slots, resources.max_concurrent or slots))
         findings = rehearsed(pieces(asked, runtime), slots=slots, limit_s=limit_s)
     else:
         nodes, asked, findings = _on_cluster(todo, resources, runtime, address, limit_s=limit_s, say=say)
+        where = counted(sum(node.get("CPU", 0) >= 1 for node in nodes), "node")
     known = tuple(kind for kind in asked if kind.name in findings.found)
     labels = {kind.name: kind.trials[0].cell.label for kind in asked}
-    failures = {labels[name]: reason for name, reason in findings.failures.items()}
+    failures = {labels[name]: failure.reason for name, failure in findings.failures.items()}
     trained = {trial.id for kind in known for trial in kind.trials}
     order = [trial for trial in todo if trial.id in trained]
     made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
-    trainers = sum(node.get("CPU", 0) >= 1 for node in nodes)
-    return Told(made, failures, trainers, time.monotonic() - began)
+    if made is not None:
+        check_room([row.needs.bundle for row in made.rows], nodes)
+    return Told(made, failures, where, time.monotonic() - began)
 
 
 def _on_cluster(
@@ -150,9 +153,13 @@ def _on_cluster(
     with stop_signals() as stop, ray_cluster.joined(address, verbose=False, ship_code=False, stop=stop):
         needs = _needs(todo, resources, gpus=float(ray_nodes.has_gpus()))
         ray_nodes.check([own.bundle for own in needs.values()])
+        ray_nodes.check_alike()
+        ray_nodes.check_data(todo, runtime.data_root)
         asked = kinds(todo, needs)
         _announce(asked, say)
-        findings = ray_packing.rehearsed_on_nodes(pieces(asked, runtime), limit_s=limit_s, stop=stop)
+        findings = ray_packing.rehearsed_on_nodes(
+            pieces(asked, runtime), limit_s=limit_s, most=resources.max_concurrent, stop=stop, say=say
+        )
         return [dict(node["Resources"]) for node in ray_nodes.alive()], asked, findings
 
 

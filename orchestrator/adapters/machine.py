@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 
 def cores() -> int:
-    """Cores that this process may use; a batch system, or a container, may give it fewer than there are."""
-    if sys.platform == "linux":
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Cores that this process may use: a batch system or a container may give it fewer than there are."""
+    from joblib import cpu_count  # counts affinity and control groups
+
+    return int(cpu_count())

@@ -7,13 +7,16 @@ another is found here, and told in a line for each node.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.ray_cluster import PACKAGES  # before ray: it says how
+from orchestrator.adapters.workspace import missing_data
 from orchestrator.errors import ExecutionError
+from orchestrator.expand import TrialSpec
 from orchestrator.needs import Bundle, check_room
 from trainers.folders import Folder, S3Folder, marked, unusable
 
@@ -83,13 +86,49 @@ def look_over(folder: Folder, *, shipped: bool) -> str | None:
     )
 
 
-def everywhere(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
+def check_alike() -> None:
+    """Nodes that run something else than this driver have other numbers, and other costs.
+
+    Raises:
+        ExecutionError: there is one, or one that does not answer.
+    """
+    look = _looker()
+    here = Facts(*look(None))
+    found = {node: Facts(*facts) for node, facts in everywhere(look, None).items()}
+    problems = [p for n, facts in found.items() for p in _differences(n, facts, here, shipped=False)]
+    if problems:
+        raise ExecutionError("\n".join(problems))
+
+
+def check_data(trials: Sequence[TrialSpec], root: Path | None) -> None:
+    """A trial whose data is not there fails where it is sent.
+
+    Raises:
+        ExecutionError: a node lacks some.
+    """
+    one_of_each = {repr(trial.cell.fields.get("data")): trial for trial in trials}
+    lacking = everywhere(_missing, list(one_of_each.values()), root)
+    problems = [f"node {name}: {line}" for name, lines in lacking.items() for line in lines]
+    if problems:
+        raise ExecutionError("\n".join(problems))
+
+
+def _missing(trials: list[TrialSpec], root: Path | None) -> list[str]:
+    return list(missing_data(trials, root))
+
+
+def everywhere(function: Callable[..., Any], *arguments: Any, once: bool = False) -> dict[str, Any]:
     """What `function` answers on each living node that trains, by the node's address.
+
+    Args:
+        function: what is called there.
+        arguments: what it is given.
+        once: whether its process ends with it.
 
     Raises:
         ExecutionError: a node does not answer in time, or cannot run it.
     """
-    task = ray.remote(num_cpus=0, max_retries=0)(function)
+    task = ray.remote(num_cpus=0, max_retries=0, max_calls=int(once))(function)
     nodes = {node["NodeID"]: name_of(node) for node in alive() if node["Resources"].get("CPU", 0) >= 1}
     asked = {
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(identity, soft=False)).remote(
@@ -108,9 +147,14 @@ def everywhere(function: Callable[..., Any], *arguments: Any) -> dict[str, Any]:
         try:
             found[asked[one]] = ray.get(one)
         except Exception as error:
-            reason = " ".join(str(error).split())[:200]
-            raise ExecutionError(f"node {asked[one]} cannot run a worker: {reason}") from None
+            raise ExecutionError(f"node {asked[one]} cannot run a worker: {cause(error)}") from None
     return dict(sorted(found.items()))
+
+
+def cause(error: Exception) -> str:
+    """What went wrong in a worker, in one line, without the stack that Ray puts before it."""
+    own = getattr(error, "cause", None) or error
+    return f"{type(own).__name__}: {' '.join(str(own).split())[:300]}"
 
 
 def name_of(node: Mapping[str, Any]) -> str:

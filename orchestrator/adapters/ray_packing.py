@@ -12,7 +12,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.overview import counted
-from orchestrator.adapters.rehearsing import LIMIT_S, PATIENCE_S, Findings, Piece, pieces, rehearsed
+from orchestrator.adapters.rehearsing import LIMIT_S, Findings, Piece, pieces, rehearsed
 from orchestrator.adapters.signals import Stop
 from orchestrator.errors import ExecutionError, Interrupted
 from orchestrator.expand import TrialSpec
@@ -22,6 +22,7 @@ from trainers.config import Runtime
 
 
 LOOK_S = 0.5  # between two looks at whether the user wants to stop
+NOTE_S = 60.0  # after which is said what is waited for
 
 
 def settled(
@@ -29,6 +30,7 @@ def settled(
     needs: Mapping[str, Needs],
     runtime: Runtime,
     *,
+    most: int | None,
     stop: Stop,
     say: Callable[[str], None],
 ) -> dict[str, Needs]:
@@ -45,77 +47,141 @@ def settled(
         return dict(needs)
     asked = kinds(open_ones, needs)
     say(f"rehearsing {counted(len(asked), 'kind')} of trials, to see what they take")
-    findings = rehearsed_on_nodes(pieces(asked, runtime), limit_s=LIMIT_S, stop=stop)
-    found = dict(needs)
+    findings = rehearsed_on_nodes(pieces(asked, runtime), limit_s=LIMIT_S, most=most, stop=stop, say=say)
+    settled = dict(needs)
     for kind in asked:
-        label = kind.trials[0].cell.label
-        if kind.name in findings.found:
-            own = packed(kind.needs, findings.found[kind.name])
-            say(packing_note(label, own, findings.found[kind.name]))
+        label, failure = kind.trials[0].cell.label, findings.failures.get(kind.name)
+        found = findings.found.get(kind.name)
+        if failure is not None:
+            say(f"{label}: its rehearsal failed: {failure.reason}")
+        if found is not None:
+            own = packed(kind.needs, found)
+            say(packing_note(label, own, found))
+        elif failure is not None and failure.killed:
+            raise ExecutionError(
+                f"{label}: its rehearsal was killed, alone on its node: {failure.reason}; "
+                "a trial needs more memory than there is: lower its sizes, or add a larger node"
+            )
         else:
-            own = kind.needs.model_copy(update={"gpus": kind.needs.share, "memory_gib": None})
-            say(f"{label}: its rehearsal failed: {findings.failures.get(kind.name, 'no answer')}")
-        found.update({trial.id: own for trial in kind.trials})
-    ray_nodes.check([own.bundle for own in found.values()])
-    return found
+            closed = {"gpus": kind.needs.share, "memory_gib": None}
+            own = Needs.model_validate(kind.needs.model_dump() | closed)
+        settled.update({trial.id: own for trial in kind.trials})
+    ray_nodes.check([own.bundle for own in settled.values()])
+    return settled
 
 
-def rehearsed_on_nodes(asked: Sequence[Piece], *, limit_s: float, stop: Stop) -> Findings:
+def rehearsed_on_nodes(
+    asked: Sequence[Piece],
+    *,
+    limit_s: float,
+    most: int | None,
+    stop: Stop,
+    say: Callable[[str], None],
+) -> Findings:
     """What rehearsals find: of each kind of trial on one node, of those on GPUs on one with each type.
 
-    Where types of GPU differ, what asks for most counts: a trial must fit wherever it is sent.
+    Where types of GPU differ, what asks for most counts, and of equal ones the fullest: a trial must fit
+    wherever it is sent. What failed on one type only is among the findings and among the failures.
+
+    Args:
+        asked: one trial of each kind.
+        limit_s: the longest epoch, in seconds, that is run to its end.
+        most: trials that will run at once; None: as many as there is room for.
+        stop: whether the user wants to stop.
+        say: is told what is waited for.
 
     Raises:
-        ExecutionError: a node does not answer.
+        ExecutionError: a node cannot rehearse.
         Interrupted: the user does not want to wait.
     """
     together = Findings({}, {})
+    rooms = _rooms() if any(piece.needs.share for piece in asked) else {}
     seen: set[tuple[str, str]] = set()
     for node in ray_nodes.alive():
         has = node["Resources"]
-        accelerator = next((name for name in has if name.startswith("accelerator_type:")), "")
+        accelerator = _accelerator(node)
         for on_gpu in (False, True):
             kind = accelerator if on_gpu else "CPU"
             fitting = [p for p in asked if bool(p.needs.share) == on_gpu and fits(p.needs.bundle, has)]
             group = [piece for piece in fitting if (piece.name, kind) not in seen]
+            if not group:
+                continue
             seen |= {(piece.name, kind) for piece in group}
-            findings = _on(node, group, limit_s=limit_s, stop=stop) if group else Findings({}, {})
-            together.failures.update(findings.failures)
-            for name, own in findings.found.items():
-                other = together.found.get(name)
+            findings = _on(node, group, limit_s=limit_s, most=most, stop=stop, say=say)
+            for name, failure in findings.failures.items():
+                reason = f"{failure.reason} (node {ray_nodes.name_of(node)})"
+                together.failures[name] = failure._replace(reason=reason)
+            for name, found in findings.found.items():
+                own, other = _in_room(found, rooms.get(kind)), together.found.get(name)
                 together.found[name] = own if other is None else max(other, own, key=_weight)
-    for name in together.failures:
-        together.found.pop(name, None)
     return together
 
 
-def _on(node: dict[str, Any], group: list[Piece], *, limit_s: float, stop: Stop) -> Findings:
+def _on(
+    node: dict[str, Any],
+    group: list[Piece],
+    *,
+    limit_s: float,
+    most: int | None,
+    stop: Stop,
+    say: Callable[[str], None],
+) -> Findings:
     name, has = ray_nodes.name_of(node), node["Resources"]
     gpus = int(has["GPU"]) if group[0].needs.share else 0
+    threads = max(piece.runtime.threads for piece in group)
     # As many at a time as the node's cores will train, on each of its GPUs.
-    slots = max(1, int(has["CPU"] // max(piece.runtime.threads for piece in group)) // max(1, gpus))
+    slots = max(1, int(has["CPU"] // threads) // max(1, gpus))
+    slots = min(slots, most or slots, sum(piece.number for piece in group))
     # A worker of its own, for the processes it leaves behind keep torch in memory.
     function: Callable[..., Any] = rehearsed
-    task = ray.remote(num_cpus=0, num_gpus=min(1, gpus), max_retries=0, max_calls=1)(function)
+    task = ray.remote(num_cpus=slots * threads, num_gpus=min(1, gpus), max_retries=0, max_calls=1)(function)
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     answer = task.options(scheduling_strategy=here).remote(group, slots=slots, limit_s=limit_s)
-    until = time.monotonic() + PATIENCE_S * (1 + len(group) / slots)
+    noted, asked_at = False, time.monotonic()
     while not ray.wait([answer], timeout=LOOK_S)[0]:
-        if not stop.asked and time.monotonic() < until:
-            continue
-        ray.cancel(answer, force=True)
         if stop.asked:
+            ray.cancel(answer, force=True)
             raise Interrupted
-        raise ExecutionError(
-            f"node {name} has not rehearsed the trials in time: is its {'GPU' if gpus else 'CPU'} in use? "
-            "Wait, or say numbers in `resources:` instead of auto"
-        )
+        if not noted and time.monotonic() - asked_at > NOTE_S:
+            noted = True
+            say(f"still rehearsing on {name}; where others use its cores or GPUs, this waits for them")
     try:
         findings: Findings = ray.get(answer)
     except ray.exceptions.RayError as error:
-        reason = " ".join(str(error).split())[:200]
-        raise ExecutionError(f"node {name} cannot rehearse the trials: {reason}") from None
+        raise ExecutionError(f"node {name} cannot rehearse the trials: {ray_nodes.cause(error)}") from None
     return findings
+
+
+def _accelerator(node: Mapping[str, Any]) -> str:
+    """Ray's name for a node's type of GPU; empty where it knows none."""
+    return next((name for name in node["Resources"] if name.startswith("accelerator_type:")), "")
+
+
+def _rooms() -> dict[str, float]:
+    """The least that is free on any GPU of a type, in GiB: cards of one name may have several sizes."""
+    free, rooms = ray_nodes.everywhere(_free_gib, once=True), dict[str, float]()
+    for node in ray_nodes.alive():
+        for gib in free.get(ray_nodes.name_of(node), ()):
+            kind = _accelerator(node)
+            rooms[kind] = min(gib, rooms.get(kind, gib))
+    return rooms
+
+
+def _free_gib() -> list[float]:
+    """Memory that is free on each of this machine's GPUs, in GiB."""
+    import os
+
+    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides GPUs from a task that reserves none
+    import torch
+
+    return [torch.cuda.mem_get_info(i)[0] / 2**30 for i in range(torch.cuda.device_count())]
+
+
+def _in_room(found: Found, room_gib: float | None) -> Found:
+    if room_gib is None or found.cost.room_gib is None:
+        return found
+    smaller = min(room_gib, found.cost.room_gib)
+    return found._replace(cost=found.cost.model_copy(update={"room_gib": smaller}))
 
 
 def _weight(found: Found) -> tuple[float, float]:

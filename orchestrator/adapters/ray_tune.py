@@ -1,4 +1,4 @@
-"""Runs trials on Ray Tune: this machine's cores or a cluster's. The only file that knows Ray.
+"""Runs trials on Ray Tune: this machine's cores or a cluster's. The only file that knows Tune's runs.
 
 Tune schedules a list of trials and nothing more: each call is a disposable experiment, and resuming is
 ours (checkpoints by trial id). Workers stay warm: a function trainable on re-used actors costs 0.07 s per
@@ -15,7 +15,6 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from orchestrator.adapters import ray_cluster, ray_nodes, ray_packing  # before ray: it says how
@@ -28,8 +27,7 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
-from orchestrator.adapters.workspace import missing_data
-from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
+from orchestrator.errors import ExecutionLost, Interrupted
 from orchestrator.expand import TrialSpec
 from orchestrator.needs import Needs, Resources
 from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
@@ -81,7 +79,9 @@ class RayExecutor:
         ):
             needs = self._needs(trials)
             self._look_over(trials, needs)
-            needs = ray_packing.settled(trials, needs, self.runtime, stop=stop, say=self.say)
+            needs = ray_packing.settled(
+                trials, needs, self.runtime, most=self.resources.max_concurrent, stop=stop, say=self.say
+            )
             if stop.asked:  # while Ray was starting
                 raise Interrupted
             listener = _Listener(on_event, stop, retries=self.resources.retries)
@@ -168,17 +168,8 @@ class RayExecutor:
             return
         if note := ray_nodes.look_over(self.folder, shipped=self.ship_code):
             self.say(note)
-        if self.runtime.download:
-            return
-        one_of_each = {repr(trial.cell.fields.get("data")): trial for trial in trials}
-        lacking = ray_nodes.everywhere(_missing, list(one_of_each.values()), self.runtime.data_root)
-        problems = [f"node {name}: {line}" for name, lines in lacking.items() for line in lines]
-        if problems:
-            raise ExecutionError("\n".join(problems))
-
-
-def _missing(trials: list[TrialSpec], root: Path | None) -> list[str]:
-    return list(missing_data(trials, root))
+        if not self.runtime.download:
+            ray_nodes.check_data(trials, self.runtime.data_root)
 
 
 _KEPT_FOR_NOBODY = ("time_since_restore", "iterations_since_restore", "time_this_iter_s", "time_total_s")

@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from trainers.rehearsal import Cost, RehearsalError, pace, rehearse
 LIMIT_S = 60.0  # of an epoch that is rehearsed whole
 WINDOW_S = 4.0  # in which steps are counted while several trials share a GPU
 GATHER_S = 180.0  # in which they must all have made their first steps
-PATIENCE_S = 600.0  # in which a rehearsal must have answered
+PATIENCE_S = 600.0  # in which a rehearsal must have answered, beside five epochs of the limit
 
 
 class Piece(NamedTuple):
@@ -56,21 +57,23 @@ class Failure(NamedTuple):
     """Why a rehearsal found nothing, in one line."""
 
     reason: str
+    killed: bool = False
+    """Whether its process was: by the kernel, as a rule, because memory is short."""
 
 
 class Findings(NamedTuple):
     """What rehearsals found, or why not, by the kind's name."""
 
     found: dict[str, Found]
-    failures: dict[str, str]
+    failures: dict[str, Failure]
 
 
 def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) -> Findings:
     """What rehearsals on this machine find.
 
-    On a CPU `slots` of them run at a time, as trials will. On a GPU one at a time; then, where they share
-    one, twice as many of the costliest kind again and again, until that gets nothing more done, or memory is
-    full.
+    On a CPU `slots` of them run at a time, as trials will; what is killed in that crowd is asked again alone.
+    On a GPU one at a time; then, where they share one, twice as many of the costliest kind again and again,
+    until that gets nothing more done, or memory is full.
 
     Args:
         pieces: one trial of each kind.
@@ -80,17 +83,26 @@ def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) 
     findings = Findings({}, {})
     on_cpu = [piece for piece in pieces if piece.runtime.device == "cpu"]
     on_gpu = [piece for piece in pieces if piece.runtime.device != "cpu"]
-    # Cores that would be busy are kept busy: a trial alone has the memory's whole bandwidth.
-    size = max(len(on_cpu), min(slots, sum(piece.number for piece in on_cpu)))
-    crowd = [on_cpu[i % len(on_cpu)] for i in range(size)]
-    with _Processes() as processes:
-        for together, group in ((slots, crowd), (1, on_gpu)):
+    with _Processes(patience_s=PATIENCE_S + 5 * limit_s) as processes:
+
+        def ask(group: Sequence[Piece], together: int) -> None:
             asked = [(rehearse, (p.config,), {"runtime": p.runtime, "limit_s": limit_s}) for p in group]
             for piece, answer in zip(group, processes.answers(asked, together=together), strict=True):
                 if isinstance(answer, Failure):
-                    findings.failures.setdefault(piece.name, answer.reason)
+                    findings.failures.setdefault(piece.name, answer)
                 else:
                     findings.found.setdefault(piece.name, Found(answer))
+            for name in findings.found:  # somebody of the same kind came to its end
+                findings.failures.pop(name, None)
+
+        # Cores that would be busy are kept busy: a trial alone has the memory's whole bandwidth.
+        size = max(len(on_cpu), min(slots, sum(piece.number for piece in on_cpu)))
+        ask([on_cpu[i % len(on_cpu)] for i in range(size)], slots)
+        killed = [p for p in on_cpu if p.name in findings.failures and findings.failures[p.name].killed]
+        for piece in killed if slots > 1 else ():
+            del findings.failures[piece.name]
+            ask([piece], 1)
+        ask(on_gpu, 1)
         sharing = [piece for piece in on_gpu if piece.shares and piece.name in findings.found]
         if sharing:
             paces = _paces(sharing, findings.found, processes, slots=slots)
@@ -152,9 +164,18 @@ def _fit(cost: Cost) -> int:
 class _Processes:
     """Calls functions, each in a fresh process that has torch loaded; on leaving none of them still runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
+        self.patience_s = patience_s
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["torch", "trainers.rehearsal"])
+        # It imports torch first, and Ctrl-C is this process's to answer. What it starts itself, the tracker of
+        # resources, would let the signal through again.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._running: set[Any] = set()
         self._lock = threading.Lock()
 
@@ -189,12 +210,13 @@ class _Processes:
             self._running.add(process)
         sender.close()
         try:
-            if not receiver.poll(PATIENCE_S):
-                return Failure(f"no answer within {PATIENCE_S / 60:.0f} min")
+            if not receiver.poll(self.patience_s):
+                return Failure(f"no answer within {self.patience_s / 60:.0f} min")
             return receiver.recv()
         except EOFError:
             process.join()
-            return Failure(f"its process ended with {process.exitcode}; was memory short?")
+            reason = f"its process ended with {process.exitcode}; was memory short?"
+            return Failure(reason, killed=process.exitcode == -signal.SIGKILL)
         finally:
             process.kill()
             process.join()
@@ -213,8 +235,6 @@ def _child(
         sender.send(function(*arguments, **named))
     except RehearsalError as error:
         sender.send(Failure(str(error)))
-    except threading.BrokenBarrierError:
-        sender.send(Failure("the others did not begin"))
 
 
 def _end_with_parent() -> None:

@@ -241,6 +241,8 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
     resources = spec.resources.packed if options.pack else spec.resources
     runtime = Runtime(data_root=space.data_root, download=options.download)
     if options.executor == "serial":
+        if options.pack:
+            raise UsageError("--pack lets trials run side by side, which needs --executor ray")
         if spec.schedule is not None:
             raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
         return SerialExecutor(

@@ -155,6 +155,8 @@ def checkpoint_folder(text: str) -> Folder:
         UsageError: it is neither, or holds what belongs into the environment.
     """
     scheme, sign, address = text.partition(":/")
+    if not sign and text.lower().startswith("s3:"):
+        raise UsageError("checkpoints: expected s3://bucket/prefix, with two strokes after the colon")
     if not sign or not _SCHEME.fullmatch(scheme):
         return Path(text).expanduser().resolve()
     bucket, _, prefix = address.lstrip("/").partition("/")

@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from orchestrator.forecast import FILLED, Forecast, Found, forecast, kinds, packed
+from orchestrator.forecast import FILLED, Forecast, Found, forecast, kinds, packed, packing_note
 from orchestrator.needs import Needs, Resources
 from tests.builders import AXES, TINY, expansion, yaml
 from trainers.rehearsal import Cost
@@ -135,5 +135,31 @@ def test_every_worker_pays_its_start_once() -> None:
     assert made([{"CPU": 2.0}], slow, needs=Needs(gpus=0)).wall_s == 100.0 + 2 * 25.0
 
 
-def test_a_trial_that_fits_nowhere_takes_no_time_and_hides_no_other() -> None:
-    assert made([{"CPU": 1.0}], found(), needs=Needs(cpus=2, gpus=0)).wall_s == 0
+def test_trials_are_slowed_by_those_that_really_share_their_gpu() -> None:
+    paces = {1: 10.0, 2: 16.0}
+    node = [{"CPU": 8.0, "GPU": 1.0}]
+    # Twenty would fit, four there are; two, where no more may run; one, where cores allow no more.
+    four = made(node, found(paces), needs=Needs(gpus=0.05))
+    assert four.rows[0].trial_s == pytest.approx(25.0 * 4 * 10 / 16)
+    alone = made(node, found(paces), needs=Needs(gpus="auto"), most=1)
+    assert (alone.wall_s, alone.rows[0].trial_s) == (100.0, 25.0)
+    assert made([{"CPU": 1.0, "GPU": 1.0}], found(paces), needs=Needs(gpus=0.25)).wall_s == 100.0
+    assert made([{"CPU": 8.0, "GPU": 4.0}], found(paces), needs=Needs(gpus=0.25)).rows[0].trial_s == 25.0
+
+
+def test_what_was_not_rehearsed_to_its_end_shares_no_gpu() -> None:
+    cut = Found(cost().model_copy(update={"whole": False}), {1: 1.0, 2: 2.0, 4: 4.0})
+    assert packed(Needs(gpus="auto"), cut).share == 1.0
+    assert "shares no GPU" in packing_note("a cell", packed(Needs(gpus="auto"), cut), cut)
+
+
+def test_loops_without_epochs_cost_what_their_real_numbers_say() -> None:
+    asked = expansion(
+        yaml("""
+        version: 1
+        name: times
+        base: {trainer: linear_dynamics}
+        axes: {time: {path: time, values: [20.0, 200.0]}}
+    """)
+    ).trials
+    assert len(kinds(asked, {trial.id: Needs() for trial in asked})) == 2

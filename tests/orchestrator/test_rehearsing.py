@@ -6,6 +6,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,6 +21,7 @@ from orchestrator.adapters.machine import cores
 from orchestrator.adapters.rehearsing import Failure, Findings, Piece, pieces, rehearsed
 from orchestrator.adapters.signals import Stop
 from orchestrator.adapters.workspace import workspace
+from orchestrator.errors import ExecutionError
 from orchestrator.expand import TrialSpec
 from orchestrator.forecast import Found, kinds
 from orchestrator.needs import Needs, Resources
@@ -40,9 +43,8 @@ def test_each_kind_is_rehearsed_and_a_failing_one_says_why() -> None:
     findings = rehearsed([fits, too_large], slots=1)
     assert set(findings.found) == {fits.name}
     assert findings.found[fits.name].cost.of(2) > 0
-    assert findings.failures == {
-        too_large.name: "ValueError: batch_size 4096 exceeds the 128 training images; lower it"
-    }
+    reason = "ValueError: batch_size 4096 exceeds the 128 training images; lower it"
+    assert findings.failures == {too_large.name: Failure(reason)}
     assert not multiprocessing.active_children()
 
 
@@ -56,15 +58,44 @@ def asleep(config: LoopConfig, *, runtime: Runtime, limit_s: float) -> None:
 
 def test_a_rehearsal_that_is_killed_is_one_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsing, "rehearse", killed)
-    (reason,) = rehearsed(all_pieces()[:1], slots=1).failures.values()
-    assert reason == "its process ended with -9; was memory short?"
+    (failure,) = rehearsed(all_pieces()[:1], slots=1).failures.values()
+    assert failure == Failure("its process ended with -9; was memory short?", killed=True)
+
+
+class Crowd:
+    """Processes of which the first in a crowd is killed, and all succeed alone."""
+
+    def __init__(self, **_: object) -> None:
+        self.asked: list[int] = []
+
+    def __enter__(self) -> Crowd:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def answers(self, calls: list[object], *, together: int) -> list[Cost | Failure]:
+        self.asked.append(len(calls))
+        cost = Cost(start_s=0, epoch_s=1, end_s=1, host_gib=9)
+        return [cost if together == 1 or i else Failure("killed", killed=True) for i in range(len(calls))]
+
+
+def test_what_is_killed_in_a_crowd_counts_if_it_succeeds_elsewhere_or_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rehearsing, "_Processes", Crowd)
+    first, second = all_pieces()[:2]
+    twins = rehearsed([first._replace(number=2)], slots=2)
+    assert (twins.found[first.name].cost.host_gib, twins.failures) == (9, {})
+    both = rehearsed([first, second], slots=2)
+    assert (set(both.found), both.failures) == ({first.name, second.name}, {})
 
 
 def test_a_rehearsal_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsing, "rehearse", asleep)
     monkeypatch.setattr(rehearsing, "PATIENCE_S", 0.5)
-    (reason,) = rehearsed(all_pieces()[:1], slots=1).failures.values()
-    assert reason.startswith("no answer within")
+    (failure,) = rehearsed(all_pieces()[:1], slots=1, limit_s=0).failures.values()
+    assert failure.reason.startswith("no answer within")
+    assert not failure.killed
     assert not multiprocessing.active_children()
 
 
@@ -99,7 +130,7 @@ def test_a_forecast_is_printed_with_its_costs_and_its_end(place: Place) -> None:
     shown = place.orch("plan", "sweep.yaml", "--forecast")
     assert "rehearsing 4 kinds of trials" in shown.stderr
     assert shown.stdout.count("GiB") == 4
-    assert "2 trials at a time" in shown.stdout or cores() != 2
+    assert f"{min(cores(), 8)} trial{'' if cores() == 1 else 's'} at a time" in shown.stdout
     assert "; 0 GPU-hours, " in shown.stdout
     assert "started now, it ends at " in shown.stdout
     assert not (place.folder / "runs").exists()
@@ -107,7 +138,7 @@ def test_a_forecast_is_printed_with_its_costs_and_its_end(place: Place) -> None:
 
 def test_a_forecast_names_the_cells_that_fail_and_counts_the_others(place: Place) -> None:
     place.write(yaml(TINY) + SIZES)
-    (record,) = json.loads(place.orch("plan", "sweep.yaml", "--forecast", "--json").stdout)
+    (record,) = json.loads(place.orch("plan", "sweep.yaml", "--forecast", "--json", code=3).stdout)
     told = record["forecast"]
     assert told["failures"]["too large"].startswith("ValueError: batch_size 4096 exceeds")
     assert told["wall_s"] > 0
@@ -128,17 +159,23 @@ def test_a_forecast_where_no_room_is_says_so_in_a_line(place: Place) -> None:
 class Nodes:
     """A cluster of which only the resources are real, and rehearsals that cost what the node is worth."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *resources: dict[str, float]) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *resources: dict[str, Any]) -> None:
         from orchestrator.adapters import ray_packing
 
         self.asked: list[tuple[int, int]] = []
+        self.said: list[str] = []
         self.resources = resources
         nodes = [{"Resources": has, "Alive": True, "NodeID": str(i)} for i, has in enumerate(resources)]
         monkeypatch.setattr(ray_packing.ray_nodes, "alive", lambda: nodes)
         monkeypatch.setattr(ray_packing, "_on", self.on)
+        monkeypatch.setattr(ray_packing.ray_nodes, "name_of", lambda node: f"node {node['NodeID']}")
+        free = {f"node {i}": has.get("free", [has.get("gib", 80.0)]) for i, has in enumerate(resources)}
+        monkeypatch.setattr(ray_packing.ray_nodes, "everywhere", lambda look, once: free)
 
     def on(self, node: dict[str, Any], group: list[Piece], **_: object) -> Findings:
         self.asked.append((int(node["NodeID"]), len(group)))
+        if "short" in node["Resources"]:
+            return Findings({}, {piece.name: Failure("no room", killed=True) for piece in group})
         gib = node["Resources"].get("gib", 80.0)
         cost = Cost(start_s=0, epoch_s=1, end_s=1, host_gib=1, gpu_gib=10, room_gib=gib)
         return Findings({piece.name: Found(cost, {1: 1.0, 2: 2.0, 4: 4.0}) for piece in group}, {})
@@ -146,7 +183,7 @@ class Nodes:
     def settled(self, asked: Sequence[TrialSpec], needs: dict[str, Needs]) -> dict[str, Needs]:
         from orchestrator.adapters import ray_packing
 
-        return ray_packing.settled(asked, needs, Runtime(), stop=Stop(), say=lambda line: None)
+        return ray_packing.settled(asked, needs, Runtime(), most=None, stop=Stop(), say=self.said.append)
 
 
 def test_each_type_of_gpu_is_asked_and_the_larger_share_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,8 +196,38 @@ def test_each_type_of_gpu_is_asked_and_the_larger_share_counts(monkeypatch: pyte
     assert {own.share for own in settled.values()} == {0.6945}  # 10 of 0.9 * 16 GiB
 
 
+def test_of_gpus_of_one_name_the_fullest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    a100 = {"CPU": 8.0, "GPU": 2.0, "accelerator_type:A100": 1.0}
+    nodes = Nodes(monkeypatch, a100 | {"gib": 80.0}, a100 | {"free": [38.0, 20.0]})
+    asked = expansion().trials
+    settled = nodes.settled(asked, {trial.id: Needs(gpus="auto") for trial in asked})
+    assert {own.share for own in settled.values()} == {0.5556}  # 10 of 0.9 * 20 GiB
+
+
+def test_what_fails_on_one_type_of_gpu_is_said_and_packed_for_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gpus = {"CPU": 8.0, "GPU": 1.0}
+    small = gpus | {"accelerator_type:T4": 1.0, "short": 1.0}
+    nodes = Nodes(monkeypatch, gpus | {"accelerator_type:H200": 1.0}, small)
+    asked = expansion().trials[:1]
+    settled = nodes.settled(asked, {trial.id: Needs(gpus="auto") for trial in asked})
+    assert {own.share for own in settled.values()} == {0.25}
+    assert nodes.said[1].endswith("its rehearsal failed: no room (node node 1)")
+
+
+def test_a_trial_that_is_killed_although_it_is_alone_ends_the_sweep_before_it_begins(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nodes = Nodes(monkeypatch, {"CPU": 8.0, "short": 1.0})
+    asked = expansion().trials[:1]
+    with pytest.raises(ExecutionError, match="a trial needs more memory than there is"):
+        nodes.settled(asked, {trial.id: Needs(gpus=0, memory_gib="auto") for trial in asked})
+
+
 def test_a_kind_is_rehearsed_where_it_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    nodes = Nodes(monkeypatch, {"CPU": 2.0, "GPU": 1.0}, {"CPU": 8.0, "big": 1.0}, {"CPU": 8.0, "GPU": 1.0})
+    large = {"CPU": 8.0, "memory": 1e12}
+    nodes = Nodes(monkeypatch, large | {"CPU": 2.0, "GPU": 1.0}, large | {"big": 1.0}, large | {"GPU": 1.0})
     first, second, third = expansion().trials[:3]
     needs = {
         first.id: Needs(gpus=0, memory_gib="auto"),
@@ -179,3 +246,44 @@ def test_what_says_its_needs_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -
     needs = {asked[0].id: Needs(gpus=0.5), asked[1].id: Needs(gpus=1, memory_gib=3)}
     assert nodes.settled(asked, needs) == needs
     assert nodes.asked == []
+
+
+def test_ctrl_c_while_rehearsals_begin_is_a_line_and_130(place: Place) -> None:
+    command = [sys.executable, "-m", "orchestrator.cli", "plan", "sweep.yaml", "--forecast"]
+    with subprocess.Popen(
+        command,
+        cwd=place.folder,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as driver:
+        assert driver.stderr is not None
+        assert "rehearsing" in driver.stderr.readline()
+        time.sleep(0.5)
+        os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all of them
+        said = driver.stderr.read()
+        assert driver.wait(timeout=30) == 130
+    assert "Traceback" not in said
+    assert len(said.strip().splitlines()) == 1
+
+
+def test_flags_that_would_do_nothing_are_refused(place: Place) -> None:
+    assert "add --forecast" in place.orch("plan", "sweep.yaml", "--pack", code=2).stderr
+    alone = place.orch("sweep", "sweep.yaml", "--pack", "--executor", "serial", code=2).stderr
+    assert "needs --executor ray" in alone
+
+
+@pytest.mark.parametrize(
+    ("needs", "told"),
+    [
+        ("gpus: 2", "expected a share of a GPU from 0 to 1, or auto; got 2"),
+        ("gpus: most", "expected a share of a GPU from 0 to 1, or auto; got 'most'"),
+        ("memory_gib: 0", "expected GiB above 0, or auto; got 0"),
+    ],
+)
+def test_a_wrong_need_is_one_line(place: Place, needs: str, told: str) -> None:
+    place.write(yaml(TINY) + f"resources: {{{needs}}}\n")
+    said = place.orch("validate", "sweep.yaml", code=2).stderr.strip()
+    assert told in said
+    assert len(said.splitlines()) == 1
