@@ -168,8 +168,8 @@ class _Processes:
         self.patience_s = patience_s
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["torch", "trainers.rehearsal"])
-        # It imports torch first, and Ctrl-C is this process's to answer. What it starts itself, the tracker of
-        # resources, would let the signal through again.
+        # It imports torch first, and Ctrl-C is this process's to answer. The tracker of resources, which it
+        # would start itself, would let the signal through again.
         resource_tracker.ensure_running()
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:

@@ -84,20 +84,39 @@ def test_a_rehearsal_sees_the_gpus_memory_and_room() -> None:
     assert pace(many, runtime=Runtime(device="cuda"), ready=lambda: None, window_s=0.5)
 
 
-def test_shares_settled_by_rehearsals_train_at_once_on_one_gpu(tmp_path: Path) -> None:
+def test_trials_that_share_a_gpu_run_at_once_and_have_the_numbers_of_those_that_do_not(
+    tmp_path: Path,
+) -> None:
     pytest.importorskip("ray")
     from orchestrator.adapters.ray_tune import RayExecutor
     from orchestrator.needs import Resources
-    from orchestrator.ports import Event, Finished
+    from orchestrator.ports import Event, Finished, Started
     from tests.builders import expansion
 
-    said: list[str] = []
-    events: list[Event] = []
-    executor = RayExecutor(
-        runtime=Runtime(), folder=tmp_path, resources=Resources(gpus="auto"), say=said.append
-    )
-    executor.run(expansion().trials, events.append)
-    ended = [event.outcome.status for event in events if isinstance(event, Finished)]
-    assert len(ended) == 8
-    assert "failed" not in ended
-    assert any("of a GPU" in line or "a whole GPU" in line for line in said)
+    def trained(name: str, resources: Resources) -> tuple[dict[str, dict[str, float]], int, list[str]]:
+        said: list[str] = []
+        events: list[Event] = []
+        executor = RayExecutor(
+            runtime=Runtime(), folder=tmp_path / name, resources=resources, say=said.append
+        )
+        executor.run(expansion().trials, events.append)
+        running, most = 0, 0
+        for event in events:
+            running += isinstance(event, Started) - isinstance(event, Finished)
+            most = max(most, running)
+        ended = {e.trial_id: e.outcome for e in events if isinstance(e, Finished)}
+        assert {outcome.status for outcome in ended.values()} <= {"completed", "collapsed"}
+        numbers = {
+            identity: {k: v for k, v in outcome.metrics.items() if not k.startswith("time/")}
+            for identity, outcome in ended.items()
+        }
+        return numbers, most, said
+
+    alone, at_once, _ = trained("alone", Resources(gpus=1))
+    assert at_once == torch.cuda.device_count()
+    shared, at_once, _ = trained("shared", Resources(gpus=0.25))
+    assert at_once > torch.cuda.device_count()
+    assert shared == alone
+    settled, _, said = trained("settled", Resources(gpus="auto"))
+    assert settled == alone
+    assert any("GiB free on it" in line for line in said)
