@@ -303,6 +303,10 @@ class _Listener(tune.Callback):
                 self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 
 
+class _PrunedError(BaseException):
+    """The schedule ended the trial: Tune says so with a SystemExit, which a trial takes for its own."""
+
+
 def _train(word: str, common: bytes) -> None:
     """What a worker does with one trial; events travel as bytes, which Tune does not look into."""
     from trainers.isolation import run_trial, usable
@@ -314,12 +318,16 @@ def _train(word: str, common: bytes) -> None:
     if runtime.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a worker that asked for none
 
+    seen: dict[str, Any] = {}  # what a schedule looks at; Tune keeps it from the last report, too
+
     def tell(*events: Any) -> None:
-        last = events[-1]
-        seen: dict[str, Any] = {}
-        if watched and isinstance(last, Progressed) and watched in last.report.metrics:
-            seen = {"epoch": last.report.epoch, watched: last.report.metrics[watched]}
-        tune.report({"events": pickle.dumps(events), **seen})
+        for event in events:
+            if watched and isinstance(event, Progressed) and watched in event.report.metrics:
+                seen.update({"epoch": event.report.epoch, watched: event.report.metrics[watched]})
+        try:
+            tune.report({"events": pickle.dumps(events), **seen})
+        except SystemExit:
+            raise _PrunedError from None
 
     pending: list[Any] = [Started(identity, 1, worker)]
 
@@ -330,8 +338,11 @@ def _train(word: str, common: bytes) -> None:
             tell(*pending)
             pending.clear()
 
-    outcome = run_trial(trial, runtime=runtime, folder=folder, report=report)
-    tell(*pending, Finished(identity, outcome))
+    try:
+        outcome = run_trial(trial, runtime=runtime, folder=folder, report=report)
+        tell(*pending, Finished(identity, outcome))
+    except _PrunedError:
+        raise SystemExit(0) from None  # to return would be a report, which nobody takes any more
     if outcome.status == "failed" and not usable(runtime.device):
         os._exit(1)  # no other trial can run in this process; the driver knows how this one ended
 

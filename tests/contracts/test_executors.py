@@ -17,11 +17,13 @@ from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.expand import TrialSpec
 from orchestrator.needs import CellNeeds, Resources
 from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
+from orchestrator.spec import ScheduleSpec
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.config import Runtime
 from trainers.folders import S3Folder
 from trainers.report import Outcome
 
+RATES = "axes: {lr: {path: optimizer.lr, values: [0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4, 1e-5, 1e-6]}}\n"
 BROKEN = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
 
 
@@ -34,7 +36,7 @@ def ray_cluster() -> Iterator[None]:
     from orchestrator.adapters.ray_cluster import quiet
 
     quiet()
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
     del os.environ["PYTHONWARNINGS"]
@@ -348,6 +350,24 @@ def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, t
             run(greedy, trials(2))
 
 
+@pytest.mark.parametrize("name", ["asha", pytest.param("median", marks=pytest.mark.slow)])
+def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
+    ray_cluster: None, tmp_path: Path, name: str
+) -> None:
+    from orchestrator.adapters.ray_tune import RayExecutor
+
+    schedule = ScheduleSpec.model_validate({"name": name, "grace_epochs": 1})
+    asked = expansion(yaml(TINY).replace("epochs: 2", "epochs: 6", 1) + RATES).trials
+    executor = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=Resources(), schedule=schedule)
+    ended = [event.outcome for event in run(executor, list(asked)) if isinstance(event, Finished)]
+    assert len(ended) == len(asked)
+    statuses = {outcome.status for outcome in ended}
+    assert "pruned" in statuses and "failed" not in statuses
+    assert all(
+        "ended by the schedule" in str(outcome.reason) for outcome in ended if outcome.status == "pruned"
+    )
+
+
 def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -364,6 +384,7 @@ def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
     assert said[1].endswith(" GiB of memory")
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_its_rehearsal_is_run_and_tells_it_itself(
     ray_cluster: None, tmp_path: Path
 ) -> None:

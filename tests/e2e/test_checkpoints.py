@@ -49,6 +49,7 @@ def test_a_trial_goes_on_from_s3_on_another_machine_to_the_same_numbers(
     assert resumed.stdout == ready.orch(*SWEEP, "--home", "undisturbed").stdout
 
 
+@pytest.mark.slow
 def test_workers_of_ray_keep_checkpoints_on_s3(ready: Place, s3: S3Folder, storage: Storage) -> None:
     ready.write(table_yaml() + FIGURES)
     words = ("sweep", "sweep.yaml", "--seeds", "1", "--checkpoints", str(s3), "--keep-checkpoints")
