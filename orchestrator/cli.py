@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -27,7 +28,7 @@ from orchestrator.cli_options import (
     Uri,
     reported,
 )
-from orchestrator.errors import ExecutionLost, StoreError
+from orchestrator.errors import ExecutionLost, StoreError, UsageError
 from orchestrator.exit_codes import COMPLETE, FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def submit(
     address: Annotated[
         str,
         typer.Option(
-            help="Address of Ray's dashboard, such as http://127.0.0.1:8265.  [env RAY_API_SERVER_ADDRESS]",
+            help="Address of Ray's dashboard, such as http://127.0.0.1:8265.  (env RAY_API_SERVER_ADDRESS)",
             envvar="RAY_API_SERVER_ADDRESS",
             show_envvar=False,
             show_default=False,
@@ -168,6 +169,9 @@ def submit(
     profile: Profile = "auto",
     seeds: Seeds = None,
     changes: Set = None,
+    home: Annotated[
+        Path | None, typer.Option(help="Folder of the cluster's nodes for results and checkpoints.")
+    ] = None,
     checkpoints: Annotated[
         str | None,
         typer.Option(
@@ -186,7 +190,14 @@ def submit(
 
     with reported():
         asked = Request(spec, profile=profile, seeds=seeds, changes=changes)
-        flags = {"--profile": profile, "--seeds": seeds, "--checkpoints": submitting.there(checkpoints)}
+        if home is not None and not home.is_absolute():
+            raise UsageError(f"--home {home}: expected a folder of the cluster's nodes from the root, /...")
+        flags = {
+            "--home": str(home) if home else None,
+            "--profile": profile,
+            "--seeds": seeds,
+            "--checkpoints": submitting.there(checkpoints),
+        }
         words = [word for flag, value in flags.items() if value is not None for word in (flag, value)]
         words += [word for change in changes or [] for word in ("--set", change)]
         switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}

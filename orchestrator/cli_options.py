@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -26,26 +27,26 @@ Set = Annotated[
 Home = Annotated[
     Path | None,
     typer.Option(
-        help="Folder for results and checkpoints.  [env ORCH_HOME, default ./runs]", show_default=False
+        help="Folder for results and checkpoints.  (env ORCH_HOME, default ./runs)", show_default=False
     ),
 ]
 Uri = Annotated[
     str | None,
     typer.Option(
         "--tracking-uri",
-        help="MLflow store.  [env MLFLOW_TRACKING_URI, default SQLite in the home folder]",
+        help="MLflow store.  (env MLFLOW_TRACKING_URI, default SQLite in the home folder)",
         show_default=False,
     ),
 ]
 Data = Annotated[
     Path | None,
-    typer.Option(help="Folder of data sets.  [env ORCH_DATA, default ./data]", show_default=False),
+    typer.Option(help="Folder of data sets.  (env ORCH_DATA, default ./data)", show_default=False),
 ]
 Checkpoints = Annotated[
     str | None,
     typer.Option(
-        help="Folder, or s3://bucket/prefix, for checkpoints.  [env ORCH_CHECKPOINTS, default trials in the "
-        "home folder]",
+        help="Folder, or s3://bucket/prefix, for checkpoints.  (env ORCH_CHECKPOINTS, default trials in the "
+        "home folder)",
         show_default=False,
     ),
 ]
@@ -53,7 +54,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Address = Annotated[
     str | None,
     typer.Option(
-        help="Address of a running Ray cluster that this machine is a node of.  [env RAY_ADDRESS]",
+        help="Address of a running Ray cluster that this machine is a node of.  (env RAY_ADDRESS)",
         envvar="RAY_ADDRESS",
         show_envvar=False,
         show_default=False,
@@ -74,7 +75,13 @@ Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Errors that a user may meet end in one line each and an exit code, never in a traceback."""
+    """Errors that a user may meet end in one line each and an exit code, never in a traceback.
+
+    SIGTERM is heard as Ctrl-C is; what trains hears both itself.
+    """
+    previous = None
+    with suppress(ValueError):  # only the main thread may
+        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except OrchError as error:
@@ -89,3 +96,6 @@ def reported() -> Iterator[None]:
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(COMPLETE) from None
+    finally:
+        if previous is not None:
+            signal.signal(signal.SIGTERM, previous)

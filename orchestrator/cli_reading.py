@@ -61,11 +61,14 @@ def plan(
     from orchestrator.adapters.request import Request
     from orchestrator.run import plan_sweep
 
+    if forecast:
+        from orchestrator.adapters import forecasting
     with reported():
         if pack and not forecast:
             raise UsageError("--pack changes what a forecast comes to; add --forecast")
         unique: dict[str, Any] = {}
-        plans, forecasts = [], []
+        plans = []
+        forecasts: list[Told] = []
         for file in specs:
             asked = Request(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
@@ -73,25 +76,29 @@ def plan(
             store = asked.space.open_store()
             found = plan_sweep(asked.expansion, store)
             left = [] if changes else overview.orphans(found, store.asked_for(asked.spec.name))
-            plans.append((asked, found, left))
             new = [trial for trial in found.todo if trial.id not in unique]
             unique |= {trial.id: trial for trial in new}
-            if forecast:
-                forecasts.append(_forecast(asked, new, pack=pack, address=address, limit_s=limit))
+            plans.append((asked, found, left, new))
+        if forecast:
+            forecasts = [
+                _forecast(asked, new, pack=pack, address=address, limit_s=limit) for asked, _, _, new in plans
+            ]
         if as_json:
-            records = [overview.plan_record(found) | {"orphans": left} for _, found, left in plans]
+            records = [overview.plan_record(found) | {"orphans": left} for _, found, left, _ in plans]
             for record, told in zip(records, forecasts, strict=False):
                 record["forecast"] = told.record()
             typer.echo(json.dumps(records, indent=2))
-        for index, (asked, found, left) in enumerate(() if as_json else plans):
+        for index, (asked, found, left, _) in enumerate(() if as_json else plans):
             typer.echo(asked.headline)
             typer.echo(overview.plan_text(found, left))
             if forecasts:
                 typer.echo(forecasts[index].text(now=datetime.now()))
         if len(plans) > 1 and not as_json:
-            together = sum(len(found.todo) for _, found, _ in plans)
+            together = sum(len(found.todo) for _, found, _, _ in plans)
             shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
             typer.echo(f"together: {len(unique)} trials will run{shared}")
+            if forecasts:
+                typer.echo(f"one after the other: {forecasting.total(forecasts)}")
         if any(told.failures for told in forecasts):
             raise typer.Exit(FAILED)
 

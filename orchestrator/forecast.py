@@ -120,7 +120,10 @@ def packing_note(label: str, needs: Needs, found: Found) -> str:
             parts.append(f"{cost.gpu_gib:.1f} of {cost.room_gib:.1f} GiB free on it")
         if many in found.paces and many > 1:
             parts.append(f"{found.paces[many] / found.paces[1]:.2f} times the steps of one")
-    parts.append(f"{cost.host_gib:.1f} GiB of memory")
+    parts.append(
+        f"{cost.host_gib:.1f} GiB of memory"
+        + (f", {needs.memory_gib:g} set aside" if needs.memory_gib else "")
+    )
     if not cost.whole:
         parts.append("its epoch is too long to be rehearsed whole, so it shares no GPU")
     return f"{label}: {'; '.join(parts)}"

@@ -30,6 +30,8 @@ class Told(NamedTuple):
     """Why rehearsals failed, by the cell's label."""
     where: str
     rehearsed_s: float
+    left_out: int = 0
+    """Trials that the forecast does not count."""
 
     def text(self, *, now: datetime) -> str:
         """A forecast for a person, `now` being when the sweep would be started."""
@@ -49,7 +51,7 @@ class Told(NamedTuple):
         lines += [
             f"  {packing_note(r.kind.trials[0].cell.label, r.needs, r.found)}"
             for r in made.rows
-            if r.needs.share
+            if r.kind.needs.is_open or r.needs.share
         ]
         wall_s = made.wall_s + RAY_START_S
         end = now + timedelta(seconds=wall_s)
@@ -59,6 +61,8 @@ class Told(NamedTuple):
             f"forecast: {duration(wall_s)} on {self.where}, {at_once}; {made.gpu_hours:.2g} GPU-hours, "
             f"{made.cpu_hours:.2g} CPU-hours; started now, it ends at {end:%H:%M}{day}"
         )
+        if self.left_out:
+            lines.append(f"  without {counted(self.left_out, 'trial')} whose rehearsal failed")
         if not made.is_whole:
             lines.append(
                 "  at least: an epoch was too long to rehearse whole, so evaluations are not counted"
@@ -70,6 +74,7 @@ class Told(NamedTuple):
         made = self.forecast
         return {
             "failures": self.failures,
+            "left_out": self.left_out,
             "wall_s": made.wall_s + RAY_START_S if made else None,
             "gpu_hours": made.gpu_hours if made else None,
             "cpu_hours": made.cpu_hours if made else None,
@@ -90,6 +95,11 @@ class Told(NamedTuple):
                 for row in (made.rows if made else ())
             ],
         }
+
+
+def total(told: Sequence[Told]) -> str:
+    """How long several sweeps take, for a person."""
+    return duration(sum(one.forecast.wall_s + RAY_START_S for one in told if one.forecast))
 
 
 def forecast_of(
@@ -136,7 +146,7 @@ def forecast_of(
     made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
     if made is not None:
         check_room([row.needs.bundle for row in made.rows], nodes)
-    return Told(made, failures, where, time.monotonic() - began)
+    return Told(made, failures, where, time.monotonic() - began, left_out=len(todo) - len(order))
 
 
 def _on_cluster(

@@ -173,14 +173,33 @@ def _knock(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S).close()
 
 
+def _speaks_http(address: str) -> bool:
+    """Whether a web server listens at host:port, from which Ray would wait for an answer for ever."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not host or not port.isdigit():
+        return False
+    with socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S) as line:
+        line.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        with contextlib.suppress(TimeoutError):
+            return line.recv(5) == b"HTTP/"
+    return False
+
+
 def _check_address(address: str) -> None:
     """Nothing, if something listens there; Ray itself waits for minutes without a word.
 
     Raises:
         ExecutionError: nothing does.
     """
+    if "://" in address and not address.startswith("ray://"):
+        raise ExecutionError(f"--address {address}: expected HOST:PORT of Ray's head, such as 10.0.0.1:6379")
     try:
         _knock(address)
+        if _speaks_http(address):
+            raise ExecutionError(
+                f"{address} is a web page, such as Ray's dashboard, which takes sweeps from `orch submit`; "
+                "expected the head's own port, 6379 unless it was started with another"
+            )
     except OSError as error:
         reason = error.strerror or "no answer"
         raise ExecutionError(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 
 from orchestrator.adapters.ray_cluster import token_wanted
+from orchestrator.adapters.workspace import SUBMITTED
 from orchestrator.errors import ExecutionError
 
 from ray.job_submission import JobSubmissionClient
@@ -41,7 +42,7 @@ def submit(name: str, files: Mapping[PurePath, str], command: Sequence[str], *, 
                 JobSubmissionClient(address).submit_job(
                     entrypoint=shlex.join(command),
                     submission_id=f"orch-{name}-{secrets.token_hex(4)}",
-                    runtime_env={"working_dir": folder},
+                    runtime_env={"working_dir": folder, "env_vars": {SUBMITTED: "1"}},
                 )
             )
         except Exception as error:  # ConnectionError, RuntimeError, AuthenticationError

@@ -24,7 +24,7 @@ from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
 from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.adapters.unheard import unheard
-from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
+from orchestrator.adapters.workspace import SUBMITTED, Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, Interrupted, StoreAway, UsageError
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan
@@ -110,6 +110,8 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     driver ends without finishing them.
     """
     store = prepared.store
+    if os.environ.get(SUBMITTED):
+        os.chdir(prepared.space.home)  # Ray may remove a job's own folder before its driver has ended
     if store.away:
         say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
     store.carry()

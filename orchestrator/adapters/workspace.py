@@ -35,6 +35,10 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 
 
+SUBMITTED = "ORCH_SUBMITTED"
+"""Set in the environment of a sweep that a cluster runs by itself."""
+
+
 class Workspace(NamedTuple):
     """Folders and addresses of one command."""
 
@@ -128,6 +132,12 @@ class Workspace(NamedTuple):
             return MlflowStore(self.tracking_uri)
         _writable(self.database.parent)
         with _alone_in(self.database.parent):
+            if not self.database.exists():
+                # MLflow makes a database in many steps, and cannot go on with a half-made one.
+                part = self.database.with_name(f".{self.database.name}.part")
+                part.unlink(missing_ok=True)
+                MlflowStore(f"sqlite:///{part}", artifacts=self.home / "artifacts")
+                part.replace(self.database)
             return MlflowStore(self.tracking_uri, artifacts=self.home / "artifacts")
 
 
@@ -135,7 +145,13 @@ def workspace(
     home: Path | None, tracking_uri: str | None, data: Path | None, *, checkpoints: str | None = None
 ) -> Workspace:
     """The workspace that flags and environment name."""
-    folder = (home or Path(os.environ.get("ORCH_HOME") or "runs")).expanduser().resolve()
+    named = home or os.environ.get("ORCH_HOME")
+    if not named and os.environ.get(SUBMITTED):
+        raise UsageError(
+            "a submitted sweep would keep its results in a folder that Ray removes; set ORCH_HOME in the "
+            "environment of `ray start --head`, or submit with --home"
+        )
+    folder = Path(named or "runs").expanduser().resolve()
     if tracking_uri:
         uri, source = tracking_uri, "--tracking-uri"
     elif os.environ.get("MLFLOW_TRACKING_URI"):

@@ -10,7 +10,10 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -275,3 +278,60 @@ def test_a_failed_expectation_is_exit_code_5_only_when_asked(ready: Place) -> No
     ready.orch("sweep", "sweep.yaml", "--executor", "serial")
     told = ready.orch("table", "sweep.yaml", "--check", code=5).stdout
     assert "theory: rising down the rows; ours does not (1 to 2, -" in told
+
+
+def test_help_says_which_variables_and_defaults_there_are(place: Place) -> None:
+    shown = " ".join(place.orch("sweep", "--help", COLUMNS="200").stdout.split())
+    for variable in ("ORCH_HOME", "MLFLOW_TRACKING_URI", "ORCH_DATA", "ORCH_CHECKPOINTS", "RAY_ADDRESS"):
+        assert variable in shown
+
+
+def test_a_first_sweep_that_is_killed_while_it_makes_its_store_is_simply_typed_again(place: Place) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator.cli",
+        "sweep",
+        "sweep.yaml",
+        "--executor",
+        "serial",
+        "--seeds",
+        "1",
+    ]
+    home = place.folder / "runs"
+    with subprocess.Popen(command, cwd=place.folder, stderr=subprocess.DEVNULL) as driver:
+        while not (home / ".mlflow.db.part").exists():
+            assert driver.poll() is None
+            time.sleep(0.005)
+        driver.kill()
+    assert not (home / "mlflow.db").exists()
+    place.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", "--quiet")
+    assert not (home / ".mlflow.db.part").exists()
+
+
+def test_sigterm_before_anything_runs_is_a_line_and_130(place: Place) -> None:
+    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    with subprocess.Popen(command, cwd=place.folder, stderr=subprocess.PIPE, text=True) as driver:
+        while not (place.folder / "runs" / ".mlflow.db.part").exists():
+            time.sleep(0.005)
+        driver.terminate()
+        assert driver.stderr is not None
+        said = driver.stderr.read()
+        assert driver.wait(timeout=60) == 130
+    assert "Traceback" not in said
+
+
+def test_a_submitted_sweep_without_a_home_is_refused_in_its_log(place: Place) -> None:
+    said = place.orch("plan", "sweep.yaml", code=2, ORCH_SUBMITTED="1").stderr
+    assert "set ORCH_HOME" in said
+    assert "8 will run" in place.orch("plan", "sweep.yaml", ORCH_SUBMITTED="1", ORCH_HOME="here").stdout
+
+
+def test_an_address_of_a_web_page_is_refused_at_once(place: Place) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_port}"
+        words = ("sweep", "sweep.yaml", "--address")
+        assert "expected the head's own port" in place.orch(*words, address, code=2).stderr
+        assert "expected HOST:PORT" in place.orch(*words, f"http://{address}", code=2).stderr
+        server.shutdown()
