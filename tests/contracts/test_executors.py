@@ -161,6 +161,7 @@ def killed(folder: Path, at: Callable[[Event], bool], *, retries: int) -> list[E
     return events
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_lost_again_and_again_costs_nothing_while_the_trial_goes_forward(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -368,6 +369,7 @@ def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
     )
 
 
+@pytest.mark.slow
 def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -381,7 +383,7 @@ def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
     assert packed == finals(run(SerialExecutor(runtime=Runtime(), folder=tmp_path / "b"), asked))
     assert said[0] == "rehearsing 2 kinds of trials, to see what they take"
     assert said[1].startswith(f"{asked[0].cell.label}: 0.")
-    assert said[1].endswith(" GiB of memory")
+    assert said[1].endswith(" set aside")
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ LONG = (
 )
 
 
+@pytest.mark.slow
 def test_a_trial_goes_on_from_s3_on_another_machine_to_the_same_numbers(
     ready: Place, s3: S3Folder, storage: Storage, database: Path
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_folder_for_checkpoints_is_used_and_left_empty(ready: Place) -> None:
     assert not (ready.folder / "runs" / "trials").exists()
 
 
+@pytest.mark.slow
 def test_storage_that_fails_in_mid_sweep_fails_trials_that_retry_then_cures(
     ready: Place, s3: S3Folder, storage: Storage
 ) -> None:

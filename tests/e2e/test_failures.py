@@ -51,7 +51,12 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(ready: Place) -> N
 
 
 @pytest.mark.parametrize(
-    ("way", "executor"), [("SIGTERM", "serial"), ("orch stop", "serial"), ("SIGTERM", "ray")]
+    ("way", "executor"),
+    [
+        ("SIGTERM", "serial"),
+        ("orch stop", "serial"),
+        pytest.param("SIGTERM", "ray", marks=pytest.mark.slow),
+    ],
 )
 def test_a_driver_that_is_told_to_stop_keeps_its_checkpoints_and_leaves_nothing_running(
     ready: Place, way: str, executor: str
@@ -137,6 +142,7 @@ def test_a_sweep_whose_trials_all_diverge_is_complete(ready: Place) -> None:
     assert "diverged" in done.stdout
 
 
+@pytest.mark.slow
 def test_output_that_nobody_reads_any_more_ends_no_training(ready: Place) -> None:
     command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
     with subprocess.Popen(
@@ -166,6 +172,7 @@ def test_ctrl_c_is_heard_although_nobody_reads_what_is_said(ready: Place) -> Non
     assert "1 stopped" in ready.orch("status", "sweep.yaml").stdout
 
 
+@pytest.mark.slow
 def test_stop_asks_a_driver_of_any_profile_though_the_tracker_is_away(ready: Place) -> None:
     ready.write(table_yaml() + "profiles: {laptop: {epochs: 2}, other: {epochs: 3}}\n")
     plan = json.loads(ready.orch("plan", "sweep.yaml", "--json", "--profile", "other").stdout)[0]
