@@ -13,7 +13,17 @@ import torch
 
 from tests.proxy import LOOPBACK, Fault, Proxy
 from tests.storage import Storage, settings
-from tests.trainers.builders import RUNTIME, Interrupted, config, fit, timeless, trained_digest
+from tests.trainers.builders import (
+    RUNTIME,
+    Interrupted,
+    config,
+    fit,
+    interrupt,
+    newest,
+    save,
+    timeless,
+    trained_digest,
+)
 from trainers import checkpoint, folders
 from trainers.folders import Folder, S3Folder, StorageError, files, unusable
 from trainers.isolation import discard_checkpoints, run_trial
@@ -33,21 +43,6 @@ def names(folder: Folder) -> list[str]:
 
 def put(folder: Folder, name: str, content: bytes) -> None:
     files(folder).write(name, io.BytesIO(content))
-
-
-def save(folder: Folder, *epochs: int) -> None:
-    for epoch in epochs:
-        checkpoint.save(folder, {"epoch": epoch, "w": torch.full((4,), float(epoch))}, epoch=epoch)
-
-
-def newest(folder: Folder) -> int | None:
-    state, _ = checkpoint.load(folder, device="cpu")
-    return state["epoch"] if state else None
-
-
-def interrupt(folder: Folder, *, epoch: int, **changes: object) -> None:
-    with pytest.raises(Interrupted):
-        fit(config(**changes), folder, until=epoch)
 
 
 # Of both kinds

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from trainers import checkpoint, plugins
 from trainers.config import Runtime
 from trainers.encoders.base import EncoderConfig
+from trainers.folders import Folder
 from trainers.heads import ProjectorConfig
 from trainers.loops import ssl
 from trainers.methods.base import AbstractMethod
@@ -49,7 +51,7 @@ def method_config(name: str) -> dict[str, Any]:
     return {"name": name, **SETTINGS.get(name, {})}
 
 
-def fit(config: ssl.Config, folder: Path | None = None, *, until: int | None = None) -> Outcome:
+def fit(config: ssl.Config, folder: Folder | None = None, *, until: int | None = None) -> Outcome:
     """The outcome of a trial; with `until` it is interrupted while it reports that epoch."""
 
     def report(message: EpochReport) -> None:
@@ -109,3 +111,21 @@ def train(method: AbstractMethod, steps: int, **rates: Any) -> None:
         forward.loss.backward()
         optimizer.step()
         method.after_step(forward, step=step, steps=steps)
+
+
+def save(folder: Folder, *epochs: int) -> None:
+    """Checkpoints of these epochs, as small as can be."""
+    for epoch in epochs:
+        checkpoint.save(folder, {"epoch": epoch, "w": torch.full((4,), float(epoch))}, epoch=epoch)
+
+
+def newest(folder: Folder) -> int | None:
+    """The epoch of the checkpoint that would be gone on from."""
+    state, _ = checkpoint.load(folder, device="cpu")
+    return state["epoch"] if state else None
+
+
+def interrupt(folder: Folder, *, epoch: int, **changes: object) -> None:
+    """Leave the checkpoints of a trial that was interrupted while it reported `epoch`."""
+    with pytest.raises(Interrupted):
+        fit(config(**changes), folder, until=epoch)

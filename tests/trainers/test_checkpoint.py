@@ -13,7 +13,10 @@ from tests.trainers.builders import (
     Interrupted,
     config,
     fit,
+    interrupt,
+    newest,
     reports,
+    save,
     timeless,
     trained_digest,
 )
@@ -35,21 +38,6 @@ except OSError as error:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
-
-
-def save(folder: Path, *epochs: int) -> None:
-    for epoch in epochs:
-        checkpoint.save(folder, {"epoch": epoch, "w": torch.full((4,), float(epoch))}, epoch=epoch)
-
-
-def newest(folder: Path) -> int | None:
-    state, _ = checkpoint.load(folder, device="cpu")
-    return state["epoch"] if state else None
-
-
-def interrupt(folder: Path, *, epoch: int, **changes: object) -> None:
-    with pytest.raises(Interrupted):
-        fit(config(**changes), folder, until=epoch)
 
 
 # Resuming
