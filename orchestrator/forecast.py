@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.expand import TrialSpec
-from orchestrator.needs import Bundle, Needs
+from orchestrator.needs import Bundle, Needs, Resources, check_room
 from trainers.config import LoopConfig, canonical, identity_dump
 from trainers.rehearsal import Cost
 
@@ -79,6 +79,13 @@ class Forecast(NamedTuple):
         return all(row.found.cost.whole for row in self.rows)
 
 
+def needs_of(trials: Sequence[TrialSpec], resources: Resources, *, gpus: float) -> dict[str, Needs]:
+    """What each trial asks for, by id; `gpus` where the sweep file leaves that open."""
+    choices = {trial.cell.id: dict(trial.cell.choice) for trial in trials}
+    found = {cell: resources.of(levels, gpus=gpus) for cell, levels in choices.items()}
+    return {trial.id: found[trial.cell.id] for trial in trials}
+
+
 def kinds(trials: Sequence[TrialSpec], needs: Mapping[str, Needs]) -> tuple[Kind, ...]:
     """The kinds of trials there are, in the order of their first trials.
 
@@ -145,6 +152,9 @@ def forecast(
         order: the trials, in the order in which they are begun.
         nodes: what each node has, by Ray's names.
         most: trials at once; None: as many as there is room for.
+
+    Raises:
+        ExecutionError: no node has what a trial turns out to need.
     """
     rows, seconds, bundles = [], {}, {}
     for kind in asked:
@@ -155,6 +165,7 @@ def forecast(
             seconds[trial.id] = own.cost.of(epochs) * slower
             bundles[trial.id] = needs.bundle
         rows.append(Row(kind, own, needs, seconds[kind.trials[0].id]))
+    check_room([row.needs.bundle for row in rows], nodes)
     starts = {trial.id: found[kind.name].cost.start_s for kind in asked for trial in kind.trials}
     jobs = [(seconds[t.id], starts[t.id], bundles[t.id]) for t in order]
     wall_s, together = _scheduled(jobs, nodes, most=most)
@@ -189,13 +200,12 @@ def _scheduled(
     """When the last job ends, and how many ran at once, if each begins as soon as there is room.
 
     A job is (seconds, seconds more on a worker that has run none, what it asks for). GPUs are counted one
-    by one, for a share must fit on one. A job that fits nowhere is left out.
+    by one, for a share must fit on one. Each job fits on some node that is empty.
     """
     rooms = [_Room(node) for node in nodes]
     waiting: dict[str, deque[int]] = {}
     for index, (_, _, bundle) in enumerate(jobs):
-        if any(room.take(bundle, keep=False) for room in rooms):
-            waiting.setdefault(canonical(bundle), deque()).append(index)
+        waiting.setdefault(canonical(bundle), deque()).append(index)
     running: list[tuple[float, int, _Room, tuple[Bundle, int]]] = []
     now, at_once = 0.0, 0
     while any(waiting.values()) or running:
@@ -220,7 +230,7 @@ class _Room:
         self.free = {name: value for name, value in node.items() if name != "GPU"}
         self.gpus = [1.0] * int(node.get("GPU", 0))
 
-    def take(self, bundle: Bundle, *, keep: bool = True) -> tuple[Bundle, int] | None:
+    def take(self, bundle: Bundle) -> tuple[Bundle, int] | None:
         """What was taken, and from which GPU (-1: none); None if there is no room."""
         share, rest = bundle.get("GPU", 0.0), {k: v for k, v in bundle.items() if k != "GPU"}
         if any(self.free.get(name, 0.0) < value - 1e-9 for name, value in rest.items()):
@@ -228,8 +238,7 @@ class _Room:
         gpu = next((i for i, free in enumerate(self.gpus) if free >= share - 1e-9), -1) if share else -1
         if share and gpu < 0:
             return None
-        if keep:
-            self._change(bundle, gpu, -1.0)
+        self._change(bundle, gpu, -1.0)
         return bundle, gpu
 
     def give_back(self, bundle: Bundle, gpu: int) -> None:

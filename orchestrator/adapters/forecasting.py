@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from orchestrator.adapters.display import duration
 from orchestrator.adapters.machine import cores
 from orchestrator.adapters.overview import counted
-from orchestrator.adapters.rehearsing import Findings, pieces, rehearsed
+from orchestrator.adapters.rehearsing import Findings, pieces, rehearsed, slots_on
 from orchestrator.adapters.signals import stop_signals
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import UsageError
 from orchestrator.expand import TrialSpec
-from orchestrator.forecast import RAY_START_S, Forecast, Kind, forecast, kinds, packing_note
-from orchestrator.needs import Bundle, Needs, Resources, check_room
+from orchestrator.forecast import RAY_START_S, Forecast, Kind, forecast, kinds, needs_of, packing_note
+from orchestrator.needs import Bundle, Resources, check_room
 from trainers.config import Runtime
 
 
@@ -32,6 +32,11 @@ class Told(NamedTuple):
     rehearsed_s: float
     left_out: int = 0
     """Trials that the forecast does not count."""
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds from the command to its end; 0 if there is no forecast."""
+        return self.forecast.wall_s + RAY_START_S if self.forecast else 0.0
 
     def text(self, *, now: datetime) -> str:
         """A forecast for a person, `now` being when the sweep would be started."""
@@ -53,13 +58,12 @@ class Told(NamedTuple):
             for r in made.rows
             if r.kind.needs.is_open or r.needs.share
         ]
-        wall_s = made.wall_s + RAY_START_S
-        end = now + timedelta(seconds=wall_s)
+        end = now + timedelta(seconds=self.wall_s)
         day = "" if end.date() == now.date() else f" on {end:%Y-%m-%d}"
-        at_once = "1 trial at a time" if made.together == 1 else f"{made.together} trials at a time"
         lines.append(
-            f"forecast: {duration(wall_s)} on {self.where}, {at_once}; {made.gpu_hours:.2g} GPU-hours, "
-            f"{made.cpu_hours:.2g} CPU-hours; started now, it ends at {end:%H:%M}{day}"
+            f"forecast: {duration(self.wall_s)} on {self.where}, {counted(made.together, 'trial')} at a time"
+            f"; {made.gpu_hours:.2g} GPU-hours, {made.cpu_hours:.2g} CPU-hours; started now, "
+            f"it ends at {end:%H:%M}{day}"
         )
         if self.left_out:
             lines.append(f"  without {counted(self.left_out, 'trial')} whose rehearsal failed")
@@ -75,7 +79,7 @@ class Told(NamedTuple):
         return {
             "failures": self.failures,
             "left_out": self.left_out,
-            "wall_s": made.wall_s + RAY_START_S if made else None,
+            "wall_s": self.wall_s if made else None,
             "gpu_hours": made.gpu_hours if made else None,
             "cpu_hours": made.cpu_hours if made else None,
             "together": made.together if made else None,
@@ -99,7 +103,7 @@ class Told(NamedTuple):
 
 def total(told: Sequence[Told]) -> str:
     """How long several sweeps take, for a person."""
-    return duration(sum(one.forecast.wall_s + RAY_START_S for one in told if one.forecast))
+    return duration(sum(one.wall_s for one in told))
 
 
 def forecast_of(
@@ -126,15 +130,13 @@ def forecast_of(
         if problems:
             raise UsageError("\n".join(problems))
         node = _this_machine()
-        nodes, asked = [node], kinds(todo, _needs(todo, resources, gpus=min(1.0, node.get("GPU", 0.0))))
+        nodes, asked = [node], kinds(todo, needs_of(todo, resources, gpus=min(1.0, node.get("GPU", 0.0))))
         check_room([kind.needs.bundle for kind in asked], nodes)
         where = "this machine"
         _announce(asked, say)
-        on_gpu = any(kind.needs.share for kind in asked)
-        slots = int(node["CPU"] // max(kind.needs.cpus or 1 for kind in asked))
-        slots = slots // int(node["GPU"]) if on_gpu else slots
-        slots = max(1, min(slots, resources.max_concurrent or slots))
-        findings = rehearsed(pieces(asked, runtime), slots=slots, limit_s=limit_s)
+        group = pieces(asked, runtime)
+        slots = slots_on(node, group, resources.max_concurrent)
+        findings = rehearsed(group, slots=slots, limit_s=limit_s)
     else:
         nodes, asked, findings = _on_cluster(todo, resources, runtime, address, limit_s=limit_s, say=say)
         where = counted(sum(node.get("CPU", 0) >= 1 for node in nodes), "node")
@@ -144,8 +146,6 @@ def forecast_of(
     trained = {trial.id for kind in known for trial in kind.trials}
     order = [trial for trial in todo if trial.id in trained]
     made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
-    if made is not None:
-        check_room([row.needs.bundle for row in made.rows], nodes)
     return Told(made, failures, where, time.monotonic() - began, left_out=len(todo) - len(order))
 
 
@@ -161,7 +161,7 @@ def _on_cluster(
     from orchestrator.adapters import ray_cluster, ray_nodes, ray_packing  # importing Ray takes a second
 
     with stop_signals() as stop, ray_cluster.joined(address, verbose=False, ship_code=False, stop=stop):
-        needs = _needs(todo, resources, gpus=float(ray_nodes.has_gpus()))
+        needs = needs_of(todo, resources, gpus=float(ray_nodes.has_gpus()))
         ray_nodes.check([own.bundle for own in needs.values()])
         ray_nodes.check_alike()
         ray_nodes.check_data(todo, runtime.data_root)
@@ -175,10 +175,6 @@ def _on_cluster(
 
 def _announce(asked: Sequence[Kind], say: Callable[[str], None]) -> None:
     say(f"rehearsing {counted(len(asked), 'kind')} of trials, an epoch of each")
-
-
-def _needs(todo: Sequence[TrialSpec], resources: Resources, *, gpus: float) -> dict[str, Needs]:
-    return {trial.id: resources.of(dict(trial.cell.choice), gpus=gpus) for trial in todo}
 
 
 def _this_machine() -> Bundle:

@@ -90,16 +90,17 @@ def _watch_head(left: threading.Event) -> None:
     answered = time.monotonic()
     while not left.wait(LOOK_S):
         try:
-            _knock(head)
+            if line := _knock(head):
+                line.close()
             answered = time.monotonic()
         except OSError:
             if time.monotonic() - answered > HEAD_S and not left.is_set():
-                line = (
+                told = (
                     f"orch: Ray's head at {head} has died; finished trials and checkpoints are kept; "
                     f"go on with: {typed_command()}\n"
                 )
                 with contextlib.suppress(OSError):
-                    os.write(2, line.encode())
+                    os.write(2, told.encode())
                 os._exit(STOPPED)
 
 
@@ -162,23 +163,21 @@ def token_wanted(error: Exception, heard: str = "", *, address: str) -> str | No
     )
 
 
-def _knock(address: str) -> None:
-    """Nothing, if something listens at host:port, or only Ray knows where that is, as for "auto".
+def _knock(address: str) -> socket.socket | None:
+    """A connection to host:port; None if only Ray knows where that is, as for "auto".
 
     Raises:
-        OSError: nothing does.
+        OSError: nothing listens there.
     """
     host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S).close()
-
-
-def _speaks_http(address: str) -> bool:
-    """Whether a web server listens at host:port, from which Ray would wait for an answer for ever."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
-        return False
-    with socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S) as line:
+        return None
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S)
+
+
+def _speaks_http(line: socket.socket) -> bool:
+    """Whether a web server is at the other end, from which Ray would wait for an answer for ever."""
+    with line:
         line.sendall(b"GET / HTTP/1.0\r\n\r\n")
         with contextlib.suppress(TimeoutError):
             return line.recv(5) == b"HTTP/"
@@ -194,8 +193,8 @@ def _check_address(address: str) -> None:
     if "://" in address and not address.startswith("ray://"):
         raise ExecutionError(f"--address {address}: expected HOST:PORT of Ray's head, such as 10.0.0.1:6379")
     try:
-        _knock(address)
-        if _speaks_http(address):
+        line = _knock(address)
+        if line is not None and _speaks_http(line):
             raise ExecutionError(
                 f"{address} is a web page, such as Ray's dashboard, which takes sweeps from `orch submit`; "
                 "expected the head's own port, 6379 unless it was started with another"

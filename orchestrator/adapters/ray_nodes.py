@@ -59,16 +59,11 @@ def look_over(folder: Folder, *, shipped: bool) -> str | None:
         ExecutionError: a node does not answer, runs another version of something that makes numbers, or
             cannot keep checkpoints on S3.
     """
-    look = _looker()
     on_s3 = isinstance(folder, S3Folder)
     try:
         with marked(folder) as name:
             marker = None if on_s3 else str(folder / name)
-            here = Facts(*look(marker))
-            found = {node: Facts(*facts) for node, facts in everywhere(look, marker).items()}
-            problems = [
-                p for n, facts in found.items() for p in _differences(n, facts, here, shipped=shipped)
-            ]
+            found, problems = _compared(marker, shipped=shipped)
             if not problems and on_s3:
                 reasons = everywhere(unusable, folder, name)
                 problems = [f"node {n} cannot keep checkpoints: {why}" for n, why in reasons.items() if why]
@@ -92,12 +87,17 @@ def check_alike() -> None:
     Raises:
         ExecutionError: there is one, or one that does not answer.
     """
-    look = _looker()
-    here = Facts(*look(None))
-    found = {node: Facts(*facts) for node, facts in everywhere(look, None).items()}
-    problems = [p for n, facts in found.items() for p in _differences(n, facts, here, shipped=False)]
+    _, problems = _compared(None, shipped=False)
     if problems:
         raise ExecutionError("\n".join(problems))
+
+
+def _compared(marker: str | None, *, shipped: bool) -> tuple[dict[str, Facts], list[str]]:
+    """What each node runs and whether it sees `marker`; and how it differs from this driver, in lines."""
+    look = _looker()
+    here = Facts(*look(marker))
+    found = {node: Facts(*facts) for node, facts in everywhere(look, marker).items()}
+    return found, [p for n, facts in found.items() for p in _differences(n, facts, here, shipped=shipped)]
 
 
 def check_data(trials: Sequence[TrialSpec], root: Path | None) -> None:

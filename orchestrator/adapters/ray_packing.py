@@ -12,12 +12,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.overview import counted
-from orchestrator.adapters.rehearsing import LIMIT_S, Findings, Piece, pieces, rehearsed
+from orchestrator.adapters.rehearsing import LIMIT_S, Findings, Piece, pieces, rehearsed, slots_on
 from orchestrator.adapters.signals import Stop
 from orchestrator.errors import ExecutionError, Interrupted
 from orchestrator.expand import TrialSpec
 from orchestrator.forecast import Found, kinds, packed, packing_note
-from orchestrator.needs import Needs, fits
+from orchestrator.needs import GIB, Needs, fits
 from trainers.config import Runtime
 
 
@@ -126,15 +126,12 @@ def _on(
     stop: Stop,
     say: Callable[[str], None],
 ) -> Findings:
-    name, has = ray_nodes.name_of(node), node["Resources"]
-    gpus = int(has["GPU"]) if group[0].needs.share else 0
-    threads = max(piece.runtime.threads for piece in group)
-    # As many at a time as the node's cores will train, on each of its GPUs.
-    slots = max(1, int(has["CPU"] // threads) // max(1, gpus))
-    slots = min(slots, most or slots, sum(piece.number for piece in group))
+    name, slots = ray_nodes.name_of(node), slots_on(node["Resources"], group, most)
+    cpus = slots * max(piece.runtime.threads for piece in group)
+    gpus = int(bool(group[0].needs.share))
     # A worker of its own, for the processes it leaves behind keep torch in memory.
     function: Callable[..., Any] = rehearsed
-    task = ray.remote(num_cpus=slots * threads, num_gpus=min(1, gpus), max_retries=0, max_calls=1)(function)
+    task = ray.remote(num_cpus=cpus, num_gpus=gpus, max_retries=0, max_calls=1)(function)
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     answer = task.options(scheduling_strategy=here).remote(group, slots=slots, limit_s=limit_s)
     noted, asked_at = False, time.monotonic()
@@ -174,7 +171,7 @@ def _free_gib() -> list[float]:
     os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides GPUs from a task that reserves none
     import torch
 
-    return [torch.cuda.mem_get_info(i)[0] / 2**30 for i in range(torch.cuda.device_count())]
+    return [torch.cuda.mem_get_info(i)[0] / GIB for i in range(torch.cuda.device_count())]
 
 
 def _in_room(found: Found, room_gib: float | None) -> Found:

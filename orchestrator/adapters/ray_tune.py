@@ -29,6 +29,7 @@ from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.errors import ExecutionLost, Interrupted
 from orchestrator.expand import TrialSpec
+from orchestrator.forecast import needs_of
 from orchestrator.needs import Needs, Resources
 from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.spec import ScheduleSpec
@@ -77,7 +78,7 @@ class RayExecutor:
             stop_signals() as stop,
             ray_cluster.joined(self.address, verbose=self.verbose, ship_code=self.ship_code, stop=stop),
         ):
-            needs = self._needs(trials)
+            needs = needs_of(trials, self.resources, gpus=float(ray_nodes.has_gpus()))
             self._look_over(trials, needs)
             needs = ray_packing.settled(
                 trials, needs, self.runtime, most=self.resources.max_concurrent, stop=stop, say=self.say
@@ -149,13 +150,6 @@ class RayExecutor:
             ),
         )
         tuner.fit()
-
-    def _needs(self, trials: Sequence[TrialSpec]) -> dict[str, Needs]:
-        """What each trial asks for, where the sweep file leaves it open by what the nodes have."""
-        gpus = 1.0 if ray_nodes.has_gpus() else 0.0
-        cells = {trial.cell.id: dict(trial.cell.choice) for trial in trials}
-        found = {identity: self.resources.of(levels, gpus=gpus) for identity, levels in cells.items()}
-        return {trial.id: found[trial.cell.id] for trial in trials}
 
     def _look_over(self, trials: Sequence[TrialSpec], needs: dict[str, Needs]) -> None:
         """Raise what would go wrong in every trial, and say what a user should know.

@@ -13,7 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from orchestrator.forecast import FILLED, GAIN, Found, Kind
-from orchestrator.needs import Needs
+from orchestrator.needs import Bundle, Needs
 from trainers.config import LoopConfig, Runtime
 from trainers.rehearsal import Cost, RehearsalError, pace, rehearse
 
@@ -51,6 +51,19 @@ def pieces(asked: Sequence[Kind], runtime: Runtime) -> list[Piece]:
         )
         for kind in asked
     ]
+
+
+def slots_on(node: Bundle, group: Sequence[Piece], most: int | None) -> int:
+    """How many trials of `group` a node trains at a time; where they use GPUs, on each of them.
+
+    Args:
+        node: what it has, by Ray's names.
+        group: one trial of each kind.
+        most: trials that may run at once; None: as many as there is room for.
+    """
+    gpus = int(node.get("GPU", 0)) if any(piece.needs.share for piece in group) else 0
+    slots = max(1, int(node["CPU"] // max(piece.runtime.threads for piece in group)) // max(1, gpus))
+    return min(slots, most or slots, sum(piece.number for piece in group))
 
 
 class Failure(NamedTuple):
