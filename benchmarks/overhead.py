@@ -22,9 +22,10 @@ from benchmarks_machine import machine
 
 from orchestrator.adapters.mlflow_store import MlflowStore
 from orchestrator.adapters.ray_tune import RayExecutor
+from orchestrator.events import Event, Finished
 from orchestrator.expand import expand
 from orchestrator.needs import Resources
-from orchestrator.ports import Event, Finished, SweepInfo
+from orchestrator.ports import SweepInfo
 from orchestrator.results import Provenance
 from orchestrator.run import plan_sweep, run_sweep
 from orchestrator.source import parse

@@ -37,9 +37,10 @@ from orchestrator.adapters import ray_tune
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.mlflow_store import MlflowStore
 from orchestrator.errors import Interrupted
+from orchestrator.events import Event, Finished, Progressed, Started
 from orchestrator.expand import Expansion, expand
 from orchestrator.plan import make_plan
-from orchestrator.ports import Event, Finished, Progressed, Started, Store
+from orchestrator.ports import Store
 from orchestrator.results import Provenance, SweepInfo
 from orchestrator.run import run_sweep
 from orchestrator.source import parse

@@ -29,8 +29,8 @@ from orchestrator.adapters.claims import this_driver
 from orchestrator.adapters.mlflow_drivers import MlflowBoard
 from orchestrator.adapters.mlflow_store import MlflowStore
 from orchestrator.adapters.shared_claims import SharedClaims
+from orchestrator.events import Finished, Progressed
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Finished, Progressed
 from orchestrator.run import plan_sweep
 
 TOLD = 20  # runs that the others are copies of

@@ -28,7 +28,7 @@ from ray.tune.execution import tune_controller
 from ray.tune.result import RESULT_DUPLICATE
 
 from orchestrator.adapters import ray_tune
-from orchestrator.ports import Event, Finished, Progressed, Started
+from orchestrator.events import Event, Finished, Progressed, Started
 from trainers.report import EpochReport, Outcome
 
 METRICS = 40  # in a report, about what `ssl` measures

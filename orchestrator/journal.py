@@ -9,14 +9,13 @@ is removed. This is version 1; a version is never changed, only followed by anot
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal
 
-import numpy as np
-from pydantic import Base64Bytes, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import Base64Bytes, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
 from orchestrator.ports import Store
 from orchestrator.results import SweepInfo, TrialFacts, TrialId
+from trainers.arrays import Array
 from trainers.config import Frozen
 from trainers.report import EpochReport, Outcome
 
@@ -40,25 +39,6 @@ class Header(Frozen):
     """As typed, without user and password."""
 
 
-class Packed(Frozen):
-    """An array as its bytes."""
-
-    dtype: Literal["<f4", "<f8", "<i4", "<i8"]
-    shape: tuple[int, ...]
-    data: Base64Bytes
-
-    @model_validator(mode="after")
-    def _is_whole(self) -> Self:
-        """A damaged line is found out when it is read, not when its array is needed."""
-        if min(self.shape, default=0) < 0 or len(self.data) != int(self.dtype[2]) * math.prod(self.shape):
-            raise ValueError(f"{len(self.data)} bytes are no {self.dtype} of shape {self.shape}")
-        return self
-
-    def array(self) -> np.ndarray:
-        """The array, writable."""
-        return np.frombuffer(self.data, dtype=self.dtype).reshape(self.shape).copy()
-
-
 class Begun(Frozen):
     """A trial starts, or starts again."""
 
@@ -77,19 +57,20 @@ class Begun(Frozen):
 class Reported(Frozen):
     """A trial finished an epoch."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     entry: Literal["reported"] = "reported"
     trial_id: TrialId
     epoch: int
     epochs: int
     metrics: dict[str, float]
-    arrays: dict[str, Packed] = {}
+    arrays: dict[str, Array] = {}
 
     def tell(self, store: Store) -> None:
         """Tell a store."""
-        arrays = {name: packed.array() for name, packed in self.arrays.items()}
         store.report(
             self.trial_id,
-            EpochReport(epoch=self.epoch, epochs=self.epochs, metrics=self.metrics, arrays=arrays),
+            EpochReport(epoch=self.epoch, epochs=self.epochs, metrics=self.metrics, arrays=self.arrays),
         )
 
 
@@ -155,7 +136,7 @@ def reported(trial_id: str, report: EpochReport) -> Reported:
         epoch=report.epoch,
         epochs=report.epochs,
         metrics=report.metrics,
-        arrays={name: _packed(array) for name, array in report.arrays.items()},
+        arrays=report.arrays,
     )
 
 
@@ -172,10 +153,3 @@ def parsed(content: bytes) -> Entry | None:
         return _ENTRY.validate_json(content)
     except ValidationError:
         return None
-
-
-def _packed(array: np.ndarray[Any, Any]) -> Packed:
-    letter = "f" if array.dtype.kind == "f" else "i"  # reports hold nothing but real numbers
-    kind: Any = f"<{letter}{4 if array.itemsize == 4 and array.dtype.kind == letter else 8}"
-    content = np.ascontiguousarray(array, dtype=kind).tobytes()
-    return Packed.model_construct(dtype=kind, shape=array.shape, data=content)

@@ -2,47 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
 
+from orchestrator.events import OnEvent
 from orchestrator.expand import TrialSpec
 from orchestrator.results import Curves, SweepInfo, TrialFacts, TrialRecord
 from trainers.report import EpochReport, Outcome
-
-
-class Started(NamedTuple):
-    """A trial was taken up by a worker."""
-
-    trial_id: str
-    attempt: int
-    """1 for the first execution, 2 after its worker was lost once, ..."""
-    worker: str
-    """Where it runs: node and process."""
-
-
-class Progressed(NamedTuple):
-    """A trial finished an epoch."""
-
-    trial_id: str
-    report: EpochReport
-
-
-class Finished(NamedTuple):
-    """A trial came to its end, whichever it was."""
-
-    trial_id: str
-    outcome: Outcome
-
-
-class Deferred(NamedTuple):
-    """A trial has to be started again under other conditions; its checkpoint is kept."""
-
-    trial_id: str
-    reason: str
-
-
-Event = Started | Progressed | Deferred | Finished
-OnEvent = Callable[[Event], None]
 
 
 class Executor(Protocol):

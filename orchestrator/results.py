@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, SkipValidation, StringConstraints
+from pydantic import ConfigDict, StringConstraints
 
+from trainers.arrays import Array
 from trainers.config import Frozen
 from trainers.report import EpochReport, ErrorClass, Outcome, Status
 
@@ -16,9 +17,6 @@ MEASURED: frozenset[str] = frozenset({"completed", "collapsed", "pruned"})
 """Statuses of trials that have final metrics."""
 FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned"})
 """Statuses that need no further training: results, whether welcome or not."""
-
-Array = Annotated[np.ndarray, SkipValidation]
-
 
 TrialId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 from orchestrator.errors import Hopeless, Interrupted
+from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan, make_plan
-from orchestrator.ports import Event, Executor, Finished, OnEvent, Progressed, Started, Store
+from orchestrator.ports import Executor, Store
 from orchestrator.results import FINAL, SweepInfo, TrialRecord
 from trainers.report import Outcome
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, SkipValidation, field_validator
+from pydantic import ConfigDict, field_validator
 
+from trainers.arrays import Array
 from trainers.config import Frozen
 
 Status = Literal["completed", "collapsed", "diverged", "pruned", "failed", "stopped"]
@@ -31,7 +32,7 @@ class EpochReport(Frozen):
     """Epochs the trial will train in all."""
     metrics: dict[str, float]
     """Finite numbers by name, such as "train/loss"."""
-    arrays: dict[str, Annotated[np.ndarray, SkipValidation]] = {}
+    arrays: dict[str, Array] = {}
     """Spectra by name, such as "F" [d], at the epochs that record them."""
     replayed: bool = False
     """Whether it was measured before an interruption and is repeated from the checkpoint."""

@@ -14,9 +14,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.expand import TrialSpec
 from orchestrator.plan import Plan
-from orchestrator.ports import Deferred, Event, Finished, Progressed, Started
 from orchestrator.render import MARKS
 
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
@@ -129,7 +129,7 @@ class JsonDisplay(QuietDisplay):
 
     def on_event(self, event: Event) -> None:
         """Write `event` as one line on stdout."""
-        record: dict[str, Any] = {"event": type(event).__name__.lower(), "trial": event.trial_id}
+        record: dict[str, Any] = {"event": event.event, "trial": event.trial_id}
         match event:
             case Started():
                 record |= {"attempt": event.attempt, "worker": event.worker}

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from orchestrator.ports import Deferred, Event, Finished, Progressed, Started
+from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from trainers.isolation import TRACEBACK
 
 BEGUN, ENDED = "begun on ", "ended: "

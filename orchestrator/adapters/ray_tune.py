@@ -31,7 +31,7 @@ from orchestrator.errors import ExecutionLost, Interrupted
 from orchestrator.expand import TrialSpec
 from orchestrator.forecast import needs_of
 from orchestrator.needs import Needs, Resources
-from orchestrator.ports import Deferred, Event, Finished, OnEvent, Progressed, Started
+from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.spec import ScheduleSpec
 from trainers.config import Runtime
 from trainers.folders import Folder

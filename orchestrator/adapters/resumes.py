@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from orchestrator.events import Event, Progressed, Started
 from orchestrator.plan import Plan
-from orchestrator.ports import Event, Progressed, Started
 from trainers.folders import Folder
 
 

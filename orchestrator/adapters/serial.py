@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from orchestrator.adapters.signals import stop_signals
 from orchestrator.errors import Interrupted
+from orchestrator.events import Finished, OnEvent, Progressed, Started
 from orchestrator.expand import TrialSpec
 from orchestrator.needs import Resources
-from orchestrator.ports import Finished, OnEvent, Progressed, Started
 from trainers.config import Runtime
 from trainers.folders import Folder
 from trainers.isolation import run_trial

@@ -26,9 +26,10 @@ from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.adapters.unheard import unheard
 from orchestrator.adapters.workspace import SUBMITTED, Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, Interrupted, StoreAway, UsageError
+from orchestrator.events import Event, Finished, OnEvent
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan
-from orchestrator.ports import Event, Executor, Finished, OnEvent, Store
+from orchestrator.ports import Executor, Store
 from orchestrator.results import SweepInfo
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.spec import SweepSpec

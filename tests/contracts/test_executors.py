@@ -14,9 +14,10 @@ import pytest
 
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
+from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.expand import TrialSpec
 from orchestrator.needs import CellNeeds, Resources
-from orchestrator.ports import Deferred, Event, Executor, Finished, Progressed, Started
+from orchestrator.ports import Executor
 from orchestrator.spec import ScheduleSpec
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.config import Runtime

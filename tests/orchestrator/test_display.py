@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from orchestrator.adapters import display
+from orchestrator.events import Finished, Progressed, Started
 from orchestrator.plan import make_plan
-from orchestrator.ports import Finished, Progressed, Started
 from tests.builders import expansion, outcome, record, report
 
 

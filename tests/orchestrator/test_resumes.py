@@ -7,8 +7,8 @@ from pathlib import Path
 
 from orchestrator.adapters.logs import TrialLogs
 from orchestrator.adapters.resumes import Resumes
+from orchestrator.events import Event, Progressed, Started
 from orchestrator.plan import make_plan
-from orchestrator.ports import Event, Progressed, Started
 from tests.builders import expansion, record, report
 from trainers.folders import Folder, S3Folder
 

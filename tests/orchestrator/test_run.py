@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from orchestrator.adapters.memory import MemoryStore
+from orchestrator.events import Finished, OnEvent, Started
 from orchestrator.expand import TrialSpec
-from orchestrator.ports import Finished, OnEvent, Started
 from orchestrator.run import SweepResult, plan_sweep, run_sweep
 from tests.builders import INFO, expansion
 from trainers.report import Outcome

@@ -89,8 +89,8 @@ def test_trials_that_share_a_gpu_run_at_once_and_have_the_numbers_of_those_that_
 ) -> None:
     pytest.importorskip("ray")
     from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.events import Event, Finished, Started
     from orchestrator.needs import Resources
-    from orchestrator.ports import Event, Finished, Started
     from tests.builders import expansion
 
     def trained(name: str, resources: Resources) -> tuple[dict[str, dict[str, float]], int, list[str]]:
