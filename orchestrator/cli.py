@@ -34,6 +34,7 @@ from orchestrator.exit_codes import COMPLETE, FAILED, INTERRUPTED, OUTSIDE, STOP
 if TYPE_CHECKING:
     from orchestrator.adapters.request import Request
     from orchestrator.adapters.sweeping import Prepared
+    from orchestrator.run import SweepResult
 
 app = typer.Typer(
     name="orch",
@@ -202,7 +203,7 @@ def submit(
         words += [word for change in changes or [] for word in ("--set", change)]
         switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}
         words += [flag for flag, on in switches.items() if on]
-        for line in submitting.submit(asked, spec, words, address=address):
+        for line in submitting.submit(asked, spec, words, address=address, say=_sayer(silent=False)):
             typer.echo(line)
 
 
@@ -342,28 +343,37 @@ def _sayer(*, silent: bool) -> Callable[[str], None]:
 def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *, check: bool = False) -> None:
     """Run what is prepared, print the table, and exit with the code that fits."""
     from orchestrator.adapters import printed, sweeping
-    from orchestrator.adapters.unheard import forget_lost_readers
+    from orchestrator.adapters.unheard import forget_lost_readers, unheard
+
+    shown = printed.Shown(0, complete=True)
+
+    def show(result: SweepResult) -> None:
+        nonlocal shown
+        if result.interrupted and not any(record.is_done for record in result.records.values()):
+            return
+        form = "event" if prepared.options.output == "json" else "text"
+        with unheard():
+            shown = printed.tables(asked, result.records, form, None)
+            if not result.interrupted:
+                printed.failures(asked, result.records)
 
     try:
         try:
-            result = sweeping.sweep(prepared, say=say)
+            result = sweeping.sweep(prepared, say=say, show=show)
         finally:
             forget_lost_readers()  # the exit code is what the training came to, whoever reads the rest
     except (StoreError, ExecutionLost) as error:
         typer.echo(f"orch: {error}", err=True)
         typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
         raise typer.Exit(STOPPED) from None
-    if result.interrupted and not any(record.is_done for record in result.records.values()):
-        typer.echo(f"orch: stopped before a trial was done; go on with: {asked.again}", err=True)
-        raise typer.Exit(INTERRUPTED)
-    shown = printed.tables(
-        asked, result.records, "event" if prepared.options.output == "json" else "text", None
-    )
     if result.interrupted:
-        left = len(asked.expansion.trials) - sum(r.is_done for r in result.records.values())
-        typer.echo(f"orch: stopped with {left} trials to go; go on with: {asked.again}", err=True)
+        left = sum(not record.is_done for record in result.records.values())
+        left += len(asked.expansion.trials) - len(result.records)
+        begun = (
+            f"with {left} trials to go" if len(asked.expansion.trials) > left else "before a trial was done"
+        )
+        typer.echo(f"orch: stopped {begun}; go on with: {asked.again}", err=True)
         raise typer.Exit(INTERRUPTED)
-    printed.failures(asked, result.records)
     if result.hopeless:
         left = sum(trial.id not in result.records for trial in asked.expansion.trials)
         typer.echo(

@@ -20,13 +20,19 @@ class Executor(Protocol):
     a worker that is lost costs a trial nothing while it goes forward; what the listener raises ends the run.
     """
 
+    def prepare(self, *, certain: bool) -> None:
+        """Begin to get ready while there is something else to do; `certain` if trials are sure to follow."""
+
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials`, telling `on_event` in this process and thread.
 
         Raises:
-            Interrupted: the user pressed Ctrl-C.
+            Interrupted: the user wants to stop.
             ExecutionError: the trials cannot be scheduled.
         """
+
+    def close(self) -> None:
+        """End whatever is left of what ran trials."""
 
 
 class Board(Protocol):

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
-from orchestrator.errors import Hopeless, Interrupted
+from orchestrator.errors import ExecutionError, Hopeless, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan, make_plan
@@ -90,6 +90,13 @@ def run_sweep(
         if guard is not None and isinstance(event, Finished):
             guard.take(trial, event.outcome)
 
+    def stop() -> None:
+        for trial_id in sorted(begun):
+            outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
+            store.finish(trial_id, outcome, info)
+            on_event(Finished(trial_id, outcome))
+            trained["stopped"] += 1
+
     interrupted, hopeless = False, None
     try:
         executor.run(plan.todo, record)
@@ -97,11 +104,10 @@ def run_sweep(
         interrupted = True
     except Hopeless as reason:
         hopeless = str(reason)
-    for trial_id in sorted(begun):
-        outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
-        store.finish(trial_id, outcome, info)
-        on_event(Finished(trial_id, outcome))
-        trained["stopped"] += 1
+    except ExecutionError:
+        stop()
+        raise
+    stop()
     store.flush()
     records = store.records([trial.id for trial in plan.expansion.trials])
     return SweepResult(trained, records, interrupted, hopeless)

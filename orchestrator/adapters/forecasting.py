@@ -8,13 +8,23 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from orchestrator.adapters.display import duration
 from orchestrator.adapters.machine import cores
 from orchestrator.adapters.overview import counted
-from orchestrator.adapters.rehearsing import Findings, pieces, rehearsed, slots_on
-from orchestrator.adapters.signals import stop_signals
+from orchestrator.adapters.rehearsing import (
+    ClusterFindings,
+    Findings,
+    announcement,
+    pieces,
+    rehearsed,
+    slots_on,
+)
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import UsageError
+from orchestrator.execution.child_executor import ask
+from orchestrator.execution.messages import Rehearse, on_the_wire
 from orchestrator.expand import TrialSpec
 from orchestrator.forecast import RAY_START_S, Forecast, Kind, forecast, kinds, needs_of, packing_note
 from orchestrator.needs import Bundle, Resources, check_room
@@ -133,7 +143,7 @@ def forecast_of(
         nodes, asked = [node], kinds(todo, needs_of(todo, resources, gpus=min(1.0, node.get("GPU", 0.0))))
         check_room([kind.needs.bundle for kind in asked], nodes)
         where = "this machine"
-        _announce(asked, say)
+        say(announcement(asked))
         group = pieces(asked, runtime)
         slots = slots_on(node, group, resources.max_concurrent)
         findings = rehearsed(group, slots=slots, limit_s=limit_s)
@@ -158,23 +168,11 @@ def _on_cluster(
     limit_s: float,
     say: Callable[[str], None],
 ) -> tuple[list[Bundle], tuple[Kind, ...], Findings]:
-    from orchestrator.adapters import ray_cluster, ray_nodes, ray_packing  # importing Ray takes a second
-
-    with stop_signals() as stop, ray_cluster.joined(address, verbose=False, ship_code=False, stop=stop):
-        needs = needs_of(todo, resources, gpus=float(ray_nodes.has_gpus()))
-        ray_nodes.check([own.bundle for own in needs.values()])
-        ray_nodes.check_alike()
-        ray_nodes.check_data(todo, runtime.data_root)
-        asked = kinds(todo, needs)
-        _announce(asked, say)
-        findings = ray_packing.rehearsed_on_nodes(
-            pieces(asked, runtime), limit_s=limit_s, most=resources.max_concurrent, stop=stop, say=say
-        )
-        return [dict(node["Resources"]) for node in ray_nodes.alive()], asked, findings
-
-
-def _announce(asked: Sequence[Kind], say: Callable[[str], None]) -> None:
-    say(f"rehearsing {counted(len(asked), 'kind')} of trials, an epoch of each")
+    job = Rehearse(
+        trials=on_the_wire(todo), resources=resources, runtime=runtime, address=address, limit_s=limit_s
+    )
+    found = TypeAdapter(ClusterFindings).validate_python(ask(job, say=say))
+    return found.nodes, kinds(todo, needs_of(todo, resources, gpus=found.gpus)), found.findings
 
 
 def _this_machine() -> Bundle:

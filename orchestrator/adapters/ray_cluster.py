@@ -1,4 +1,4 @@
-"""Ray: started on this machine, or joined where it runs, and watched while it is used."""
+"""Ray: started on this machine, or joined where it runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import socket
 import sys
 import tempfile
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,39 +28,57 @@ os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # what Tune would rest
 os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "8")
 os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
 
+import psutil
 import ray
 
 from orchestrator.adapters.machine import cores
-from orchestrator.adapters.provenance import typed_command
-from orchestrator.adapters.signals import Stop
-from orchestrator.errors import ExecutionError
-from orchestrator.exit_codes import STOPPED
+from orchestrator.errors import ExecutionError, ExecutionLost
 
 PACKAGES = ("orchestrator", "trainers")  # what orch is made of
-LOOK_S = 5.0  # between two looks at whether Ray's head is there
-HEAD_S = 25.0  # it has died if nothing listens for so long; after 60 s Ray ends the driver itself
+DAEMONS = ("raylet", "gcs_server")
+LOOK_S = 2.0  # between two looks at whether they live
+KNOCK_S = 5.0  # in which whatever listens at an address must have taken the call
+START_S = 180.0  # in which Ray must have started, or let us in
+Doing = Callable[[str, float], None]
+"""Is told what is done from now on, and for how many seconds that may be silent."""
 _LOGGERS = ("ray", "ray.tune", "ray.train", "ray._private", "ray.data")
 
 
+def nobody_waits(what: str, limit_s: float) -> None:
+    """A `Doing` of whoever needs none."""
+
+
 @contextlib.contextmanager
-def joined(address: str | None, *, verbose: bool, ship_code: bool, stop: Stop) -> Iterator[None]:
+def joined(
+    address: str | None,
+    *,
+    verbose: bool = False,
+    ship_code: bool = False,
+    scratch: Path | None = None,
+    doing: Doing = nobody_waits,
+) -> Iterator[None]:
     """Ray, started on this machine (`address` None) or joined; what was started here ends here.
 
     Raises:
-        ExecutionError: there is none, it does not let us in, or it is of another version.
+        ExecutionError: there is none there, it does not let us in, or it is of another version.
+        ExecutionLost: it could not be started here.
     """
     if not verbose:
         quiet()
     started = not ray.is_initialized()
     if started:
         if address:
+            doing(f"joining Ray at {address}", START_S)
             _check_address(address)
-        options: dict[str, Any] = {"num_cpus": cores(), "include_dashboard": False}
-        if address:
-            options = {"runtime_env": {"py_modules": _sources()}} if ship_code else {}
+            options: dict[str, Any] = {"runtime_env": {"py_modules": _sources()}} if ship_code else {}
+        else:
+            doing("starting Ray", START_S)
+            options = {"num_cpus": cores(), "include_dashboard": False}
+            if scratch is not None:
+                options["_temp_dir"] = str(scratch)
         heard: list[str] = []
         try:
-            with stop.uninterrupted(), _overheard(heard, listen=bool(address) and not verbose):
+            with _overheard(heard, listen=bool(address) and not verbose):
                 ray.init(
                     address=address or "local",
                     log_to_driver=verbose,
@@ -69,39 +86,36 @@ def joined(address: str | None, *, verbose: bool, ship_code: bool, stop: Stop) -
                     **options,
                 )
         except Exception as error:  # Ray raises many types, bare exceptions among them
-            raise ExecutionError(_refusal(error, address, " ".join(heard))) from None
+            kind = ExecutionError if address else ExecutionLost
+            raise kind(_refusal(error, address, " ".join(heard))) from None
+    try:
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def watched(on_death: Callable[[str], None]) -> Iterator[None]:
+    """Inside, a thread looks whether the Ray that this process has started lives: what waits for it waits long.
+
+    `on_death` is told why it does not, in a line.
+    """
     left = threading.Event()
-    threading.Thread(target=_watch_head, args=(left,), name="orch-head", daemon=True).start()
+
+    def watch() -> None:
+        while not left.wait(LOOK_S):
+            living = {c.name() for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE}
+            dead = [name for name in DAEMONS if name not in living]
+            if dead and not left.is_set():
+                on_death(f"Ray's {dead[0]} has died on this machine (was it killed, or memory short?)")
+                return
+
+    threading.Thread(target=watch, name="orch-daemons", daemon=True).start()
     try:
         yield
     finally:
         left.set()
-        if started:
-            with stop.uninterrupted():
-                ray.shutdown()
-
-
-def _watch_head(left: threading.Event) -> None:
-    """End this process if Ray's head has died: Ray itself would do so, later and without a word.
-
-    What was learnt is in the journal, and whatever waits for the head in this process would wait for ever.
-    """
-    head = str(ray.get_runtime_context().gcs_address)
-    answered = time.monotonic()
-    while not left.wait(LOOK_S):
-        try:
-            if line := _knock(head):
-                line.close()
-            answered = time.monotonic()
-        except OSError:
-            if time.monotonic() - answered > HEAD_S and not left.is_set():
-                told = (
-                    f"orch: Ray's head at {head} has died; finished trials and checkpoints are kept; "
-                    f"go on with: {typed_command()}\n"
-                )
-                with contextlib.suppress(OSError):
-                    os.write(2, told.encode())
-                os._exit(STOPPED)
 
 
 def quiet() -> None:
@@ -172,7 +186,7 @@ def _knock(address: str) -> socket.socket | None:
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not host or not port.isdigit():
         return None
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK_S)
+    return socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S)
 
 
 def _speaks_http(line: socket.socket) -> bool:

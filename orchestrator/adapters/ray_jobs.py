@@ -7,7 +7,7 @@ import secrets
 import shlex
 import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from orchestrator.adapters.ray_cluster import token_wanted
 from orchestrator.adapters.workspace import SUBMITTED
@@ -18,7 +18,7 @@ from ray.job_submission import JobSubmissionClient
 _LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 
 
-def submit(name: str, files: Mapping[PurePath, str], command: Sequence[str], *, address: str) -> str:
+def submit(name: str, files: Mapping[str, str], command: Sequence[str], *, address: str) -> str:
     """The id of the job that runs `command` on the cluster, in a folder with `files`.
 
     Args:

@@ -2,27 +2,80 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
 
 from orchestrator.adapters import ray_nodes  # before ray: it says how
+from orchestrator.adapters.ray_cluster import Doing, joined
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.adapters.overview import counted
-from orchestrator.adapters.rehearsing import LIMIT_S, Findings, Piece, pieces, rehearsed, slots_on
+from orchestrator.adapters.rehearsing import (
+    LIMIT_S,
+    ClusterFindings,
+    Findings,
+    Piece,
+    announcement,
+    pieces,
+    rehearsed,
+    slots_on,
+)
 from orchestrator.adapters.signals import Stop
 from orchestrator.errors import ExecutionError, Interrupted
+from orchestrator.execution.messages import Rehearse
 from orchestrator.expand import TrialSpec
-from orchestrator.forecast import Found, kinds, packed, packing_note
+from orchestrator.forecast import Found, kinds, needs_of, packed, packing_note
 from orchestrator.needs import GIB, Needs, fits
 from trainers.config import Runtime
 
+if TYPE_CHECKING:
+    from orchestrator.execution.child_process import Driver
 
 LOOK_S = 0.5  # between two looks at whether the user wants to stop
 NOTE_S = 60.0  # after which is said what is waited for
+SILENT_S = 45.0  # in which Ray must answer that a rehearsal still goes on
+REHEARSING = ""  # what is rehearsed was said
+
+
+def rehearsed_on_cluster(job: Rehearse, driver: Driver, after: contextlib.ExitStack) -> dict[str, Any]:
+    """A cluster's nodes and what rehearsals on them find, as plain values, for the driver of this child.
+
+    Args:
+        job: what is rehearsed, and where.
+        driver: is told what happens.
+        after: ends what is left when the driver has heard everything.
+
+    Raises:
+        ExecutionError: the cluster is not there, differs from this machine, lacks data, or has no room.
+    """
+    trials = job.trials.specs()
+    after.enter_context(joined(job.address, doing=driver.doing))
+    gpus = float(ray_nodes.has_gpus())
+    needs = needs_of(trials, job.resources, gpus=gpus)
+    ray_nodes.check([own.bundle for own in needs.values()])
+    driver.doing("looking at the nodes", 2 * ray_nodes.ANSWER_S)
+    ray_nodes.check_alike()
+    driver.doing("looking for the data on the nodes", 2 * ray_nodes.ANSWER_S)
+    ray_nodes.check_data(trials, job.runtime.data_root)
+    asked = kinds(trials, needs)
+    driver.say(announcement(asked))
+    findings = rehearsed_on_nodes(
+        pieces(asked, job.runtime),
+        limit_s=job.limit_s,
+        most=job.resources.max_concurrent,
+        stop=driver.stop,
+        say=driver.say,
+        doing=driver.doing,
+    )
+    found = ClusterFindings(gpus, [dict(node["Resources"]) for node in ray_nodes.alive()], findings)
+    plain: dict[str, Any] = TypeAdapter(ClusterFindings).dump_python(found, mode="json")
+    return plain
 
 
 def settled(
@@ -33,6 +86,7 @@ def settled(
     most: int | None,
     stop: Stop,
     say: Callable[[str], None],
+    doing: Doing,
 ) -> dict[str, Needs]:
     """`needs` with nothing open, after rehearsals on the nodes where something was.
 
@@ -47,7 +101,9 @@ def settled(
         return dict(needs)
     asked = kinds(open_ones, needs)
     say(f"rehearsing {counted(len(asked), 'kind')} of trials, to see what they take")
-    findings = rehearsed_on_nodes(pieces(asked, runtime), limit_s=LIMIT_S, most=most, stop=stop, say=say)
+    findings = rehearsed_on_nodes(
+        pieces(asked, runtime), limit_s=LIMIT_S, most=most, stop=stop, say=say, doing=doing
+    )
     settled = dict(needs)
     for kind in asked:
         label, failure = kind.trials[0].cell.label, findings.failures.get(kind.name)
@@ -77,6 +133,7 @@ def rehearsed_on_nodes(
     most: int | None,
     stop: Stop,
     say: Callable[[str], None],
+    doing: Doing,
 ) -> Findings:
     """What rehearsals find: of each kind of trial on one node, of those on GPUs on one with each type.
 
@@ -89,6 +146,7 @@ def rehearsed_on_nodes(
         most: trials that will run at once; None: as many as there is room for.
         stop: whether the user wants to stop.
         say: is told what is waited for.
+        doing: is told again and again that it goes on.
 
     Raises:
         ExecutionError: a node cannot rehearse.
@@ -107,7 +165,7 @@ def rehearsed_on_nodes(
             if not group:
                 continue
             seen |= {(piece.name, kind) for piece in group}
-            findings = _on(node, group, limit_s=limit_s, most=most, stop=stop, say=say)
+            findings = _on(node, group, limit_s=limit_s, most=most, stop=stop, say=say, doing=doing)
             for name, failure in findings.failures.items():
                 reason = f"{failure.reason} (node {ray_nodes.name_of(node)})"
                 together.failures[name] = failure._replace(reason=reason)
@@ -125,6 +183,7 @@ def _on(
     most: int | None,
     stop: Stop,
     say: Callable[[str], None],
+    doing: Doing,
 ) -> Findings:
     name, slots = ray_nodes.name_of(node), slots_on(node["Resources"], group, most)
     cpus = slots * max(piece.runtime.threads for piece in group)
@@ -136,6 +195,7 @@ def _on(
     answer = task.options(scheduling_strategy=here).remote(group, slots=slots, limit_s=limit_s)
     noted, asked_at = False, time.monotonic()
     while not ray.wait([answer], timeout=LOOK_S)[0]:
+        doing(REHEARSING, SILENT_S)
         if stop.asked:
             ray.cancel(answer, force=True)
             raise Interrupted

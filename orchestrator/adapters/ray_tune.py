@@ -1,5 +1,7 @@
 """Runs trials on Ray Tune: this machine's cores or a cluster's. The only file that knows Tune's runs.
 
+It runs in a child process of the driver (`train`), for Ray ends its own whenever it likes.
+
 Tune schedules a list of trials and nothing more: each call is a disposable experiment, and resuming is
 ours (checkpoints by trial id). Workers stay warm: a function trainable on re-used actors costs 0.07 s per
 trial where a fresh actor costs over a second, plus torch's import.
@@ -8,16 +10,18 @@ trial where a fresh actor costs over a second, plus torch's import.
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import pickle
 import shutil
 import tempfile
-import time
 import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.adapters import ray_cluster, ray_nodes, ray_packing  # before ray: it says how
+from orchestrator.adapters import ray_nodes, ray_packing  # before ray: it says how
+from orchestrator.adapters.ray_cluster import Doing, joined, nobody_waits, watched
 from orchestrator.adapters.ray_queue import Given, InOrder
 
 import ray
@@ -27,7 +31,8 @@ from ray.tune.progress_reporter import TrialProgressCallback
 from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
-from orchestrator.errors import ExecutionLost, Interrupted
+from orchestrator.errors import Interrupted
+from orchestrator.execution.messages import Train, packed_events, unpacked_events
 from orchestrator.expand import TrialSpec
 from orchestrator.forecast import needs_of
 from orchestrator.needs import Needs, Resources
@@ -37,7 +42,41 @@ from trainers.config import Runtime
 from trainers.folders import Folder
 from trainers.report import EpochReport, Outcome
 
-LOOK_S = 5.0  # between two looks at whether the only node is alive
+if TYPE_CHECKING:
+    from orchestrator.execution.child_process import Driver
+
+SILENT_S = 45.0  # in which Tune takes its next step; without Ray's head it takes none
+SETUP_S = 180.0  # in which Tune takes its first step
+STARTING = "starting workers, which load torch"
+
+
+def train(job: Train, driver: Driver, after: contextlib.ExitStack) -> None:
+    """Do what a driver asks of its child: run the trials that follow.
+
+    Args:
+        job: the executor's settings.
+        driver: is told what happens.
+        after: ends what is left when the driver has heard everything.
+    """
+    own = job.settings
+    assert own.checkpoints is not None
+    executor = RayExecutor(
+        runtime=own.runtime,
+        folder=own.checkpoints,
+        resources=own.resources,
+        schedule=own.schedule,
+        address=own.address,
+        ship_code=own.ship_code,
+        scratch=job.scratch,
+        say=driver.say,
+        doing=driver.doing,
+        verbose=own.verbose,
+    )
+    trials = None if job.certain else driver.trials()
+    after.enter_context(executor.joined())
+    if not own.address:
+        after.enter_context(watched(driver.give_up))
+    executor.run(driver.trials() if trials is None else trials, driver.event)
 
 
 class RayExecutor:
@@ -52,7 +91,9 @@ class RayExecutor:
         schedule: ScheduleSpec | None = None,
         address: str | None = None,
         ship_code: bool = False,
+        scratch: Path | None = None,
         say: Callable[[str], None] = lambda note: None,
+        doing: Doing = nobody_waits,
         verbose: bool = False,
     ) -> None:
         """Train under `runtime`.
@@ -64,33 +105,49 @@ class RayExecutor:
             schedule: ends unpromising trials early; None for any sweep with a table.
             address: a running cluster's address; None starts Ray on this machine, for this run only.
             ship_code: whether the cluster's workers run this driver's code, sent to them, or their own.
+            scratch: folder for what may be forgotten after the run; None: a new one for each run.
             say: is told what a user should know of the cluster before trials start.
+            doing: is told what is done, again and again.
             verbose: whether Ray may print.
         """
         self.runtime, self.folder, self.resources, self.schedule = runtime, folder, resources, schedule
-        self.address, self.ship_code, self.say, self.verbose = address, ship_code, say, verbose
+        self.address, self.ship_code, self.scratch, self.verbose = address, ship_code, scratch, verbose
+        self.say, self.doing = say, doing
+
+    def joined(self) -> contextlib.AbstractContextManager[None]:
+        """Ray, inside."""
+        return joined(
+            self.address,
+            verbose=self.verbose,
+            ship_code=self.ship_code,
+            scratch=self.scratch,
+            doing=self.doing,
+        )
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials`, in order as room becomes free."""
         if not trials:
             return
-        with (
-            stop_signals() as stop,
-            ray_cluster.joined(self.address, verbose=self.verbose, ship_code=self.ship_code, stop=stop),
-        ):
+        with stop_signals() as stop, self.joined():
             needs = needs_of(trials, self.resources, gpus=float(ray_nodes.has_gpus()))
             self._look_over(trials, needs)
             needs = ray_packing.settled(
-                trials, needs, self.runtime, most=self.resources.max_concurrent, stop=stop, say=self.say
+                trials,
+                needs,
+                self.runtime,
+                most=self.resources.max_concurrent,
+                stop=stop,
+                say=self.say,
+                doing=self.doing,
             )
             if stop.asked:  # while Ray was starting
                 raise Interrupted
-            listener = _Listener(on_event, stop, retries=self.resources.retries)
-            listener.alone = self.address is None
+            self.doing(STARTING, SETUP_S)
+            listener = _Listener(on_event, stop, retries=self.resources.retries, doing=self.doing)
             listener.gpus = {identity: own.share for identity, own in needs.items()}
             left = list(trials)
             while left:
-                scratch = tempfile.mkdtemp(prefix="orch-tune-")
+                scratch = tempfile.mkdtemp(prefix="orch-tune-", dir=self.scratch)
                 try:
                     self._fit(left, needs, listener, stop, scratch)
                 finally:
@@ -160,9 +217,11 @@ class RayExecutor:
         ray_nodes.check([own.bundle for own in needs.values()])
         if self.address is None:
             return
+        self.doing("looking at the nodes", 2 * ray_nodes.ANSWER_S)
         if note := ray_nodes.look_over(self.folder, shipped=self.ship_code):
             self.say(note)
         if not self.runtime.download:
+            self.doing("looking for the data on the nodes", 2 * ray_nodes.ANSWER_S)
             ray_nodes.check_data(trials, self.runtime.data_root)
 
 
@@ -196,34 +255,26 @@ class _Silence(TrialProgressCallback):
 
 
 class _Listener(tune.Callback):
-    """Turns what Tune tells into events, in the driver's own thread."""
+    """Turns what Tune tells into events, in the thread that runs Tune."""
 
-    def __init__(self, on_event: OnEvent, stop: Stop, *, retries: int) -> None:
-        self.on_event, self.stop, self.retries = on_event, stop, retries
+    def __init__(self, on_event: OnEvent, stop: Stop, *, retries: int, doing: Doing = nobody_waits) -> None:
+        self.on_event, self.stop, self.retries, self.doing = on_event, stop, retries, doing
         self.gpus: dict[str, float] = {}
         """Share of a GPU that each trial has."""
-        self.alone = False
-        """Whether nobody else can add a node to this Ray."""
         self.deferred: set[str] = set()
         """Trials that need a larger share."""
         self.last: dict[str, EpochReport] = {}
         self.error: Exception | None = None
         self.attempts: dict[str, int] = {}
         self.finished: set[str] = set()
-        self._looked = time.monotonic()
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks to restore an experiment, which we never do; a display has locks."""
         return {}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """End what would wait for ever: Tune does not notice that the only node is gone."""
-        if not self.alone or time.monotonic() - self._looked < LOOK_S:
-            return
-        self._looked = time.monotonic()
-        if not any(node["Alive"] for node in ray.nodes()) and self.error is None:
-            reason = "Ray's only node has died (was its raylet killed, or memory short?)"
-            self.error, self.stop.asked = ExecutionLost(reason), True
+        """Say that Tune goes on."""
+        self.doing("" if self.attempts else STARTING, SILENT_S)
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -232,7 +283,7 @@ class _Listener(tune.Callback):
         # the experiment: of thousands of trials that is hundreds of megabytes.
         for name in _KEPT_FOR_NOBODY:
             result.pop(name, None)
-        for event in pickle.loads(result.pop("events")):
+        for event in unpacked_events(result.pop("events")):
             if event.trial_id in self.finished:
                 continue  # its worker was lost after its end was told, and Tune began it again
             if isinstance(event, Started):
@@ -319,7 +370,7 @@ def _train(word: str, common: bytes) -> None:
             if watched and isinstance(event, Progressed) and watched in event.report.metrics:
                 seen.update({"epoch": event.report.epoch, watched: event.report.metrics[watched]})
         try:
-            tune.report({"events": pickle.dumps(events), **seen})
+            tune.report({"events": packed_events(events), **seen})
         except SystemExit:
             raise _PrunedError from None
 

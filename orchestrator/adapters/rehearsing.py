@@ -12,6 +12,7 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
+from orchestrator.adapters.overview import counted
 from orchestrator.forecast import FILLED, GAIN, Found, Kind
 from orchestrator.needs import Bundle, Needs
 from trainers.config import LoopConfig, Runtime
@@ -79,6 +80,21 @@ class Findings(NamedTuple):
 
     found: dict[str, Found]
     failures: dict[str, Failure]
+
+
+class ClusterFindings(NamedTuple):
+    """What rehearsals on a cluster found; it travels as plain values."""
+
+    gpus: float
+    """GPUs of a trial for which the sweep file leaves that open."""
+    nodes: list[Bundle]
+    """What each node has, by Ray's names."""
+    findings: Findings
+
+
+def announcement(asked: Sequence[Kind]) -> str:
+    """What is said before these kinds are rehearsed."""
+    return f"rehearsing {counted(len(asked), 'kind')} of trials, an epoch of each"
 
 
 def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) -> Findings:

@@ -42,6 +42,12 @@ class SerialExecutor:
         self.runtime, self.folder = runtime, folder
         self.resources, self.gpus = resources or Resources(), gpus
 
+    def prepare(self, *, certain: bool) -> None:
+        """There is nothing to prepare."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
+
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials` in order."""
         with stop_signals() as stop:

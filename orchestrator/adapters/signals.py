@@ -1,17 +1,18 @@
-"""Ctrl-C and SIGTERM as a request that is answered between two steps, not in the middle of one."""
+"""Ctrl-C, SIGTERM and a closed terminal as requests that are answered between two steps."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterator
 from types import FrameType
-from typing import Any
 
 from orchestrator.errors import Interrupted
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SAME_S = 0.3  # signals so close together are one request: `timeout` and some shells send each one twice
 
 
 class Stop:
@@ -19,27 +20,38 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-        self.waits = False
-        """Whether a second request has to wait."""
+        """Whether what runs should come to a good end."""
+        self.at_once = False
+        """Whether nothing is waited for any more."""
+        self._polled = False
+        self._asked_at = 0.0
 
     @contextlib.contextmanager
-    def uninterrupted(self) -> Iterator[None]:
-        """Inside, no signal breaks off what is done, and nobody else can take the signals over.
-
-        For Ray: it crashes the process if it is left while it starts or ends, and has SIGTERM end it at once.
-        """
-
-        def refused(signalnum: int, handler: Any) -> Any:
-            return signal.getsignal(signalnum)
-
-        there, signal.signal, self.waits = signal.signal, refused, True
+    def polled(self) -> Iterator[None]:
+        """Inside, the second request only sets `at_once`, at which the caller looks again and again."""
+        before, self._polled = self._polled, True
         try:
             yield
         finally:
-            signal.signal, self.waits = there, False
-            with contextlib.suppress(ValueError):  # only the main thread may
-                for number in STOPPING:  # Ray's core puts handlers below Python's, which abort
-                    signal.signal(number, signal.getsignal(number))
+            self._polled = before
+
+    def take(self, number: int) -> None:
+        """A signal arrived.
+
+        Raises:
+            KeyboardInterrupt: it is to break off whatever is done.
+        """
+        now, again = time.monotonic(), self.asked
+        if number == signal.SIGHUP or (again and now - self._asked_at > SAME_S):
+            patient = self._polled and not self.at_once
+            self.asked = self.at_once = True
+            if not patient:
+                raise KeyboardInterrupt
+        elif not again:
+            self.asked, self._asked_at = True, now
+            with contextlib.suppress(OSError):  # the terminal may be gone, and `tee` with it
+                # Not print: it may be that which is interrupted.
+                os.write(2, b"\norch: stopping after the epochs that run now; Ctrl-C (again) stops at once\n")
 
 
 _current: Stop | None = None
@@ -47,12 +59,12 @@ _current: Stop | None = None
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
-    """Inside, Ctrl-C and SIGTERM ask for a clean stop; a second Ctrl-C stops at once.
+    """Inside, a signal asks for a clean stop, and a second one, or a closed terminal, for one at once.
 
     One inside another shares what was asked, so nothing that was asked between two steps is forgotten.
 
     Raises:
-        Interrupted: on the second Ctrl-C.
+        Interrupted: on the second signal.
     """
     global _current
     if _current is not None:
@@ -64,18 +76,13 @@ def stop_signals() -> Iterator[Stop]:
     stop = _current = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
-        if stop.asked and not stop.waits and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        first, stop.asked = not stop.asked, True
-        if first:
-            with contextlib.suppress(OSError):  # the terminal may be gone, and `tee` with it
-                # Not print: it may be that which is interrupted.
-                os.write(2, b"\norch: stopping after the epochs that run now; Ctrl-C (again) stops at once\n")
+        stop.take(number)
 
     previous = {}
     with contextlib.suppress(ValueError):  # only the main thread may set handlers
         for number in STOPPING:
-            previous[number] = signal.signal(number, ask)
+            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # as under nohup
+                previous[number] = signal.signal(number, ask)
     try:
         yield stop
     except KeyboardInterrupt:
@@ -84,3 +91,14 @@ def stop_signals() -> Iterator[Stop]:
         _current = None
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def stop_from_elsewhere() -> Iterator[Stop]:
+    """Inside, nobody but the caller says that this process should stop; signals are left alone."""
+    global _current
+    _current = Stop()
+    try:
+        yield _current
+    finally:
+        _current = None

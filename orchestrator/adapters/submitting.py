@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from orchestrator import answer
 from orchestrator.adapters.request import Request
 from orchestrator.adapters.workspace import checkpoint_folder, sweep_files
 from orchestrator.errors import UsageError
+from orchestrator.execution.child_executor import ask
+from orchestrator.execution.messages import Submit
 
 
-def submit(asked: Request, spec: Path, words: Sequence[str], *, address: str) -> Iterator[str]:
+def submit(
+    asked: Request, spec: Path, words: Sequence[str], *, address: str, say: Callable[[str], None]
+) -> Iterator[str]:
     """Send what is `asked`, by the file `spec` and the flags in `words`; lines on how to follow it.
 
     Raises:
         UsageError: a table or figure cannot be made of these cells.
         ExecutionError: the cluster is not there, or does not let us in.
     """
-    from orchestrator.adapters import ray_jobs  # importing Ray takes a second
-
     answer.check(asked.expansion)
     files = sweep_files(spec)
     top = Path(os.path.commonpath([path.absolute().parent for path in files]))
-    sent = {PurePath(path.absolute().relative_to(top)): text for path, text in files.items()}
+    sent = {str(path.absolute().relative_to(top)): text for path, text in files.items()}
     name = str(spec.absolute().relative_to(top))
-    job = ray_jobs.submit(
-        asked.spec.name, sent, ["orch", "sweep", name, "--address", "auto", *words], address=address
+    command = ("orch", "sweep", name, "--address", "auto", *words)
+    job = ask(
+        Submit(name=asked.spec.name, files=sent, command=command, address=address),
+        say=say,
     )
     yield f"{asked.spec.name}: submitted as {job}; it runs without this machine"
     yield f"follow it:  ray job logs --follow {job} --address {address}"

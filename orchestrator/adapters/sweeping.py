@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -25,8 +25,10 @@ from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
 from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.adapters.unheard import unheard
 from orchestrator.adapters.workspace import SUBMITTED, Workspace, has_gpu, missing_data
-from orchestrator.errors import ExecutionError, Interrupted, StoreAway, UsageError
-from orchestrator.events import Event, Finished, OnEvent
+from orchestrator.errors import ExecutionError, Interrupted, OrchError, StoreAway, UsageError
+from orchestrator.events import Event, Finished
+from orchestrator.execution.child_executor import ChildExecutor
+from orchestrator.execution.messages import Settings
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan
 from orchestrator.ports import Executor, Store
@@ -87,28 +89,42 @@ def prepare(
     """
     answer.check(expansion)
     folder = space.checkpoints  # first: an address that holds a secret must not reach the journal
-    store = space.open_journaled()
-    plan = plan_sweep(expansion, store)
-    if only is not None:
-        plan = plan._replace(todo=only(plan))
-    if plan.todo:
-        # Where a cluster trains, its nodes are asked.
-        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
-        if problems and not options.download:
-            raise UsageError("\n".join(problems))
-        if problem := unusable(folder):
-            raise UsageError(f"checkpoints at {problem}")
-        _check_space(space)
-    executor = make_executor(expansion.spec, space, options, say=say) if plan.todo else _Nobody()
-    info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
+    executor = make_executor(expansion.spec, space, options, say=say)
+    try:
+        # Where there is no store yet, everything is to be trained; opening one takes as long as starting Ray.
+        executor.prepare(certain=space.database is not None and not space.database.exists())
+        store = space.open_journaled()
+        plan = plan_sweep(expansion, store)
+        if only is not None:
+            plan = plan._replace(todo=only(plan))
+        if plan.todo:
+            # Where a cluster trains, its nodes are asked.
+            problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+            if problems and not options.download:
+                raise UsageError("\n".join(problems))
+            if problem := unusable(folder):
+                raise UsageError(f"checkpoints at {problem}")
+            _check_space(space)
+        else:
+            executor.close()
+        info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
+    except BaseException:
+        executor.close()
+        raise
     return Prepared(plan, store, executor, info, space, options)
 
 
-def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
-    """Complete a sweep and publish its tables and figures in the store.
+def sweep(prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None]) -> SweepResult:
+    """Complete a sweep, show it, and then publish its tables and figures in the store.
 
     Trials that another driver with the same home folder is training are waited for, and taken over if that
     driver ends without finishing them.
+
+    Args:
+        prepared: the sweep.
+        say: is told what a person should know.
+        show: is given the results as soon as the last one is recorded: nothing that fails later can take
+            them away.
     """
     store = prepared.store
     if os.environ.get(SUBMITTED):
@@ -116,24 +132,39 @@ def sweep(prepared: Prepared, *, say: Say) -> SweepResult:
     if store.away:
         say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
     store.carry()
-    with stop_signals() as stop:
-        claims = _claims(prepared.space, stop, say)
-        try:
+    try:
+        with stop_signals() as stop:
+            claims = _claims(prepared.space, stop, say)
             try:
                 result = _trained(prepared, claims, stop, say)
             finally:
                 claims.release()
-            try:
-                _publish(prepared.plan, store, result, prepared.info, say=say)
-            except StoreAway:
-                say("figures and summary wait for the tracker: the same command makes them")
-                result = result._replace(unpublished=True)
+            show(result)
+            if not stop.at_once:
+                result = _published(prepared, result, say=say)
             store.flush()
-        finally:
-            store.close()
+    finally:
+        prepared.executor.close()
+        store.close()
     for note in store.notes:
         say(f"orch: {note}")
     return result
+
+
+def _published(prepared: Prepared, result: SweepResult, *, say: Say) -> SweepResult:
+    """`result`, and whether its tables and figures are in the store, or on their way there."""
+    try:
+        _publish(prepared.plan, prepared.store, result, prepared.info, say=say)
+    except StoreAway:
+        say("figures and summary wait for the tracker: the same command makes them")
+    except (OrchError, Interrupted):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        say(f"orch: figures and summary could not be made: {type(error).__name__}: {reason}")
+    else:
+        return result
+    return result._replace(unpublished=True)
 
 
 def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
@@ -258,25 +289,16 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
             f"a trial asks for {resources.most_cpus} CPUs, this process has {cores()}; "
             "lower `resources.cpus` in the sweep file"
         )
-    from orchestrator.adapters.ray_tune import RayExecutor  # importing Ray takes a second
-
-    return RayExecutor(
+    settings = Settings(
         runtime=runtime,
-        folder=space.checkpoints,
+        checkpoints=space.checkpoints,
         resources=resources,
         schedule=spec.schedule,
         address=options.address,
         ship_code=options.ship_code,
-        say=say,
         verbose=options.verbose,
     )
-
-
-class _Nobody:
-    """Runs nothing, for a sweep that needs nothing."""
-
-    def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
-        """There is nothing to run."""
+    return ChildExecutor("ray", settings, logs=space.logs, say=say)
 
 
 def _publish(plan: Plan, store: JournaledStore, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
