@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -40,8 +41,9 @@ def test_trainers_have_never_heard_of_a_sweep() -> None:
 
 
 def test_each_framework_has_one_file() -> None:
-    # The cluster, its nodes, rehearsals, the queue, trials, and drivers that run there: a file each.
-    names: tuple[str, ...] = ("cluster", "nodes", "packing", "queue", "tune", "jobs")
+    # The cluster, its nodes, rehearsals, the queue, trials, what is heard of them, what their workers do, and
+    # drivers that run there: a file each.
+    names: tuple[str, ...] = ("cluster", "nodes", "packing", "queue", "tune", "listener", "worker", "jobs")
     assert importers("ray") == {f"orchestrator/adapters/ray_{name}.py" for name in names}
     # Results in one file, notes of drivers in another, and what both need of experiments in a third.
     names = ("store", "drivers", "experiments")
@@ -51,6 +53,17 @@ def test_each_framework_has_one_file() -> None:
         assert importers(package) == {"trainers/folders.py"}
     # One command line in three files: those that train, those that read, and what they share.
     assert importers("typer") == {f"orchestrator/{name}.py" for name in ("cli", "cli_reading", "cli_options")}
+
+
+def test_the_driver_of_a_sweep_imports_no_ray() -> None:
+    modules = ", ".join(f"orchestrator.adapters.{name}" for name in ("sweeping", "forecasting", "submitting"))
+    code = f"import sys, {modules}; print('ray' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "False\n"
+    # What imports it when it is called is called in the child alone.
+    others = [path for path in FILES if not path.name.startswith("ray_")]
+    calling = [path.name for path in others if re.search(r"import .*\bray_", path.read_text("utf-8"))]
+    assert calling == ["child_process.py"]
 
 
 def test_the_pure_core_imports_no_adapter_and_no_effect() -> None:

@@ -23,6 +23,7 @@ from orchestrator.adapters.rehearsing import (
 )
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import UsageError
+from orchestrator.execution import ray_address
 from orchestrator.execution.child_executor import ask
 from orchestrator.execution.messages import Rehearse, on_the_wire
 from orchestrator.expand import TrialSpec
@@ -168,6 +169,8 @@ def _on_cluster(
     limit_s: float,
     say: Callable[[str], None],
 ) -> tuple[list[Bundle], tuple[Kind, ...], Findings]:
+    address = ray_address.parsed(address)
+    ray_address.knock(address)
     job = Rehearse(
         trials=on_the_wire(todo), resources=resources, runtime=runtime, address=address, limit_s=limit_s
     )

@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 import platform
-import socket
 import sys
 import tempfile
 import threading
@@ -37,7 +36,6 @@ from orchestrator.errors import ExecutionError, ExecutionLost
 PACKAGES = ("orchestrator", "trainers")  # what orch is made of
 DAEMONS = ("raylet", "gcs_server")
 LOOK_S = 2.0  # between two looks at whether they live
-KNOCK_S = 5.0  # in which whatever listens at an address must have taken the call
 START_S = 180.0  # in which Ray must have started, or let us in
 Doing = Callable[[str, float], None]
 """Is told what is done from now on, and for how many seconds that may be silent."""
@@ -69,7 +67,6 @@ def joined(
     if started:
         if address:
             doing(f"joining Ray at {address}", START_S)
-            _check_address(address)
             options: dict[str, Any] = {"runtime_env": {"py_modules": _sources()}} if ship_code else {}
         else:
             doing("starting Ray", START_S)
@@ -97,9 +94,9 @@ def joined(
 
 @contextlib.contextmanager
 def watched(on_death: Callable[[str], None]) -> Iterator[None]:
-    """Inside, a thread looks whether the Ray that this process has started lives: what waits for it waits long.
+    """Inside, a thread looks whether the Ray that this process has started lives.
 
-    `on_death` is told why it does not, in a line.
+    If it does not, `on_death` is told why, in a line: whatever waits for it in this process waits long.
     """
     left = threading.Event()
 
@@ -175,46 +172,3 @@ def token_wanted(error: Exception, heard: str = "", *, address: str) -> str | No
         f"Ray at {address} wants a token, and this driver has none or another; set RAY_AUTH_MODE=token "
         "and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
     )
-
-
-def _knock(address: str) -> socket.socket | None:
-    """A connection to host:port; None if only Ray knows where that is, as for "auto".
-
-    Raises:
-        OSError: nothing listens there.
-    """
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not host or not port.isdigit():
-        return None
-    return socket.create_connection((host.strip("[]"), int(port)), timeout=KNOCK_S)
-
-
-def _speaks_http(line: socket.socket) -> bool:
-    """Whether a web server is at the other end, from which Ray would wait for an answer for ever."""
-    with line:
-        line.sendall(b"GET / HTTP/1.0\r\n\r\n")
-        with contextlib.suppress(TimeoutError):
-            return line.recv(5) == b"HTTP/"
-    return False
-
-
-def _check_address(address: str) -> None:
-    """Nothing, if something listens there; Ray itself waits for minutes without a word.
-
-    Raises:
-        ExecutionError: nothing does.
-    """
-    if "://" in address and not address.startswith("ray://"):
-        raise ExecutionError(f"--address {address}: expected HOST:PORT of Ray's head, such as 10.0.0.1:6379")
-    try:
-        line = _knock(address)
-        if line is not None and _speaks_http(line):
-            raise ExecutionError(
-                f"{address} is a web page, such as Ray's dashboard, which takes sweeps from `orch submit`; "
-                "expected the head's own port, 6379 unless it was started with another"
-            )
-    except OSError as error:
-        reason = error.strerror or "no answer"
-        raise ExecutionError(
-            f"no Ray at {address}: {reason}; check the address, or leave out --address to start one here"
-        ) from None

@@ -27,6 +27,7 @@ from orchestrator.adapters.unheard import unheard
 from orchestrator.adapters.workspace import SUBMITTED, Workspace, has_gpu, missing_data
 from orchestrator.errors import ExecutionError, Interrupted, OrchError, StoreAway, UsageError
 from orchestrator.events import Event, Finished
+from orchestrator.execution import ray_address
 from orchestrator.execution.child_executor import ChildExecutor
 from orchestrator.execution.messages import Settings
 from orchestrator.expand import Expansion, TrialSpec
@@ -88,23 +89,19 @@ def prepare(
             checkpoints or an executor of that name are not there.
     """
     answer.check(expansion)
-    folder = space.checkpoints  # first: an address that holds a secret must not reach the journal
+    _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
+    space.check_writable()
     executor = make_executor(expansion.spec, space, options, say=say)
     try:
         # Where there is no store yet, everything is to be trained; opening one takes as long as starting Ray.
-        executor.prepare(certain=space.database is not None and not space.database.exists())
+        certain = space.database is not None and not space.database.exists() and options.address is None
+        executor.prepare(certain=certain)
         store = space.open_journaled()
         plan = plan_sweep(expansion, store)
         if only is not None:
             plan = plan._replace(todo=only(plan))
         if plan.todo:
-            # Where a cluster trains, its nodes are asked.
-            problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
-            if problems and not options.download:
-                raise UsageError("\n".join(problems))
-            if problem := unusable(folder):
-                raise UsageError(f"checkpoints at {problem}")
-            _check_space(space)
+            _check_before_training(plan, space, options)
         else:
             executor.close()
         info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
@@ -112,6 +109,30 @@ def prepare(
         executor.close()
         raise
     return Prepared(plan, store, executor, info, space, options)
+
+
+def _check_before_training(plan: Plan, space: Workspace, options: Options) -> None:
+    """Find what would fail in every trial.
+
+    Raises:
+        UsageError: data, room on the disk or the folder of checkpoints is not there.
+        ExecutionError: the cluster is not there, or this machine has too few cores.
+    """
+    # Where a cluster trains, its nodes are asked for the data.
+    problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+    if problems and not options.download:
+        raise UsageError("\n".join(problems))
+    most = plan.expansion.spec.resources.most_cpus
+    if options.address is not None:
+        ray_address.knock(ray_address.parsed(options.address))
+    elif most > cores() and options.executor == "ray":
+        raise ExecutionError(
+            f"a trial asks for {most} CPUs, this process has {cores()}; "
+            "lower `resources.cpus` in the sweep file"
+        )
+    if problem := unusable(space.checkpoints):
+        raise UsageError(f"checkpoints at {problem}")
+    _check_space(space)
 
 
 def sweep(prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None]) -> SweepResult:
@@ -284,17 +305,13 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
         )
     if options.executor != "ray":
         raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
-    if resources.most_cpus > cores() and options.address is None:
-        raise ExecutionError(
-            f"a trial asks for {resources.most_cpus} CPUs, this process has {cores()}; "
-            "lower `resources.cpus` in the sweep file"
-        )
+    address = None if options.address is None else ray_address.parsed(options.address)
     settings = Settings(
         runtime=runtime,
         checkpoints=space.checkpoints,
         resources=resources,
         schedule=spec.schedule,
-        address=options.address,
+        address=address,
         ship_code=options.ship_code,
         verbose=options.verbose,
     )

@@ -101,8 +101,7 @@ class Workspace(NamedTuple):
 
     def open_journaled(self) -> JournaledStore:
         """The store to read from and write to; while a tracking server is away this folder's copy helps."""
-        self._check_home()
-        _writable(self.home)
+        self.check_writable()
         name = without_secret(self.tracking_uri)
         return JournaledStore(
             self._connect,
@@ -119,6 +118,15 @@ class Workspace(NamedTuple):
         from orchestrator.adapters.mlflow_drivers import MlflowBoard
 
         return MlflowBoard(self.tracking_uri)
+
+    def check_writable(self) -> None:
+        """Make the home folder, if it is not there.
+
+        Raises:
+            UsageError: it cannot be written.
+        """
+        self._check_home()
+        _writable(self.home)
 
     def _check_home(self) -> None:
         if self.home.exists() and not self.home.is_dir():

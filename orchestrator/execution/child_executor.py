@@ -181,7 +181,10 @@ class ChildExecutor:
         if self._scratch is None:
             self._scratch = self._stack.enter_context(scratch_folder())
         job = Train(executor=self.executor, settings=self.settings, scratch=self._scratch, certain=certain)
-        return Child(job, log=self._log, command=self._command)
+        try:
+            return Child(job, log=self._log, command=self._command)
+        except OSError as error:
+            raise ExecutionError(f"no process for the trials could be started: {error}") from None
 
     def _go_on(self, lost: str, losses: int, left: dict[str, TrialSpec], stop: Stop) -> None:
         """Say that a child was lost, and wait a little; or give up."""

@@ -166,7 +166,7 @@ def _outcome(driver: Driver, after: contextlib.ExitStack) -> Ended:
 
 
 def _wake_when_parent_dies() -> None:
-    """Let the kernel resume this process, should it be suspended then, so that it reads the end of its pipe."""
+    """Let the kernel resume this process when its driver dies, so that it reads the end of its pipe."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(ON_PARENTS_DEATH, signal.SIGCONT, 0, 0, 0)
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import pickle
+import queue
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
-from orchestrator.events import Deferred, Event, Finished, Progressed, Started
+from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
+from orchestrator.execution.child_executor import ChildExecutor
+from orchestrator.execution.messages import Settings, packed_events, unpacked_events
 from orchestrator.expand import TrialSpec
 from orchestrator.needs import CellNeeds, Resources
-from orchestrator.ports import Executor
 from orchestrator.spec import ScheduleSpec
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.config import Runtime
@@ -25,6 +26,7 @@ from trainers.folders import S3Folder
 from trainers.report import Outcome
 
 RATES = "axes: {lr: {path: optimizer.lr, values: [0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4, 1e-5, 1e-6]}}\n"
+SLOW = pytest.mark.slow
 BROKEN = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
 
 
@@ -43,26 +45,50 @@ def ray_cluster() -> Iterator[None]:
     del os.environ["PYTHONWARNINGS"]
 
 
-def on_ray(folder: Path) -> Executor:
+class Runs(Protocol):
+    """What of an executor is tested here."""
+
+    def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None: ...
+
+
+Make = Callable[[Path], Runs]
+
+
+def on_ray(folder: Path) -> Runs:
     from orchestrator.adapters.ray_tune import RayExecutor
 
     return RayExecutor(runtime=Runtime(), folder=folder, resources=Resources())
 
 
-@pytest.fixture(params=["serial", "ray"])
-def make(request: pytest.FixtureRequest) -> Callable[[Path], Executor]:
+def in_child(executor: str, folder: Path) -> ChildExecutor:
+    settings = Settings(runtime=Runtime(), checkpoints=folder, resources=Resources())
+    return ChildExecutor(executor, settings, logs=folder.with_name(f"{folder.name}-logs"))
+
+
+@pytest.fixture(params=["serial", "ray", "serial in a child", pytest.param("ray in a child", marks=SLOW)])
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes an executor that keeps its checkpoints in a folder."""
+    made: list[ChildExecutor] = []
+
+    def child(folder: Path) -> Runs:
+        made.append(in_child(request.param.split()[0], folder))
+        return made[-1]
+
     if request.param == "ray":
         request.getfixturevalue("ray_cluster")
-        return on_ray
-    return lambda folder: SerialExecutor(runtime=Runtime(), folder=folder)
+        yield on_ray
+    elif request.param == "serial":
+        yield lambda folder: SerialExecutor(runtime=Runtime(), folder=folder)
+    else:
+        yield child
+        for one in made:
+            one.close()
 
 
-Make = Callable[[Path], Executor]
 pytestmark = pytest.mark.filterwarnings("default")  # Ray warns about itself
 
 
-def run(executor: Executor, asked: list[TrialSpec]) -> list[Event]:
+def run(executor: Runs, asked: list[TrialSpec]) -> list[Event]:
     events: list[Event] = []
     executor.run(asked, events.append)
     return events
@@ -212,7 +238,7 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
             outcome = Outcome.model_validate(error if short else {"status": "completed"})
             told = (Started(trial.id, 1, "node:1"), Finished(trial.id, outcome))
             tunes = SimpleNamespace(num_failures=0, max_failures=3)
-            listener.on_trial_result(0, [], tunes, {"events": pickle.dumps(told)})
+            listener.on_trial_result(0, [], tunes, {"events": packed_events(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     monkeypatch.setattr(ray_tune.RayExecutor, "_look_over", lambda self, *_: None)
@@ -240,7 +266,7 @@ def test_a_worker_that_is_lost_after_its_trials_end_changes_nothing(
 
     def fit(self: object, left: object, needs: object, listener: Any, *_: object) -> None:
         for told in ([Started(trial.id, 1, "node:1"), end], [Started(trial.id, 1, "node:2")], [end]):
-            listener.on_trial_result(0, [], tunes, {"events": pickle.dumps(told)})
+            listener.on_trial_result(0, [], tunes, {"events": packed_events(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     on_ray(tmp_path).run([trial], events.append)
@@ -255,22 +281,24 @@ class Ended(BaseException):
 def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool) -> list[Event]:
     """What a worker tells of a trial that ends so, on a device that is `usable` afterwards or not."""
     import trainers.isolation
-    from orchestrator.adapters import ray_tune
+    from orchestrator.adapters import ray_worker
 
     told: list[Event] = []
 
     def end(code: int) -> None:
         raise Ended(told)
 
-    monkeypatch.setattr(ray_tune.ray.util, "get_node_ip_address", lambda: "node")
-    monkeypatch.setattr(ray_tune.tune, "report", lambda message: told.extend(pickle.loads(message["events"])))
-    monkeypatch.setattr(ray_tune.os, "_exit", end)
+    monkeypatch.setattr(ray_worker.ray.util, "get_node_ip_address", lambda: "node")
+    monkeypatch.setattr(
+        ray_worker.tune, "report", lambda message: told.extend(unpacked_events(message["events"]))
+    )
+    monkeypatch.setattr(ray_worker.os, "_exit", end)
     monkeypatch.setattr(trainers.isolation, "run_trial", lambda *_, **__: outcome)
     monkeypatch.setattr(trainers.isolation, "usable", lambda device: usable)
     trial = trials(1)[0]
     payload = (trial.config, Runtime(), Path("nowhere"), None)
-    (word,), common = ray_tune._packed({trial.id: payload}, {trial.id: 0})
-    ray_tune._train(word, common)
+    (word,), common = ray_worker.packed({trial.id: payload}, {trial.id: 0})
+    ray_worker.train_one(word, common)
     return told
 
 
@@ -319,22 +347,28 @@ def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
 
     monkeypatch.setattr(ray_cluster.ray, "is_initialized", lambda: False)
     monkeypatch.setattr(ray_cluster.ray, "init", fail)
-    with pytest.raises(ExecutionError, match="no Ray on this machine: The current node timed out during"):
+    with pytest.raises(ExecutionLost, match="no Ray on this machine: The current node timed out during"):
         on_ray(tmp_path).run(trials(1), [].append)
 
 
-def test_the_death_of_the_only_node_ends_the_run_instead_of_being_waited_for(
-    ray_cluster: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("daemon", ["raylet", "gcs_server"])
+def test_the_death_of_this_machines_ray_is_told_instead_of_waited_for(
+    monkeypatch: pytest.MonkeyPatch, daemon: str
 ) -> None:
-    from orchestrator.adapters import ray_tune
+    from orchestrator.adapters import ray_cluster
 
-    monkeypatch.setattr(ray_tune, "LOOK_S", 0.0)
+    def process(name: str, status: str = "sleeping") -> SimpleNamespace:
+        return SimpleNamespace(name=lambda: name, status=lambda: status)
 
-    def die(event: Event) -> None:
-        monkeypatch.setattr(ray_tune.ray, "nodes", lambda: [{"Alive": False}])
-
-    with pytest.raises(ExecutionLost, match="only node has died"):
-        on_ray(tmp_path).run(trials(4), die)
+    living = [process(name) for name in ray_cluster.DAEMONS]
+    dead = [process(n, "zombie" if n == daemon else "sleeping") for n in ray_cluster.DAEMONS]
+    looks = iter([living] * 3 + [dead])
+    monkeypatch.setattr(ray_cluster, "LOOK_S", 0.01)
+    monkeypatch.setattr(ray_cluster.psutil, "Process", lambda: SimpleNamespace(children=lambda: next(looks)))
+    told: queue.Queue[str] = queue.Queue()
+    with ray_cluster.watched(told.put):
+        assert f"Ray's {daemon} has died on this machine" in told.get(timeout=10)
+    assert told.empty() and next(looks, None) is None
 
 
 def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, tmp_path: Path) -> None:

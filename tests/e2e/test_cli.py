@@ -328,7 +328,12 @@ def test_a_submitted_sweep_without_a_home_is_refused_in_its_log(place: Place) ->
 
 
 def test_an_address_of_a_web_page_is_refused_at_once(place: Place) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+    class Page(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            """A server's log is not the command's."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Page) as server:
+        server.handle_error = lambda *_: None  # type: ignore[method-assign]
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"127.0.0.1:{server.server_port}"
         words = ("sweep", "sweep.yaml", "--address")

@@ -181,9 +181,17 @@ class Nodes:
         return Findings({piece.name: Found(cost, {1: 1.0, 2: 2.0, 4: 4.0}) for piece in group}, {})
 
     def settled(self, asked: Sequence[TrialSpec], needs: dict[str, Needs]) -> dict[str, Needs]:
-        from orchestrator.adapters import ray_packing
+        from orchestrator.adapters import ray_cluster, ray_packing
 
-        return ray_packing.settled(asked, needs, Runtime(), most=None, stop=Stop(), say=self.said.append)
+        return ray_packing.settled(
+            asked,
+            needs,
+            Runtime(),
+            most=None,
+            stop=Stop(),
+            say=self.said.append,
+            doing=ray_cluster.nobody_waits,
+        )
 
 
 def test_each_type_of_gpu_is_asked_and_the_larger_share_counts(monkeypatch: pytest.MonkeyPatch) -> None:

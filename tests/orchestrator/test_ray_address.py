@@ -1,0 +1,88 @@
+"""The address of a cluster: what a person may type, and what is said of everything else."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from orchestrator.errors import ExecutionError, UsageError
+from orchestrator.execution import ray_address
+from orchestrator.execution.ray_address import knock, parsed
+
+
+@pytest.fixture
+def head() -> Iterator[str]:
+    """Something that listens and says nothing, as Ray's head does when it is spoken to in HTTP."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    listener.accept()[0].close()
+                except OSError:
+                    return
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize("form", ["{}", " {}\n", "{} ", "ray://{}"])
+def test_an_address_may_have_blanks_around_it(head: str, form: str) -> None:
+    address = parsed(form.format(head))
+    assert address == form.format(head).strip()
+    knock(address)
+
+
+def test_where_auto_is_only_ray_knows() -> None:
+    knock(parsed("auto "))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "head",
+        "http://127.0.0.1:8265",
+        "127.0.0.1:",
+        "127.0.0.1:99999",
+        "a b:6379",
+        "u:pw@head:6379",
+        "h:1:2",
+    ],
+)
+def test_what_is_no_address_is_said_to_be_none_without_its_password(text: str) -> None:
+    with pytest.raises(UsageError, match="expected HOST:PORT of Ray's head") as raised:
+        parsed(text)
+    assert "pw" not in str(raised.value)
+
+
+def test_the_variable_is_named_when_it_was_not_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(
+        ExecutionError, match=r"no Ray at 127.0.0.1:9: Connection refused; check RAY_ADDRESS, or unset it"
+    ):
+        knock("127.0.0.1:9")
+    with pytest.raises(ExecutionError, match=r"no Ray at 127.0.0.1:1: .*check --address, or leave it out"):
+        knock("127.0.0.1:1")
+
+
+def test_what_takes_no_call_is_waited_for_no_longer_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_address, "KNOCK_S", 0.2)
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        port = full.getsockname()[1]
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(("127.0.0.1", port))
+        with pytest.raises(ExecutionError, match=f"no Ray at 127.0.0.1:{port}: .*; check"):
+            knock(f"127.0.0.1:{port}")
+        for one in waiting:
+            one.close()
