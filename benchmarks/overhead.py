@@ -21,12 +21,12 @@ from pathlib import Path
 from benchmarks_machine import machine
 
 from orchestrator.adapters.mlflow_store import MlflowStore
-from orchestrator.adapters.ray_tune import RayExecutor
 from orchestrator.events import Event, Finished
+from orchestrator.execution.child_executor import ChildExecutor
+from orchestrator.execution.messages import Settings
 from orchestrator.expand import expand
 from orchestrator.needs import Resources
-from orchestrator.ports import SweepInfo
-from orchestrator.results import Provenance
+from orchestrator.results import Provenance, SweepInfo
 from orchestrator.run import plan_sweep, run_sweep
 from orchestrator.source import parse
 from orchestrator.spec import SweepSpec
@@ -66,14 +66,17 @@ def main() -> None:
         home = Path(folder)
         store = MlflowStore(f"sqlite:///{home / 'mlflow.db'}", artifacts=home / "artifacts")
         started = time.perf_counter()
+        settings = Settings(runtime=Runtime(), checkpoints=home / "trials", resources=Resources())
+        executor = ChildExecutor("ray", settings, logs=home / "logs")
         run_sweep(
             plan_sweep(expansion, store),
             store=store,
-            executor=RayExecutor(runtime=Runtime(), folder=home / "trials", resources=Resources()),
-            info=SweepInfo("overhead", None, Provenance(code_version="benchmark")),
+            executor=executor,
+            info=SweepInfo(name="overhead", profile=None, provenance=Provenance(code_version="benchmark")),
             on_event=on_event,
             discard=lambda trial_id: None,
         )
+        executor.close()
     skipped = 4 * workers
     wall = ends[-1][0] - ends[skipped - 1][0]
     inside = sum(seconds for _, seconds in ends[skipped:])

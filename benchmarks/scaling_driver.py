@@ -195,7 +195,7 @@ def _head_cpu() -> float:
 @contextlib.contextmanager
 def _clocked(clock: Clock) -> Iterator[None]:
     """Inside, Tune's and our parts of the main thread are told apart."""
-    listener = ray_tune._Listener
+    listener = ray_tune.Listener
     parts = [
         (ray, "wait", "wait"),
         (ray, "get", "get"),

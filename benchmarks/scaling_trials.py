@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import functools
 import os
-import pickle
 import platform
 import random
 import time
@@ -29,6 +28,7 @@ from ray.tune.result import RESULT_DUPLICATE
 
 from orchestrator.adapters import ray_tune
 from orchestrator.events import Event, Finished, Progressed, Started
+from orchestrator.execution.messages import packed_events
 from trainers.report import EpochReport, Outcome
 
 METRICS = 40  # in a report, about what `ssl` measures
@@ -76,14 +76,14 @@ def _report(epoch: int, epochs: int) -> EpochReport:
 @contextlib.contextmanager
 def alone(pace: Pace) -> Iterator[None]:
     """Inside, each real worker pretends to train."""
-    with mock.patch.object(ray_tune, "_train", functools.partial(_pretend, pace=pace)):
+    with mock.patch.object(ray_tune, "train_one", functools.partial(_pretend, pace=pace)):
         yield
 
 
 def _pretend(word: str, common: bytes, *, pace: Pace) -> None:
     time.sleep(pace.wait_s(first=True))
     for events in messages(word.partition(":")[0], pace.epochs):
-        tune.report({"events": pickle.dumps(events)})
+        tune.report({"events": packed_events(events)})
         time.sleep(pace.wait_s(first=False))
 
 
@@ -193,7 +193,7 @@ class _Lodged:
             return {RESULT_DUPLICATE: True, "done": False, "should_checkpoint": False}
         self.iteration += 1
         return {
-            "events": pickle.dumps(events),
+            "events": packed_events(events),
             "done": False,
             "training_iteration": self.iteration,
             "trial_id": self.info.trial_id,
