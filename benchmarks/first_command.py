@@ -1,6 +1,6 @@
 """The README's first command, again and again: how often it ends with 0 and its table.
 
-    python benchmarks/first_command.py [--runs 200] [--busy 4] [--provoke] [--spec FILE] [-- FLAGS OF orch sweep]
+    python benchmarks/first_command.py [--runs 200] [--busy 4] [--provoke] [--spec FILE] [-- FLAGS]
 
 Types `orch sweep FILE` (sweeps/smoke.yaml) in a new home folder each time, counts exit codes, and compares
 each table with the first. Exits with 1 unless all were 0 and all tables equal.
