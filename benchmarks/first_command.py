@@ -29,30 +29,7 @@ from benchmarks_machine import machine
 
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 1200.0  # a run that takes longer hangs
-PROVOKE = """
-import sys, threading, time
-
-def watch():
-    while not getattr(sys.modules.get("ray"), "is_initialized", bool)():
-        time.sleep(0.01)
-    ray = sys.modules["ray"]
-    if ray._private.worker.global_worker.mode != 0:  # a worker
-        return
-    kept, begun, shutdown = [ray.put(number) for number in range(5000)], threading.Event(), ray.shutdown
-
-    def watched(*words, **named):
-        begun.set()
-        return shutdown(*words, **named)
-
-    ray.shutdown = watched
-    begun.wait()
-    while kept:
-        kept.pop()
-        time.sleep(0.0005)
-
-if "sweep" in sys.argv or any("child_process" in word for word in sys.orig_argv):
-    threading.Thread(target=watch, daemon=True).start()
-"""
+PROVOKE = Path(__file__).parent / "late_call"
 
 
 @contextlib.contextmanager
@@ -84,9 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="first-") as folder, busy(asked.busy):
         environment = dict(os.environ)
         if asked.provoke:
-            (Path(folder) / "site").mkdir()
-            (Path(folder) / "site" / "sitecustomize.py").write_text(PROVOKE)
-            environment["PYTHONPATH"] = str(Path(folder) / "site")
+            environment["PYTHONPATH"] = str(PROVOKE)
         for number in range(1, asked.runs + 1):
             home, begun = Path(folder) / "runs", time.monotonic()
             try:

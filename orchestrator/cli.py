@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orchestrator import __version__, cli_reading
+from orchestrator.adapters.signals import ignore_signals
 from orchestrator.cli_options import (
     CELL,
     Address,
@@ -27,6 +28,7 @@ from orchestrator.cli_options import (
     Specs,
     Uri,
     reported,
+    sayer,
 )
 from orchestrator.errors import ExecutionLost, StoreError, UsageError
 from orchestrator.exit_codes import COMPLETE, FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
@@ -103,7 +105,7 @@ def sweep(
             verbose=verbose,
         )
 
-        say = _sayer(silent=as_json or quiet)
+        say = sayer(silent=as_json or quiet)
         say(asked.headline)
         prepared = sweeping.prepare(asked.expansion, asked.space, options, say=say)
         _complete(asked, prepared, say, check=check)
@@ -149,7 +151,7 @@ def retry(
             fresh=fresh,
             output="quiet" if quiet else "person",
         )
-        say = _sayer(silent=quiet)
+        say = sayer(silent=quiet)
         say(asked.headline)
         only = retrying.failed(asked.expansion, cell)
         _complete(asked, sweeping.prepare(asked.expansion, asked.space, options, say=say, only=only), say)
@@ -203,7 +205,7 @@ def submit(
         words += [word for change in changes or [] for word in ("--set", change)]
         switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}
         words += [flag for flag, on in switches.items() if on]
-        for line in submitting.submit(asked, spec, words, address=address, say=_sayer(silent=False)):
+        for line in submitting.submit(asked, spec, words, address=address, say=sayer(silent=False)):
             typer.echo(line)
 
 
@@ -330,22 +332,12 @@ def main(
         raise typer.Exit(COMPLETE)
 
 
-def _sayer(*, silent: bool) -> Callable[[str], None]:
-    from orchestrator.adapters.unheard import unheard
-
-    def say(line: str) -> None:
-        with unheard():
-            typer.echo(line, err=True)
-
-    return (lambda line: None) if silent else say
-
-
 def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *, check: bool = False) -> None:
     """Run what is prepared, print the table, and exit with the code that fits."""
     from orchestrator.adapters import printed, sweeping
     from orchestrator.adapters.unheard import forget_lost_readers, unheard
 
-    shown = printed.Shown(0, complete=True)
+    shown, tell = printed.Shown(0, complete=True), sayer(silent=False)
 
     def show(result: SweepResult) -> None:
         nonlocal shown
@@ -363,8 +355,8 @@ def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *,
         finally:
             forget_lost_readers()  # the exit code is what the training came to, whoever reads the rest
     except (StoreError, ExecutionLost) as error:
-        typer.echo(f"orch: {error}", err=True)
-        typer.echo(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}", err=True)
+        tell(f"orch: {error}")
+        tell(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}")
         raise typer.Exit(STOPPED) from None
     if result.interrupted:
         left = sum(not record.is_done for record in result.records.values())
@@ -372,14 +364,13 @@ def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *,
         begun = (
             f"with {left} trials to go" if len(asked.expansion.trials) > left else "before a trial was done"
         )
-        typer.echo(f"orch: stopped {begun}; go on with: {asked.again}", err=True)
+        tell(f"orch: stopped {begun}; go on with: {asked.again}")
         raise typer.Exit(INTERRUPTED)
     if result.hopeless:
         left = sum(trial.id not in result.records for trial in asked.expansion.trials)
-        typer.echo(
+        tell(
             f"orch: stopped: {result.hopeless}; {left} trials were not started; "
-            "remove the cause, or go on with --keep-going",
-            err=True,
+            "remove the cause, or go on with --keep-going"
         )
     if result.failed:
         raise typer.Exit(FAILED)
@@ -391,5 +382,13 @@ def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *,
         raise typer.Exit(STOPPED)
 
 
+def run() -> None:
+    """`orch`, as it is installed: once the exit code is known, no signal changes it."""
+    try:
+        app()
+    finally:
+        ignore_signals()
+
+
 if __name__ == "__main__":
-    app()
+    run()

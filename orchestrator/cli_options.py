@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from orchestrator.errors import Interrupted, OrchError, SpecError
-from orchestrator.exit_codes import COMPLETE, INTERRUPTED, USAGE
+from orchestrator.adapters.signals import ignore_signals
+from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError
+from orchestrator.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAGE
 
 Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
 Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]
@@ -73,29 +74,46 @@ CELL = "Cell: its label, its levels (ema=EMA,predictor=...), or the start of an 
 Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
 
 
+def sayer(*, silent: bool) -> Callable[[str], None]:
+    """What says lines to a person, whether or not anybody still reads them; or says nothing."""
+    from orchestrator.adapters.unheard import unheard
+
+    def say(line: str) -> None:
+        with unheard():
+            typer.echo(line, err=True)
+
+    return (lambda line: None) if silent else say
+
+
 @contextmanager
 def reported() -> Iterator[None]:
     """Errors that a user may meet end in one line each and an exit code, never in a traceback.
 
-    SIGTERM is heard as Ctrl-C is; what trains hears both itself.
+    SIGTERM is heard as Ctrl-C is; what trains hears both itself. Once a command that was stopped says so, no
+    further signal changes how this process ends.
     """
     previous = None
     with suppress(ValueError):  # only the main thread may
         previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    stopped = False
     try:
         yield
     except OrchError as error:
         for line in str(error).splitlines():
             typer.echo(line if isinstance(error, SpecError) else f"orch: {line}", err=True)
-        raise typer.Exit(USAGE) from None
+        raise typer.Exit(STOPPED if isinstance(error, ExecutionLost) else USAGE) from None
     except KeyboardInterrupt:
+        ignore_signals()
+        stopped = True
         typer.echo("orch: interrupted; nothing was running yet", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except Interrupted:
+        ignore_signals()
+        stopped = True
         typer.echo("orch: stopped at once; what was learnt is kept, and the same command goes on", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(COMPLETE) from None
     finally:
-        if previous is not None:
+        if previous is not None and not stopped:
             signal.signal(signal.SIGTERM, previous)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
 from orchestrator.errors import ExecutionError, Hopeless, Interrupted
@@ -11,7 +11,7 @@ from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.expand import Expansion, TrialSpec
 from orchestrator.plan import Plan, make_plan
 from orchestrator.ports import Executor, Store
-from orchestrator.results import FINAL, SweepInfo, TrialRecord
+from orchestrator.results import FINAL, SweepInfo, TrialRecord, record_of
 from trainers.report import Outcome
 
 
@@ -20,7 +20,7 @@ class SweepResult(NamedTuple):
 
     trained: Counter[str]
     """Trials of this call by status."""
-    records: dict[str, TrialRecord]
+    records: Mapping[str, TrialRecord]
     """Records of every trial the sweep asks for."""
     interrupted: bool
     hopeless: str | None = None
@@ -51,6 +51,9 @@ def run_sweep(
 ) -> SweepResult:
     """Train what `plan` says is missing and record everything in `store`.
 
+    The result is what was planned with and what was heard since: once a trial is recorded, neither a slow
+    store nor one that is away keeps its number from whoever waits for the table.
+
     Args:
         plan: what is done and what is not.
         store: keeps the results.
@@ -68,7 +71,12 @@ def run_sweep(
     trials = {trial.id: trial for trial in plan.todo}
     begun: set[str] = set()
     trained: Counter[str] = Counter()
+    records = dict(plan.records)
     guard = None if keep_going or plan.done else _Guard(plan)
+
+    def end(trial_id: str, outcome: Outcome) -> None:
+        store.finish(trial_id, outcome, info)
+        records[trial_id] = record_of(trial_id, outcome, info.provenance)
 
     def record(event: Event) -> None:
         trial = trials[event.trial_id]
@@ -82,7 +90,7 @@ def run_sweep(
                 if trial.id not in begun:  # it failed before its worker could say that it had started
                     store.begin(trial.facts, info)
                 begun.discard(trial.id)
-                store.finish(trial.id, event.outcome, info)
+                end(trial.id, event.outcome)
                 trained[event.outcome.status] += 1
                 if event.outcome.status in FINAL:
                     discard(trial.id)
@@ -93,7 +101,7 @@ def run_sweep(
     def stop() -> None:
         for trial_id in sorted(begun):
             outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
-            store.finish(trial_id, outcome, info)
+            end(trial_id, outcome)
             on_event(Finished(trial_id, outcome))
             trained["stopped"] += 1
 
@@ -108,8 +116,6 @@ def run_sweep(
         stop()
         raise
     stop()
-    store.flush()
-    records = store.records([trial.id for trial in plan.expansion.trials])
     return SweepResult(trained, records, interrupted, hopeless)
 
 

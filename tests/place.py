@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,7 +39,7 @@ class Place:
 
     def orch(self, *words: str, code: int = 0, **environment: str) -> Done:
         """A command in this process: importing torch, MLflow and matplotlib anew takes seconds."""
-        with contextlib.chdir(self.folder), warnings.catch_warnings():
+        with contextlib.chdir(self.folder), warnings.catch_warnings(), _own_signals():
             warnings.simplefilter("default")  # as in a process of its own
             done = CliRunner().invoke(app, words, env=environment, prog_name="orch")
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
@@ -59,3 +61,14 @@ class Place:
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return Done(done.stdout, done.stderr)
+
+
+@contextlib.contextmanager
+def _own_signals() -> Iterator[None]:
+    """Inside, a command may do with this process's signals as it likes, as one that ends does."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -21,10 +21,11 @@ from orchestrator.adapters.rehearsing import (
     rehearsed,
     slots_on,
 )
+from orchestrator.adapters.waiting import said_if_slow
 from orchestrator.adapters.workspace import Workspace, has_gpu, missing_data
 from orchestrator.errors import UsageError
-from orchestrator.execution import ray_address
-from orchestrator.execution.child_executor import ask
+from orchestrator.execution import address as addresses
+from orchestrator.execution.conversation import ask
 from orchestrator.execution.messages import Rehearse, on_the_wire
 from orchestrator.expand import TrialSpec
 from orchestrator.forecast import RAY_START_S, Forecast, Kind, forecast, kinds, needs_of, packing_note
@@ -136,6 +137,7 @@ def forecast_of(
         return Told(None, {}, "", 0.0)
     runtime = Runtime(data_root=space.data_root)
     began = time.monotonic()
+    address = addresses.parsed(address) if address else None
     if address is None:
         problems = list(missing_data(todo, space.data_root))
         if problems:
@@ -169,8 +171,8 @@ def _on_cluster(
     limit_s: float,
     say: Callable[[str], None],
 ) -> tuple[list[Bundle], tuple[Kind, ...], Findings]:
-    address = ray_address.parsed(address)
-    ray_address.knock(address)
+    with said_if_slow(f"looking for Ray at {address}", say):
+        addresses.check_reachable(address)
     job = Rehearse(
         trials=on_the_wire(todo), resources=resources, runtime=runtime, address=address, limit_s=limit_s
     )

@@ -32,6 +32,7 @@ import ray
 
 from orchestrator.adapters.machine import cores
 from orchestrator.errors import ExecutionError, ExecutionLost
+from orchestrator.execution.scratch import fits_sockets
 
 PACKAGES = ("orchestrator", "trainers")  # what orch is made of
 DAEMONS = ("raylet", "gcs_server")
@@ -71,7 +72,7 @@ def joined(
         else:
             doing("starting Ray", START_S)
             options = {"num_cpus": cores(), "include_dashboard": False}
-            if scratch is not None:
+            if scratch is not None and fits_sockets(scratch):
                 options["_temp_dir"] = str(scratch)
         heard: list[str] = []
         try:
@@ -96,23 +97,42 @@ def joined(
 def watched(on_death: Callable[[str], None]) -> Iterator[None]:
     """Inside, a thread looks whether the Ray that this process has started lives.
 
-    If it does not, `on_death` is told why, in a line: whatever waits for it in this process waits long.
+    If it does not, or was suspended, `on_death` is told why, in a line: whatever waits for it in this
+    process waits long.
     """
     left = threading.Event()
 
     def watch() -> None:
+        before: dict[str, str] = {}
         while not left.wait(LOOK_S):
-            living = {c.name() for c in psutil.Process().children() if c.status() != psutil.STATUS_ZOMBIE}
-            dead = [name for name in DAEMONS if name not in living]
-            if dead and not left.is_set():
-                on_death(f"Ray's {dead[0]} has died on this machine (was it killed, or memory short?)")
+            states = _daemons()
+            for name in DAEMONS:
+                if name not in states:
+                    why = f"Ray's {name} has died on this machine (was it killed, or memory short?)"
+                elif states[name] == before.get(name) == psutil.STATUS_STOPPED:  # twice: all may be resumed
+                    why = f"Ray's {name} was suspended on this machine"
+                else:
+                    continue
+                if not left.is_set():
+                    on_death(why)
                 return
+            before = states
 
     threading.Thread(target=watch, name="orch-daemons", daemon=True).start()
     try:
         yield
     finally:
         left.set()
+
+
+def _daemons() -> dict[str, str]:
+    """States of the living processes that this one has started, by name."""
+    states: dict[str, str] = {}
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if (state := child.status()) not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                states[child.name()] = state
+    return states
 
 
 def quiet() -> None:

@@ -33,6 +33,10 @@ class Listener(tune.Callback):
         self.error: Exception | None = None
         self.attempts: dict[str, int] = {}
         self.finished: set[str] = set()
+        self.running: set[str] = set()
+        """Trials that have a worker, as Tune sees it."""
+        self._furthest: dict[str, int] = {}
+        """The last epoch that each trial was ever heard to have trained."""
 
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks to restore an experiment, which we never do; a display has locks."""
@@ -41,6 +45,12 @@ class Listener(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Say that Tune goes on."""
         self.doing("" if self.attempts else STARTING, SILENT_S)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.running.add(name_of(trial))
+
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self.running.discard(name_of(trial))
 
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
@@ -68,7 +78,8 @@ class Listener(tune.Callback):
                 self.last.pop(event.trial_id, None)
             elif isinstance(event, Progressed):
                 self.last[event.trial_id] = event.report
-                if not event.report.replayed:
+                if event.report.epoch > self._furthest.get(event.trial_id, 0):
+                    self._furthest[event.trial_id] = event.report.epoch
                     # Losing a worker counts only while the trial does not go forward in between: a node
                     # that is taken away now and then costs time, and never the trial.
                     trial.max_failures = trial.num_failures + self.retries
@@ -76,6 +87,7 @@ class Listener(tune.Callback):
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         identity = name_of(trial)
+        self.running.discard(identity)
         trial.run_metadata.metric_analysis.clear()
         trial.run_metadata.metric_n_steps.clear()
         if self._is_told(identity) or self.stop.asked or identity not in self.last:
@@ -87,6 +99,7 @@ class Listener(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         identity = name_of(trial)
+        self.running.discard(identity)
         if identity not in self.finished:
             self.finished.add(identity)
             tries = self.retries + 1

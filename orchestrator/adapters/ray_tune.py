@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.adapters import ray_nodes, ray_packing  # before ray: it says how
 from orchestrator.adapters.ray_cluster import Doing, joined, nobody_waits, watched
 from orchestrator.adapters.ray_listener import STARTING, Listener
-from orchestrator.adapters.ray_queue import Given, InOrder
+from orchestrator.adapters.ray_queue import Given, scheduler
 from orchestrator.adapters.ray_worker import name_of, packed, train_one
 
 from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
-from ray.tune.schedulers import AsyncHyperBandScheduler, MedianStoppingRule
 
 from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.errors import Interrupted
@@ -178,15 +177,16 @@ class RayExecutor:
         def train(config: dict[str, Any]) -> None:
             train_one(config["trial"], common)
 
+        longest = max(int(getattr(trial.config, "epochs", 1)) for trial in trials)
         trainable = tune.with_resources(train, lambda config: groups[int(config["trial"].split(":")[1])])
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=Given("trial", names),
+                search_alg=Given("trial", names, stop),
                 num_samples=len(names),
                 reuse_actors=True,
                 max_concurrent_trials=self.resources.max_concurrent,
-                scheduler=_scheduler(self.schedule, trials) if self.schedule else InOrder(),
+                scheduler=scheduler(self.schedule, stop, epochs=longest),
                 trial_name_creator=name_of,
                 trial_dirname_creator=name_of,
             ),
@@ -195,7 +195,7 @@ class RayExecutor:
                 storage_path=scratch,
                 verbose=2 if self.verbose else 0,
                 callbacks=[listener, _Silence()],
-                stop=_Stopper(stop),
+                stop=_Stopper(stop, listener),
                 failure_config=tune.FailureConfig(max_failures=self.resources.retries),
             ),
         )
@@ -219,16 +219,16 @@ class RayExecutor:
 
 
 class _Stopper(tune.Stopper):
-    """Ends the experiment once it was asked to."""
+    """Ends the experiment once it was asked to, when the epochs that run have ended."""
 
-    def __init__(self, stop: Stop) -> None:
-        self.stop = stop
+    def __init__(self, stop: Stop, listener: Listener) -> None:
+        self.stop, self.listener = stop, listener
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return self.stop.asked
 
     def stop_all(self) -> bool:
-        return self.stop.asked
+        return self.stop.asked and (not self.listener.running or self.listener.error is not None)
 
 
 class _Silence(TrialProgressCallback):
@@ -242,18 +242,3 @@ class _Silence(TrialProgressCallback):
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
         pass
-
-
-def _scheduler(spec: ScheduleSpec, trials: Sequence[TrialSpec]) -> Any:
-    """Tune's scheduler; it counts in epochs."""
-    watched: dict[str, Any] = {"time_attr": "epoch", "metric": spec.metric, "mode": spec.mode}
-    if spec.name == "median":
-        return MedianStoppingRule(grace_period=spec.grace_epochs, **watched)
-    longest = max(int(getattr(trial.config, "epochs", 1)) for trial in trials)
-    return AsyncHyperBandScheduler(
-        max_t=max(longest, spec.grace_epochs),
-        grace_period=spec.grace_epochs,
-        reduction_factor=spec.reduction,
-        stop_last_trials=False,
-        **watched,
-    )

@@ -67,7 +67,7 @@ def train_one(word: str, common: bytes) -> None:
         except SystemExit:
             raise _PrunedError from None
 
-    pending: list[Any] = [Started(identity, 1, worker)]
+    pending: list[Any] = []
 
     def report(message: Any) -> None:
         # Tune waits for the driver at each report: repeated epochs go with the first new one.
@@ -76,6 +76,7 @@ def train_one(word: str, common: bytes) -> None:
             tell(*pending)
             pending.clear()
 
+    tell(Started(identity, 1, worker))
     try:
         outcome = run_trial(trial, runtime=runtime, folder=folder, report=report)
         tell(*pending, Finished(identity, outcome))

@@ -13,6 +13,7 @@ from orchestrator.errors import Interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_S = 0.3  # signals so close together are one request: `timeout` and some shells send each one twice
+EPOCHS_END = "stopping after the epochs that run now; Ctrl-C (again) stops at once"
 
 
 class Stop:
@@ -23,8 +24,19 @@ class Stop:
         """Whether what runs should come to a good end."""
         self.at_once = False
         """Whether nothing is waited for any more."""
+        self.word = EPOCHS_END
+        """What a first signal is answered with."""
         self._polled = False
         self._asked_at = 0.0
+
+    @contextlib.contextmanager
+    def answered(self, word: str) -> Iterator[None]:
+        """Inside, a first signal is answered with `word`."""
+        before, self.word = self.word, word
+        try:
+            yield
+        finally:
+            self.word = before
 
     @contextlib.contextmanager
     def polled(self) -> Iterator[None]:
@@ -51,7 +63,7 @@ class Stop:
             self.asked, self._asked_at = True, now
             with contextlib.suppress(OSError):  # the terminal may be gone, and `tee` with it
                 # Not print: it may be that which is interrupted.
-                os.write(2, b"\norch: stopping after the epochs that run now; Ctrl-C (again) stops at once\n")
+                os.write(2, f"\norch: {self.word}\n".encode())
 
 
 _current: Stop | None = None
@@ -91,6 +103,13 @@ def stop_signals() -> Iterator[Stop]:
         _current = None
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def ignore_signals() -> None:
+    """From here on no signal changes how this process ends: its exit code is known."""
+    with contextlib.suppress(ValueError):
+        for number in STOPPING:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

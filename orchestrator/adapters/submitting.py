@@ -10,7 +10,7 @@ from orchestrator import answer
 from orchestrator.adapters.request import Request
 from orchestrator.adapters.workspace import checkpoint_folder, sweep_files
 from orchestrator.errors import UsageError
-from orchestrator.execution.child_executor import ask
+from orchestrator.execution.conversation import ask
 from orchestrator.execution.messages import Submit
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -15,19 +16,22 @@ from typing import Literal, NamedTuple
 from orchestrator import answer
 from orchestrator.adapters import display
 from orchestrator.adapters.claims import Claims, this_driver
+from orchestrator.adapters.glance import done_at_a_glance
 from orchestrator.adapters.journaled import JournaledStore
 from orchestrator.adapters.logs import TrialLogs
 from orchestrator.adapters.machine import cores
 from orchestrator.adapters.provenance import provenance, typed_command
+from orchestrator.adapters.publishing import published
 from orchestrator.adapters.resumes import Resumes
 from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.adapters.shared_claims import JointClaims, SharedClaims
 from orchestrator.adapters.signals import Stop, stop_signals
 from orchestrator.adapters.unheard import unheard
+from orchestrator.adapters.waiting import said_if_slow
 from orchestrator.adapters.workspace import SUBMITTED, Workspace, has_gpu, missing_data
-from orchestrator.errors import ExecutionError, Interrupted, OrchError, StoreAway, UsageError
+from orchestrator.errors import ExecutionError, Interrupted, OrchError, UsageError
 from orchestrator.events import Event, Finished
-from orchestrator.execution import ray_address
+from orchestrator.execution import address as addresses
 from orchestrator.execution.child_executor import ChildExecutor
 from orchestrator.execution.messages import Settings
 from orchestrator.expand import Expansion, TrialSpec
@@ -42,8 +46,8 @@ from trainers.isolation import discard_checkpoints
 
 Say = Callable[[str], None]
 Only = Callable[[Plan], tuple[TrialSpec, ...]]
-PLOTTED = 60  # trials of one call that get plots of their own, at half a second each
 WAIT_S = 2.0  # between two looks at what another driver has done
+WRITING_ENDS = "stopping once what is shown is written; Ctrl-C (again) stops at once"
 SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
 
 
@@ -52,6 +56,7 @@ class Options(NamedTuple):
 
     executor: str
     address: str | None
+    """Of a Ray cluster, as it was typed; None: this machine."""
     output: Literal["person", "quiet", "json"]
     keep_going: bool
     fresh: bool = False
@@ -91,27 +96,37 @@ def prepare(
     answer.check(expansion)
     _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
     space.check_writable()
-    executor = make_executor(expansion.spec, space, options, say=say)
+    if os.environ.get(SUBMITTED):
+        os.chdir(space.home)  # Ray may remove a job's own folder before its driver has ended
+    refusal: OrchError | None = None
     try:
-        # Where there is no store yet, everything is to be trained; opening one takes as long as starting Ray.
-        certain = space.database is not None and not space.database.exists() and options.address is None
-        executor.prepare(certain=certain)
+        address = addresses.parsed(options.address) if options.executor == "ray" and options.address else None
+        options = options._replace(address=address)
+        executor = make_executor(expansion.spec, space, options, say=say)
+    except OrchError as error:  # what is complete already needs none
+        refusal, executor = error, SerialExecutor(runtime=Runtime(), folder=None)
+    with contextlib.ExitStack() as undo:
+        undo.callback(executor.close)
+        # Opening the store takes as long as starting Ray.
+        done = None if space.database is None or options.address else done_at_a_glance(space.database)
+        if done is None or not done.issuperset(trial.id for trial in expansion.trials):
+            executor.prepare(certain=done is not None)
         store = space.open_journaled()
         plan = plan_sweep(expansion, store)
         if only is not None:
             plan = plan._replace(todo=only(plan))
         if plan.todo:
-            _check_before_training(plan, space, options)
+            if refusal is not None:
+                raise refusal
+            _check_before_training(plan, space, options, say=say)
         else:
             executor.close()
         info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
-    except BaseException:
-        executor.close()
-        raise
+        undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
 
 
-def _check_before_training(plan: Plan, space: Workspace, options: Options) -> None:
+def _check_before_training(plan: Plan, space: Workspace, options: Options, *, say: Say) -> None:
     """Find what would fail in every trial.
 
     Raises:
@@ -124,7 +139,8 @@ def _check_before_training(plan: Plan, space: Workspace, options: Options) -> No
         raise UsageError("\n".join(problems))
     most = plan.expansion.spec.resources.most_cpus
     if options.address is not None:
-        ray_address.knock(ray_address.parsed(options.address))
+        with said_if_slow(f"looking for Ray at {options.address}", say):
+            addresses.check_reachable(options.address)
     elif most > cores() and options.executor == "ray":
         raise ExecutionError(
             f"a trial asks for {most} CPUs, this process has {cores()}; "
@@ -148,44 +164,25 @@ def sweep(prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None]) 
             them away.
     """
     store = prepared.store
-    if os.environ.get(SUBMITTED):
-        os.chdir(prepared.space.home)  # Ray may remove a job's own folder before its driver has ended
     if store.away:
         say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
-    store.carry()
-    try:
-        with stop_signals() as stop:
-            claims = _claims(prepared.space, stop, say)
-            try:
-                result = _trained(prepared, claims, stop, say)
-            finally:
-                claims.release()
+    with stop_signals() as stop, contextlib.ExitStack() as after:
+        after.callback(store.close)
+        after.callback(prepared.executor.close)
+        store.carry()
+        claims = _claims(prepared.space, stop, say)
+        try:
+            result = _trained(prepared, claims, stop, say)
+            after.enter_context(stop.answered(WRITING_ENDS))
             show(result)
-            if not stop.at_once:
-                result = _published(prepared, result, say=say)
-            store.flush()
-    finally:
-        prepared.executor.close()
-        store.close()
+        finally:
+            claims.release()
+        if not stop.at_once:
+            result = published(prepared.plan, store, result, prepared.info, say=say)
+        store.flush()
     for note in store.notes:
         say(f"orch: {note}")
     return result
-
-
-def _published(prepared: Prepared, result: SweepResult, *, say: Say) -> SweepResult:
-    """`result`, and whether its tables and figures are in the store, or on their way there."""
-    try:
-        _publish(prepared.plan, prepared.store, result, prepared.info, say=say)
-    except StoreAway:
-        say("figures and summary wait for the tracker: the same command makes them")
-    except (OrchError, Interrupted):
-        raise
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        say(f"orch: figures and summary could not be made: {type(error).__name__}: {reason}")
-    else:
-        return result
-    return result._replace(unpublished=True)
 
 
 def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
@@ -210,10 +207,9 @@ def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> S
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     asked = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
-    first = True
+    first, records = True, prepared.plan.records
 
     def stopped() -> SweepResult:
-        records = prepared.store.records([trial.id for trial in prepared.plan.expansion.trials])
         return SweepResult(trained, records, interrupted=True)
 
     while True:
@@ -223,6 +219,7 @@ def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> S
             return stopped()
         # Read again: what another driver finished until just now is done, and what it began is known.
         plan = plan_sweep(prepared.plan.expansion, prepared.store) if asked else prepared.plan
+        records = plan.records
         mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
@@ -236,6 +233,7 @@ def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> S
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
         result = _run(prepared, plan._replace(todo=mine))
         trained += result.trained
+        records = result.records
         if result.interrupted or result.hopeless or not waited_for:
             return result._replace(trained=trained)
         asked = {trial.id for trial in waited_for}
@@ -305,41 +303,16 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
         )
     if options.executor != "ray":
         raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
-    address = None if options.address is None else ray_address.parsed(options.address)
     settings = Settings(
         runtime=runtime,
         checkpoints=space.checkpoints,
         resources=resources,
         schedule=spec.schedule,
-        address=address,
+        address=options.address,
         ship_code=options.ship_code,
         verbose=options.verbose,
     )
     return ChildExecutor("ray", settings, logs=space.logs, say=say)
-
-
-def _publish(plan: Plan, store: JournaledStore, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
-    """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
-    expansion = plan.expansion
-    content = answer.content(expansion, result.records)
-    if not any(record.is_done for record in result.records.values()) or store.published(info) == content:
-        return
-    problems: list[str] = []
-    files = answer.table_files(expansion, result.records, [])  # what is wrong with a table is said beside it
-    if expansion.spec.figures:
-        curves = store.curves([trial.id for trial in expansion.trials])
-        files |= answer.figure_files(expansion, result.records, curves, problems)
-        plotted = [trial for trial in plan.todo if trial.id in curves]
-        for trial in plotted[:PLOTTED]:
-            record = result.records[trial.id]
-            store.attach(trial.id, answer.trial_figure_files(expansion, trial, curves, record))
-        if len(plotted) > PLOTTED:
-            say(f"plots of their own for the first {PLOTTED} of {len(plotted)} trials")
-    for problem in problems:
-        say(f"orch: {problem}")
-    store.publish(info, files, content=content)
-    where = "in the journal, for" if store.away else "in"
-    say(f"tables and figures: summary run of experiment {info.name} {where} {store.describe()}")
 
 
 def _display(plan: Plan, output: str) -> display.QuietDisplay:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import select
 import sys
 from collections.abc import Iterator
+
+LOST = (errno.EPIPE, errno.EIO)
+"""A pipe that nobody reads any more; a terminal that was closed."""
 
 
 @contextlib.contextmanager
@@ -15,7 +19,9 @@ def unheard() -> Iterator[None]:
     """Inside, it is no error that a reader of stdout or stderr has gone; its stream then goes nowhere."""
     try:
         yield
-    except BrokenPipeError:
+    except OSError as error:
+        if error.errno not in LOST:
+            raise
         forget_lost_readers()
 
 
@@ -26,7 +32,7 @@ def forget_lost_readers() -> None:
             number = stream.fileno()
             poll = select.poll()
             poll.register(number, select.POLLOUT)
-            if any(state & select.POLLERR for _, state in poll.poll(0)):
+            if any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0)):
                 nowhere = os.open(os.devnull, os.O_WRONLY)
                 os.dup2(nowhere, number)
                 os.close(nowhere)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import psutil
 
 from orchestrator.execution.messages import Asked, GarbledError, Job, Told, asked_line, told
 from orchestrator.execution.session import end_session
 
 COMMAND = (sys.executable, "-P", "-m", "orchestrator.execution.child_process")
 FLOW = 65536  # bytes in one read
+REAP_S = 5.0  # in which a killed process must be gone; one that waits for a disk is left to itself
 
 
 class ChildLost(Exception):
@@ -30,33 +33,47 @@ class Child:
     pipe and ends with everything it has started.
     """
 
-    def __init__(self, job: Job, *, log: Path | None, command: Sequence[str] = COMMAND) -> None:
+    def __init__(
+        self,
+        job: Job,
+        *,
+        log: Path | None,
+        command: Sequence[str] = COMMAND,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         """Start it for `job`.
 
         Args:
             job: what it is for.
-            log: file for whatever is written to its standard output and standard error; None: this process's.
+            log: file for whatever is written to its standard output and standard error; None: this process's
+                standard error.
             command: what is started; for tests.
+            environment: settings beside this process's own.
+
+        Raises:
+            OSError: it cannot be started.
         """
         self.log = log
-        read, self._control = os.pipe()
-        self._told, write = os.pipe()
-        with contextlib.ExitStack() as stack:
-            stack.callback(os.close, read)
-            stack.callback(os.close, write)
-            output = None
-            if log is not None:
-                log.parent.mkdir(parents=True, exist_ok=True)
-                output = stack.enter_context(log.open("ab"))
+        with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
+            read, self._control = os.pipe()
+            always.callback(os.close, read)
+            undo.callback(os.close, self._control)
+            self._told, write = os.pipe()
+            always.callback(os.close, write)
+            undo.callback(os.close, self._told)
+            os.set_blocking(self._control, False)
             self._process = subprocess.Popen(
                 [*command, str(read), str(write)],
                 pass_fds=(read, write),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=_output(log, always),
+                stderr=subprocess.STDOUT,
+                env=os.environ | dict(environment or {}),
                 start_new_session=True,
             )
-        os.set_blocking(self._control, False)
+            undo.pop_all()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._told, selectors.EVENT_READ)
         self._unsent, self._received = bytearray(), bytearray()
         self._is_open = True
         self.tell(job)
@@ -90,16 +107,14 @@ class Child:
             left = deadline - time.monotonic()
             if left < 0:
                 return None
-            readable, writable, _ = select.select(
-                [self._told], [self._control] if self._unsent else [], [], left
-            )
-            if writable:
-                self._send()
-            if readable:
-                content = os.read(self._told, FLOW)
-                if not content:
-                    raise ChildLost(self._fate())
-                self._received += content
+            for key, _ in self._selector.select(left):
+                if key.fd == self._control:
+                    self._send()
+                else:
+                    content = os.read(self._told, FLOW)
+                    if not content:
+                        raise ChildLost(self._how_it_ended())
+                    self._received += content
 
     def end(self, *, grace_s: float = 0.0) -> None:
         """End it and everything it has started; `grace_s` is for what it may still have to do."""
@@ -110,7 +125,9 @@ class Child:
         while not self._has_exited() and time.monotonic() < deadline:
             time.sleep(0.02)
         end_session(self.pid)
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(REAP_S)
+        self._selector.close()
         os.close(self._control)
         os.close(self._told)
 
@@ -121,19 +138,42 @@ class Child:
             pass
         except BrokenPipeError:
             self._unsent.clear()  # it is dead, which the next `listen` tells
+        watched = self._control in self._selector.get_map()
+        if self._unsent and not watched:
+            self._selector.register(self._control, selectors.EVENT_WRITE)
+        elif watched and not self._unsent:
+            self._selector.unregister(self._control)
 
     def _has_exited(self) -> bool:
         # Not poll(): it would give the number, which is also the session's, back to the system.
-        return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        try:
+            return psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return True
 
-    def _fate(self) -> str:
-        """How it ended, in words."""
+    def _how_it_ended(self) -> str:
+        """How it ended, in words; it is over, and so is whatever it had started."""
         deadline = time.monotonic() + 1.0
         while not self._has_exited() and time.monotonic() < deadline:
             time.sleep(0.01)
-        found = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-        if found is None:
+        if not self._has_exited():
             return "it closed its pipe"
-        if found.si_code == os.CLD_EXITED:
-            return f"it ended with exit code {found.si_status}"
-        return f"it was ended by {signal.Signals(found.si_status).name}"
+        end_session(self.pid)
+        code = self._process.wait()
+        return f"it ended with exit code {code}" if code >= 0 else f"it was ended by {_signal_name(-code)}"
+
+
+def _output(log: Path | None, after: contextlib.ExitStack) -> int:
+    if log is None:
+        return 2
+    log.parent.mkdir(parents=True, exist_ok=True)
+    file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    after.callback(os.close, file)
+    return file
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"

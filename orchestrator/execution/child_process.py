@@ -27,6 +27,7 @@ from orchestrator.expand import TrialSpec
 
 ON_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 LOAD_S = 180.0  # in which a library must have been imported, on a machine that is busy with much else
+A_DAY_S = 86_400.0  # one epoch in this very process may take long, and nothing can be said meanwhile
 AGAIN_S = 1.0  # a child that does the same for long says so again
 
 
@@ -100,7 +101,7 @@ def train(job: Train, driver: Driver, after: contextlib.ExitStack) -> None:
             resources=settings.resources,
             gpus=settings.gpus,
         )
-        driver.doing("", LOAD_S)
+        driver.doing("", A_DAY_S)
         serial.run(driver.trials(), driver.event)
         return
     driver.doing("loading Ray", LOAD_S)
@@ -122,7 +123,7 @@ def submit(job: Submit, driver: Driver, after: contextlib.ExitStack) -> None:
     driver.doing("loading Ray", LOAD_S)
     from orchestrator.adapters import ray_jobs
 
-    driver.doing(f"submitting to {job.address}", LOAD_S)
+    driver.doing("handing the sweep to the cluster", LOAD_S)
     driver.send(Answer(ray_jobs.submit(job.name, job.files, job.command, address=job.address)))
 
 

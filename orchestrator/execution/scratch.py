@@ -10,32 +10,55 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-PREFIX = "orch-"
+PREFIX, UNFINISHED = "orch-", ".orch-"
 LOCK = "driver.lock"
-SHORT = 40  # characters that leave room for the names of Ray's sockets, which have at most 107 in all
+SOCKETS = 65  # characters of a socket's name below Ray's folder; all of it must fit into 103, macOS's limit
+LOG_BYTES = 20_000  # of each log that is kept
 
 
 @contextlib.contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """Inside, an empty folder of this process; what killed drivers of this user have left is removed, too."""
-    parent = Path(tempfile.gettempdir())
-    if len(str(parent)) > SHORT and os.access("/tmp", os.W_OK):
+    """Inside, an empty folder of this process; what killed drivers of this user have left is removed, too.
+
+    Raises:
+        OSError: no folder for temporary files takes one.
+    """
+    parent = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    if not fits_sockets(parent / f"{PREFIX}12345678") and os.access("/tmp", os.W_OK):
         parent = Path("/tmp")
     _tidy(parent)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
-    with (folder / LOCK).open("w") as lock:
+    made = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
+    with (made / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        # Under its own name only now: a folder of that name without a lock is anybody's to remove.
+        folder = made.with_name(made.name.removeprefix("."))
+        made.rename(folder)
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def fits_sockets(folder: Path) -> bool:
+    """Whether Ray's sockets can have their names below `folder`."""
+    return len(str(folder)) + SOCKETS <= 103
+
+
+def keep_logs(scratch: Path, log: Path) -> None:
+    """Add the ends of the logs in `scratch` to `log`, as far as that can be done."""
+    with contextlib.suppress(OSError), log.open("ab") as out:
+        for path in sorted(scratch.glob("session_2*/logs/*.*")):
+            if path.suffix in (".out", ".err") and path.stem in ("raylet", "gcs_server", "monitor"):
+                content = path.read_bytes()[-LOG_BYTES:]
+                if content:
+                    out.write(b"\n==> " + path.name.encode() + b" <==\n" + content)
+
+
 def _tidy(parent: Path) -> None:
-    for lock in parent.glob(f"{PREFIX}*/{LOCK}"):
+    for folder in parent.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
-            if lock.parent.is_symlink() or lock.stat().st_uid != os.getuid():
+            if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
                 continue
-            with lock.open() as file:
+            with (folder / LOCK).open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its driver lives
-                shutil.rmtree(lock.parent, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)

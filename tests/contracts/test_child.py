@@ -22,9 +22,10 @@ from orchestrator.adapters.signals import Stop, stop_from_elsewhere
 from orchestrator.adapters.workspace import load_sweep
 from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted, StoreError
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
-from orchestrator.execution import child_executor, messages
+from orchestrator.execution import child_executor, conversation, messages
 from orchestrator.execution.child import Child
-from orchestrator.execution.child_executor import ChildExecutor, ask
+from orchestrator.execution.child_executor import ChildExecutor
+from orchestrator.execution.conversation import ask
 from orchestrator.execution.messages import Answer, Doing, Ended, Go, Said, Settings, Submit, on_the_wire
 from orchestrator.execution.scratch import LOCK, scratch_folder
 from orchestrator.expand import expand, trial_id
@@ -70,7 +71,7 @@ def trials():
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_executor, "PAUSE_S", 0.0)
-    monkeypatch.setattr(child_executor, "LISTEN_S", 0.05)
+    monkeypatch.setattr(conversation, "LISTEN_S", 0.05)
 
 
 class Acted:
@@ -185,7 +186,10 @@ LOST = {
     "says why it cannot go on": ('say("ended", how="lost", reason="no head")', "no head"),
     "closes its pipe": ("os.close(told); time.sleep(60)", "it closed its pipe"),
     "hangs": ('say("doing", what="", limit_s=0.3); time.sleep(60)', "has not said a word for"),
-    "is suspended": ('say("doing", what="x", limit_s=0.3); os.kill(os.getpid(), 19)', "a word for"),
+    "is suspended": (
+        'say("doing", what="x", limit_s=0.3); os.kill(os.getpid(), signal.SIGSTOP)',
+        "a word for",
+    ),
 }
 
 
@@ -195,6 +199,7 @@ def test_trials_of_a_lost_child_go_on_in_a_new_one_and_it_is_said(acted: Acted, 
     acted.by(
         f"""
         first, second = (trials() + [None])[:2]
+        print("a library's own words", flush=True)
         if number == 1:
             whole(first), started(second), progressed(second)
             {code}
@@ -211,8 +216,21 @@ def test_trials_of_a_lost_child_go_on_in_a_new_one_and_it_is_said(acted: Acted, 
 
 
 def test_children_that_are_lost_again_and_again_without_an_epoch_end_the_run(acted: Acted) -> None:
-    with pytest.raises(ExecutionLost, match=r"exit code 7, 3 times without an epoch in between; its log: "):
+    with pytest.raises(ExecutionLost, match=r"exit code 7, 3 times without an epoch in between$"):
         acted.by("first = trials()[0]; started(first); progressed(first, replayed=True); os._exit(7)")
+    assert len(acted.children) == 3
+
+
+def test_what_keeps_a_child_from_starting_is_not_tried_for_ever(acted: Acted) -> None:
+    with pytest.raises(ExecutionLost, match="exit code 7, 2 times without an epoch in between"):
+        acted.by("os._exit(7)")
+    assert len(acted.children) == 2
+
+
+def test_epochs_that_were_trained_before_are_no_progress(acted: Acted) -> None:
+    """A checkpoint that nobody can read lets each child begin at the first epoch: that must end."""
+    with pytest.raises(ExecutionLost, match="3 times without an epoch in between"):
+        acted.by("first = trials()[0]; started(first), progressed(first, 1), os._exit(7)")
     assert len(acted.children) == 3
 
 
@@ -222,7 +240,7 @@ def test_a_lost_child_costs_nothing_while_trials_go_forward(acted: Acted) -> Non
         first = trials()[0]
         started(first), progressed(first, replayed=True)
         if number < 8:
-            progressed(first)
+            progressed(first, number)
             os._exit(1)
         finished(first)
         """,
@@ -308,7 +326,7 @@ def test_a_child_that_reads_nothing_holds_nobody_up(acted: Acted) -> None:
 
 
 def test_what_is_waited_for_is_said_once_after_a_while(acted: Acted, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(child_executor, "WORD_S", 0.3)
+    monkeypatch.setattr(conversation, "WORD_S", 0.3)
     acted.by(
         """
         for _ in range(10):
@@ -482,25 +500,79 @@ def test_a_child_that_nobody_has_started_says_so() -> None:
 # Other jobs than trials
 
 
-def test_a_question_is_answered_refused_or_lost_in_a_line(tmp_path: Path) -> None:
+JOB = Submit(name="x", files={"x.yaml": ""}, command=("orch",), address="http://127.0.0.1:9")
+
+
+def asked_of(script: str, said: list[str]) -> object:
+    command = (sys.executable, "-c", PREAMBLE + textwrap.dedent(script))
+    return ask(JOB, say=said.append, command=command)
+
+
+def test_a_question_is_answered_and_what_is_said_meanwhile_is_passed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     said: list[str] = []
-    job = Submit(name="x", files={"x.yaml": ""}, command=("orch",), address="http://127.0.0.1:9")
+    answer = 'say("said", text="looking"); say("answer", value={"nodes": [1, 2]})'
+    assert asked_of(f'{answer}; say("ended", how="complete")', said) == {"nodes": [1, 2]}
+    assert asked_of(f"{answer}; os._exit(1)", said) == {"nodes": [1, 2]}  # it has said all there is to say
+    assert said == ["looking", "looking"]
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "words"),
+    [
+        ('say("ended", how="refused", reason="too large")', ExecutionError, r"^too large$"),
+        ('say("ended", how="lost", reason="no head")', ExecutionLost, "asks the cluster was lost: no head$"),
+        (
+            "print('a core', flush=True); os._exit(1)",
+            ExecutionLost,
+            r"exit code 1; its log: .*orch-ray-.*log",
+        ),
+        ('say("doing", what="x", limit_s=0.2); time.sleep(60)', ExecutionLost, "not said a word for .* x$"),
+        ("raw(b'nonsense\\n'); time.sleep(60)", ExecutionLost, "is no message"),
+    ],
+)
+def test_a_question_that_is_refused_or_lost_says_so_in_a_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str,
+    error: type[ExecutionError],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with pytest.raises(error, match=words) as raised:
+        asked_of(script, [])
+    assert type(raised.value) is error
+    assert gone(*(int(path.read_text()) for path in tmp_path.glob("child-*")))
+
+
+def test_a_dashboard_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(
         ExecutionError, match=r"^no Ray dashboard at http://127.0.0.1:9: .*expected its address"
     ):
-        ask(job, say=said.append)
+        ask(JOB, say=lambda line: None)
 
 
 # Folders for what may be forgotten
 
 
-def test_a_scratch_folder_goes_with_its_driver_and_a_killed_drivers_with_the_next(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_folder_that_was_given_up_while_it_was_made_is_nobodys_to_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.execution.scratch.PREFIX", f"orch-test-{os.getpid()}-")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    monkeypatch.setattr("orchestrator.execution.scratch.fits_sockets", lambda folder: True)
+    (tmp_path / "orch-experiment").mkdir()  # a user's own
+    (tmp_path / "orch-linked").symlink_to(tmp_path)
+    with scratch_folder() as own:
+        assert own.parent == tmp_path
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["orch-experiment", "orch-linked"]
+
+
+def test_a_scratch_folder_goes_with_its_driver_and_a_killed_drivers_with_the_next() -> None:
     code = (
-        "import sys, time; from orchestrator.execution import scratch;"
-        f"scratch.PREFIX = 'orch-test-{os.getpid()}-'; folder = scratch.scratch_folder();"
+        "import sys, time; from orchestrator.execution import scratch; folder = scratch.scratch_folder();"
         "print(folder.__enter__(), flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as other:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -15,36 +16,14 @@ from typing import Any
 import psutil
 import pytest
 
+from orchestrator.errors import StoreAway
+from orchestrator.execution.child_executor import ChildExecutor
 from tests.builders import table_yaml
 from tests.place import FIGURES, Place
 
 LONG = table_yaml().replace("epochs: 2\n  probe", "epochs: 60\n  probe").replace("seeds: 2", "seeds: 1")
 SWEEP = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml"]
-PROVOKE = '''
-"""In the process that has started Ray, a thread older than Ray lets go of objects while Ray is shut down."""
-import sys, threading, time
-
-def watch():
-    while not getattr(sys.modules.get("ray"), "is_initialized", bool)():
-        time.sleep(0.01)
-    ray = sys.modules["ray"]
-    if ray._private.worker.global_worker.mode != 0:  # a worker
-        return
-    kept, begun, shutdown = [ray.put(number) for number in range(5000)], threading.Event(), ray.shutdown
-
-    def watched(*words, **named):
-        begun.set()
-        return shutdown(*words, **named)
-
-    ray.shutdown = watched
-    begun.wait()
-    while kept:
-        kept.pop()
-        time.sleep(0.0005)
-
-if "sweep" in sys.argv or any("child_process" in word for word in sys.orig_argv):
-    threading.Thread(target=watch, daemon=True).start()
-'''
+PROVOKE = Path(__file__).parents[2] / "benchmarks" / "late_call"
 
 
 def children(pid: int, word: str = "") -> list[psutil.Process]:
@@ -125,11 +104,9 @@ def test_figures_that_cannot_be_drawn_take_no_table_away(
 
 @pytest.mark.slow
 def test_ray_that_ends_its_process_while_it_is_shut_down_costs_neither_table_nor_exit_code(
-    start: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    start: Callable[..., subprocess.Popen[str]],
 ) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(PROVOKE)
-    driver = start("--quiet", PYTHONPATH=str(tmp_path / "site"))
+    driver = start("--quiet", PYTHONPATH=str(PROVOKE))
     out, errors = driver.communicate(timeout=300)
     assert driver.returncode == 0, errors
     assert "table main" in out
@@ -137,8 +114,13 @@ def test_ray_that_ends_its_process_while_it_is_shut_down_costs_neither_table_nor
 
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", ["child_process", "raylet/raylet", "gcs_server"])
-def test_what_ray_consists_of_may_die_and_the_table_is_the_same(
-    start: Callable[..., subprocess.Popen[str]], ready: Place, undisturbed: str, victim: str
+@pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGSTOP"])
+def test_what_ray_consists_of_may_die_or_hang_and_the_table_is_the_same(
+    start: Callable[..., subprocess.Popen[str]],
+    ready: Place,
+    undisturbed: str,
+    victim: str,
+    signal_name: str,
 ) -> None:
     ready.write(LONG)
     driver, killed = start("--json"), False
@@ -147,7 +129,7 @@ def test_what_ray_consists_of_may_die_and_the_table_is_the_same(
         seen.append(event)
         if trained(event) and not killed:
             killed = True
-            children(driver.pid, victim)[0].kill()
+            children(driver.pid, victim)[0].send_signal(signal.Signals[signal_name])
     assert driver.wait(timeout=60) == 0
     assert max(event["attempt"] for event in seen if event["event"] == "started") == 2
     assert ready.orch("table", "sweep.yaml").stdout == undisturbed
@@ -195,3 +177,93 @@ def test_a_second_signal_ends_a_sweep_at_once_whatever_ray_is_doing(
     assert driver.returncode in (130, -signal.SIGTERM), errors
     assert "Traceback" not in errors and "orch: stopp" in errors
     assert gone(there, within_s=5)
+
+
+@pytest.mark.slow
+def test_a_long_name_of_the_temporary_folder_is_no_obstacle(ready: Place, tmp_path: Path) -> None:
+    long = tmp_path / ("a" * 90)
+    long.mkdir()
+    assert "table main" in ready.process("sweep", "sweep.yaml", "--quiet", TMPDIR=str(long)).stdout
+    assert list(long.iterdir()) == []
+
+
+# What does not need Ray
+
+
+def test_a_sweep_whose_trials_nobody_can_run_ends_with_exit_code_4_and_the_next_step(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = functools.partial(ChildExecutor, command=(sys.executable, "-c", "raise SystemExit(9)"))
+    monkeypatch.setattr("orchestrator.adapters.sweeping.ChildExecutor", nobody)
+    errors = ready.orch("sweep", "sweep.yaml", "--quiet", code=4).stderr
+    assert "the process that runs the trials was lost: it ended with exit code 9, 2 times" in errors
+    assert "finished trials and checkpoints are kept; go on with: orch" in errors
+    monkeypatch.undo()
+    assert "table main" in ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--quiet").stdout
+
+
+@pytest.mark.parametrize("wrong", [["--address", "not an address"], ["--executor", "abacus"]])
+def test_a_complete_sweep_needs_nobody_to_run_it(ready: Place, wrong: list[str]) -> None:
+    assert ready.orch("sweep", "sweep.yaml", "--quiet", *wrong, code=2).stdout == ""
+    table = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--quiet").stdout
+    assert ready.orch("sweep", "sweep.yaml", "--quiet", *wrong).stdout == table
+
+
+def test_a_serial_sweep_asks_for_no_cluster(ready: Place) -> None:
+    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--quiet", RAY_ADDRESS="127.0.0.1:1")
+    assert "table main" in done.stdout
+
+
+def test_a_signal_after_the_table_lets_what_is_written_be_finished(
+    ready: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from orchestrator import answer
+
+    drawn = answer.figure_files
+
+    def interrupted(*words: Any) -> dict[str, bytes]:
+        os.kill(os.getpid(), signal.SIGINT)
+        return drawn(*words)
+
+    monkeypatch.setattr(answer, "figure_files", interrupted)
+    ready.write(table_yaml() + FIGURES)
+    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert "table main" in done.stdout and "summary run" in done.stderr
+    assert "stopping once what is shown is written" in capfd.readouterr().err
+
+
+def test_a_store_that_goes_away_after_the_last_result_takes_no_table_away(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.adapters.journaled import JournaledStore
+
+    trained = []
+
+    def on_event(self: JournaledStore, *words: Any) -> None:
+        trained.append(1)
+        finish(self, *words)
+
+    def away(self: JournaledStore, ids: Any) -> dict[str, Any]:
+        if len(trained) == 8:
+            raise StoreAway("the store is away")
+        return records(self, ids)
+
+    finish, records = JournaledStore.finish, JournaledStore.records
+    monkeypatch.setattr(JournaledStore, "finish", on_event)
+    monkeypatch.setattr(JournaledStore, "records", away)
+    ready.write(table_yaml())
+    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial")
+    assert len(trained) == 8 and "table main" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a closed terminal says something else")
+def test_a_closed_terminal_ends_no_driver() -> None:
+    code = (
+        "import os, pty, sys; from orchestrator.adapters.unheard import unheard\n"
+        "far, near = pty.openpty(); os.dup2(near, 2); os.close(near); os.close(far)\n"
+        "for line in range(3):\n"
+        "    with unheard(): print(line, file=sys.stderr, flush=True)\n"
+        "print('goes on')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "goes on\n")

@@ -13,6 +13,7 @@ from trainers.config import Runtime
 from trainers.encoders.base import EncoderConfig
 from trainers.folders import Folder
 from trainers.heads import ProjectorConfig
+from trainers.isolation import clean_process
 from trainers.loops import ssl
 from trainers.methods.base import AbstractMethod
 from trainers.networks import Blueprint
@@ -58,13 +59,15 @@ def fit(config: ssl.Config, folder: Folder | None = None, *, until: int | None =
         if message.epoch == until and not message.replayed:
             raise Interrupted
 
-    return ssl.fit(config, runtime=RUNTIME, folder=folder, report=report)
+    with clean_process(threads=RUNTIME.threads):  # sums over other threads may round differently
+        return ssl.fit(config, runtime=RUNTIME, folder=folder, report=report)
 
 
 def reports(config: ssl.Config, folder: Path | None = None) -> list[EpochReport]:
     """Everything a trial reports."""
     heard: list[EpochReport] = []
-    ssl.fit(config, runtime=RUNTIME, folder=folder, report=heard.append)
+    with clean_process(threads=RUNTIME.threads):
+        ssl.fit(config, runtime=RUNTIME, folder=folder, report=heard.append)
     return heard
 
 

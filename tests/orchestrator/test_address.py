@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.errors import ExecutionError, UsageError
-from orchestrator.execution import ray_address
-from orchestrator.execution.ray_address import knock, parsed
+from orchestrator.execution import address as addresses
+from orchestrator.execution.address import check_reachable, parsed
 
 
 @pytest.fixture
@@ -34,13 +34,23 @@ def head() -> Iterator[str]:
 
 @pytest.mark.parametrize("form", ["{}", " {}\n", "{} ", "ray://{}"])
 def test_an_address_may_have_blanks_around_it(head: str, form: str) -> None:
-    address = parsed(form.format(head))
-    assert address == form.format(head).strip()
-    knock(address)
+    address = form.format(head).strip()
+    assert parsed(form.format(head)) == address
+    check_reachable(address)
 
 
 def test_where_auto_is_only_ray_knows() -> None:
-    knock(parsed("auto "))
+    assert parsed("auto ") == "auto"
+    check_reachable("auto")
+
+
+def test_local_is_this_machine() -> None:
+    assert parsed("local") is None
+
+
+def test_a_name_that_is_none_is_nowhere() -> None:
+    with pytest.raises(ExecutionError, match=r"^no Ray at a\.\.b:6379: no such name or no answer; check"):
+        check_reachable("a..b:6379")
 
 
 @pytest.mark.parametrize(
@@ -67,13 +77,13 @@ def test_the_variable_is_named_when_it_was_not_the_flag(monkeypatch: pytest.Monk
     with pytest.raises(
         ExecutionError, match=r"no Ray at 127.0.0.1:9: Connection refused; check RAY_ADDRESS, or unset it"
     ):
-        knock("127.0.0.1:9")
+        check_reachable("127.0.0.1:9")
     with pytest.raises(ExecutionError, match=r"no Ray at 127.0.0.1:1: .*check --address, or leave it out"):
-        knock("127.0.0.1:1")
+        check_reachable("127.0.0.1:1")
 
 
 def test_what_takes_no_call_is_waited_for_no_longer_than_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray_address, "KNOCK_S", 0.2)
+    monkeypatch.setattr(addresses, "KNOCK_S", 0.2)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -83,6 +93,6 @@ def test_what_takes_no_call_is_waited_for_no_longer_than_said(monkeypatch: pytes
             one.setblocking(False)
             one.connect_ex(("127.0.0.1", port))
         with pytest.raises(ExecutionError, match=f"no Ray at 127.0.0.1:{port}: .*; check"):
-            knock(f"127.0.0.1:{port}")
+            check_reachable(f"127.0.0.1:{port}")
         for one in waiting:
             one.close()

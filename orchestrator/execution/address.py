@@ -14,23 +14,25 @@ VARIABLE = "RAY_ADDRESS"
 _FORM = re.compile(r"(?P<client>ray://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
 
 
-def parsed(text: str) -> str:
-    """The address in `text`.
+def parsed(text: str) -> str | None:
+    """The address in `text`; None if it means this machine.
 
     Raises:
         UsageError: it is none.
     """
     address = text.strip()
+    if address == "local":  # as Ray calls it
+        return None
     form = _FORM.fullmatch(address)
     if address != "auto" and (form is None or not 0 < int(form["port"]) < 65536):
-        shown = re.sub(r"[^/\s]*@", "", address)  # it may hold a password
+        shown = address.rpartition("@")[2]  # what stands before may be a password
         raise UsageError(
             f"{_source(address)} {shown}: expected HOST:PORT of Ray's head, such as 10.0.0.1:6379"
         )
     return address
 
 
-def knock(address: str) -> None:
+def check_reachable(address: str) -> None:
     """Check that a Ray may be at `address`.
 
     Raises:
@@ -40,22 +42,24 @@ def knock(address: str) -> None:
         return  # only Ray knows where "auto" is
     source = _source(address)
     try:
-        if _speaks_http(form["host"].strip("[]"), int(form["port"])):
-            raise ExecutionError(
-                f"{source} {address} is a web page, such as Ray's dashboard, which takes sweeps from "
-                "`orch submit`; expected the head's own port, 6379 unless it was started with another"
-            )
-    except OSError as error:
-        reason = error.strerror or "no answer"
+        is_page = _speaks_http(form["host"].strip("[]"), int(form["port"]))
+    except (OSError, UnicodeError) as error:  # a name that no name server is asked for is a UnicodeError
+        reason = getattr(error, "strerror", None) or "no such name or no answer"
         way_out = "unset it" if source == VARIABLE else "leave it out"
         raise ExecutionError(
             f"no Ray at {address}: {reason}; check {source}, or {way_out} to start one here"
         ) from None
+    if is_page:
+        raise ExecutionError(
+            f"{source} {address} is a web page, such as Ray's dashboard, which takes sweeps from "
+            "`orch submit`; expected the head's own port, 6379 unless it was started with another"
+        )
 
 
 def _source(address: str) -> str:
     """Where the address was given."""
-    return VARIABLE if os.environ.get(VARIABLE, "").strip() == address else "--address"
+    variable = os.environ.get(VARIABLE, "").strip()
+    return VARIABLE if variable and variable == address else "--address"
 
 
 def _speaks_http(host: str, port: int) -> bool:
