@@ -2,8 +2,9 @@
 
     python benchmarks/chaos.py [--kills 100] [--minutes 120] [--seed 0] [--local] [--home FOLDER]
 
-Starts the command as a user would, against an MLflow server of its own, and kills the driver, a trial's
-worker, the raylet, Ray's GCS server or the MLflow server at random moments, or interrupts the driver. The
+Starts the command as a user would, against an MLflow server of its own, and kills the driver, the child in
+which Ray lives, a trial's worker, the raylet, Ray's GCS server or the MLflow server at random moments, or
+suspends the child for good, or interrupts the driver. The
 command is typed again whenever it has ended; a sweep that is complete before all kills were done gets another
 seed. What it leaves is compared, byte for byte, with what the same sweep leaves in one process that nobody
 disturbs. Exits with 1 if a check fails. Linux only.
@@ -61,32 +62,37 @@ figures:
 """
 EPOCHS = 30
 KINDS = {  # and how often, in parts of 100
-    "worker": 32,
-    "MLflow server": 24,
-    "driver": 16,
+    "worker": 26,
+    "MLflow server": 20,
+    "driver": 14,
+    "child": 10,
+    "child suspended": 5,
     "raylet": 7,
     "GCS server": 6,
-    "SIGTERM": 5,
-    "SIGINT": 5,
-    "SIGINT twice": 5,
+    "SIGTERM": 4,
+    "SIGINT": 4,
+    "SIGINT twice": 4,
 }
 CODES = {  # which exit codes of a driver each may have; 0 may be whenever it was too late
     "worker": {3},
     "MLflow server": {4},
     "driver": {-signal.SIGKILL},
-    "raylet": {2, 4},  # 2 while Ray starts
-    "GCS server": {2, 4},
+    "child": {4},  # of a few in a row, as of what Ray consists of
+    "child suspended": {4},
+    "raylet": {4},
+    "GCS server": {4},
     "SIGTERM": {130, -signal.SIGTERM},  # by the signal itself while Python starts
     "SIGINT": {130, -signal.SIGINT},
     "SIGINT twice": {130, -signal.SIGINT},
 }
-ENDS = KINDS.keys() - {"worker", "MLflow server"}  # the driver, sooner or later
+ENDS = {"driver", "SIGTERM", "SIGINT", "SIGINT twice"}  # the driver, sooner or later
+CHILD = "orchestrator.execution.child_process"
 SERVER = 0  # the MLflow server's number among the commands; drivers count from 1
 ANY_S = 20.0  # the next kill comes so long after the last one at most,
 SOON_S = 4.0  # or so long after something was trained,
 WAIT_S = 45.0  # for which it waits so long at most
 AWAY_S = 15.0  # an MLflow server is away for at most so long
-LEFT_S = 90.0  # what outlives its driver for so long was left behind: Ray's agents take 61 s to give up
+LEFT_S = 15.0  # what outlives its driver for so long was left behind
 HUNG_S = 420.0  # a driver that says nothing for so long hangs
 
 
@@ -131,7 +137,7 @@ class Server:
         if self._process is None:
             return False
         for process in self.family.of(SERVER):
-            process.kill()
+            process.send(signal.SIGKILL)
         self._process.wait()
         self._process, self._again_at = None, time.monotonic() + away_s
         return True
@@ -306,13 +312,16 @@ class Chaos:
                         os.killpg(driver.process.pid, signal.SIGINT)
                     done = True
                 time.sleep(self.rng.uniform(0, 1))
+        elif kind.startswith("child"):
+            number = signal.SIGSTOP if "suspended" in kind else signal.SIGKILL
+            done = any(one.send(number) for one in there if CHILD in one.title)
         else:
             # A process may be named after a part of what it does; workers tell their pids.
             found = [
                 one for one in there
                 if (one.pid in driver.workers if kind == "worker" else one.name.startswith(named[kind][:15]))
             ]  # fmt: skip
-            done = bool(found) and self.rng.choice(found).kill()
+            done = bool(found) and self.rng.choice(found).send(signal.SIGKILL)
         self.kills[kind] += done
         return kind if done else None
 
@@ -349,7 +358,7 @@ def main() -> None:
         command = [*chaos.orch("table", "-f", "json"), "--home", str(folder), "--tracking-uri", uri]
         tables.append(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     chaos.server.kill()
-    scratch = sum(path.is_dir() for path in chaos.scratch.glob("orch-tune-*"))
+    scratch = sum(path.is_dir() for path in chaos.scratch.glob("*orch-*"))
     shutil.rmtree(chaos.scratch, ignore_errors=True)
     wrong = {
         "the sweep came to its end": [] if complete else ["it did not in ten calls without a kill"],

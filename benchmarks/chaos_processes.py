@@ -34,13 +34,13 @@ class Process(NamedTuple):
         except OSError:
             return ""
 
-    def kill(self) -> bool:
-        """Kill it if it is still there."""
+    def send(self, number: signal.Signals) -> bool:
+        """Send it a signal if it is still there."""
         now = _read(self.pid)
         if now is None or now.born != self.born or now.state == "Z":
             return False
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGKILL)
+            os.kill(self.pid, number)
             return True
         return False
 
@@ -101,7 +101,7 @@ class Family(threading.Thread):
                 self.slowest_s = max(self.slowest_s, age)
             else:
                 called = one.title[:60] or one.name
-                if one.kill():
+                if one.send(signal.SIGKILL):
                     self.left_behind[f"{called} of call {number}"] += 1
 
     def _look(self) -> list[Process]:

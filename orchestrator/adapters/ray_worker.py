@@ -47,6 +47,8 @@ class _PrunedError(BaseException):
 
 def train_one(word: str, common: bytes) -> None:
     """What a worker does with one trial; events travel as bytes, which Tune does not look into."""
+    import torch as torch  # takes seconds the first time, which are no time of the trial's
+
     from trainers.isolation import run_trial, usable
 
     identity, _, packed = word.split(":")

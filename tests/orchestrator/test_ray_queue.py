@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from orchestrator.adapters.signals import Stop
+from orchestrator.spec import ScheduleSpec
+
 pytestmark = pytest.mark.filterwarnings("default")  # Ray warns about itself
 
 
@@ -22,18 +25,18 @@ class Waiting:
 
 
 def queue_of(number: int) -> tuple[Any, list[Any]]:
-    from orchestrator.adapters.ray_tune import InOrder
+    from orchestrator.adapters.ray_queue import scheduler
 
-    queue, trials = InOrder(), [Waiting() for _ in range(number)]
+    queue, trials = scheduler(None, Stop(), epochs=1), [Waiting() for _ in range(number)]
     for trial in trials:
         queue.on_trial_add(None, trial)
     return queue, trials
 
 
 def test_a_search_suggests_each_value_once_and_then_ends() -> None:
-    from orchestrator.adapters.ray_tune import Given
+    from orchestrator.adapters.ray_queue import Given
 
-    search = Given("trial", ["a", "b"])
+    search = Given("trial", ["a", "b"], Stop())
     assert [search.suggest("") for _ in range(4)] == [{"trial": "a"}, {"trial": "b"}, "FINISHED", "FINISHED"]
 
 
@@ -67,3 +70,46 @@ def test_a_report_costs_no_look_at_trials_that_run_or_ended() -> None:
     for _ in range(100):
         queue.choose_trial_to_run(None)
     assert sum(trial.looks for trial in trials) - before <= 2 * 100
+
+
+class Controller:
+    """Stands for Tune's, of which a schedule may ask that a trial ends."""
+
+    def __init__(self, trials: list[Any]) -> None:
+        self.trials = trials
+
+    def get_trials(self) -> list[Any]:
+        return self.trials
+
+    def get_live_trials(self) -> set[Any]:
+        return set(self.trials)
+
+    def stop_trial(self, trial: Any) -> None:
+        assert trial.now == "PENDING"
+        trial.now = "TERMINATED"
+
+
+@pytest.mark.parametrize(
+    "spec", [None, ScheduleSpec(name="median", metric="x"), ScheduleSpec(name="asha", metric="x")]
+)
+def test_once_asked_to_stop_no_trial_begins_and_those_that_run_go_on(spec: ScheduleSpec | None) -> None:
+    from orchestrator.adapters.ray_queue import Given, scheduler
+    from orchestrator.adapters.ray_tune import _Stopper
+
+    stop, running, waiting = Stop(), Waiting(), Waiting()
+    running.now = "RUNNING"
+    queue, search = scheduler(spec, stop, epochs=3), Given("trial", ["a"], stop)
+    stop.asked = True
+    assert queue.choose_trial_to_run(Controller([running, waiting])) is None  # type: ignore[arg-type]
+    assert (running.now, waiting.now) == ("RUNNING", "TERMINATED")
+    assert search.suggest("") == "FINISHED"
+
+    class Heard:
+        def __init__(self, running: set[str], error: Exception | None = None) -> None:
+            self.running, self.error = running, error
+
+    for heard, ends in ((Heard({"a"}), False), (Heard(set()), True), (Heard({"a"}, OSError()), True)):
+        stopper: Any = _Stopper(stop, heard)  # type: ignore[arg-type]
+        assert stopper.stop_all() is ends and stopper("a", {}) is True
+    stop.asked = False
+    assert not stopper.stop_all() and not stopper("a", {})
