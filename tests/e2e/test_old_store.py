@@ -1,0 +1,60 @@
+"""A store that orch 0.1.0 made: read, tabulated and gone on with, to the last character and trial id."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.place import Place
+
+OLD = Path(__file__).parent / "store_0_1_0"
+"""The store, without its pictures; sweep files; and tables as 0.1.0 printed them."""
+COMMANDS = {"smoke": [], "table1": ["--profile", "laptop", "--seeds", "1", "--set", "epochs=3"]}
+SUFFIXES = {"text": "txt", "json": "json", "csv": "csv", "md": "md", "tex": "tex"}
+
+
+@pytest.fixture
+def old(place: Place) -> Place:
+    with tarfile.open(OLD / "store.tar.xz") as packed:
+        packed.extractall(place.folder, filter="data")
+    home = (place.folder / "runs").as_uri()
+    with sqlite3.connect(place.folder / "runs" / "mlflow.db") as database:
+        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
+            database.execute(f"update {table} set {column} = replace({column}, 'file:///HOME', '{home}')")
+    database.close()
+    shutil.copytree(OLD, place.folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.xz"))
+    return place
+
+
+@pytest.mark.parametrize("form", SUFFIXES)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_its_tables_are_the_same_in_every_format(old: Place, name: str, form: str) -> None:
+    printed = old.orch("table", f"{name}.yaml", "-f", form, *COMMANDS[name]).stdout
+    assert printed == (OLD / f"{name}.{SUFFIXES[form]}").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_nothing_of_it_is_trained_again(old: Place, name: str) -> None:
+    done = old.orch("sweep", f"{name}.yaml", *COMMANDS[name])
+    assert "nothing to do" in done.stderr
+    assert done.stdout == (OLD / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def test_a_sweep_goes_on_with_it(old: Place) -> None:
+    words = ["smoke.yaml", "--seeds", "3", "--set", "epochs=4"]
+    (plan,) = json.loads(old.orch("plan", "smoke.yaml", "--seeds", "3", "--json").stdout)
+    assert (len(plan["todo"]), len(plan["done"])) == (4, 8)
+    done = old.orch("sweep", "smoke.yaml", "--seeds", "0,1,2", "--executor", "serial")
+    assert "4 trials will run, 8 done" in done.stderr and "n = 3 seeds" in done.stdout
+    assert "0 done" in old.orch("plan", *words).stdout  # other trials, and it is known which
+
+
+def test_its_curves_and_spectra_are_drawn(old: Place) -> None:
+    old.write((OLD / "smoke.yaml").read_text(encoding="utf-8") + "  - kind: curves\n", "smoke.yaml")
+    drawn = old.orch("figures", "smoke.yaml").stdout.split()
+    assert len(drawn) == 2 and all((old.folder / path).stat().st_size > 10_000 for path in drawn)
