@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.adapters.provenance import provenance
+from orchestrator.process.provenance import provenance
 
 
 def machine() -> str:

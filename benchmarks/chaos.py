@@ -86,7 +86,7 @@ CODES = {  # which exit codes of a driver each may have; 0 may be whenever it wa
     "SIGINT twice": {130, -signal.SIGINT},
 }
 ENDS = {"driver", "SIGTERM", "SIGINT", "SIGINT twice"}  # the driver, sooner or later
-CHILD = "orchestrator.execution.child_process"
+CHILD = "orchestrator.execution.child.main"
 SERVER = 0  # the MLflow server's number among the commands; drivers count from 1
 ANY_S = 20.0  # the next kill comes so long after the last one at most,
 SOON_S = 4.0  # or so long after something was trained,
@@ -227,7 +227,7 @@ class Chaos:
 
     def orch(self, *words: str) -> list[str]:
         """A command of orch on this sweep."""
-        command = [sys.executable, "-m", "orchestrator.cli", *words, str(self.file)]
+        command = [sys.executable, "-m", "orchestrator", *words, str(self.file)]
         return [*command, "--seeds", str(self.progress.seeds)]
 
     @property

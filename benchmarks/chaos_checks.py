@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from orchestrator.adapters.request import Request
+from orchestrator.commands.request import Request
 from orchestrator.errors import StoreError
-from orchestrator.results import FINAL
-from orchestrator.run import plan_sweep
+from orchestrator.execution.run import plan_sweep
+from orchestrator.records import FINAL
 
 EVERY_S = 4.0
 Row = tuple[str, str, int, str]  # trial, metric, epoch, value

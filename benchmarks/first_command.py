@@ -53,7 +53,14 @@ def main() -> None:
     parser.add_argument("--busy", type=int, default=0)
     parser.add_argument("--provoke", action="store_true")
     asked = parser.parse_args()
-    command = [sys.executable, "-m", "orchestrator.cli", "sweep", str(asked.spec.resolve()), *asked.flags]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "sweep",
+        str(asked.spec.resolve()),
+        *asked.flags,
+    ]
     codes: Counter[int | str] = Counter()
     tables: Counter[str] = Counter()
     seconds: list[float] = []

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import torch
 from benchmarks_machine import machine
 
-from trainers.matrix import largest_eigenvalue, spectral_function
+from trainers.measures.matrix import largest_eigenvalue, spectral_function
 from trainers.methods.directpred import Config, directpred_matrix
 
 EIGH, PRODUCTS = Config(), Config(root="newton_schulz")

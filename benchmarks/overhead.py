@@ -20,17 +20,17 @@ from pathlib import Path
 
 from benchmarks_machine import machine
 
-from orchestrator.adapters.mlflow_store import MlflowStore
 from orchestrator.events import Event, Finished
-from orchestrator.execution.child_executor import ChildExecutor
-from orchestrator.execution.messages import Settings
-from orchestrator.expand import expand
-from orchestrator.needs import Resources
-from orchestrator.results import Provenance, SweepInfo
-from orchestrator.run import plan_sweep, run_sweep
-from orchestrator.source import parse
-from orchestrator.spec import SweepSpec
-from trainers.config import Runtime
+from orchestrator.execution.child.executor import ChildExecutor
+from orchestrator.execution.child.messages import Settings
+from orchestrator.execution.run import plan_sweep, run_sweep
+from orchestrator.language.resources import Resources
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.language.yaml_text import parse
+from orchestrator.planning.expand import expand
+from orchestrator.recording.mlflow.store import MlflowStore
+from orchestrator.records import Provenance, SweepInfo
+from trainers.config.base import Runtime
 
 SWEEP = """
 version: 1

@@ -33,19 +33,19 @@ import numpy as np
 import ray
 from scaling_trials import SENT, Pace, alone, hosted
 
-from orchestrator.adapters import ray_tune
-from orchestrator.adapters.journaled import JournaledStore
-from orchestrator.adapters.mlflow_store import MlflowStore
 from orchestrator.errors import Interrupted
 from orchestrator.events import Event, Finished, Progressed, Started
-from orchestrator.expand import Expansion, expand
-from orchestrator.plan import make_plan
-from orchestrator.ports import Store
-from orchestrator.results import Provenance, SweepInfo
-from orchestrator.run import run_sweep
-from orchestrator.source import parse
-from orchestrator.spec import Resources, SweepSpec
-from trainers.config import Runtime
+from orchestrator.execution.ray import executor as ray_tune
+from orchestrator.execution.run import run_sweep
+from orchestrator.language.sweep_spec import Resources, SweepSpec
+from orchestrator.language.yaml_text import parse
+from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.plan import make_plan
+from orchestrator.recording.journal.store import JournaledStore
+from orchestrator.recording.mlflow.store import MlflowStore
+from orchestrator.recording.store_port import Store
+from orchestrator.records import Provenance, SweepInfo
+from trainers.config.base import Runtime
 
 SWEEP = """
 version: 1

@@ -24,14 +24,15 @@ from typing import Any
 from scaling_driver import INFO, expansion_of, memory_mb
 from scaling_trials import messages
 
-from orchestrator.adapters import ray_cluster, ray_nodes
-from orchestrator.adapters.claims import this_driver
-from orchestrator.adapters.mlflow_drivers import MlflowBoard
-from orchestrator.adapters.mlflow_store import MlflowStore
-from orchestrator.adapters.shared_claims import SharedClaims
 from orchestrator.events import Finished, Progressed
-from orchestrator.expand import TrialSpec
-from orchestrator.run import plan_sweep
+from orchestrator.execution.claims.home import this_driver
+from orchestrator.execution.claims.shared import SharedClaims
+from orchestrator.execution.ray import cluster as ray_cluster
+from orchestrator.execution.ray import nodes as ray_nodes
+from orchestrator.execution.run import plan_sweep
+from orchestrator.planning.expand import TrialSpec
+from orchestrator.recording.mlflow.board import MlflowBoard
+from orchestrator.recording.mlflow.store import MlflowStore
 
 TOLD = 20  # runs that the others are copies of
 EPOCHS = 5

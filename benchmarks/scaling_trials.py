@@ -26,10 +26,10 @@ from ray import tune
 from ray.tune.execution import tune_controller
 from ray.tune.result import RESULT_DUPLICATE
 
-from orchestrator.adapters import ray_tune
 from orchestrator.events import Event, Finished, Progressed, Started
-from orchestrator.execution.messages import packed_events
-from trainers.report import EpochReport, Outcome
+from orchestrator.execution.child.messages import packed_events
+from orchestrator.execution.ray import executor as ray_tune
+from trainers.attempt.report import EpochReport, Outcome
 
 METRICS = 40  # in a report, about what `ssl` measures
 SPECTRA_EVERY = 5  # epochs

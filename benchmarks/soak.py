@@ -89,7 +89,16 @@ def main() -> None:
     home.mkdir(parents=True, exist_ok=True)
     file = home / "soak.yaml"
     file.write_text(SWEEP.format(epochs=asked.epochs, images=asked.images, seeds=asked.trials // CELLS))
-    command = [sys.executable, "-m", "orchestrator.cli", "sweep", str(file), "--json", "--home", str(home)]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "sweep",
+        str(file),
+        "--json",
+        "--home",
+        str(home),
+    ]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     watch = Watch(driver.pid)
     watch.start()

@@ -28,9 +28,9 @@ from lightly.transforms import BYOLTransform
 from lightly.transforms.byol_transform import BYOLView1Transform, BYOLView2Transform
 from torchvision.transforms.functional import to_pil_image
 
-from trainers import views
 from trainers.encoders import resnet18
 from trainers.loops import ssl
+from trainers.views import augmentation as views
 
 
 def ours(options: argparse.Namespace, images: torch.Tensor) -> tuple[Callable[[], Any], Callable[[], Any]]:

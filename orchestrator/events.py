@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from trainers.report import EpochReport, Outcome
+from trainers.attempt.report import EpochReport, Outcome
 
 _VALUE = ConfigDict(extra="forbid")
 

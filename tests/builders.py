@@ -6,10 +6,10 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.expand import Expansion, TrialSpec, expand
-from orchestrator.results import Provenance, SweepInfo, TrialRecord
-from orchestrator.spec import SweepSpec, load
-from trainers.report import EpochReport, Outcome
+from orchestrator.language.sweep_spec import SweepSpec, load
+from orchestrator.planning.expand import Expansion, TrialSpec, expand
+from orchestrator.records import Provenance, SweepInfo, TrialRecord
+from trainers.attempt.report import EpochReport, Outcome
 
 TINY = """
     version: 1

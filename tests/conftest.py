@@ -13,7 +13,7 @@ import pytest
 
 from tests.place import Place
 from tests.storage import Storage, served
-from trainers.folders import S3Folder
+from trainers.attempt.folders import S3Folder
 
 # A shell that starts tests in the background has them ignore Ctrl-C, and what they start inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,7 +38,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty MLflow store to copy; making one takes seconds."""
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     folder = tmp_path_factory.mktemp("store")
     with warnings.catch_warnings():

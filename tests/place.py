@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from typer.testing import CliRunner
 
-from orchestrator.cli import app
+from orchestrator.commands.app import app
 from tests.builders import table_yaml
 
 FIGURES = "figures:\n  - {kind: eigenspace}\n"
@@ -49,7 +49,7 @@ class Place:
 
     def process(self, *words: str, code: int = 0, **environment: str) -> Done:
         """A command in a process of its own."""
-        command = [sys.executable, "-m", "orchestrator.cli", *words]
+        command = [sys.executable, "-m", "orchestrator", *words]
         done = subprocess.run(
             command,
             cwd=self.folder,

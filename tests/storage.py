@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.proxy import LOOPBACK
-from trainers import folders
+from trainers.attempt import folders
 
 
 class Storage:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.expand import expand, trial_id
+from orchestrator.planning.expand import expand, trial_id
 from tests.builders import TINY, expansion, sweep, yaml
-from trainers.config import canonical, identity_dump
+from trainers.config.base import canonical, identity_dump
 from trainers.datasets import image_folder
 from trainers.loops import ssl
 

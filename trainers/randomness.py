@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 
-from trainers.lazy import torch
+from trainers.config.lazy import torch
 
 
 def derive(seed: int, *purpose: object) -> int:

@@ -52,7 +52,7 @@ class Cluster(NamedTuple):
 
     def orch(self, place: Place, *words: str, code: int = 0, **environment: str) -> str:
         done = self.driver.run(
-            sys.executable, "-m", "orchestrator.cli", *words, "--address", self.address,
+            sys.executable, "-m", "orchestrator", *words, "--address", self.address,
             environment=self.environment | environment, cwd=place.folder,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
@@ -90,7 +90,7 @@ def trained_though_a_node_dies(cluster: Cluster, place: Place, *words: str) -> l
     command = [
         sys.executable,
         "-m",
-        "orchestrator.cli",
+        "orchestrator",
         *SWEEP,
         "--json",
         "--address",

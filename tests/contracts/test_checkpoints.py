@@ -24,10 +24,10 @@ from tests.trainers.builders import (
     timeless,
     trained_digest,
 )
-from trainers import checkpoint, folders
-from trainers.folders import Folder, S3Folder, StorageError, files, unusable
-from trainers.isolation import discard_checkpoints, run_trial
-from trainers.report import Outcome
+from trainers.attempt import checkpoint, folders
+from trainers.attempt.folders import Folder, S3Folder, StorageError, files, unusable
+from trainers.attempt.isolation import discard_checkpoints, run_trial
+from trainers.attempt.report import Outcome
 
 
 @pytest.fixture(params=["disk", "s3"])

@@ -18,20 +18,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.adapters.signals import Stop, stop_from_elsewhere
-from orchestrator.adapters.workspace import load_sweep
 from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted, StoreError
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
-from orchestrator.execution import child_executor, conversation, messages
-from orchestrator.execution.child import Child
-from orchestrator.execution.child_executor import ChildExecutor
-from orchestrator.execution.conversation import ask
-from orchestrator.execution.messages import Answer, Doing, Ended, Go, Said, Settings, Submit, on_the_wire
-from orchestrator.execution.scratch import LOCK, scratch_folder
-from orchestrator.expand import expand, trial_id
-from orchestrator.needs import Resources
+from orchestrator.execution.child import conversation, messages
+from orchestrator.execution.child import executor as child_executor
+from orchestrator.execution.child.conversation import ask
+from orchestrator.execution.child.executor import ChildExecutor
+from orchestrator.execution.child.messages import (
+    Answer,
+    Doing,
+    Ended,
+    Go,
+    Said,
+    Settings,
+    Submit,
+    on_the_wire,
+)
+from orchestrator.execution.child.process import Child
+from orchestrator.language.resources import Resources
+from orchestrator.planning.expand import expand, trial_id
+from orchestrator.process.scratch import LOCK, scratch_folder
+from orchestrator.process.signals import Stop, stop_from_elsewhere
+from orchestrator.recording.workspace import load_sweep
 from tests.builders import expansion, outcome, report, trials
-from trainers.config import Runtime
+from trainers.config.base import Runtime
 
 ROOT = Path(__file__).parents[2]
 SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
@@ -421,8 +431,8 @@ def test_a_first_signal_asks_and_a_second_or_a_closed_terminal_ends_at_once(
     expected: tuple[bool, bool, bool],
 ) -> None:
     now = [0.0]
-    monkeypatch.setattr("orchestrator.adapters.signals.time.monotonic", lambda: now[0])
-    monkeypatch.setattr("orchestrator.adapters.signals.os.write", lambda number, text: None)
+    monkeypatch.setattr("orchestrator.process.signals.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("orchestrator.process.signals.os.write", lambda number, text: None)
     stop, broken = Stop(), False
     with stop.polled() if polled else contextlib.nullcontext():
         for number in signals:
@@ -492,7 +502,7 @@ def test_a_child_is_not_in_the_group_or_session_of_its_driver(driver: subprocess
 
 
 def test_a_child_that_nobody_has_started_says_so() -> None:
-    words = [sys.executable, "-m", "orchestrator.execution.child_process", "0", "1"]
+    words = [sys.executable, "-m", "orchestrator.execution.child.main", "0", "1"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1 and done.stderr.startswith("orch: this is started by `orch sweep`")
 
@@ -562,7 +572,7 @@ def test_a_folder_that_was_given_up_while_it_was_made_is_nobodys_to_take(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
-    monkeypatch.setattr("orchestrator.execution.scratch.fits_sockets", lambda folder: True)
+    monkeypatch.setattr("orchestrator.process.scratch.fits_sockets", lambda folder: True)
     (tmp_path / "orch-experiment").mkdir()  # a user's own
     (tmp_path / "orch-linked").symlink_to(tmp_path)
     with scratch_folder() as own:

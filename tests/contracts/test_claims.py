@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.claims import Claims
 from orchestrator.errors import UsageError
+from orchestrator.execution.claims.home import Claims
 
 HOLDER = """
 import sys, time

@@ -12,18 +12,18 @@ from typing import Any, Protocol
 
 import pytest
 
-from orchestrator.adapters.serial import SerialExecutor
 from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
-from orchestrator.execution.child_executor import ChildExecutor
-from orchestrator.execution.messages import Settings, packed_events, unpacked_events
-from orchestrator.expand import TrialSpec
-from orchestrator.needs import CellNeeds, Resources
-from orchestrator.spec import ScheduleSpec
+from orchestrator.execution.child.executor import ChildExecutor
+from orchestrator.execution.child.messages import Settings, packed_events, unpacked_events
+from orchestrator.execution.serial import SerialExecutor
+from orchestrator.language.resources import CellNeeds, Resources
+from orchestrator.language.sweep_spec import ScheduleSpec
+from orchestrator.planning.expand import TrialSpec
 from tests.builders import TINY, expansion, trials, yaml
-from trainers.config import Runtime
-from trainers.folders import S3Folder
-from trainers.report import Outcome
+from trainers.attempt.folders import S3Folder
+from trainers.attempt.report import Outcome
+from trainers.config.base import Runtime
 
 RATES = "axes: {lr: {path: optimizer.lr, values: [0.1, 0.05, 0.02, 0.01, 1e-3, 1e-4, 1e-5, 1e-6]}}\n"
 SLOW = pytest.mark.slow
@@ -36,7 +36,7 @@ def ray_cluster() -> Iterator[None]:
     os.environ["PYTHONWARNINGS"] = "ignore"  # Ray's own workers warn while they start
     import ray
 
-    from orchestrator.adapters.ray_cluster import quiet
+    from orchestrator.execution.ray.cluster import quiet
 
     quiet()
     ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False)
@@ -55,7 +55,7 @@ Make = Callable[[Path], Runs]
 
 
 def on_ray(folder: Path) -> Runs:
-    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.execution.ray.executor import RayExecutor
 
     return RayExecutor(runtime=Runtime(), folder=folder, resources=Resources())
 
@@ -173,7 +173,7 @@ LONG = yaml(TINY).replace("epochs: 2\n  probe", "epochs: 6\n  probe")
 
 def killed(folder: Path, at: Callable[[Event], bool], *, retries: int) -> list[Event]:
     """The events of one trial whose worker is killed at each event that `at` says."""
-    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.execution.ray.executor import RayExecutor
 
     events: list[Event] = []
 
@@ -226,7 +226,7 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
     fits_at: float,
     shares: list[float] | None,
 ) -> None:
-    from orchestrator.adapters import ray_tune
+    from orchestrator.execution.ray import executor as ray_tune
 
     asked, seen, events = trials(2), [], []
 
@@ -258,7 +258,7 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
 def test_a_worker_that_is_lost_after_its_trials_end_changes_nothing(
     ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.adapters import ray_tune
+    from orchestrator.execution.ray import executor as ray_tune
 
     trial, events = trials(1)[0], list[Event]()
     end = Finished(trial.id, Outcome(status="completed"))
@@ -281,7 +281,8 @@ class Ended(BaseException):
 def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool) -> list[Event]:
     """What a worker tells of a trial that ends so, on a device that is `usable` afterwards or not."""
     import trainers.isolation
-    from orchestrator.adapters import ray_worker
+
+    from orchestrator.execution.ray import worker as ray_worker
 
     told: list[Event] = []
 
@@ -293,8 +294,8 @@ def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool
         ray_worker.tune, "report", lambda message: told.extend(unpacked_events(message["events"]))
     )
     monkeypatch.setattr(ray_worker.os, "_exit", end)
-    monkeypatch.setattr(trainers.isolation, "run_trial", lambda *_, **__: outcome)
-    monkeypatch.setattr(trainers.isolation, "usable", lambda device: usable)
+    monkeypatch.setattr(trainers.attempt.isolation, "run_trial", lambda *_, **__: outcome)
+    monkeypatch.setattr(trainers.attempt.isolation, "usable", lambda device: usable)
     trial = trials(1)[0]
     payload = (trial.config, Runtime(), Path("nowhere"), None)
     (word,), common = ray_worker.packed({trial.id: payload}, {trial.id: 0})
@@ -328,7 +329,7 @@ def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
 
 
 def test_no_more_trials_run_at_once_than_asked(ray_cluster: None, tmp_path: Path) -> None:
-    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.execution.ray.executor import RayExecutor
 
     one = Resources(max_concurrent=1)
     events = run(RayExecutor(runtime=Runtime(), folder=tmp_path, resources=one), asked := trials(3))
@@ -340,7 +341,7 @@ def test_no_more_trials_run_at_once_than_asked(ray_cluster: None, tmp_path: Path
 def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from orchestrator.adapters import ray_cluster
+    from orchestrator.execution.ray import cluster as ray_cluster
 
     def fail(**settings: object) -> None:
         raise Exception("The current node timed out\nduring startup.")  # what Ray says if its raylet dies
@@ -355,7 +356,7 @@ def test_whatever_keeps_ray_from_starting_is_said_in_one_line(
 def test_the_death_of_this_machines_ray_is_told_instead_of_waited_for(
     monkeypatch: pytest.MonkeyPatch, daemon: str
 ) -> None:
-    from orchestrator.adapters import ray_cluster
+    from orchestrator.execution.ray import cluster as ray_cluster
 
     def process(name: str, status: str = "sleeping") -> SimpleNamespace:
         return SimpleNamespace(name=lambda: name, status=lambda: status)
@@ -372,7 +373,7 @@ def test_the_death_of_this_machines_ray_is_told_instead_of_waited_for(
 
 
 def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, tmp_path: Path) -> None:
-    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.execution.ray.executor import RayExecutor
 
     for resources, told in (
         (Resources(gpus=1), "asks for 1 GPU, where the largest node has 0 GPUs"),
@@ -390,7 +391,7 @@ def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, t
 def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
     ray_cluster: None, tmp_path: Path, name: str
 ) -> None:
-    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.execution.ray.executor import RayExecutor
 
     schedule = ScheduleSpec.model_validate({"name": name, "grace_epochs": 1})
     asked = expansion(yaml(TINY).replace("epochs: 2", "epochs: 6", 1) + RATES).trials
@@ -408,7 +409,7 @@ def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
 def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
     ray_cluster: None, tmp_path: Path
 ) -> None:
-    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.execution.ray.executor import RayExecutor
 
     said: list[str] = []
     resources = Resources(gpus="auto", memory_gib="auto")
@@ -425,7 +426,7 @@ def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
 def test_a_trial_that_fails_its_rehearsal_is_run_and_tells_it_itself(
     ray_cluster: None, tmp_path: Path
 ) -> None:
-    from orchestrator.adapters.ray_tune import RayExecutor
+    from orchestrator.execution.ray.executor import RayExecutor
 
     said: list[str] = []
     resources = Resources(memory_gib="auto")
@@ -461,7 +462,7 @@ def test_an_error_of_the_listener_is_raised_and_is_no_trials_failure(make: Make,
 def test_a_node_that_cannot_keep_checkpoints_on_s3_is_told_before_training(
     ray_cluster: None, s3: S3Folder
 ) -> None:
-    from orchestrator.adapters import ray_nodes
+    from orchestrator.execution.ray import nodes as ray_nodes
 
     # The module's Ray was started without the settings that this driver has.
     with pytest.raises(

@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator import journal
-from orchestrator.adapters import journal_files
-from orchestrator.adapters.journal_files import DIED
-from orchestrator.adapters.journaled import JournaledStore
-from orchestrator.adapters.known import Known
-from orchestrator.adapters.memory import MemoryStore
-from orchestrator.adapters.tracking_errors import raised, without_secret
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
-from orchestrator.ports import Store
-from orchestrator.results import Provenance, SweepInfo, TrialFacts
+from orchestrator.recording.journal import entries as journal
+from orchestrator.recording.journal import files as journal_files
+from orchestrator.recording.journal.files import DIED
+from orchestrator.recording.journal.finished import Known
+from orchestrator.recording.journal.store import JournaledStore
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.store_errors import raised, without_secret
+from orchestrator.recording.store_port import Store
+from orchestrator.records import Provenance, SweepInfo, TrialFacts
 from tests.builders import INFO, outcome, trials
-from trainers.report import EpochReport
+from trainers.attempt.report import EpochReport
 
 GOLDEN = Path(__file__).parents[1] / "orchestrator" / "golden" / "journal"
 NAME = "http://tracker:5000"
@@ -115,8 +115,8 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
-    monkeypatch.setattr("orchestrator.adapters.carrier.PAUSES_S", (0.001,) * 6)
-    monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 0.3)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.PAUSES_S", (0.001,) * 6)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.3)
     place = Home(tmp_path / "journal")
     yield place
     for store, _ in place.commands:
@@ -834,7 +834,8 @@ def test_what_is_written_today_is_what_this_version_has_always_written(home: Hom
 def test_a_reader_sees_that_the_driver_of_a_trial_is_gone(tmp_path: Path) -> None:
     code = (
         "import os, sys; from pathlib import Path; from tests.builders import INFO, trials;"
-        "from orchestrator.adapters.journal_files import OwnJournal; from orchestrator.journal import Begun;"
+        "from orchestrator.recording.journal.files import OwnJournal;"
+        "from orchestrator.recording.journal.entries import Begun;"
         "own = OwnJournal(Path(sys.argv[1]), store='test', command='orch sweep');"
         "own.append(Begun(trial=trials(1)[0].facts, sweep=INFO, worker=None, attempt='a'));"
         "print('told', flush=True); sys.stdin.read(); os._exit(1)"

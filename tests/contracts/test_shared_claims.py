@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.claims import Claims, Owner, this_driver
-from orchestrator.adapters.memory import MemoryBoard
-from orchestrator.adapters.shared_claims import STALE_S, JointClaims, SharedClaims
 from orchestrator.errors import StoreAway
-from orchestrator.ports import Board
+from orchestrator.execution.claims.home import Claims, Owner, this_driver
+from orchestrator.execution.claims.shared import STALE_S, JointClaims, SharedClaims
+from orchestrator.recording.memory import MemoryBoard
+from orchestrator.recording.store_port import Board
 
 
 class Clock:
@@ -70,7 +70,7 @@ def board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Board]:
     if request.param == "memory":
         yield MemoryBoard()
         return
-    from orchestrator.adapters.mlflow_drivers import MlflowBoard
+    from orchestrator.recording.mlflow.board import MlflowBoard
 
     shutil.copy(request.getfixturevalue("database"), tmp_path / "mlflow.db")
     yield MlflowBoard(f"sqlite:///{tmp_path / 'mlflow.db'}")
@@ -210,7 +210,7 @@ def test_equal_names_of_hosts_do_not_make_one_machine() -> None:
 
 
 def test_a_driver_that_was_asked_to_stop_lives_until_it_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.adapters.shared_claims.BEAT_S", 0.01)
+    monkeypatch.setattr("orchestrator.execution.claims.shared.BEAT_S", 0.01)
     board, told = MemoryBoard(), list[str]()
     claims = SharedClaims(board, me=Owner("a", 1, "orch"), on_stop=told.append)
     claims.take(["x"])
@@ -345,7 +345,7 @@ def test_a_driver_that_finds_the_store_away_says_so_and_trains(tmp_path: Path) -
 
 
 def test_a_heartbeat_outlives_an_answer_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.adapters.shared_claims.BEAT_S", 0.01)
+    monkeypatch.setattr("orchestrator.execution.claims.shared.BEAT_S", 0.01)
     board = Flaky()
     claims = SharedClaims(board, me=Owner("one", 1, "orch sweep x.yaml"), on_stop=lambda why: None)
     claims.take(["x"])

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.adapters.journaled import JournaledStore
-from orchestrator.adapters.known import Known
-from orchestrator.adapters.memory import MemoryStore
 from orchestrator.errors import StoreAway, StoreError
-from orchestrator.ports import Store
-from orchestrator.results import Provenance, SweepInfo
+from orchestrator.recording.journal.finished import Known
+from orchestrator.recording.journal.store import JournaledStore
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.store_port import Store
+from orchestrator.records import Provenance, SweepInfo
 from tests.builders import INFO, outcome, report, trials
-from trainers.report import EpochReport, Outcome
+from trainers.attempt.report import EpochReport, Outcome
 
 OTHER = SweepInfo(name="other", profile=None, provenance=Provenance(code_version="abc123"))
 Open = Callable[[], Store]
@@ -33,12 +33,12 @@ def open_store(
         yield lambda: store
         return
     if request.param in ("journaled", "away"):
-        monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 0.2)
+        monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.2)
         yield from journaled(tmp_path, away=request.param == "away")
         return
     empty: Path = request.getfixturevalue("database")
     (tmp_path / "mlflow.db").write_bytes(empty.read_bytes())
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     yield lambda: MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=tmp_path / "artifacts")
 
@@ -199,7 +199,7 @@ def test_a_trial_is_not_done_before_its_files_are_written(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     uri, trial = f"sqlite:///{tmp_path / 'mlflow.db'}", trials(1)[0]
     store = MlflowStore(uri, artifacts=tmp_path / "artifacts")
@@ -251,7 +251,7 @@ def test_a_trial_is_found_on_a_server_with_more_experiments_than_a_page_holds(
 ) -> None:
     from mlflow import MlflowClient
 
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     shutil.copy(database, tmp_path)
     uri, trial = f"sqlite:///{tmp_path / 'mlflow.db'}", trials(1)[0]
@@ -275,7 +275,7 @@ def test_a_trial_is_found_on_a_server_with_more_experiments_than_a_page_holds(
 def test_a_run_that_cannot_be_read_is_named_in_one_line(database: Path, tmp_path: Path, damage: str) -> None:
     from mlflow import MlflowClient
 
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     shutil.copy(database, tmp_path)
     uri, trial = f"sqlite:///{tmp_path / 'mlflow.db'}", trials(1)[0]
@@ -297,7 +297,7 @@ def test_a_run_that_cannot_be_read_is_named_in_one_line(database: Path, tmp_path
 
 
 def test_an_address_whose_driver_is_not_installed_is_one_line() -> None:
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     with pytest.raises(StoreError, match=r"No module named .*; install what this kind of address needs"):
         MlflowStore("mysql+cymysql://me:secret@127.0.0.1/x")

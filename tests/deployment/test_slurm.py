@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.adapters.machine import cores
+from orchestrator.process.machine import cores
 from tests.builders import table_yaml
 from tests.deployment.manifests import ROOT
 

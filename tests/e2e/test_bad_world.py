@@ -28,7 +28,15 @@ ALIVE: list[subprocess.Popen[str]] = []
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "sweep",
+        "sweep.yaml",
+        "--executor",
+        "serial",
+    ]
     ALIVE.append(
         subprocess.Popen(
             [*command, *words], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -232,7 +240,7 @@ def test_a_truncated_image_is_one_line_that_names_it_and_costs_no_other_trial(pl
 
 def test_no_port_is_opened_beyond_loopback(place: Path) -> None:
     """Every socket that a sweep on Ray listens on."""
-    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--json"]
+    command = [sys.executable, "-m", "orchestrator", "sweep", "sweep.yaml", "--json"]
     driver = subprocess.Popen(command, cwd=place, text=True, stdout=subprocess.PIPE, start_new_session=True)
     assert driver.stdout is not None
     for line in driver.stdout:

@@ -290,7 +290,7 @@ def test_a_first_sweep_that_is_killed_while_it_makes_its_store_is_simply_typed_a
     command = [
         sys.executable,
         "-m",
-        "orchestrator.cli",
+        "orchestrator",
         "sweep",
         "sweep.yaml",
         "--executor",
@@ -310,7 +310,15 @@ def test_a_first_sweep_that_is_killed_while_it_makes_its_store_is_simply_typed_a
 
 
 def test_sigterm_before_anything_runs_is_a_line_and_130(place: Place) -> None:
-    command = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", "--executor", "serial"]
+    command = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "sweep",
+        "sweep.yaml",
+        "--executor",
+        "serial",
+    ]
     with subprocess.Popen(command, cwd=place.folder, stderr=subprocess.PIPE, text=True) as driver:
         while not (place.folder / "runs" / ".mlflow.db.part").exists():
             time.sleep(0.005)

@@ -23,7 +23,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of MLflow on the store of a swept place; the server ends with the test."""
     place = Place(tmp_path_factory.mktemp("pages"))
     place.orch("sweep", "sweep.yaml", "--executor", "serial")
-    command = [sys.executable, "-m", "orchestrator.cli", "ui", "--port", str(PORT)]
+    command = [sys.executable, "-m", "orchestrator", "ui", "--port", str(PORT)]
     server = subprocess.Popen(command, cwd=place.folder)
     address = f"http://127.0.0.1:{PORT}"
     try:

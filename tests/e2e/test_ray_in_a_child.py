@@ -17,12 +17,12 @@ import psutil
 import pytest
 
 from orchestrator.errors import StoreAway
-from orchestrator.execution.child_executor import ChildExecutor
+from orchestrator.execution.child.executor import ChildExecutor
 from tests.builders import table_yaml
 from tests.place import FIGURES, Place
 
 LONG = table_yaml().replace("epochs: 2\n  probe", "epochs: 60\n  probe").replace("seeds: 2", "seeds: 1")
-SWEEP = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml"]
+SWEEP = [sys.executable, "-m", "orchestrator", "sweep", "sweep.yaml"]
 PROVOKE = Path(__file__).parents[2] / "benchmarks" / "late_call"
 
 
@@ -88,7 +88,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
 def test_figures_that_cannot_be_drawn_take_no_table_away(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator import answer
+    from orchestrator.answer import publish as answer
 
     def fail(*_: object) -> None:
         raise RuntimeError("no\nfont")
@@ -194,7 +194,7 @@ def test_a_sweep_whose_trials_nobody_can_run_ends_with_exit_code_4_and_the_next_
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = functools.partial(ChildExecutor, command=(sys.executable, "-c", "raise SystemExit(9)"))
-    monkeypatch.setattr("orchestrator.adapters.sweeping.ChildExecutor", nobody)
+    monkeypatch.setattr("orchestrator.execution.drive.ChildExecutor", nobody)
     errors = ready.orch("sweep", "sweep.yaml", "--quiet", code=4).stderr
     assert "the process that runs the trials was lost: it ended with exit code 9, 2 times" in errors
     assert "finished trials and checkpoints are kept; go on with: orch" in errors
@@ -217,7 +217,7 @@ def test_a_serial_sweep_asks_for_no_cluster(ready: Place) -> None:
 def test_a_signal_after_the_table_lets_what_is_written_be_finished(
     ready: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from orchestrator import answer
+    from orchestrator.answer import publish as answer
 
     drawn = answer.figure_files
 
@@ -235,7 +235,7 @@ def test_a_signal_after_the_table_lets_what_is_written_be_finished(
 def test_a_store_that_goes_away_after_the_last_result_takes_no_table_away(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.adapters.journaled import JournaledStore
+    from orchestrator.recording.journal.store import JournaledStore
 
     trained = []
 
@@ -259,7 +259,7 @@ def test_a_store_that_goes_away_after_the_last_result_takes_no_table_away(
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a closed terminal says something else")
 def test_a_closed_terminal_ends_no_driver() -> None:
     code = (
-        "import os, pty, sys; from orchestrator.adapters.unheard import unheard\n"
+        "import os, pty, sys; from orchestrator.process.streams import unheard\n"
         "far, near = pty.openpty(); os.dup2(near, 2); os.close(near); os.close(far)\n"
         "for line in range(3):\n"
         "    with unheard(): print(line, file=sys.stderr, flush=True)\n"

@@ -22,10 +22,10 @@ from unittest import mock
 import pytest
 from typer.testing import CliRunner, Result
 
-from orchestrator.adapters import journal_files
-from orchestrator.cli import app
+from orchestrator.commands.app import app
 from orchestrator.errors import StoreAway
-from orchestrator.results import SweepInfo
+from orchestrator.recording.journal import files as journal_files
+from orchestrator.records import SweepInfo
 from tests.builders import INFO, outcome, report, table_yaml, trials
 from tests.proxy import LOOPBACK, Fault, Proxy
 
@@ -146,8 +146,10 @@ def bad(tracker: Tracker, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPa
     """The tracker behind its proxy, open, without runs; waiting is short."""
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
-    monkeypatch.setattr("orchestrator.adapters.carrier.PAUSES_S", (0.02,) * 6)
-    monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 120.0)  # a busy machine is no fault
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.PAUSES_S", (0.02,) * 6)
+    monkeypatch.setattr(
+        "orchestrator.recording.journal.delivery.PATIENCE_S", 120.0
+    )  # a busy machine is no fault
     tracker.proxy.rule = lambda number, line: None
     tracker.proxy.requests.clear()
     tracker.proxy.faults.clear()
@@ -199,7 +201,7 @@ def no_secret(folder: Path) -> None:
 def test_a_tracker_that_is_absent_from_start_to_end_has_everything_after_the_next_command(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivered_by: str
 ) -> None:
-    monkeypatch.setattr("orchestrator.adapters.carrier.PATIENCE_S", 0.5)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.5)
     bad.proxy.close()
     first = swept(tmp_path, bad, code=4)
     assert "orch sync" in first.stderr and first.stdout == undisturbed.table
@@ -292,7 +294,16 @@ def test_what_a_killed_driver_could_not_deliver_arrives_with_the_next_command(
 ) -> None:
     bad.proxy.close()
     (tmp_path / "sweep.yaml").write_text(table_yaml(), encoding="utf-8")
-    sweep = [sys.executable, "-m", "orchestrator.cli", "sweep", "sweep.yaml", *SEEDS, "--executor", "serial"]
+    sweep = [
+        sys.executable,
+        "-m",
+        "orchestrator",
+        "sweep",
+        "sweep.yaml",
+        *SEEDS,
+        "--executor",
+        "serial",
+    ]
     command = [*sweep, "--tracking-uri", bad.address, "--home", str(tmp_path / "runs")]
     driver = subprocess.Popen(
         [*command, "--json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -330,7 +341,7 @@ def lose_every_first_answer(tracker: Tracker) -> None:
 
 
 def test_a_stopped_trial_goes_on_though_every_first_answer_is_lost(bad: Tracker) -> None:
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     store, trial = MlflowStore(bad.address), trials(1)[0]
     store.begin(trial.facts, INFO, attempt="a1")
@@ -344,7 +355,7 @@ def test_a_stopped_trial_goes_on_though_every_first_answer_is_lost(bad: Tracker)
 
 
 def test_a_deleted_experiment_is_taken_up_again_though_every_first_answer_is_lost(bad: Tracker) -> None:
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     gone = SweepInfo(name="gone", profile=None, provenance=INFO.provenance)
     store = MlflowStore(bad.address)
@@ -359,11 +370,11 @@ def test_a_deleted_experiment_is_taken_up_again_though_every_first_answer_is_los
 def test_what_the_tracker_refuses_of_one_trial_is_set_aside_and_stops_no_other(
     bad: Tracker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from orchestrator.adapters.journaled import JournaledStore
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.journal.store import JournaledStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
-    monkeypatch.setattr("orchestrator.adapters.mlflow_store.FLUSH_S", 0.0)
-    monkeypatch.setattr("orchestrator.adapters.carrier.IDLE_S", 0.05)
+    monkeypatch.setattr("orchestrator.recording.mlflow.store.FLUSH_S", 0.0)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.IDLE_S", 0.05)
     store = JournaledStore(lambda: MlflowStore(bad.address), root=tmp_path, name="test")
     (strange, plain) = trials(2)
     store.begin(strange.facts, INFO)
@@ -381,7 +392,7 @@ def test_what_the_tracker_refuses_of_one_trial_is_set_aside_and_stops_no_other(
 
 
 def test_an_attempt_that_a_later_one_took_over_changes_nothing_when_it_arrives_late(bad: Tracker) -> None:
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     store, trial = MlflowStore(bad.direct), trials(1)[0]
     store.begin(trial.facts, INFO, attempt="a1", worker="node1:1")
@@ -399,7 +410,7 @@ def test_an_attempt_that_a_later_one_took_over_changes_nothing_when_it_arrives_l
 def test_a_trial_whose_run_was_deleted_ends_in_one_run_though_the_tracker_goes_away_meanwhile(
     bad: Tracker,
 ) -> None:
-    from orchestrator.adapters.mlflow_store import MlflowStore
+    from orchestrator.recording.mlflow.store import MlflowStore
 
     store, trial = MlflowStore(bad.address), trials(1)[0]
     store.begin(trial.facts, INFO, attempt="a1")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.adapters.memory import MemoryStore
-from orchestrator.adapters.overview import orphans, plan_text
-from orchestrator.difference import compare, text
-from orchestrator.explain import explanation, failures
-from orchestrator.plan import make_plan
-from orchestrator.results import TrialRecord
+from orchestrator.answer.explain import explanation, failures
+from orchestrator.commands.screen.grid import orphans, plan_text
+from orchestrator.planning.difference import compare, text
+from orchestrator.planning.plan import make_plan
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.records import TrialRecord
 from tests.builders import INFO, expansion, outcome, record, table_yaml
 
 

@@ -6,9 +6,9 @@ import time
 import pytest
 from rich.console import Console
 
-from orchestrator.adapters import display
+from orchestrator.commands.screen import live as display
 from orchestrator.events import Finished, Progressed, Started
-from orchestrator.plan import make_plan
+from orchestrator.planning.plan import make_plan
 from tests.builders import expansion, outcome, record, report
 
 

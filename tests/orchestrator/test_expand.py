@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.expand import Expansion, expand, overruled, trial_id
+from orchestrator.planning.expand import Expansion, expand, overruled, trial_id
 from tests.builders import TINY, expansion, sweep, table_yaml, yaml
 
 

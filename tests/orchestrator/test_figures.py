@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.answer.figures.kinds import CellCurves, draw, to_pdf, to_png
 from orchestrator.errors import UsageError
-from orchestrator.figures import CellCurves, draw, to_pdf, to_png
-from orchestrator.results import Curves
-from orchestrator.spec import FigureSpec
+from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.records import Curves
 
 D, EPOCHS = 64, (0, 1, *range(5, 100, 5), 100)
 COLUMNS = ("F", "Wp", "alignment", "asymmetry")
@@ -257,7 +257,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
 def test_no_two_texts_overlap_whatever_the_labels(kind: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from orchestrator.figure_page import styled
+    from orchestrator.answer.figures.page import styled
 
     long = cell(
         "predictor width 2048 and weight_decay_on_the_predictor_only" * 3, note="1 of 3 collapsed, " * 6
@@ -304,7 +304,7 @@ def test_metrics_of_the_default_that_a_trainer_does_not_report_are_left_out() ->
 
 
 def test_importing_figures_loads_neither_matplotlib_nor_torch() -> None:
-    check = "import sys, orchestrator.figures; print({'matplotlib', 'torch'} & set(sys.modules))"
+    check = "import sys, orchestrator.answer.figures.kinds; print({'matplotlib', 'torch'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
 

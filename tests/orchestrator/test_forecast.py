@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 
-from orchestrator.forecast import FILLED, Forecast, Found, forecast, kinds, packed, packing_note
-from orchestrator.needs import Needs, Resources
+from orchestrator.language.resources import Needs, Resources
+from orchestrator.rehearsal.forecast import FILLED, Forecast, Found, forecast, kinds, packed, packing_note
 from tests.builders import AXES, TINY, expansion, yaml
-from trainers.rehearsal import Cost
+from trainers.attempt.rehearsal import Cost
 
 AXIS = "axes: {a: {path: %s, values: [%s]}}\n"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import answer
+from orchestrator.answer import publish as answer
 from orchestrator.errors import OrchError, Problem, SpecError
-from orchestrator.expand import expand
-from orchestrator.spec import load
+from orchestrator.language.sweep_spec import load
+from orchestrator.planning.expand import expand
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in sorted(SWEEPS.glob("*.yaml"))}

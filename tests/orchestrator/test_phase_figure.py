@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator import answer
+from orchestrator.answer import publish as answer
+from orchestrator.answer.figures.kinds import CellCurves, check, draw, to_png
 from orchestrator.errors import UsageError
-from orchestrator.figures import CellCurves, check, draw, to_png
-from orchestrator.results import Curves, curves_of
-from orchestrator.spec import FigureSpec
+from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.records import Curves, curves_of
 from tests.builders import expansion
-from trainers.config import Runtime
+from trainers.attempt.report import EpochReport
+from trainers.config.base import Runtime
 from trainers.loops import modes
-from trainers.report import EpochReport
 
 AXES = {
     "x": {"of": "eta", "low": 0.01, "high": 0.3, "points": 15},

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.adapters.overview import status_text
-from orchestrator.plan import make_plan
+from orchestrator.commands.screen.grid import status_text
+from orchestrator.planning.plan import make_plan
 from tests.builders import expansion, record, table_yaml
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.signals import Stop
-from orchestrator.spec import ScheduleSpec
+from orchestrator.language.sweep_spec import ScheduleSpec
+from orchestrator.process.signals import Stop
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray warns about itself
 
@@ -25,7 +25,7 @@ class Waiting:
 
 
 def queue_of(number: int) -> tuple[Any, list[Any]]:
-    from orchestrator.adapters.ray_queue import scheduler
+    from orchestrator.execution.ray.queue import scheduler
 
     queue, trials = scheduler(None, Stop(), epochs=1), [Waiting() for _ in range(number)]
     for trial in trials:
@@ -34,7 +34,7 @@ def queue_of(number: int) -> tuple[Any, list[Any]]:
 
 
 def test_a_search_suggests_each_value_once_and_then_ends() -> None:
-    from orchestrator.adapters.ray_queue import Given
+    from orchestrator.execution.ray.queue import Given
 
     search = Given("trial", ["a", "b"], Stop())
     assert [search.suggest("") for _ in range(4)] == [{"trial": "a"}, {"trial": "b"}, "FINISHED", "FINISHED"]
@@ -93,8 +93,8 @@ class Controller:
     "spec", [None, ScheduleSpec(name="median", metric="x"), ScheduleSpec(name="asha", metric="x")]
 )
 def test_once_asked_to_stop_no_trial_begins_and_those_that_run_go_on(spec: ScheduleSpec | None) -> None:
-    from orchestrator.adapters.ray_queue import Given, scheduler
-    from orchestrator.adapters.ray_tune import _Stopper
+    from orchestrator.execution.ray.executor import _Stopper
+    from orchestrator.execution.ray.queue import Given, scheduler
 
     stop, running, waiting = Stop(), Waiting(), Waiting()
     running.now = "RUNNING"

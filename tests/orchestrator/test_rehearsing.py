@@ -15,20 +15,20 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters import rehearsing
-from orchestrator.adapters.forecasting import forecast_of
-from orchestrator.adapters.machine import cores
-from orchestrator.adapters.rehearsing import Failure, Findings, Piece, pieces, rehearsed
-from orchestrator.adapters.signals import Stop
-from orchestrator.adapters.workspace import workspace
+from orchestrator.commands.look.forecast import forecast_of
 from orchestrator.errors import ExecutionError
-from orchestrator.expand import TrialSpec
-from orchestrator.forecast import Found, kinds
-from orchestrator.needs import Needs, Resources
+from orchestrator.language.resources import Needs, Resources
+from orchestrator.planning.expand import TrialSpec
+from orchestrator.process.machine import cores
+from orchestrator.process.signals import Stop
+from orchestrator.recording.workspace import workspace
+from orchestrator.rehearsal import rehearse as rehearsing
+from orchestrator.rehearsal.forecast import Found, kinds
+from orchestrator.rehearsal.rehearse import Failure, Findings, Piece, pieces, rehearsed
 from tests.builders import TINY, expansion, yaml
 from tests.place import Place
-from trainers.config import LoopConfig, Runtime
-from trainers.rehearsal import Cost
+from trainers.attempt.rehearsal import Cost
+from trainers.config.base import LoopConfig, Runtime
 
 SIZES = "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
 
@@ -160,7 +160,7 @@ class Nodes:
     """A cluster of which only the resources are real, and rehearsals that cost what the node is worth."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *resources: dict[str, Any]) -> None:
-        from orchestrator.adapters import ray_packing
+        from orchestrator.execution.ray import rehearsal as ray_packing
 
         self.asked: list[tuple[int, int]] = []
         self.said: list[str] = []
@@ -181,7 +181,8 @@ class Nodes:
         return Findings({piece.name: Found(cost, {1: 1.0, 2: 2.0, 4: 4.0}) for piece in group}, {})
 
     def settled(self, asked: Sequence[TrialSpec], needs: dict[str, Needs]) -> dict[str, Needs]:
-        from orchestrator.adapters import ray_cluster, ray_packing
+        from orchestrator.execution.ray import cluster as ray_cluster
+        from orchestrator.execution.ray import rehearsal as ray_packing
 
         return ray_packing.settled(
             asked,
@@ -257,7 +258,7 @@ def test_what_says_its_needs_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_ctrl_c_while_rehearsals_begin_is_a_line_and_130(place: Place) -> None:
-    command = [sys.executable, "-m", "orchestrator.cli", "plan", "sweep.yaml", "--forecast"]
+    command = [sys.executable, "-m", "orchestrator", "plan", "sweep.yaml", "--forecast"]
     with subprocess.Popen(
         command,
         cwd=place.folder,

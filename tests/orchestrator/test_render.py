@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.render import FORMATS
+from orchestrator.answer.render import FORMATS
 from tests.builders import PUBLISHED, record
 from tests.orchestrator.test_tables import EMA_SYMMETRIC_0, made_table
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from orchestrator.adapters.logs import TrialLogs
-from orchestrator.adapters.resumes import Resumes
 from orchestrator.events import Event, Progressed, Started
-from orchestrator.plan import make_plan
+from orchestrator.execution.resume_notes import Resumes
+from orchestrator.planning.plan import make_plan
+from orchestrator.recording.logs import TrialLogs
 from tests.builders import expansion, record, report
-from trainers.folders import Folder, S3Folder
+from trainers.attempt.folders import Folder, S3Folder
 
 MADE = expansion()
 ONE = MADE.trials[0].id

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from orchestrator.adapters.memory import MemoryStore
 from orchestrator.events import Finished, OnEvent, Started
-from orchestrator.expand import TrialSpec
-from orchestrator.run import SweepResult, plan_sweep, run_sweep
+from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
+from orchestrator.planning.expand import TrialSpec
+from orchestrator.recording.memory import MemoryStore
 from tests.builders import INFO, expansion
-from trainers.report import Outcome
+from trainers.attempt.report import Outcome
 
 Fate = Callable[[TrialSpec], str]
 

@@ -7,8 +7,8 @@ import jsonschema
 import pytest
 import yaml as pyyaml
 
-from orchestrator.schema import sweep_schema
-from orchestrator.spec import SweepSpec
+from orchestrator.language.json_schema import sweep_schema
+from orchestrator.language.sweep_spec import SweepSpec
 from tests.builders import TINY, table_yaml, yaml
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.source import MAX_CHARACTERS, parse, place_of
+from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
 
 
 def problem(text: str) -> str:

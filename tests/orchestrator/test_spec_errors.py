@@ -7,7 +7,7 @@ import re
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.expand import expand
+from orchestrator.planning.expand import expand
 from tests.builders import TINY, indented, sweep, table_yaml, yaml
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from orchestrator.statistics import paired, summarise
+from orchestrator.answer.statistics import paired, summarise
 
 SAMPLE = [0.71, 0.68, 0.74, 0.70]
 

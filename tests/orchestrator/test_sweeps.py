@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.expand import expand
-from orchestrator.spec import SweepSpec, load
-from trainers.config import Runtime
-from trainers.isolation import run_trial
+from orchestrator.language.sweep_spec import SweepSpec, load
+from orchestrator.planning.expand import expand
+from trainers.attempt.isolation import run_trial
+from trainers.config.base import Runtime
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"
 FILES = sorted(path for path in SWEEPS.glob("*.yaml"))

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from orchestrator.answer.tables import Entry, Table, layout, tabulate
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.expand import Expansion
-from orchestrator.results import TrialRecord
-from orchestrator.tables import Entry, Table, layout, tabulate
+from orchestrator.planning.expand import Expansion
+from orchestrator.records import TrialRecord
 from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
 
 VALUES = {

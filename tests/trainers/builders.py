@@ -8,18 +8,19 @@ from typing import Any
 import pytest
 import torch
 
-from trainers import checkpoint, plugins
-from trainers.config import Runtime
+from trainers.attempt import checkpoint
+from trainers.attempt.folders import Folder
+from trainers.attempt.isolation import clean_process
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config import plugins
+from trainers.config.base import Runtime
 from trainers.encoders.base import EncoderConfig
-from trainers.folders import Folder
-from trainers.heads import ProjectorConfig
-from trainers.isolation import clean_process
 from trainers.loops import ssl
 from trainers.methods.base import AbstractMethod
-from trainers.networks import Blueprint
-from trainers.optim import build_optimizer
+from trainers.networks.blueprint import Blueprint
+from trainers.networks.heads import ProjectorConfig
+from trainers.networks.rates import build_optimizer
 from trainers.optimizers import sgd
-from trainers.report import EpochReport, Outcome
 
 RUNTIME = Runtime()
 TINY: dict[str, Any] = {

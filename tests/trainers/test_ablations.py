@@ -22,14 +22,14 @@ from tests.trainers.builders import (
     train,
     trained_digest,
 )
-from trainers import plugins
-from trainers.checkpoint import digest
-from trainers.heads import BatchNormConfig, LinearPredictor, MlpPredictor, build_predictor, project
+from trainers.attempt.checkpoint import digest
+from trainers.config import plugins
 from trainers.loops import ssl
 from trainers.methods import byol
 from trainers.methods._siamese import Siamese
-from trainers.networks import Blueprint
-from trainers.normalisation import AblatedBatchNorm
+from trainers.networks.blueprint import Blueprint
+from trainers.networks.heads import BatchNormConfig, LinearPredictor, MlpPredictor, build_predictor, project
+from trainers.networks.normalisation import AblatedBatchNorm
 
 
 def method_of(trial: ssl.Config) -> Any:

@@ -20,8 +20,8 @@ from tests.trainers.builders import (
     timeless,
     trained_digest,
 )
-from trainers import checkpoint
-from trainers.config import Runtime
+from trainers.attempt import checkpoint
+from trainers.config.base import Runtime
 from trainers.loops import ssl
 
 FULL = """

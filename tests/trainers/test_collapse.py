@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.collapse import describe, diagnose
+from trainers.measures.collapse import describe, diagnose
 from trainers.methods import vicreg
 
 N, D = 400, 32

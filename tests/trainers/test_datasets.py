@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from trainers import plugins
-from trainers.config import identity_dump
+from trainers.config import plugins
+from trainers.config.base import identity_dump
 from trainers.datasets import shapes
 from trainers.datasets._images import balanced_order
 from trainers.datasets.base import DatasetConfig, Images, MissingDataError

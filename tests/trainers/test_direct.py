@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from tests.trainers.builders import LABELS, method, pair, train
-from trainers.matrix import largest_eigenvalue, spectral_function, sqrt_newton_schulz
+from trainers.measures.matrix import largest_eigenvalue, spectral_function, sqrt_newton_schulz
 from trainers.methods import directcopy, directpred, optimal
 from trainers.methods._direct import DirectPredictor
-from trainers.optim import build_optimizer
+from trainers.networks.rates import build_optimizer
 from trainers.optimizers import sgd
 
 

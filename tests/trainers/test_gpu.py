@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainers.config import Runtime
-from trainers.isolation import run_trial
+from trainers.attempt.isolation import run_trial
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config.base import Runtime
 from trainers.loops import ssl
-from trainers.report import EpochReport, Outcome
 
 pytestmark = pytest.mark.gpu
 
@@ -74,7 +74,7 @@ def test_a_finished_trial_leaves_no_gpu_memory_behind() -> None:
 
 
 def test_a_rehearsal_sees_the_gpus_memory_and_room() -> None:
-    from trainers.rehearsal import CONTEXT_GIB, pace, rehearse
+    from trainers.attempt.rehearsal import CONTEXT_GIB, pace, rehearse
 
     cost = rehearse(config(), runtime=Runtime(device="cuda"))
     assert cost.gpu_gib is not None
@@ -88,9 +88,9 @@ def test_trials_that_share_a_gpu_run_at_once_and_have_the_numbers_of_those_that_
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("ray")
-    from orchestrator.adapters.ray_tune import RayExecutor
     from orchestrator.events import Event, Finished, Started
-    from orchestrator.needs import Resources
+    from orchestrator.execution.ray.executor import RayExecutor
+    from orchestrator.language.resources import Resources
     from tests.builders import expansion
 
     def trained(name: str, resources: Resources) -> tuple[dict[str, dict[str, float]], int, list[str]]:

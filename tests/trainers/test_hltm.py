@@ -10,12 +10,12 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
-from trainers import checkpoint
-from trainers.config import Runtime
+from trainers.attempt import checkpoint
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config.base import Runtime
 from trainers.dynamics import tree as trees
 from trainers.loops import hltm
 from trainers.randomness import stream
-from trainers.report import EpochReport, Outcome
 
 TINY: dict[str, Any] = {
     "depth": 3, "hidden": 4, "epochs": 3, "samples": 640, "batch_size": 64, "measured": 500,

@@ -16,11 +16,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from tests.trainers.builders import CONVNET, RUNTIME, config, timeless, trained_digest
-from trainers import checkpoint
-from trainers.collapse import describe
-from trainers.config import LoopConfig, Runtime
-from trainers.isolation import clean_process, discard_checkpoints, run_trial
-from trainers.report import EpochReport, Outcome
+from trainers.attempt import checkpoint
+from trainers.attempt.isolation import clean_process, discard_checkpoints, run_trial
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config.base import LoopConfig, Runtime
+from trainers.measures.collapse import describe
 
 A = {"encoder": CONVNET}
 B = {"method": "simsiam", "seed": 3, "optimizer": {"name": "adam"}}

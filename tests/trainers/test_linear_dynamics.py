@@ -9,11 +9,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from trainers.config import Runtime
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config.base import Runtime
 from trainers.dynamics import linear, per_mode, solver
 from trainers.dynamics.linear import Flow, System
 from trainers.loops import linear_dynamics
-from trainers.report import EpochReport, Outcome
 
 SMALL: dict[str, Any] = {"size": 6, "records": 10, "init": {"std": 0.3}}
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from tests.trainers.builders import LABELS, method, pair, train
-from trainers import plugins
-from trainers.heads import ProjectorConfig
+from trainers.config import plugins
 from trainers.methods import _siamese, barlow_twins, moco, simclr, supervised, vicreg, wmse
 from trainers.methods._direct import update_statistics
-from trainers.networks import Blueprint, buffers
+from trainers.networks.blueprint import Blueprint, buffers
+from trainers.networks.heads import ProjectorConfig
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 

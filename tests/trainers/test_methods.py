@@ -21,10 +21,10 @@ from tests.trainers.builders import (
     train,
     trained_digest,
 )
-from trainers import plugins
-from trainers.checkpoint import digest
+from trainers.attempt.checkpoint import digest
+from trainers.config import plugins
 from trainers.methods.base import AbstractMethod
-from trainers.optim import build_optimizer
+from trainers.networks.rates import build_optimizer
 from trainers.optimizers import sgd
 
 METHODS = plugins.names("methods")

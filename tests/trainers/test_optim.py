@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from trainers import plugins
-from trainers.optim import ScheduleConfig, build_optimizer, set_rates
+from trainers.config import plugins
+from trainers.networks.rates import ScheduleConfig, build_optimizer, set_rates
 from trainers.optimizers import adam, lars, sgd
 from trainers.optimizers.base import OptimizerConfig
 

@@ -9,12 +9,12 @@ import pytest
 from pydantic import ValidationError
 from scipy.integrate import solve_ivp
 
-from trainers.config import Runtime
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config.base import Runtime
 from trainers.dynamics import per_mode, phase, solver
 from trainers.dynamics.per_mode import Rates, States
 from trainers.dynamics.phase import GridAxis
 from trainers.loops import modes
-from trainers.report import EpochReport, Outcome
 
 
 def run(p: Any, s: Any, rates: Rates, times: Any, tau: float = 0.0) -> list[States]:

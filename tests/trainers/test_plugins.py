@@ -15,8 +15,8 @@ from pydantic_core import PydanticCustomError
 from torch import nn
 
 from tests.trainers.builders import CONVNET, TINY, config
-from trainers import plugins
-from trainers.config import Frozen, canonical, identity_dump
+from trainers.config import plugins
+from trainers.config.base import Frozen, canonical, identity_dump
 from trainers.encoders import resnet18, resnet50
 from trainers.loops import ssl
 

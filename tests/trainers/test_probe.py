@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from tests.trainers.builders import CONVNET, RUNTIME, config
-from trainers.checkpoint import digest
+from trainers.attempt.checkpoint import digest
 from trainers.loops import ssl
-from trainers.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
+from trainers.measures.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
 from trainers.randomness import stream
 
 CLASSES = 4

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.trainers.builders import CONVNET, RUNTIME, blueprint, config, fit, timeless
-from trainers.checkpoint import digest
+from trainers.attempt.checkpoint import digest
 from trainers.loops import ssl
 from trainers.randomness import derive, seeded, stream
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.trainers.builders import RUNTIME, config
-from trainers import rehearsal
-from trainers.isolation import run_trial
+from trainers.attempt import rehearsal
+from trainers.attempt.isolation import run_trial
+from trainers.attempt.rehearsal import RehearsalError, pace, rehearse
 from trainers.loops import hltm
-from trainers.rehearsal import RehearsalError, pace, rehearse
 
 MANY_STEPS = config(data={"name": "shapes", "size": 8, "train": 4096, "test": 40}, batch_size=16, epochs=50)
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.heads import LinearPredictor, MlpPredictor, build_predictor, predictor_matrix, project
-from trainers.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
+from trainers.measures.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
+from trainers.networks.heads import LinearPredictor, MlpPredictor, build_predictor, predictor_matrix, project
 
 D = 16
 

@@ -13,9 +13,9 @@ from torch import Tensor
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms.v2 import functional as tv
 
-from trainers import views
 from trainers.randomness import stream
-from trainers.views import Draws, JitterConfig, ViewsConfig
+from trainers.views import augmentation as views
+from trainers.views.augmentation import Draws, JitterConfig, ViewsConfig
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.25, 0.3])
 NONE = ViewsConfig(crop=None, flip=0.0, jitter=None, grey=0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainers.lazy import F, torch
+from trainers.config.lazy import F, torch
 
 ROWS_AT_ONCE = 1024  # bounds the float32 copies that a resize needs
 

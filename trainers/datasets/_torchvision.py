@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainers.config.lazy import torch, torchvision
 from trainers.datasets._images import balanced_order, resized
 from trainers.datasets.base import Images, MissingDataError, data_folder
-from trainers.lazy import torch, torchvision
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainers.config import Frozen
-from trainers.lazy import torch
+from trainers.config.base import Frozen
+from trainers.config.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from trainers.config.lazy import torch
 from trainers.datasets._images import balanced_order, resized
 from trainers.datasets.base import DatasetConfig, Images
-from trainers.lazy import torch
 
 TEST = 359  # a fifth of 1 797
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from trainers.config import NOT_IDENTITY
+from trainers.config.base import NOT_IDENTITY
+from trainers.config.lazy import torch
 from trainers.datasets._images import balanced_order
 from trainers.datasets.base import DatasetConfig, Images, MissingDataError, data_folder
-from trainers.lazy import torch
 
 if TYPE_CHECKING:
     import numpy as np

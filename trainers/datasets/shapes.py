@@ -15,8 +15,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from trainers.config.lazy import torch
 from trainers.datasets.base import DatasetConfig, Images
-from trainers.lazy import torch
 from trainers.randomness import stream
 
 GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma

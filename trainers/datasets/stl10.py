@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
+from trainers.config.lazy import torch
 from trainers.datasets._images import balanced_order, resized
 from trainers.datasets._torchvision import Source
 from trainers.datasets.base import DatasetConfig, Images
-from trainers.lazy import torch
 
 SOURCE = Source(
     name="stl10",

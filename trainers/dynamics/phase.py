@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from trainers.config import Frozen
+from trainers.config.base import Frozen
 from trainers.dynamics.per_mode import Rates, critical_decay, kinds_of_flow, separatrices, survives
 from trainers.dynamics.solver import Floats
 

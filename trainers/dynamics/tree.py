@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from trainers.lazy import nn, torch
+from trainers.config.lazy import nn, torch
 from trainers.randomness import seeded, stream
 
 

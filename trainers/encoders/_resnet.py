@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from trainers.config.lazy import nn
 from trainers.encoders.base import EncoderConfig
-from trainers.lazy import nn
 
 
 class ResnetConfig(EncoderConfig):

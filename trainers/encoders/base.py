@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from trainers.config import Frozen
+from trainers.config.base import Frozen
 
 
 def _not_empty(widths: tuple[int, ...]) -> tuple[int, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from trainers.config.lazy import nn
 from trainers.encoders.base import EncoderConfig, Widths
-from trainers.lazy import nn
 
 
 class Config(EncoderConfig):

@@ -7,8 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from trainers.config.lazy import nn
 from trainers.encoders.base import EncoderConfig
-from trainers.lazy import nn
 
 
 class Config(EncoderConfig):

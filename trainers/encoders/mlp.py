@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Literal
 
+from trainers.config.lazy import nn
 from trainers.encoders.base import EncoderConfig, Widths
-from trainers.lazy import nn
 
 
 class Config(EncoderConfig):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from trainers.config.lazy import nn, torchvision
 from trainers.encoders._resnet import ResnetConfig, build_resnet
-from trainers.lazy import nn, torchvision
 
 
 class Config(ResnetConfig):

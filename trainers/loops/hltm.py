@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from trainers import checkpoint
-from trainers.config import FieldError, LoopConfig, Runtime, canonical, identity_dump
+from trainers.attempt import checkpoint
+from trainers.attempt.folders import Folder
+from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.config.base import FieldError, LoopConfig, Runtime, canonical, identity_dump
+from trainers.config.lazy import torch
 from trainers.dynamics import tree as trees
 from trainers.dynamics.tree import Tree, TreeNetwork
-from trainers.folders import Folder
-from trainers.lazy import torch
 from trainers.randomness import stream
-from trainers.report import EpochReport, Outcome, Report
 
 FIGURES = ("curves",)
 """Kinds of figures that its trials can fill."""

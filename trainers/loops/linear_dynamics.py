@@ -8,15 +8,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from trainers.config import FieldError, Frozen, LoopConfig, Runtime
+from trainers.attempt.folders import Folder
+from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.config.base import FieldError, Frozen, LoopConfig, Runtime
+from trainers.config.lazy import torch
 from trainers.dynamics import linear
 from trainers.dynamics.linear import Flow, System
 from trainers.dynamics.solver import Floats, first_passages
-from trainers.folders import Folder
-from trainers.lazy import torch
+from trainers.measures.spectra import eigenspace, eigenspace_metrics
 from trainers.randomness import derive
-from trainers.report import EpochReport, Outcome, Report
-from trainers.spectra import eigenspace, eigenspace_metrics
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
 """Kinds of figures that its trials can fill."""

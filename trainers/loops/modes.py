@@ -8,13 +8,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from trainers.config import FieldError, LoopConfig, Runtime
+from trainers.attempt.folders import Folder
+from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.config.base import FieldError, LoopConfig, Runtime
 from trainers.dynamics import per_mode, phase
 from trainers.dynamics.per_mode import Rates, States
 from trainers.dynamics.phase import GridAxis, Parameter
 from trainers.dynamics.solver import Floats, first_passages
-from trainers.folders import Folder
-from trainers.report import EpochReport, Outcome, Report
 
 ALIVE = 1e-3
 """A mode is alive where α_p s is above this share of what it is in a living mode without decay."""

@@ -9,31 +9,33 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny
 
-from trainers import checkpoint, collapse, views
-from trainers.config import LoopConfig, Runtime, canonical, identity_dump
+from trainers.attempt import checkpoint
+from trainers.attempt.folders import Folder
+from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.config.base import LoopConfig, Runtime, canonical, identity_dump
+from trainers.config.lazy import nn, torch
+from trainers.config.plugins import Plugin, load
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
-from trainers.folders import Folder
-from trainers.heads import ProjectorConfig, hidden_blocks
-from trainers.lazy import nn, torch
-from trainers.methods.base import AbstractMethod, MethodConfig
-from trainers.networks import Blueprint
-from trainers.optim import ScheduleConfig, build_optimizer, set_rates
-from trainers.optimizers import sgd
-from trainers.optimizers.base import OptimizerConfig
-from trainers.pairing import epoch_draws, streams_fingerprint
-from trainers.plugins import Plugin, load
-from trainers.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
-from trainers.randomness import stream
-from trainers.report import EpochReport, Outcome, Report
-from trainers.spectra import (
+from trainers.measures import collapse
+from trainers.measures.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
+from trainers.measures.spectra import (
     CorrelationEMA,
     SpectraConfig,
     eigenspace,
     eigenspace_metrics,
     predictor_metrics,
 )
-from trainers.views import ViewsConfig
+from trainers.methods.base import AbstractMethod, MethodConfig
+from trainers.networks.blueprint import Blueprint
+from trainers.networks.heads import ProjectorConfig, hidden_blocks
+from trainers.networks.rates import ScheduleConfig, build_optimizer, set_rates
+from trainers.optimizers import sgd
+from trainers.optimizers.base import OptimizerConfig
+from trainers.randomness import stream
+from trainers.views import augmentation as views
+from trainers.views.augmentation import ViewsConfig
+from trainers.views.pairing import epoch_draws, streams_fingerprint
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
 """Kinds of figures that its trials can fill."""

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from trainers.heads import LinearPredictor
-from trainers.lazy import nn, torch
+from trainers.config.lazy import nn, torch
 from trainers.methods._siamese import Siamese, SiameseConfig
 from trainers.methods.base import Forward, in_full_precision
-from trainers.networks import Blueprint, buffers
+from trainers.networks.blueprint import Blueprint, buffers
+from trainers.networks.heads import LinearPredictor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trainers.lazy import nn, torch
+from trainers.config.lazy import nn, torch
 from trainers.methods.base import AbstractMethod, Forward
-from trainers.networks import Blueprint
+from trainers.networks.blueprint import Blueprint
 
 
 class JointEmbedding(AbstractMethod):

@@ -7,11 +7,11 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainers.config import Frozen
-from trainers.heads import LinearPredictor, MlpPredictor, NoPredictor, predictor_matrix, project
-from trainers.lazy import F, nn, torch
+from trainers.config.base import Frozen
+from trainers.config.lazy import F, nn, torch
 from trainers.methods.base import AbstractMethod, Forward, MethodConfig, in_full_precision
-from trainers.networks import Blueprint, frozen_copy
+from trainers.networks.blueprint import Blueprint, frozen_copy
+from trainers.networks.heads import LinearPredictor, MlpPredictor, NoPredictor, predictor_matrix, project
 from trainers.randomness import seeded
 
 

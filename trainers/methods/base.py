@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-from trainers.config import Frozen
-from trainers.lazy import torch
+from trainers.config.base import Frozen
+from trainers.config.lazy import torch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trainers.heads import MlpPredictor, PredictorConfig
 from trainers.methods._siamese import Siamese, SiameseConfig
-from trainers.networks import Blueprint
+from trainers.networks.blueprint import Blueprint
+from trainers.networks.heads import MlpPredictor, PredictorConfig
 
 
 class Config(SiameseConfig):

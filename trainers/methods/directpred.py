@@ -6,10 +6,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from trainers.lazy import torch
-from trainers.matrix import largest_eigenvalue, spectral_function, sqrt_newton_schulz
+from trainers.config.lazy import torch
+from trainers.measures.matrix import largest_eigenvalue, spectral_function, sqrt_newton_schulz
 from trainers.methods._direct import DirectConfig, DirectPredictor
-from trainers.networks import Blueprint
+from trainers.networks.blueprint import Blueprint
 
 FLOOR = 1e-4  # smallest eigenvalue of W_p in the paper's code
 

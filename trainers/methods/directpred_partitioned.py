@@ -6,13 +6,13 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trainers.heads import NoPredictor
-from trainers.lazy import torch
+from trainers.config.lazy import torch
 from trainers.methods._siamese import Siamese, SiameseConfig
 from trainers.methods.base import in_full_precision
 from trainers.methods.directpred import Config as DirectPredConfig
 from trainers.methods.directpred import directpred_matrix
-from trainers.networks import Blueprint, buffers
+from trainers.networks.blueprint import Blueprint, buffers
+from trainers.networks.heads import NoPredictor
 from trainers.randomness import stream
 
 

@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trainers.lazy import F, nn, torch
+from trainers.config.lazy import F, nn, torch
 from trainers.methods._siamese import move_towards
 from trainers.methods.base import AbstractMethod, Forward, MethodConfig, in_full_precision
-from trainers.networks import Blueprint, buffers, frozen_copy
+from trainers.networks.blueprint import Blueprint, buffers, frozen_copy
 from trainers.randomness import stream
 
 

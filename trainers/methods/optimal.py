@@ -6,10 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainers.lazy import torch
-from trainers.matrix import spectral_function
+from trainers.config.lazy import torch
+from trainers.measures.matrix import spectral_function
 from trainers.methods._direct import DirectConfig, DirectPredictor
-from trainers.networks import Blueprint
+from trainers.networks.blueprint import Blueprint
 
 
 class Config(DirectConfig):

@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainers.lazy import F, torch
+from trainers.config.lazy import F, torch
 from trainers.methods._joint import JointEmbedding
 from trainers.methods.base import MethodConfig, in_full_precision
-from trainers.networks import Blueprint
+from trainers.networks.blueprint import Blueprint
 
 
 class Config(MethodConfig):

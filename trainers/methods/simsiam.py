@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainers.heads import MlpPredictor, PredictorConfig
 from trainers.methods import byol
 from trainers.methods._siamese import ReinitConfig, Siamese
 from trainers.methods.base import MethodConfig
-from trainers.networks import Blueprint
+from trainers.networks.blueprint import Blueprint
+from trainers.networks.heads import MlpPredictor, PredictorConfig
 
 
 class Config(MethodConfig):

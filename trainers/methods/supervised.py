@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from trainers.lazy import F, nn, torch
+from trainers.config.lazy import F, nn, torch
 from trainers.methods.base import AbstractMethod, Forward, MethodConfig, in_full_precision
-from trainers.networks import Blueprint
+from trainers.networks.blueprint import Blueprint
 
 
 class Config(MethodConfig):

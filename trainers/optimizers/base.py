@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trainers.config import Frozen
+from trainers.config.base import Frozen
 
 
 class NetworkRates(Frozen):

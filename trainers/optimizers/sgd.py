@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from trainers.lazy import torch
+from trainers.config.lazy import torch
 from trainers.optimizers.base import OptimizerConfig
 
 

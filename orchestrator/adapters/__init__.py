@@ -1,1 +1,0 @@
-"""Effects behind ports: executors (ray_tune, serial) and stores (mlflow_store, memory)."""

@@ -1,0 +1,104 @@
+"""Why a trial stands as it does: from the lines of the sweep file to its attempts, cause and next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from orchestrator.answer.tables import status_of
+from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.records import TrialRecord
+
+NEXT = {
+    "missing": "`orch sweep` trains it",
+    "running": "it is being trained, or its driver died: `orch sweep` waits, or goes on from its checkpoint",
+    "stopped": "`orch sweep` goes on from its checkpoint",
+    "failed": "remove the cause, then `orch sweep` tries it again",
+    "diverged": "a result, not an error, and not trained again; a lower learning rate is another trial",
+    "collapsed": "a result, not an error: it is not trained again",
+    "dimensional": "a result; the table marks it",
+    "pruned": "the schedule ended it; it is not trained again",
+    "completed": "nothing to do",
+}
+
+
+NEXT_AFTER = {
+    "code": "an exception in the trial's own code: `orch logs` shows the traceback; remove the cause, then "
+    "`orch retry`, or `orch sweep` if that was in the sweep file: an edited cell is another trial",
+    "data": "bring the data there, then `orch retry`",
+    "memory": "the GPU is too small even for this trial alone: a smaller batch or network is another trial; "
+    "on a larger GPU `orch retry`",
+    "worker": "its worker was lost too often at one place: look at the node's memory and system log, then "
+    "`orch retry`",
+    "storage": "give its folder of checkpoints room, or bring S3 back, then `orch retry`: it goes on from "
+    "the last checkpoint that was written",
+}
+"""Next step by class of failure."""
+
+
+def explanation(
+    expansion: Expansion, trial: TrialSpec, record: TrialRecord | None, *, store: str, log: str | None
+) -> list[tuple[str, str]]:
+    """(what, words) from the file to the next step.
+
+    Args:
+        expansion: the sweep.
+        trial: one of its trials.
+        record: what the store knows of it.
+        store: where that is.
+        log: the trial's log, if it has one.
+    """
+    status = status_of(record)
+    lines = [("trial", trial.label)]
+    lines += [("asked for", line) for line in _places(expansion, trial)]
+    lines.append(("profile", expansion.setting or "none"))
+    lines.append(("id", f"{trial.id} (cell {trial.cell.id})"))
+    if record is not None:
+        attempts = f"{record.attempts} attempt" + ("s" if record.attempts != 1 else "")
+        where = f", the last on {record.worker}" if record.worker else ""
+        told = (
+            f"run {record.run}" if record.run else "not there yet: `orch sync` delivers it from the journal"
+        )
+        lines.append(("store", f"{store}, {told}"))
+        if record.attempts:
+            lines.append(("attempts", attempts + where))
+        if record.code_version:
+            lines.append(("code", record.code_version))
+    lines.append(("status", status))
+    if record is not None and record.reason:
+        lines.append(("cause", record.reason))
+    if log:
+        lines.append(("log", log))
+    if record is not None and record.error is not None:
+        lines.append(("next", NEXT_AFTER[record.error]))
+    elif record is None and trial.seed not in expansion.spec.seed_list:
+        lines.append(
+            ("next", f"the file does not ask for this seed: `orch sweep --seeds {trial.seed},` does")
+        )
+    else:
+        lines.append(("next", NEXT.get(status, "`orch status` shows all")))
+    return lines
+
+
+def failures(
+    expansion: Expansion, records: Mapping[str, TrialRecord], logs: Mapping[str, str]
+) -> Iterator[str]:
+    """A line for each failed trial: cell, cause, where it ran, where its log is."""
+    for trial in expansion.trials:
+        record = records.get(trial.id)
+        if record is None or record.status != "failed":
+            continue
+        cause = record.reason or "no cause recorded"
+        parts = [f"{trial.label} ({trial.id}): {cause}"]
+        parts += [f"on {record.worker}"] if record.worker else []
+        parts += [f"log {logs[trial.id]}"] if trial.id in logs else []
+        yield "; ".join(parts)
+
+
+def _places(expansion: Expansion, trial: TrialSpec) -> Iterator[str]:
+    """Axis and level of each choice, with the line of the file that sets something for it."""
+    for axis, label in trial.cell.choice:
+        if label is None:
+            continue
+        level = next(one for one in expansion.spec.axes[axis].levels if one.label == label)
+        place = next((key.place for key in level.settings if getattr(key, "place", "")), None)
+        yield f"{axis} = {label}" + (f", {place}" if place else ", which sets nothing")

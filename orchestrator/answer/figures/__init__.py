@@ -1,0 +1,1 @@
+"""Figures, and the page on which their panels stand."""

@@ -1,0 +1,117 @@
+"""Curves of a cell as a median and a band over its seeds. Numbers only; knows nothing of drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.records import Curves
+
+Floats = NDArray[np.floating[Any]]
+
+
+class CellCurves(NamedTuple):
+    """What a figure draws of one cell."""
+
+    label: str
+    seeds: tuple[int, ...]
+    curves: tuple[Curves, ...]
+    """One per seed that has any, in the order of the seeds."""
+    note: str
+    """What a reader must know of the cell, such as "2 of 3 collapsed"; may be empty."""
+
+    @property
+    def reporting(self) -> int:
+        """Seeds that have something to draw."""
+        return sum(1 for curves in self.curves if curves.metrics or curves.spectra_epochs)
+
+
+class Band(NamedTuple):
+    """Values over epochs, summarised over the seeds that have one there; NaN where none has.
+
+    The median, because one collapsed seed must not bend the line of two that trained; the band from the
+    least to the largest value, because three seeds carry no quantiles.
+    """
+
+    epochs: Floats
+    """[R]"""
+    median: Floats
+    """[R] or [R, d], as `low` and `high`."""
+    low: Floats
+    high: Floats
+
+
+def laid_over(cell: CellCurves, metric: str) -> CellCurves:
+    """The cell with the values of `metric` in place of the epochs; what has none there is left out."""
+
+    def moved(curves: Curves) -> Curves:
+        at: dict[int, Any] = dict(curves.metrics.get(metric, ()))
+        rows = [row for row, epoch in enumerate(curves.spectra_epochs) if epoch in at]
+        # Not validated: a time is no whole number, as an epoch is.
+        return Curves.model_construct(
+            metrics={
+                name: tuple((at[epoch], value) for epoch, value in pairs if epoch in at)
+                for name, pairs in curves.metrics.items()
+            },
+            spectra_epochs=tuple(at[curves.spectra_epochs[row]] for row in rows),
+            spectra={name: values[rows] for name, values in curves.spectra.items()},
+        )
+
+    return cell._replace(curves=tuple(moved(curves) for curves in cell.curves))
+
+
+def metric_band(cell: CellCurves, metric: str) -> Band | None:
+    """A metric over the cell's seeds; None where no seed has a finite value."""
+    pairs = [curves.metrics.get(metric, ()) for curves in cell.curves]
+    return _band([([e for e, _ in pair], np.array([v for _, v in pair], float)) for pair in pairs])
+
+
+def spectrum_band(cell: CellCurves, name: str) -> Band | None:
+    """A spectrum [R, d] over the cell's seeds, rank by rank; None where no seed has a finite value."""
+    return _band(_spectra(cell, name))
+
+
+def spectrum_mean_band(cell: CellCurves, name: str) -> Band | None:
+    """The mean [R] of a spectrum over its d ranks, over the cell's seeds."""
+    return _band([(epochs, _mean_of_finite(values)) for epochs, values in _spectra(cell, name)])
+
+
+def reported_metrics(cells: Sequence[CellCurves]) -> list[str]:
+    """Every metric that some seed of some cell has reported, sorted."""
+    return sorted({name for cell in cells for curves in cell.curves for name in curves.metrics})
+
+
+def _spectra(cell: CellCurves, name: str) -> list[tuple[Sequence[int], Floats]]:
+    found = [curves for curves in cell.curves if name in curves.spectra and curves.spectra_epochs]
+    return [(curves.spectra_epochs, np.asarray(curves.spectra[name], float)) for curves in found]
+
+
+def _band(series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
+    series = [(epochs, values) for epochs, values in series if len(epochs)]
+    if not series:
+        return None
+    # Seeds differ in how far they got: each is laid on the union of the epochs.
+    union = sorted({epoch for epochs, _ in series for epoch in epochs})
+    stacked = np.full((len(series), len(union), *series[0][1].shape[1:]), np.nan)
+    for row, (epochs, values) in zip(stacked, series, strict=True):
+        row[np.searchsorted(union, epochs)] = values
+    stacked[~np.isfinite(stacked)] = np.nan
+    known = np.isfinite(stacked).any(axis=0)
+    if not known.any():
+        return None
+    summaries = []
+    for summary in (np.nanmedian, np.nanmin, np.nanmax):
+        values = np.full(known.shape, np.nan)
+        values[known] = summary(stacked[:, known], axis=0)
+        summaries.append(values)
+    return Band(np.array(union, float), *summaries)
+
+
+def _mean_of_finite(values: Floats) -> Floats:
+    finite = np.isfinite(values)
+    total, count = np.where(finite, values, 0).sum(axis=1), finite.sum(axis=1)
+    mean: Floats = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
+    return mean

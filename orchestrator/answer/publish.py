@@ -1,0 +1,174 @@
+"""A sweep's tables and figures, made from the store alone."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from orchestrator.answer.figures import kinds as figures
+from orchestrator.answer.figures.kinds import CellCurves
+from orchestrator.answer.render import FILE_FORMATS, FORMATS, MEANINGS
+from orchestrator.answer.tables import Table, layout, status_of, tabulate
+from orchestrator.errors import UsageError
+from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.records import Curves, TrialRecord
+from trainers.config.plugins import load
+
+
+def check(expansion: Expansion) -> None:
+    """Nothing, if the sweep's tables and figures can be made of its cells.
+
+    Raises:
+        UsageError: with every problem, a line each.
+    """
+    problems: list[str] = []
+    for table in expansion.spec.tables:
+        with _noting(problems):
+            layout(expansion, table)
+    for figure in expansion.spec.figures:
+        with _noting(problems):
+            figures.check(figure)
+            drawn = _drawn_cells(expansion, figure)
+            if not drawn:
+                raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
+            kinds = [load("loops", expansion.cells[i].trainer).FIGURES for i in drawn]
+            if not any(figure.kind in known for known in kinds):
+                trainers = ", ".join(dict.fromkeys(expansion.cells[i].trainer for i in drawn))
+                there = ", ".join(dict.fromkeys(kind for known in kinds for kind in known))
+                raise UsageError(
+                    f"figure '{figure.file_name}': trials of {trainers} record nothing for kind "
+                    f"{figure.kind}; they have {there}"
+                )
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
+def tables(
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    problems: list[str],
+    *,
+    name: str | None = None,
+) -> list[Table]:
+    """The sweep's tables, or the one of that name; why one cannot be made is added to `problems`.
+
+    Raises:
+        UsageError: it has none, or none of that name.
+    """
+    specs = [spec for spec in expansion.spec.tables if name in (None, spec.name)]
+    if not specs:
+        known = ", ".join(spec.name for spec in expansion.spec.tables) or "it has none"
+        wanted = f"table '{name}'" if name else "table"
+        raise UsageError(f"sweep '{expansion.spec.name}' has no {wanted}; tables: {known}")
+    made = []
+    for spec in specs:
+        with _noting(problems):
+            made.append(tabulate(expansion, spec, records))
+    return made
+
+
+def table_files(
+    expansion: Expansion, records: Mapping[str, TrialRecord], problems: list[str]
+) -> dict[str, bytes]:
+    """Every table in every file format, by file name; why one cannot be made is added to `problems`."""
+    files: dict[str, bytes] = {}
+    for spec in expansion.spec.tables:
+        with _noting(problems):
+            table = tabulate(expansion, spec, records)
+            files |= {f"{spec.name}.{form}": FORMATS[form](table).encode() for form in FILE_FORMATS}
+    return files
+
+
+def figure_files(
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+    problems: list[str],
+    *,
+    formats: tuple[str, ...] = ("png",),
+) -> dict[str, bytes]:
+    """Every figure of the sweep, by file name; why one cannot be drawn is added to `problems`."""
+    files: dict[str, bytes] = {}
+    writers = {"png": figures.to_png, "pdf": figures.to_pdf}
+    for spec in expansion.spec.figures:
+        cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
+        with _noting(problems):
+            figure = figures.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
+            files |= {f"{spec.file_name}.{form}": writers[form](figure) for form in formats}
+    return files
+
+
+def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
+    """A short text that changes with what tables and figures show."""
+    asked = [(t.id, records[t.id].status if t.id in records else None) for t in expansion.trials]
+    spec = expansion.spec
+    shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
+    labels = [cell.label for cell in expansion.cells]
+    text = json.dumps([asked, labels, shown, spec.question], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def trial_figure_files(
+    expansion: Expansion, trial: TrialSpec, curves: Mapping[str, Curves], record: TrialRecord
+) -> dict[str, bytes]:
+    """The sweep's figures for one trial alone, by file name; none where it reported too little."""
+    remark = "" if record.status == "completed" else record.status
+    cell = CellCurves(trial.cell.label, (trial.seed,), (curves[trial.id],), remark)
+    files = {}
+    for spec in expansion.spec.figures:
+        with contextlib.suppress(UsageError):
+            figure = figures.draw(
+                spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record})
+            )
+            files[f"{spec.file_name}.png"] = figures.to_png(figure)
+    return files
+
+
+@contextlib.contextmanager
+def _noting(problems: list[str]) -> Iterator[None]:
+    """A table or figure that cannot be made is a line in `problems`: it must not take the others along."""
+    try:
+        yield
+    except UsageError as error:
+        problems.append(str(error))
+
+
+def _drawn_cells(expansion: Expansion, spec: FigureSpec) -> list[int]:
+    cells = enumerate(expansion.cells)
+    return [index for index, cell in cells if spec.where.items() <= dict(cell.choice).items()]
+
+
+def _cell_curves(
+    expansion: Expansion,
+    index: int,
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+) -> CellCurves:
+    cell = expansion.cells[index]
+    ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
+    there = {seed: curves[i] for seed, i in ids.items() if i in curves}
+    statuses = Counter(status_of(records.get(i)) for i in ids.values())
+    remarks = [
+        f"{n} of {len(ids)} {MEANINGS.get(status, status)}"
+        for status, n in statuses.items()
+        if status != "completed"
+    ]
+    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(remarks))
+
+
+def _title(expansion: Expansion) -> str:
+    return expansion.spec.question or expansion.spec.name
+
+
+def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
+    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
+    versions = ", ".join(sorted({r.code_version for r in used if r.code_version})) or "no results"
+    profile = f"profile {expansion.brief_setting}, " if expansion.brief_setting else ""
+    return (
+        f"sweep {expansion.spec.name}, {profile}"
+        f"{len(expansion.seeds)} seed{'' if len(expansion.seeds) == 1 else 's'}, code {versions}"
+    )

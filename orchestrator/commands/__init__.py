@@ -1,0 +1,1 @@
+"""The commands of `orch`: words in, words out."""

@@ -1,0 +1,105 @@
+"""What `orch doctor` looks at: everything a sweep will need on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from typing import Literal, NamedTuple
+
+from orchestrator.errors import OrchError
+from orchestrator.process.machine import cores
+from orchestrator.recording.workspace import Workspace, has_gpu
+from trainers.attempt.folders import unusable
+from trainers.config.plugins import config_type, load, names
+
+
+class Check(NamedTuple):
+    """One thing looked at."""
+
+    sign: Literal["ok", "note", "bad"]
+    what: str
+    finding: str
+
+
+def checks(space: Workspace) -> Iterator[Check]:
+    """Every check, the quick ones first. Writes nothing that stays but an empty store if there is none."""
+    yield _python()
+    yield from _packages()
+    yield _cores()
+    yield (
+        Check("ok", "gpu", _gpu_name()) if has_gpu() else Check("note", "gpu", "none; trials run on the CPU")
+    )
+    yield _disk(space)
+    yield _checkpoints(space)
+    yield _store(space)
+    yield from _data(space)
+
+
+def _python() -> Check:
+    version = ".".join(map(str, sys.version_info[:3]))
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 13)
+    return Check(
+        "ok" if supported else "note", "python", version if supported else f"{version}; tested: 3.11-3.13"
+    )
+
+
+def _packages() -> Iterator[Check]:
+    for name in ("torch", "torchvision", "ray", "mlflow", "pydantic", "typer"):
+        try:
+            yield Check("ok", name, metadata.version(name))
+        except metadata.PackageNotFoundError:
+            yield Check("bad", name, "not installed; pip install -e .")
+
+
+def _cores() -> Check:
+    return Check("ok", "cores", f"{cores()}: as many one-thread trials at once")
+
+
+def _gpu_name() -> str:
+    import torch
+
+    return f"{torch.cuda.device_count()} × {torch.cuda.get_device_name(0)}"
+
+
+def _disk(space: Workspace) -> Check:
+    folder = space.home
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free / 1e9
+    if not os.access(folder, os.W_OK):
+        return Check("bad", "home", f"{space.home} cannot be written; choose another with --home")
+    return Check("ok" if free > 2 else "bad", "home", f"{space.home}, {free:.0f} GB free")
+
+
+def _checkpoints(space: Workspace) -> Check:
+    try:
+        folder = space.checkpoints
+    except OrchError as error:
+        return Check("bad", "checkpoints", str(error))
+    if folder == space.home / "trials":
+        return Check("ok", "checkpoints", "in the home folder")
+    problem = unusable(folder)
+    return Check("bad" if problem else "ok", "checkpoints", problem or f"{folder} takes and gives them")
+
+
+def _store(space: Workspace) -> Check:
+    if space.database is not None and not space.database.exists():
+        return Check(
+            "ok", "store", f"{space.database} will be made by the first sweep ({space.tracking_from})"
+        )
+    try:
+        store = space.open_store()
+    except OrchError as error:
+        return Check("bad", "store", f"{error} ({space.tracking_from})")
+    return Check("ok", "store", f"{store.describe()} answers ({space.tracking_from})")
+
+
+def _data(space: Workspace) -> Iterator[Check]:
+    for name in names("datasets"):
+        if name == "image_folder":
+            continue  # it is wherever its user says
+        problem = load("datasets", name).missing(config_type("datasets", name)(), root=space.data_root)
+        yield Check("note" if problem else "ok", name, problem or "there")

@@ -1,0 +1,207 @@
+"""What a sweep will take where it would run: rehearsals here or on a cluster, and a page about them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from pydantic import TypeAdapter
+
+from orchestrator.commands.screen.grid import counted
+from orchestrator.commands.screen.live import duration
+from orchestrator.errors import UsageError
+from orchestrator.execution.child.conversation import ask
+from orchestrator.execution.child.messages import Rehearse, on_the_wire
+from orchestrator.execution.ray import address as addresses
+from orchestrator.language.resources import Bundle, Resources, check_room
+from orchestrator.planning.expand import TrialSpec
+from orchestrator.process.machine import cores
+from orchestrator.process.waiting import said_if_slow
+from orchestrator.recording.workspace import Workspace, has_gpu, missing_data
+from orchestrator.rehearsal.forecast import (
+    RAY_START_S,
+    Forecast,
+    Kind,
+    forecast,
+    kinds,
+    needs_of,
+    packing_note,
+)
+from orchestrator.rehearsal.rehearse import (
+    ClusterFindings,
+    Findings,
+    announcement,
+    pieces,
+    rehearsed,
+    slots_on,
+)
+from trainers.config.base import Runtime
+
+
+class Told(NamedTuple):
+    """A forecast and what it rests on."""
+
+    forecast: Forecast | None
+    """None if nothing is left to train, or every rehearsal failed."""
+    failures: dict[str, str]
+    """Why rehearsals failed, by the cell's label."""
+    where: str
+    rehearsed_s: float
+    left_out: int = 0
+    """Trials that the forecast does not count."""
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds from the command to its end; 0 if there is no forecast."""
+        return self.forecast.wall_s + RAY_START_S if self.forecast else 0.0
+
+    def text(self, *, now: datetime) -> str:
+        """A forecast for a person, `now` being when the sweep would be started."""
+        lines = [f"  {label}: its rehearsal failed: {reason}" for label, reason in self.failures.items()]
+        if self.forecast is None:
+            return "\n".join([*lines, "nothing to forecast"])
+        made = self.forecast
+        head = ("", "trials", "one trial", "an epoch", "a step", "memory")
+        body = [_row(row.kind, row.trial_s, row.found.cost.model_dump()) for row in made.rows]
+        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
+        for line in (head, *body):
+            cells = (
+                text.ljust(w) if i == 0 else text.rjust(w)
+                for i, (text, w) in enumerate(zip(line, widths, strict=True))
+            )
+            lines.append("  " + "  ".join(cells).rstrip())
+        lines += [
+            f"  {packing_note(r.kind.trials[0].cell.label, r.needs, r.found)}"
+            for r in made.rows
+            if r.kind.needs.is_open or r.needs.share
+        ]
+        end = now + timedelta(seconds=self.wall_s)
+        day = "" if end.date() == now.date() else f" on {end:%Y-%m-%d}"
+        lines.append(
+            f"forecast: {duration(self.wall_s)} on {self.where}, {counted(made.together, 'trial')} at a time"
+            f"; {made.gpu_hours:.2g} GPU-hours, {made.cpu_hours:.2g} CPU-hours; started now, "
+            f"it ends at {end:%H:%M}{day}"
+        )
+        if self.left_out:
+            lines.append(f"  without {counted(self.left_out, 'trial')} whose rehearsal failed")
+        if not made.is_whole:
+            lines.append(
+                "  at least: an epoch was too long to rehearse whole, so evaluations are not counted"
+            )
+        return "\n".join(lines)
+
+    def record(self) -> dict[str, Any]:
+        """A forecast for programs."""
+        made = self.forecast
+        return {
+            "failures": self.failures,
+            "left_out": self.left_out,
+            "wall_s": self.wall_s if made else None,
+            "gpu_hours": made.gpu_hours if made else None,
+            "cpu_hours": made.cpu_hours if made else None,
+            "together": made.together if made else None,
+            "whole": made.is_whole if made else None,
+            "rehearsed_s": self.rehearsed_s,
+            "kinds": [
+                {
+                    "cells": sorted({trial.cell.label for trial in row.kind.trials}),
+                    "trials": len(row.kind.trials),
+                    "trial_s": row.trial_s,
+                    "cost": row.found.cost.model_dump(),
+                    "needs": row.needs.model_dump(exclude_none=True),
+                    "steps_per_s_by_trials_on_a_gpu": dict(row.found.paces)
+                    if len(row.found.paces) > 1
+                    else None,
+                }
+                for row in (made.rows if made else ())
+            ],
+        }
+
+
+def total(told: Sequence[Told]) -> str:
+    """How long several sweeps take, for a person."""
+    return duration(sum(one.wall_s for one in told))
+
+
+def forecast_of(
+    todo: Sequence[TrialSpec],
+    resources: Resources,
+    space: Workspace,
+    *,
+    address: str | None,
+    limit_s: float,
+    say: Callable[[str], None],
+) -> Told:
+    """What training `todo` takes on this machine, or on the cluster at `address`.
+
+    Raises:
+        UsageError: data is not there.
+        ExecutionError: no node has what a trial asks for, or the cluster cannot be asked.
+    """
+    if not todo:
+        return Told(None, {}, "", 0.0)
+    runtime = Runtime(data_root=space.data_root)
+    began = time.monotonic()
+    address = addresses.parsed(address) if address else None
+    if address is None:
+        problems = list(missing_data(todo, space.data_root))
+        if problems:
+            raise UsageError("\n".join(problems))
+        node = _this_machine()
+        nodes, asked = [node], kinds(todo, needs_of(todo, resources, gpus=min(1.0, node.get("GPU", 0.0))))
+        check_room([kind.needs.bundle for kind in asked], nodes)
+        where = "this machine"
+        say(announcement(asked))
+        group = pieces(asked, runtime)
+        slots = slots_on(node, group, resources.max_concurrent)
+        findings = rehearsed(group, slots=slots, limit_s=limit_s)
+    else:
+        nodes, asked, findings = _on_cluster(todo, resources, runtime, address, limit_s=limit_s, say=say)
+        where = counted(sum(node.get("CPU", 0) >= 1 for node in nodes), "node")
+    known = tuple(kind for kind in asked if kind.name in findings.found)
+    labels = {kind.name: kind.trials[0].cell.label for kind in asked}
+    failures = {labels[name]: failure.reason for name, failure in findings.failures.items()}
+    trained = {trial.id for kind in known for trial in kind.trials}
+    order = [trial for trial in todo if trial.id in trained]
+    made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
+    return Told(made, failures, where, time.monotonic() - began, left_out=len(todo) - len(order))
+
+
+def _on_cluster(
+    todo: Sequence[TrialSpec],
+    resources: Resources,
+    runtime: Runtime,
+    address: str,
+    *,
+    limit_s: float,
+    say: Callable[[str], None],
+) -> tuple[list[Bundle], tuple[Kind, ...], Findings]:
+    with said_if_slow(f"looking for Ray at {address}", say):
+        addresses.check_reachable(address)
+    job = Rehearse(
+        trials=on_the_wire(todo), resources=resources, runtime=runtime, address=address, limit_s=limit_s
+    )
+    found = TypeAdapter(ClusterFindings).validate_python(ask(job, say=say))
+    return found.nodes, kinds(todo, needs_of(todo, resources, gpus=found.gpus)), found.findings
+
+
+def _this_machine() -> Bundle:
+    """What this machine has, by Ray's names."""
+    node = {"CPU": float(cores())}
+    node["memory"] = 0.7 * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")  # as Ray counts it
+    if has_gpu():
+        import torch
+
+        node["GPU"] = float(torch.cuda.device_count())
+    return node
+
+
+def _row(kind: Kind, trial_s: float, cost: dict[str, Any]) -> tuple[str, ...]:
+    cells = list(dict.fromkeys(trial.cell.label for trial in kind.trials))
+    label = cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more cells"
+    step = "" if cost["step_s"] is None else f"{1000 * cost['step_s']:.3g} ms"
+    epoch = f"{cost['epoch_s']:.3g} s" if cost["epoch_s"] else ""
+    return label, str(len(kind.trials)), duration(trial_s), epoch, step, f"{cost['host_gib']:.1f} GiB"

@@ -1,0 +1,70 @@
+"""MLflow's own pages, served from the store on this machine's loopback address."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+
+from orchestrator.errors import UsageError
+from orchestrator.recording.store_errors import without_secret
+from orchestrator.recording.workspace import Workspace
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
+    """Serve MLflow's pages until Ctrl-C; a tracking server has its own, so only its address is told.
+
+    Raises:
+        UsageError: there is no store yet, or the port is taken.
+    """
+    if space.tracking_uri.startswith(("http://", "https://")):
+        say(f"the tracking server has its own pages: {without_secret(space.tracking_uri)}")
+        return
+    if space.database is not None and not space.database.exists():
+        raise UsageError(
+            f"no store at {space.database} yet; run a sweep first, or name its folder with --home"
+        )
+    _check_port(port)
+    command = [
+        sys.executable, "-m", "mlflow", "server",
+        "--default-artifact-root", (space.home / "artifacts").as_uri(),
+        "--host", LOOPBACK, "--port", str(port), "--workers", "1",
+    ]  # fmt: skip
+    # The job runner would start a dozen more processes that a viewer has no use for.
+    settings = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_BACKEND_STORE_URI": space.tracking_uri,  # everybody can read a command line, and its password
+    }
+    say(f"MLflow on http://127.0.0.1:{port} (starts in a few seconds; Ctrl-C ends it)")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
+    server = subprocess.Popen(command, env=os.environ | settings)
+    try:
+        code = server.wait()
+    except KeyboardInterrupt:
+        return
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(timeout=10)
+    if code:
+        raise UsageError(
+            f"the MLflow server ended with code {code}; is port {port} taken? choose another with --port"
+        )
+
+
+def _check_port(port: int) -> None:
+    # The server itself reports a port that it cannot have at length, and ends as if all were well.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            raise UsageError(f"port {port} is taken; choose another with --port") from None

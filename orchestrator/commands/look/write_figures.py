@@ -1,0 +1,37 @@
+"""A sweep's figures as files of the user's choice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.answer import publish as answer
+from orchestrator.errors import UsageError
+from orchestrator.planning.expand import Expansion
+from orchestrator.recording.workspace import Workspace
+
+
+def write_figures(
+    expansion: Expansion, space: Workspace, folder: Path, *, formats: tuple[str, ...]
+) -> list[Path]:
+    """Draw the sweep's figures from the store into `folder`."""
+    if not expansion.spec.figures:
+        raise UsageError(f"sweep '{expansion.spec.name}' has no figures; add `figures:` to its file")
+    store = space.open_store()
+    ids = [trial.id for trial in expansion.trials]
+    curves = store.curves(ids)
+    if not curves:
+        raise UsageError(
+            f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
+        )
+    problems: list[str] = []
+    files = answer.figure_files(expansion, store.records(ids), curves, problems, formats=formats)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{folder}: {error.strerror}; choose another folder with --out") from None
+    if problems:
+        there = f"written all the same: {', '.join(files)}" if files else "none could be drawn"
+        raise UsageError("\n".join([*problems, there]))
+    return [folder / name for name in files]

@@ -1,0 +1,140 @@
+"""What `plan`, `status` and `validate` print: cells against seeds, in characters or as data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.answer import publish as answer
+from orchestrator.answer.render import MARKS, MEANINGS
+from orchestrator.answer.tables import status_of
+from orchestrator.errors import UsageError
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.plan import Plan
+
+SIGNS = MARKS | {"completed": "✓"}
+SHOWN_CELLS = 40
+
+
+def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
+    """A sweep's cells with what is there and what will run, and the sum.
+
+    `orphans` are trials that the sweep asked for once and asks for no more.
+    """
+    lines = _grid(plan)
+    parts = [f"{len(plan.todo)} will run", f"{len(plan.done)} done"]
+    if plan.interrupted:
+        parts.append(f"{len(plan.interrupted)} go on where they stopped")
+    if plan.failed_before:
+        parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
+    lines.append(", ".join(parts))
+    if orphans:
+        more = f" and {len(orphans) - 5} more" if len(orphans) > 5 else ""
+        lines.append(f"{len(orphans)} in the store but not asked for here: {'; '.join(orphans[:5])}{more}")
+    return "\n".join(lines)
+
+
+def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
+    """Labels of the trials that the sweep asked for once and, under no profile and seed, asks for now."""
+    spec = plan.expansion.spec
+    wanted = {trial.id for trial in plan.expansion.trials}
+    if asked_for.keys() <= wanted:  # the other profiles need not be expanded
+        return []
+    for profile in spec.profiles or [None]:
+        for cell in expand(spec, profile=profile, seeds=[0]).cells:
+            wanted |= {cell.trial_id(seed) for seed in (*spec.seed_list, *plan.expansion.seeds)}
+    return sorted(label for trial_id, label in asked_for.items() if trial_id not in wanted)
+
+
+def status_text(plan: Plan) -> str:
+    """A sweep's cells by seed, counts, and the cause of each failure."""
+    counts = Counter(plan.status(trial.id) for trial in plan.expansion.trials)
+    lines = _grid(plan)
+    lines.append(", ".join(f"{number} {status}" for status, number in counts.items()))
+    for trial in plan.expansion.trials:
+        record = plan.records.get(trial.id)
+        if record is not None and record.reason:
+            lines.append(f"{SIGNS[status_of(record)]} {trial.label} ({trial.id}): {record.reason}")
+    return "\n".join(lines)
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """A plan for programs."""
+    return {
+        "sweep": plan.expansion.spec.name,
+        "profile": plan.expansion.profile,
+        "cells": len(plan.expansion.cells),
+        "seeds": list(plan.expansion.seeds),
+        "trials": len(plan.expansion.trials),
+        "todo": [{"id": t.id, "cell": t.cell.label, "seed": t.seed} for t in plan.todo],
+        "done": [t.id for t in plan.done],
+    }
+
+
+def status_record(plan: Plan) -> dict[str, Any]:
+    """How each trial stands, for programs."""
+    rows = []
+    for trial in plan.expansion.trials:
+        record = plan.records.get(trial.id)
+        rows.append(
+            {
+                "id": trial.id,
+                "cell": trial.cell.label,
+                "seed": trial.seed,
+                "status": plan.status(trial.id),
+                "collapse": record.collapse if record else None,
+                "reason": record.reason if record else None,
+                "run": record.run if record else None,
+            }
+        )
+    return {"sweep": plan.expansion.spec.name, "profile": plan.expansion.profile, "trials": rows}
+
+
+def validated(spec: SweepSpec, file: str) -> str:
+    """One line per profile of a valid sweep.
+
+    Raises:
+        UsageError: a table or figure cannot be made of its cells.
+    """
+    lines = []
+    for profile in spec.profiles or [None]:
+        made = expand(spec, profile=profile, default_place=f"{file}:1")
+        try:
+            answer.check(made)
+        except UsageError as error:
+            raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
+        under = f"profile {profile}: " if profile else ""
+        lines.append(f"{file}: ok, {under}{size_of(made)}")
+    return "\n".join(lines)
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things: 1 kind, 2 kinds."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def size_of(expansion: Expansion) -> str:
+    """How many cells, seeds and trials, in words."""
+    cells, seeds = counted(len(expansion.cells), "cell"), counted(len(expansion.seeds), "seed")
+    return f"{cells} × {seeds} = {counted(len(expansion.trials), 'trial')}"
+
+
+def _grid(plan: Plan) -> list[str]:
+    expansion = plan.expansion
+    width = max(len(cell.label) for cell in expansion.cells)
+    seeds = expansion.seeds
+    lines = [f"  {'seed':{width}}  {' '.join(str(seed) for seed in seeds)}"] if len(seeds) <= 20 else []
+    for cell in expansion.cells[:SHOWN_CELLS]:
+        signs = [
+            SIGNS[status_of(plan.records.get(cell.trial_id(seed)))].rjust(len(str(seed)))
+            for seed in seeds[:SHOWN_CELLS]
+        ]
+        lines.append(f"  {cell.label:{width}}  {' '.join(signs)}")
+    if len(expansion.cells) > SHOWN_CELLS:
+        lines.append(f"  ... and {len(expansion.cells) - SHOWN_CELLS} more cells")
+    ids = [c.trial_id(s) for c in expansion.cells[:SHOWN_CELLS] for s in seeds[:SHOWN_CELLS]]
+    used = {status_of(plan.records.get(i)) for i in ids}
+    lines.append("  " + "  ".join(f"{SIGNS[s]} {MEANINGS.get(s, s)}" for s in SIGNS if s in used))
+    return lines

@@ -1,0 +1,60 @@
+"""A sweep's tables and failures on standard output and standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from orchestrator.answer import publish as answer
+from orchestrator.answer.render import FORMATS
+from orchestrator.commands.request import Request
+from orchestrator.errors import UsageError
+from orchestrator.records import TrialRecord
+
+
+class Shown(NamedTuple):
+    """What became of a sweep's tables."""
+
+    outside: int
+    """Numbers outside their tolerance, or not there."""
+    complete: bool
+    """Whether every table could be made."""
+
+
+def tables(
+    asked: Request,
+    records: Mapping[str, TrialRecord],
+    form: str,
+    name: str | None,
+    *,
+    required: bool = False,
+) -> Shown:
+    """Print the tables in format `form`, and a line for each that cannot be made.
+
+    Raises:
+        UsageError: no such format or table, or none at all where one is `required`.
+    """
+    if form not in FORMATS:
+        raise UsageError(f"no table format '{form}'; known: {', '.join(f for f in FORMATS if f != 'event')}")
+    if not required and not asked.spec.tables:
+        return Shown(0, complete=True)
+    problems: list[str] = []
+    made = answer.tables(asked.expansion, records, problems, name=name)
+    print("\n".join(FORMATS[form](one) for one in made), end="", flush=True)
+    for problem in problems:
+        print(f"orch: {problem}", file=sys.stderr)
+    outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
+    outside += sum(one.prediction in ("fails", "incomplete") for one in made)
+    return Shown(outside, complete=not problems)
+
+
+def failures(asked: Request, records: Mapping[str, TrialRecord]) -> None:
+    """Print a line for each trial that failed, with its cause, and what to do next."""
+    failed = [
+        one for one in asked.expansion.trials if one.id in records and records[one.id].status == "failed"
+    ]
+    for one in failed:
+        print(f"orch: failed: {one.label} ({one.id}): {records[one.id].reason}", file=sys.stderr)
+    if failed:
+        print("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each", file=sys.stderr)

@@ -1,0 +1,68 @@
+"""Trials that are to be trained again, and drivers that are to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from orchestrator.commands.train.trial import find_trials
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.execution.claims.home import Claims, Owner, this_driver
+from orchestrator.execution.claims.shared import BEAT_S, SharedClaims
+from orchestrator.execution.drive import Only
+from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.plan import Plan
+from orchestrator.process.provenance import typed_command
+from orchestrator.recording.workspace import Workspace
+
+
+def failed(expansion: Expansion, cell: str | None) -> Only:
+    """Chooses the failed trials of a plan, of one cell if it is named.
+
+    Raises:
+        UsageError: there is no such cell; by the chosen function: none of its trials has failed.
+    """
+    wanted = {trial.id for trial in (find_trials(expansion, cell) if cell else expansion.trials)}
+
+    def only(plan: Plan) -> tuple[TrialSpec, ...]:
+        chosen = tuple(trial for trial in plan.failed_before if trial.id in wanted)
+        if not chosen:
+            where = f"of cell '{cell}'" if cell else f"of sweep '{expansion.spec.name}'"
+            raise UsageError(f"no trial {where} has failed; `orch status` shows how they stand")
+        return chosen
+
+    return only
+
+
+def reap(space: Workspace) -> Iterator[str]:
+    """End what drivers that share this store and died without a word left running; a line for each."""
+    board = space.board()
+    if board is None:
+        return
+    for owner in SharedClaims(board, me=_me()).reap():
+        yield f"{owner} is dead; its trials are stopped, and `orch sweep` goes on with them"
+
+
+def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
+    """Ask every driver that trains trials of one sweep, here expanded, to stop; a line for each."""
+    name = expansions[0].spec.name
+    ids = sorted({trial.id for expansion in expansions for trial in expansion.trials})
+    here, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(ids)
+    for owner in here:
+        yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"
+    board, told = space.board(), list[Owner]()
+    if board is not None:
+        try:
+            told = SharedClaims(board, me=_me()).ask_to_stop(ids, but_not=here)
+        except StoreError as error:
+            yield f"{name}: drivers of other machines could not be told: {error}"
+    for owner in told:
+        yield f"{name}: left word for {owner} to stop; it reads it within {BEAT_S:.0f} s, if it lives"
+    for owner in elsewhere:
+        if owner not in told:
+            yield f"{name}: {owner} is on another machine; stop it there"
+    if not here and not elsewhere and not told:
+        yield f"{name}: nobody trains it in {space.home}; name --set and --seeds as the sweep has them"
+
+
+def _me() -> Owner:
+    return this_driver(typed_command())

@@ -1,0 +1,56 @@
+"""A sweep that a cluster runs without this machine: what is sent, and what to type next."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from orchestrator.answer import publish as answer
+from orchestrator.commands.request import Request
+from orchestrator.errors import UsageError
+from orchestrator.execution.child.conversation import ask
+from orchestrator.execution.child.messages import Submit
+from orchestrator.recording.workspace import checkpoint_folder, sweep_files
+
+
+def submit(
+    asked: Request, spec: Path, words: Sequence[str], *, address: str, say: Callable[[str], None]
+) -> Iterator[str]:
+    """Send what is `asked`, by the file `spec` and the flags in `words`; lines on how to follow it.
+
+    Raises:
+        UsageError: a table or figure cannot be made of these cells.
+        ExecutionError: the cluster is not there, or does not let us in.
+    """
+    answer.check(asked.expansion)
+    files = sweep_files(spec)
+    top = Path(os.path.commonpath([path.absolute().parent for path in files]))
+    sent = {str(path.absolute().relative_to(top)): text for path, text in files.items()}
+    name = str(spec.absolute().relative_to(top))
+    command = ("orch", "sweep", name, "--address", "auto", *words)
+    job = ask(
+        Submit(name=asked.spec.name, files=sent, command=command, address=address),
+        say=say,
+    )
+    yield f"{asked.spec.name}: submitted as {job}; it runs without this machine"
+    yield f"follow it:  ray job logs --follow {job} --address {address}"
+    yield f"its state:  orch status {spec} --tracking-uri ADDRESS-OF-MLFLOW   (and orch table, orch figures)"
+    yield f"stop it:    orch stop {spec} --tracking-uri ADDRESS-OF-MLFLOW"
+
+
+def there(checkpoints: str | None) -> str | None:
+    """`checkpoints` as it is sent, by name; what this machine's environment says of them is not sent.
+
+    Raises:
+        UsageError: it means another folder there than here, or none.
+    """
+    if checkpoints is None:
+        return None
+    folder = checkpoint_folder(checkpoints)
+    if isinstance(folder, Path) and not Path(checkpoints).is_absolute():
+        raise UsageError(
+            f"--checkpoints {checkpoints}: expected a folder of the cluster's nodes from the root, /..., or "
+            "s3://bucket/prefix"
+        )
+    return str(checkpoints)

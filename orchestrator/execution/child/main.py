@@ -1,0 +1,186 @@
+"""The child process of a driver: does one job, says what happens, and ends with its driver.
+
+Started by `Child` only, with the numbers of its two pipes. What it may be for is in `messages`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import queue
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import BinaryIO
+
+from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
+from orchestrator.events import Event
+from orchestrator.execution.child import messages
+from orchestrator.execution.child.messages import (
+    Answer,
+    Doing,
+    Ended,
+    Go,
+    Rehearse,
+    Said,
+    Submit,
+    Told,
+    Train,
+)
+from orchestrator.planning.expand import TrialSpec
+from orchestrator.process.session import end_session
+from orchestrator.process.signals import Stop, stop_from_elsewhere
+
+ON_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
+LOAD_S = 180.0  # in which a library must have been imported, on a machine that is busy with much else
+A_DAY_S = 86_400.0  # one epoch in this very process may take long, and nothing can be said meanwhile
+AGAIN_S = 1.0  # a child that does the same for long says so again
+
+
+class Driver:
+    """The driver, as its child sees it."""
+
+    def __init__(self, control: BinaryIO, told: int, stop: Stop) -> None:
+        """Read from `control` and write to `told`; `stop` is set when the driver says so."""
+        self.stop, self._told, self._control = stop, told, control
+        self._trials: queue.SimpleQueue[Go] = queue.SimpleQueue()
+        self._doing: tuple[str, float] = ("", 0.0)
+        self._lock = threading.Lock()
+        self.job = messages.asked(control.readline())
+        threading.Thread(target=self._hear, name="orch-control", daemon=True).start()
+
+    def send(self, message: Told) -> None:
+        """Tell the driver."""
+        content = memoryview(messages.told_line(message))
+        with self._lock:
+            while content:
+                content = content[os.write(self._told, content) :]
+
+    def event(self, event: Event) -> None:
+        """Tell what happened to a trial."""
+        self.send(event)
+
+    def say(self, text: str) -> None:
+        """Tell a person."""
+        self.send(Said(text))
+
+    def doing(self, what: str, limit_s: float) -> None:
+        """Say what is done now; said often it is a sign of life."""
+        now = time.monotonic()
+        if what != self._doing[0] or now - self._doing[1] > AGAIN_S:
+            self._doing = (what, now)
+            self.send(Doing(what, limit_s))
+
+    def give_up(self, reason: str) -> None:
+        """End this process: what it needs has died."""
+        self.send(Ended("lost", reason))
+        os._exit(1)
+
+    def trials(self) -> list[TrialSpec]:
+        """The trials to train, once they are known."""
+        return self._trials.get().trials.specs()
+
+    def _hear(self) -> None:
+        """Listen until the driver is dead; then nothing is to outlive it."""
+        with contextlib.suppress(Exception):
+            for line in self._control:
+                message = messages.asked(line)
+                if isinstance(message, messages.Stop):
+                    self.stop.asked = True
+                elif isinstance(message, Go):
+                    self._trials.put(message)
+        end_session(os.getpid(), but=os.getpid())
+        if isinstance(self.job, Train):
+            shutil.rmtree(self.job.scratch, ignore_errors=True)
+        os._exit(1)
+
+
+def train(job: Train, driver: Driver, after: contextlib.ExitStack) -> None:
+    """Train the trials that follow."""
+    settings = job.settings
+    if job.executor == "serial":
+        from orchestrator.execution.serial import SerialExecutor
+
+        serial = SerialExecutor(
+            runtime=settings.runtime,
+            folder=settings.checkpoints,
+            resources=settings.resources,
+            gpus=settings.gpus,
+        )
+        driver.doing("", A_DAY_S)
+        serial.run(driver.trials(), driver.event)
+        return
+    driver.doing("loading Ray", LOAD_S)
+    from orchestrator.execution.ray import executor as ray_tune
+
+    ray_tune.train(job, driver, after)
+
+
+def rehearse(job: Rehearse, driver: Driver, after: contextlib.ExitStack) -> None:
+    """Rehearse trials on a cluster."""
+    driver.doing("loading Ray", LOAD_S)
+    from orchestrator.execution.ray import rehearsal as ray_packing
+
+    driver.send(Answer(ray_packing.rehearsed_on_cluster(job, driver, after)))
+
+
+def submit(job: Submit, driver: Driver, after: contextlib.ExitStack) -> None:
+    """Hand a command to a cluster."""
+    driver.doing("loading Ray", LOAD_S)
+    from orchestrator.execution.ray import submit as ray_jobs
+
+    driver.doing("handing the sweep to the cluster", LOAD_S)
+    driver.send(Answer(ray_jobs.submit(job.name, job.files, job.command, address=job.address)))
+
+
+def main() -> None:
+    """Do the job that the first line asks for."""
+    control, told = (int(number) for number in sys.argv[1:])
+    if os.getsid(0) != os.getpid():
+        sys.exit("orch: this is started by `orch sweep`, in a session of its own")
+    for number in (control, told):
+        os.set_inheritable(number, False)  # else what it starts would keep them open
+    _wake_when_parent_dies()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_from_elsewhere() as stop, contextlib.ExitStack() as after:
+        driver = Driver(os.fdopen(control, "rb"), told, stop)
+        driver.send(_outcome(driver, after))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # Ray's own end may take seconds, or the process with it
+
+
+def _outcome(driver: Driver, after: contextlib.ExitStack) -> Ended:
+    """Do the job; how it ended."""
+    try:
+        match driver.job:
+            case Train():
+                train(driver.job, driver, after)
+            case Rehearse():
+                rehearse(driver.job, driver, after)
+            case Submit():
+                submit(driver.job, driver, after)
+    except Interrupted:
+        return Ended("interrupted")
+    except ExecutionLost as error:
+        return Ended("lost", str(error))
+    except ExecutionError as error:
+        return Ended("refused", str(error))
+    except Exception as error:  # of our own making, or Ray's: the driver decides, the log has the details
+        traceback.print_exc()
+        return Ended("lost", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    return Ended("complete")
+
+
+def _wake_when_parent_dies() -> None:
+    """Let the kernel resume this process when its driver dies, so that it reads the end of its pipe."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(ON_PARENTS_DEATH, signal.SIGCONT, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()

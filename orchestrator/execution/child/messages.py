@@ -1,0 +1,273 @@
+"""The protocol between a driver and its child process: one line of JSON per message, in UTF-8.
+
+A driver starts a child with two pipes. It writes one job, and for `Train` later one `Go`; the child writes
+what it is doing, what happens to trials, and at last how it ended. A closed pipe says that the other is dead.
+
+    driver → child    train | rehearse | submit     what the child is for; the first line
+                      go                            the trials to train
+                      stop                          end after the epochs that run now
+    child → driver    doing                          what is waited for, and how long silence may last
+                      said                           a line for a person
+                      started, progressed, deferred, finished      (events.py)
+                      answer                         what `rehearse` and `submit` found
+                      ended                          nothing follows
+
+Whatever is no such line ends the conversation: the child is taken for lost. Nothing here is pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from orchestrator.errors import ExecutionError
+from orchestrator.events import Deferred, Event, Finished, Progressed, Started
+from orchestrator.language.resources import Resources
+from orchestrator.language.sweep_spec import ScheduleSpec
+from orchestrator.planning.designs import Choice
+from orchestrator.planning.expand import Cell, TrialSpec
+from trainers.attempt.folders import Folder
+from trainers.config.base import Frozen, LoopConfig, Runtime
+from trainers.config.plugins import config_type
+
+_VALUE = ConfigDict(extra="forbid")
+
+
+class WireCell(Frozen):
+    """A cell as plain values."""
+
+    choice: Choice
+    trainer: str
+    config: dict[str, Any]
+    """What was set of the config, of some seed."""
+    head: str
+    tail: str
+
+    def cell(self) -> Cell:
+        """The cell.
+
+        Raises:
+            ValidationError: its config is none, as this process knows configs.
+        """
+        loop = config_type("loops", self.trainer)
+        assert issubclass(loop, LoopConfig)
+        config = loop.model_validate(self.config)
+        fields = {name: getattr(config, name) for name in self.config if name != "seed"}
+        return Cell(self.choice, loop, fields, self.head, self.tail)
+
+
+class Trials(Frozen):
+    """Trials as plain values: what they have in common once."""
+
+    cells: tuple[WireCell, ...]
+    trials: tuple[tuple[str, int, int], ...]
+    """(id, place of its cell, seed) of each."""
+
+    def specs(self) -> list[TrialSpec]:
+        """The trials.
+
+        Raises:
+            ExecutionError: they are other trials in this process than in the one that sent them.
+        """
+        cells = [one.cell() for one in self.cells]
+        specs = [TrialSpec(identity, cells[place], seed) for identity, place, seed in self.trials]
+        for spec in specs:
+            if spec.cell.trial_id(spec.seed) != spec.id:
+                raise ExecutionError(
+                    f"trial {spec.label} arrived as another one; was orch updated meanwhile?"
+                )
+        return specs
+
+
+def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
+    """`trials` as plain values."""
+    places: dict[str, int] = {}
+    cells: list[WireCell] = []
+    listed = []
+    for trial in trials:
+        cell = trial.cell
+        identity = f"{cell.head}\n{cell.tail}\n{cell.choice}"
+        if identity not in places:
+            places[identity] = len(cells)
+            # Only what was set: some configs refuse a setting that counts for nothing, be it their default.
+            dumped = cell.config().model_dump(mode="json", exclude_unset=True)
+            cells.append(
+                WireCell(
+                    choice=cell.choice, trainer=cell.trainer, config=dumped, head=cell.head, tail=cell.tail
+                )
+            )
+        listed.append((trial.id, places[identity], trial.seed))
+    return Trials(cells=tuple(cells), trials=tuple(listed))
+
+
+class Settings(Frozen):
+    """What an executor is made from; each takes what it has a use for."""
+
+    runtime: Runtime
+    checkpoints: Folder | None
+    """Each trial's checkpoints are in a folder of its id below it."""
+    resources: Resources
+    gpus: float = 0.0
+    """GPUs of this machine, for trials that leave open what they need."""
+    schedule: ScheduleSpec | None = None
+    """Ends unpromising trials early; None for any sweep with a table."""
+    address: str | None = None
+    """A running cluster's address; None: this machine."""
+    ship_code: bool = False
+    """Whether the cluster's workers run this driver's code, sent to them, or their own."""
+    verbose: bool = False
+    """Whether what runs trials may print."""
+
+
+class Train(Frozen):
+    """Train trials, which follow with `Go`."""
+
+    ask: Literal["train"] = "train"
+    executor: str
+    settings: Settings
+    scratch: Path
+    """A folder for whatever may be forgotten when the child has ended."""
+    certain: bool
+    """Whether trials are sure to follow: what takes long to start may be started."""
+
+
+class Rehearse(Frozen):
+    """Find out on a cluster what trials cost; answers with nodes and findings."""
+
+    ask: Literal["rehearse"] = "rehearse"
+    trials: Trials
+    resources: Resources
+    runtime: Runtime
+    address: str
+    limit_s: float
+
+
+class Submit(Frozen):
+    """Hand a command to a cluster; answers with the job's id."""
+
+    ask: Literal["submit"] = "submit"
+    name: str
+    files: dict[str, str]
+    command: tuple[str, ...]
+    address: str
+
+
+class Go(Frozen):
+    """Train these."""
+
+    ask: Literal["go"] = "go"
+    trials: Trials
+
+
+class Stop(Frozen):
+    """Let the running epochs end, and no more."""
+
+    ask: Literal["stop"] = "stop"
+
+
+Job = Train | Rehearse | Submit
+Asked = Job | Go | Stop
+
+
+@dataclass(frozen=True, config=_VALUE)
+class Doing:
+    """What the child does from now on."""
+
+    what: str
+    """What a person waits for, such as "starting Ray"; empty while trials are trained."""
+    limit_s: float
+    """A child that is silent for so long hangs."""
+    event: Literal["doing"] = "doing"
+
+
+@dataclass(frozen=True, config=_VALUE)
+class Said:
+    """A line for a person."""
+
+    text: str
+    event: Literal["said"] = "said"
+
+
+@dataclass(frozen=True, config=_VALUE)
+class Answer:
+    """What was asked for, as plain values."""
+
+    value: Any
+    event: Literal["answer"] = "answer"
+
+
+@dataclass(frozen=True, config=_VALUE)
+class Ended:
+    """The child has nothing more to say."""
+
+    how: Literal["complete", "interrupted", "refused", "lost"]
+    """Everything was done; it was asked to stop; it cannot be done as asked; what runs trials has died."""
+    reason: str = ""
+    event: Literal["ended"] = "ended"
+
+
+Told = Started | Progressed | Deferred | Finished | Doing | Said | Answer | Ended
+_TOLD: TypeAdapter[Told] = TypeAdapter(Annotated[Told, Field(discriminator="event")])
+_ASKED: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="ask")])
+_EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Annotated[Event, Field(discriminator="event")]])
+
+
+class GarbledError(Exception):
+    """A line that is no message."""
+
+
+def told_line(message: Told) -> bytes:
+    """What a child writes for `message`."""
+    return _TOLD.dump_json(message) + b"\n"
+
+
+def told(line: bytes) -> Told:
+    """The message of a child's line.
+
+    Raises:
+        GarbledError: it is none.
+    """
+    return _parsed(_TOLD, line)
+
+
+def asked_line(message: Asked) -> bytes:
+    """What a driver writes for `message`."""
+    return _ASKED.dump_json(message) + b"\n"
+
+
+def asked(line: bytes) -> Asked:
+    """The message of a driver's line.
+
+    Raises:
+        GarbledError: it is none.
+    """
+    return _parsed(_ASKED, line)
+
+
+def packed_events(events: Sequence[Event]) -> bytes:
+    """Events as one piece of JSON, for whoever passes them on unread."""
+    return _EVENTS.dump_json(list(events))
+
+
+def unpacked_events(content: bytes) -> list[Event]:
+    """The events of such a piece.
+
+    Raises:
+        GarbledError: it holds none.
+    """
+    return _parsed(_EVENTS, content)
+
+
+_Message = TypeVar("_Message")
+
+
+def _parsed(adapter: TypeAdapter[_Message], content: bytes) -> _Message:
+    try:
+        return adapter.validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise GarbledError(f"{content[:60]!r} is no message: {first}") from None

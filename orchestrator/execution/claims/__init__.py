@@ -1,0 +1,1 @@
+"""Which driver trains which trial."""

@@ -1,0 +1,326 @@
+"""Who trains which trial, among drivers that share a store and no folder: claims as notes on a board.
+
+No store that trackers offer can compare and swap, so a driver first writes what it wants and then reads
+what the others want and hold. Of two that want the same trial at once the earlier note wins; one with the
+earlier note still waits until the later has given way or, if it read too soon to see the other, holds.
+Which note is earlier both read in the notes, so it need only be the same for both, not true.
+
+A driver is dead when its heartbeat has not changed for a minute of the reader's own clock, in which the
+reader looked again and again and the store answered. One that was taken for dead and lives finds its note
+ended: it leaves a new one, or stops if somebody has what it was training.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple, TypeVar
+
+from orchestrator.errors import StoreAway, StoreError
+from orchestrator.execution.claims.home import Claims, Owner
+from orchestrator.recording.store_port import Board
+
+BEAT_S = 10.0
+STALE_S = 60.0  # without a heartbeat for so long a driver is dead
+GAP_S = 15.0  # a reader that has not looked for so long begins to watch anew
+PAUSE_S = 0.5
+PATIENCE_S = 20.0  # a store that does not answer is asked again for so long, where a claim depends on it
+PER_TAG = 300  # trial ids; a tag holds 5000 characters
+
+
+_Answer = TypeVar("_Answer")
+
+
+class _Note(NamedTuple):
+    """What another driver says of itself."""
+
+    owner: Owner
+    order: tuple[str, str]
+    holds: bool
+    trials: frozenset[str]
+    heartbeat: str
+
+
+class SharedClaims:
+    """The trials of this driver, told to all that share the store."""
+
+    def __init__(
+        self,
+        board: Board,
+        *,
+        me: Owner,
+        clock: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], None] = time.sleep,
+        on_stop: Callable[[str], None] | None = None,
+    ) -> None:
+        """A driver with no trials yet.
+
+        Args:
+            board: where the notes are.
+            me: what others are told of this driver.
+            clock: seconds that only grow, of this machine.
+            pause: waits for so many seconds; may raise what ends the waiting.
+            on_stop: is told, in another thread, why this driver should stop; None: there is no such thread,
+                and whoever made this calls `beat`.
+        """
+        self.board, self.me, self._clock, self._pause, self._on_stop = board, me, clock, pause, on_stop
+        self._driver: str | None = None
+        self._token = uuid.uuid4().hex
+        self._started = ""
+        self._beat_number = 0
+        self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and since when it has been that
+        self._deciding = False
+        self._looked = float("-inf")
+        self._mine: frozenset[str] = frozenset()
+        self.lost: list[Owner] = []
+        """Drivers that were found dead."""
+        self._ended = threading.Event()
+
+    @property
+    def entered(self) -> bool:
+        """Whether this driver has left a note."""
+        return self._driver is not None
+
+    def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        """Claim these trials; those that another living driver has, or wanted first, are returned with it.
+
+        Raises:
+            StoreError: the store does not answer, so nothing is known of other machines; these trials are
+                this driver's as far as it can tell, and it says so with its next heartbeat that arrives.
+        """
+        wanted = self._mine = frozenset(trial_ids)
+        try:
+            if self._driver is None:
+                self._enter(wanted)
+            else:
+                self._insist(lambda: self._write("wants", wanted))
+            theirs = self._decided(wanted)
+            self._mine = wanted - theirs.keys()
+            self._insist(lambda: self._write("holds", self._mine))
+        finally:
+            self._start_beating()
+        return theirs
+
+    def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        """Which of these trials another living driver has or wants. Claims nothing."""
+        found: dict[str, Owner] = {}
+        for note in self._living().values():
+            found.update((trial_id, note.owner) for trial_id in note.trials.intersection(trial_ids))
+        return found
+
+    def ask_to_stop(self, trial_ids: Collection[str], *, but_not: Collection[Owner] = ()) -> list[Owner]:
+        """Leave word for the drivers that have some of these trials; their next heartbeat reads it."""
+        asked = []
+        for driver, note in _notes(self.board.read()).items():
+            if note.trials.intersection(trial_ids) and note.owner not in but_not:
+                self.board.write(driver, {"orch.stop": "true"})
+                asked.append(note.owner)
+        return asked
+
+    def reap(self) -> list[Owner]:
+        """Watch the other drivers for as long as it takes to tell the dead from the living; returns the dead.
+
+        Their trials are not called running any more.
+        """
+        begun = self._clock()
+        while self._living() and self._clock() - begun <= STALE_S + BEAT_S:
+            self._pause(BEAT_S / 2)
+        return self.lost
+
+    def release(self) -> None:
+        """Give everything back."""
+        self._ended.set()
+        self._mine = frozenset()
+        if self._driver is not None:
+            with contextlib.suppress(StoreError):  # then it is found dead
+                self.board.leave(self._driver)
+            self._driver = None
+
+    def beat(self) -> str | None:
+        """Tell the others that this driver lives, and what it trains; why it should stop, if it should."""
+        driver, notes = self._driver, self.board.read()
+        if driver is None or driver not in notes:
+            return self._late(notes) if self._mine else None
+        self._beat_number += 1
+        self.board.write(driver, {"orch.heartbeat": str(self._beat_number)})
+        if notes[driver].get("orch.state") == "wants" and not self._deciding:
+            self._write("holds", self._mine)  # a claim that the store's absence left undecided
+        return "it was asked to, by `orch stop`" if notes[driver].get("orch.stop") == "true" else None
+
+    def _late(self, notes: Mapping[str, Mapping[str, str]]) -> str | None:
+        """Leave the note that could not be left before, or that was ended as a dead driver's."""
+        others = [note for note in _notes(notes).values() if note.trials & self._mine]
+        if others:
+            return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
+        self._driver = self.board.enter(self._about() | _trial_tags("holds", self._mine))
+        return None
+
+    def _decided(self, wanted: frozenset[str]) -> dict[str, Owner]:
+        """Those of the wanted trials that are others', once that is clear."""
+        begun, self._deciding = self._clock(), True
+        try:
+            while True:
+                theirs: dict[str, Owner] = {}
+                undecided: dict[str, Owner] = {}
+                for note in self._insist(self._living).values():
+                    sooner = note.holds or note.order < (self._started, self._driver)
+                    # Sooner or later it will give way, or it holds because it could not see this driver.
+                    (theirs if sooner else undecided).update((i, note.owner) for i in wanted & note.trials)
+                if not undecided:
+                    return theirs
+                if self._clock() - begun > STALE_S:  # it lives and never decides: let it have them
+                    return undecided | theirs
+                self._pause(PAUSE_S)
+        finally:
+            self._deciding = False
+
+    def _insist(self, ask: Callable[[], _Answer]) -> _Answer:
+        """The answer, asked for again for a while where the store gives none."""
+        begun = self._clock()
+        while True:
+            try:
+                return ask()
+            except StoreAway:
+                if self._clock() - begun > PATIENCE_S:
+                    raise
+                self._pause(PAUSE_S)
+
+    def _enter(self, wanted: frozenset[str]) -> None:
+        self._started = f"{time.time():020.6f}"
+        about = self._about() | _trial_tags("wants", wanted)
+        self._driver = self._insist(lambda: self.board.enter(about))
+
+    def _about(self) -> dict[str, str]:
+        return {
+            "orch.host": self.me.host,
+            "orch.pid": str(self.me.pid),
+            "orch.machine": self.me.machine,
+            "orch.command": self.me.command,
+            "orch.started": self._started,
+            "orch.token": self._token,
+            "orch.heartbeat": str(self._beat_number),
+        }
+
+    def _write(self, state: str, trials: Collection[str]) -> None:
+        assert self._driver is not None
+        self.board.write(self._driver, _trial_tags(state, trials))
+
+    def _start_beating(self) -> None:
+        if self._on_stop is not None and self._beat_number == 0:
+            self._beat_number = 1
+            threading.Thread(target=self._keep_beating, name="orch-heartbeat", daemon=True).start()
+
+    def _keep_beating(self) -> None:
+        """Beat until released: a driver that was asked to stop lives until its epochs are over."""
+        told = False
+        while not self._ended.wait(BEAT_S):
+            try:
+                why = self.beat()
+            except Exception:  # the store is away, or answers nonsense: the next beat may arrive
+                continue
+            if why is not None and not told and self._on_stop is not None:
+                told = True
+                self._on_stop(why)
+
+    def _living(self) -> dict[str, _Note]:
+        """Notes of the other drivers that live; those that do not are ended, and their trials let go."""
+        there = self.board.read()
+        now, found = self._clock(), {}
+        watched = now - self._looked <= GAP_S
+        self._looked = now
+        for driver, note in _notes(there).items():
+            if driver == self._driver:
+                continue
+            if there[driver].get("orch.token") == self._token:
+                self.board.leave(driver)  # the answer to `enter` was lost, and it was asked again
+                continue
+            heartbeat, since = self._seen.get(driver, ("", now))
+            if note.heartbeat != heartbeat or not watched:
+                since = now
+            self._seen[driver] = (note.heartbeat, since)
+            if now - since > STALE_S or note.owner.is_gone:
+                self.lost.append(note.owner)
+                self.board.leave(driver, lost=True)
+                self.board.let_go(note.trials if note.holds else ())
+            else:
+                found[driver] = note
+        return found
+
+
+class JointClaims:
+    """Claims in this home folder and, where the store is shared with others, in the store."""
+
+    def __init__(self, local: Claims, shared: SharedClaims | None, *, say: Callable[[str], None]) -> None:
+        """Use both; `say` is told when the store does not answer."""
+        self.local, self.shared, self._say = local, shared, say
+        self._elsewhere: dict[str, Owner] = {}
+
+    def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        """Claim these trials; those of other living drivers are returned with them."""
+        held = self.local.take(trial_ids)
+        rest = [trial_id for trial_id in trial_ids if trial_id not in held]
+        if self.shared is None or not (rest or self.shared.entered):
+            return held
+        try:
+            self._elsewhere = self.shared.take(rest)
+        except StoreError as error:
+            self._say(
+                "while the store does not answer, whether another machine trains some of these trials is not "
+                f"known ({error})"
+                if not isinstance(error, StoreAway)
+                else "whether another machine trains some of these trials is not known until it answers"
+            )
+            self._elsewhere = {}
+        return held | self._elsewhere
+
+    def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        """Which of these trials another living driver has; as before while the store does not answer."""
+        if self.shared is not None and self._elsewhere:
+            with contextlib.suppress(StoreError):
+                self._elsewhere = self.shared.held(self._elsewhere)
+        elsewhere = {i: owner for i, owner in self._elsewhere.items() if i in trial_ids}
+        return self.local.held(trial_ids) | elsewhere
+
+    def release(self) -> None:
+        """Give everything back."""
+        try:
+            self.local.release()
+        finally:
+            if self.shared is not None:
+                self.shared.release()
+
+
+def _trial_tags(state: str, trials: Collection[str]) -> dict[str, str]:
+    ids = sorted(trials)
+    parts = [ids[start : start + PER_TAG] for start in range(0, len(ids), PER_TAG)]
+    counted = {"orch.state": state, "orch.trials": str(len(parts))}
+    return counted | {f"orch.trials.{number}": " ".join(part) for number, part in enumerate(parts)}
+
+
+def _notes(there: Mapping[str, Mapping[str, str]]) -> dict[str, _Note]:
+    """The notes that can be read; a person may have edited the others."""
+    found = {}
+    for driver, tags in there.items():
+        with contextlib.suppress(ValueError):
+            found[driver] = _note(driver, tags)
+    return found
+
+
+def _note(driver: str, tags: Mapping[str, str]) -> _Note:
+    number = int(tags.get("orch.trials", "0"))
+    ids = (tags.get(f"orch.trials.{index}", "").split() for index in range(number))
+    return _Note(
+        owner=Owner(
+            tags.get("orch.host", "?"),
+            int(tags.get("orch.pid", "0")),
+            tags.get("orch.command", "?"),
+            tags.get("orch.machine", ""),
+        ),
+        order=(tags.get("orch.started", ""), driver),
+        holds=tags.get("orch.state") == "holds",
+        trials=frozenset(trial_id for part in ids for trial_id in part),
+        heartbeat=tags.get("orch.heartbeat", ""),
+    )

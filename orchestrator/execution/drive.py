@@ -1,0 +1,364 @@
+"""Puts the parts together for one command: store, executor, display; and writes files that were asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from orchestrator.answer import publish as answer
+from orchestrator.commands.screen import live as display
+from orchestrator.errors import ExecutionError, Interrupted, OrchError, UsageError
+from orchestrator.events import Event, Finished
+from orchestrator.execution.child.executor import ChildExecutor
+from orchestrator.execution.child.messages import Settings
+from orchestrator.execution.claims.home import Claims, this_driver
+from orchestrator.execution.claims.shared import JointClaims, SharedClaims
+from orchestrator.execution.publishing import published
+from orchestrator.execution.ray import address as addresses
+from orchestrator.execution.resume_notes import Resumes
+from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
+from orchestrator.execution.serial import SerialExecutor
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.plan import Plan
+from orchestrator.process.machine import cores
+from orchestrator.process.provenance import provenance, typed_command
+from orchestrator.process.signals import Stop, stop_signals
+from orchestrator.process.streams import unheard
+from orchestrator.process.waiting import said_if_slow
+from orchestrator.recording.journal.store import JournaledStore
+from orchestrator.recording.logs import TrialLogs
+from orchestrator.recording.mlflow.glance import done_at_a_glance
+from orchestrator.recording.store_port import Executor, Store
+from orchestrator.recording.workspace import SUBMITTED, Workspace, has_gpu, missing_data
+from orchestrator.records import SweepInfo
+from trainers.attempt.folders import unusable
+from trainers.attempt.isolation import discard_checkpoints
+from trainers.config.base import Runtime
+
+Say = Callable[[str], None]
+Only = Callable[[Plan], tuple[TrialSpec, ...]]
+WAIT_S = 2.0  # between two looks at what another driver has done
+WRITING_ENDS = "stopping once what is shown is written; Ctrl-C (again) stops at once"
+SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
+
+
+class Options(NamedTuple):
+    """How a sweep is run."""
+
+    executor: str
+    address: str | None
+    """Of a Ray cluster, as it was typed; None: this machine."""
+    output: Literal["person", "quiet", "json"]
+    keep_going: bool
+    fresh: bool = False
+    """Whether to begin from the start what has checkpoints."""
+    download: bool = False
+    ship_code: bool = False
+    """Whether a cluster's workers run this driver's code."""
+    keep_checkpoints: bool = False
+    pack: bool = False
+    """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
+    verbose: bool = False
+
+
+class Prepared(NamedTuple):
+    """A sweep that can start: everything that can be wrong beforehand has been looked at."""
+
+    plan: Plan
+    store: JournaledStore
+    executor: Executor
+    info: SweepInfo
+    space: Workspace
+    options: Options
+
+
+def prepare(
+    expansion: Expansion, space: Workspace, options: Options, *, say: Say, only: Only | None = None
+) -> Prepared:
+    """Store, plan and executor of a sweep; nothing is trained or written yet.
+
+    Of what is missing, `only` chooses what is trained now; None: everything.
+
+    Raises:
+        StoreError: the store does not answer.
+        UsageError: a table or figure cannot be made of these cells; data, room on the disk, the folder of
+            checkpoints or an executor of that name are not there.
+    """
+    answer.check(expansion)
+    _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
+    space.check_writable()
+    if os.environ.get(SUBMITTED):
+        os.chdir(space.home)  # Ray may remove a job's own folder before its driver has ended
+    refusal: OrchError | None = None
+    try:
+        address = addresses.parsed(options.address) if options.executor == "ray" and options.address else None
+        options = options._replace(address=address)
+        executor = make_executor(expansion.spec, space, options, say=say)
+    except OrchError as error:  # what is complete already needs none
+        refusal, executor = error, SerialExecutor(runtime=Runtime(), folder=None)
+    with contextlib.ExitStack() as undo:
+        undo.callback(executor.close)
+        # Opening the store takes as long as starting Ray.
+        done = None if space.database is None or options.address else done_at_a_glance(space.database)
+        if done is None or not done.issuperset(trial.id for trial in expansion.trials):
+            executor.prepare(certain=done is not None)
+        store = space.open_journaled()
+        plan = plan_sweep(expansion, store)
+        if only is not None:
+            plan = plan._replace(todo=only(plan))
+        if plan.todo:
+            if refusal is not None:
+                raise refusal
+            _check_before_training(plan, space, options, say=say)
+        else:
+            executor.close()
+        info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
+        undo.pop_all()
+    return Prepared(plan, store, executor, info, space, options)
+
+
+def _check_before_training(plan: Plan, space: Workspace, options: Options, *, say: Say) -> None:
+    """Find what would fail in every trial.
+
+    Raises:
+        UsageError: data, room on the disk or the folder of checkpoints is not there.
+        ExecutionError: the cluster is not there, or this machine has too few cores.
+    """
+    # Where a cluster trains, its nodes are asked for the data.
+    problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+    if problems and not options.download:
+        raise UsageError("\n".join(problems))
+    most = plan.expansion.spec.resources.most_cpus
+    if options.address is not None:
+        with said_if_slow(f"looking for Ray at {options.address}", say):
+            addresses.check_reachable(options.address)
+    elif most > cores() and options.executor == "ray":
+        raise ExecutionError(
+            f"a trial asks for {most} CPUs, this process has {cores()}; "
+            "lower `resources.cpus` in the sweep file"
+        )
+    if problem := unusable(space.checkpoints):
+        raise UsageError(f"checkpoints at {problem}")
+    _check_space(space)
+
+
+def sweep(prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None]) -> SweepResult:
+    """Complete a sweep, show it, and then publish its tables and figures in the store.
+
+    Trials that another driver with the same home folder is training are waited for, and taken over if that
+    driver ends without finishing them.
+
+    Args:
+        prepared: the sweep.
+        say: is told what a person should know.
+        show: is given the results as soon as the last one is recorded: nothing that fails later can take
+            them away.
+    """
+    store = prepared.store
+    if store.away:
+        say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
+    with stop_signals() as stop, contextlib.ExitStack() as after:
+        after.callback(store.close)
+        after.callback(prepared.executor.close)
+        store.carry()
+        claims = _claims(prepared.space, stop, say)
+        try:
+            result = _trained(prepared, claims, stop, say)
+            after.enter_context(stop.answered(WRITING_ENDS))
+            show(result)
+        finally:
+            claims.release()
+        if not stop.at_once:
+            result = published(prepared.plan, store, result, prepared.info, say=say)
+        store.flush()
+    for note in store.notes:
+        say(f"orch: {note}")
+    return result
+
+
+def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
+    board, command = space.board(), typed_command()
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+        if stop.asked:
+            raise Interrupted
+
+    def on_stop(why: str) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)  # first: nothing said may keep it from that
+        say(f"orch: this driver stops: {why}")
+
+    shared = None
+    if board is not None:
+        shared = SharedClaims(board, me=this_driver(command), pause=pause, on_stop=on_stop)
+    return JointClaims(Claims(space.home, command=command), shared, say=say)
+
+
+def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> SweepResult:
+    """Train what nobody else trains, again and again until nothing is left to wait for."""
+    asked = {trial.id for trial in prepared.plan.todo}
+    trained: Counter[str] = Counter()
+    first, records = True, prepared.plan.records
+
+    def stopped() -> SweepResult:
+        return SweepResult(trained, records, interrupted=True)
+
+    while True:
+        try:
+            held = claims.take(sorted(asked)) if asked else {}
+        except Interrupted:
+            return stopped()
+        # Read again: what another driver finished until just now is done, and what it began is known.
+        plan = plan_sweep(prepared.plan.expansion, prepared.store) if asked else prepared.plan
+        records = plan.records
+        mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
+        waited_for = [trial for trial in plan.todo if trial.id in held]
+        prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
+        if mine or (first and not waited_for):
+            say(_will_run(plan._replace(todo=mine), prepared.store))
+        first = False
+        if stop.asked:
+            return stopped()
+        if prepared.options.fresh:
+            for trial in mine:
+                discard_checkpoints(prepared.space.checkpoints / trial.id)
+        result = _run(prepared, plan._replace(todo=mine))
+        trained += result.trained
+        records = result.records
+        if result.interrupted or result.hopeless or not waited_for:
+            return result._replace(trained=trained)
+        asked = {trial.id for trial in waited_for}
+        owners = sorted({str(held[trial.id]) for trial in waited_for})
+        # Given back, for their driver may in turn wait for one that has failed here.
+        claims.take(())
+        say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
+        if not _waited(claims, asked, prepared):
+            return stopped()
+
+
+def _waited(claims: JointClaims, asked: set[str], prepared: Prepared) -> bool:
+    """Wait until a trial of another driver is done or free; False if the user does not want to."""
+    with stop_signals() as stop:
+        while not stop.asked:
+            time.sleep(WAIT_S)
+            done = prepared.store.records(asked)
+            left = {i for i in asked if i not in done or not done[i].is_done}
+            if not left or len(claims.held(left)) < len(left):
+                return True
+    return False
+
+
+def _run(prepared: Prepared, plan: Plan) -> SweepResult:
+    shown = _display(plan, prepared.options.output)
+    logs = TrialLogs(prepared.space.logs)
+    folder = prepared.space.checkpoints
+    resumes = Resumes(plan, folder)
+
+    def on_event(event: Event) -> None:
+        note = resumes.note(event)
+        logs.on_event(event, note)
+        if note:
+            with unheard():
+                shown.tell(event, note)
+        if not (isinstance(event, Finished) and event.outcome.status == "stopped"):
+            with unheard():
+                shown.on_event(event)  # that a sweep was stopped is told once, not for each trial
+
+    keep = prepared.options.keep_checkpoints
+    try:
+        return run_sweep(
+            plan,
+            store=prepared.store,
+            executor=prepared.executor,
+            info=prepared.info,
+            on_event=on_event,
+            discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
+            keep_going=prepared.options.keep_going,
+        )
+    finally:
+        with unheard():
+            shown.close()
+
+
+def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: Say) -> Executor:
+    """The executor by name."""
+    resources = spec.resources.packed if options.pack else spec.resources
+    runtime = Runtime(data_root=space.data_root, download=options.download)
+    if options.executor == "serial":
+        if options.pack:
+            raise UsageError("--pack lets trials run side by side, which needs --executor ray")
+        if spec.schedule is not None:
+            raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
+        return SerialExecutor(
+            runtime=runtime, folder=space.checkpoints, resources=resources, gpus=float(has_gpu())
+        )
+    if options.executor != "ray":
+        raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
+    settings = Settings(
+        runtime=runtime,
+        checkpoints=space.checkpoints,
+        resources=resources,
+        schedule=spec.schedule,
+        address=options.address,
+        ship_code=options.ship_code,
+        verbose=options.verbose,
+    )
+    return ChildExecutor("ray", settings, logs=space.logs, say=say)
+
+
+def _display(plan: Plan, output: str) -> display.QuietDisplay:
+    if output == "json":
+        return display.JsonDisplay(plan)
+    if output == "quiet" or not plan.todo:
+        return display.QuietDisplay(plan)
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if console.is_terminal and not console.is_dumb_terminal:
+        return display.LiveDisplay(plan, console=console)
+    return display.LineDisplay(plan, out=sys.stderr)
+
+
+def _check_space(space: Workspace) -> None:
+    for flag, folder in {"--home": space.home, "--checkpoints": space.checkpoints}.items():
+        if not isinstance(folder, Path):
+            continue
+        free = shutil.disk_usage(_existing(folder)).free
+        if free < SPACE_NEEDED:
+            raise UsageError(
+                f"{folder}: {free // 1_000_000} MB free, a sweep needs {SPACE_NEEDED // 1_000_000} MB; "
+                f"free some space, or choose another folder with {flag}"
+            )
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)
+
+
+def _will_run(plan: Plan, store: Store) -> str:
+    if not plan.todo:
+        return f"nothing to do: all {len(plan.done)} trials are in {store.describe()}"
+    number = len(plan.todo)
+    parts = ["1 trial will run" if number == 1 else f"{number} trials will run", f"{len(plan.done)} done"]
+    if plan.interrupted:
+        number = len(plan.interrupted)
+        parts.append("1 goes on where it stopped" if number == 1 else f"{number} go on where they stopped")
+    if plan.failed_before:
+        number = len(plan.failed_before)
+        parts.append(
+            f"{number} failed before and " + ("is tried again" if number == 1 else "are tried again")
+        )
+    return f"{', '.join(parts)}; results in {store.describe()}"
+
+
+def _keep(trial_id: str) -> None:
+    """Leave the checkpoints of a finished trial where they are."""

@@ -1,0 +1,194 @@
+"""Ray: started on this machine, or joined where it runs."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import platform
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+# Ray reads these when it is imported.
+os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+os.environ.setdefault("TUNE_DISABLE_STRICT_METRIC_CHECKING", "1")
+os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", "1e9")  # what Tune would restore from; we never do
+os.environ.setdefault("TUNE_MAX_PENDING_TRIALS_PG", "8")
+os.environ.setdefault("TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S", "0")
+
+import psutil
+import ray
+
+from orchestrator.errors import ExecutionError, ExecutionLost
+from orchestrator.process.machine import cores
+from orchestrator.process.scratch import fits_sockets
+
+PACKAGES = ("orchestrator", "trainers")  # what orch is made of
+DAEMONS = ("raylet", "gcs_server")
+LOOK_S = 2.0  # between two looks at whether they live
+START_S = 180.0  # in which Ray must have started, or let us in
+Doing = Callable[[str, float], None]
+"""Is told what is done from now on, and for how many seconds that may be silent."""
+_LOGGERS = ("ray", "ray.tune", "ray.train", "ray._private", "ray.data")
+
+
+def nobody_waits(what: str, limit_s: float) -> None:
+    """A `Doing` of whoever needs none."""
+
+
+@contextlib.contextmanager
+def joined(
+    address: str | None,
+    *,
+    verbose: bool = False,
+    ship_code: bool = False,
+    scratch: Path | None = None,
+    doing: Doing = nobody_waits,
+) -> Iterator[None]:
+    """Ray, started on this machine (`address` None) or joined; what was started here ends here.
+
+    Raises:
+        ExecutionError: there is none there, it does not let us in, or it is of another version.
+        ExecutionLost: it could not be started here.
+    """
+    if not verbose:
+        quiet()
+    started = not ray.is_initialized()
+    if started:
+        if address:
+            doing(f"joining Ray at {address}", START_S)
+            options: dict[str, Any] = {"runtime_env": {"py_modules": _sources()}} if ship_code else {}
+        else:
+            doing("starting Ray", START_S)
+            options = {"num_cpus": cores(), "include_dashboard": False}
+            if scratch is not None and fits_sockets(scratch):
+                options["_temp_dir"] = str(scratch)
+        heard: list[str] = []
+        try:
+            with _overheard(heard, listen=bool(address) and not verbose):
+                ray.init(
+                    address=address or "local",
+                    log_to_driver=verbose,
+                    logging_level=logging.INFO if verbose else logging.CRITICAL,
+                    **options,
+                )
+        except Exception as error:  # Ray raises many types, bare exceptions among them
+            kind = ExecutionError if address else ExecutionLost
+            raise kind(_refusal(error, address, " ".join(heard))) from None
+    try:
+        yield
+    finally:
+        if started:
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def watched(on_death: Callable[[str], None]) -> Iterator[None]:
+    """Inside, a thread looks whether the Ray that this process has started lives.
+
+    If it does not, or was suspended, `on_death` is told why, in a line: whatever waits for it in this
+    process waits long.
+    """
+    left = threading.Event()
+
+    def watch() -> None:
+        before: dict[str, str] = {}
+        while not left.wait(LOOK_S):
+            states = _daemons()
+            for name in DAEMONS:
+                if name not in states:
+                    why = f"Ray's {name} has died on this machine (was it killed, or memory short?)"
+                elif states[name] == before.get(name) == psutil.STATUS_STOPPED:  # twice: all may be resumed
+                    why = f"Ray's {name} was suspended on this machine"
+                else:
+                    continue
+                if not left.is_set():
+                    on_death(why)
+                return
+            before = states
+
+    threading.Thread(target=watch, name="orch-daemons", daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
+
+
+def _daemons() -> dict[str, str]:
+    """States of the living processes that this one has started, by name."""
+    states: dict[str, str] = {}
+    for child in psutil.Process().children():
+        with contextlib.suppress(psutil.Error):
+            if (state := child.status()) not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+                states[child.name()] = state
+    return states
+
+
+def quiet() -> None:
+    """Let Ray print nothing of its own in this process."""
+    for name in _LOGGERS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _sources() -> list[str]:
+    """Folders of orch's packages as they are here."""
+    root = Path(__file__).resolve().parents[3]
+    return [str(root / name) for name in PACKAGES]
+
+
+@contextlib.contextmanager
+def _overheard(lines: list[str], *, listen: bool) -> Iterator[None]:
+    """Inside, what this process writes to stderr goes to `lines`.
+
+    Ray's core writes there itself, past Python, a line for each second that a cluster refuses it; and only
+    these lines tell why.
+    """
+    if not listen:
+        yield
+        return
+    sys.stderr.flush()
+    own = os.dup(2)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(own, 2)
+            os.close(own)
+            file.seek(0)
+            lines.extend(file.read().decode(errors="replace").splitlines())
+
+
+def _refusal(error: Exception, address: str | None, heard: str) -> str:
+    """Why Ray could not be started or joined, in one line with a next step."""
+    reason = " ".join(str(error).split())
+    if address is None:
+        return f"no Ray on this machine: {reason[:200]}; or run with --executor serial"
+    if "ersion mismatch" in reason:
+        own = f"Ray {ray.__version__}, Python {platform.python_version()}"
+        return f"Ray at {address} is of another version than this driver's ({own}); use one image everywhere"
+    if wants := token_wanted(error, heard, address=address):
+        return wants
+    return f"no Ray at {address}: {reason[:200]}; check the address, or leave out --address to start one here"
+
+
+def token_wanted(error: Exception, heard: str = "", *, address: str) -> str | None:
+    """What to do where Ray refused this process's token, or its lack of one; None if that is not why."""
+    if "authenticat" not in f"{type(error).__name__} {error} {heard}".lower():
+        return None
+    return (
+        f"Ray at {address} wants a token, and this driver has none or another; set RAY_AUTH_MODE=token "
+        "and RAY_AUTH_TOKEN_PATH to the file with the cluster's token"
+    )

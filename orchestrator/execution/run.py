@@ -1,0 +1,152 @@
+"""The use case: plan what is missing, run it, record it. Knows ports, not who stands behind them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import ClassVar, NamedTuple
+
+from orchestrator.errors import ExecutionError, Hopeless, Interrupted
+from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
+from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.recording.store_port import Executor, Store
+from orchestrator.records import FINAL, SweepInfo, TrialRecord, record_of
+from trainers.attempt.report import Outcome
+
+
+class SweepResult(NamedTuple):
+    """What one call of `run_sweep` came to."""
+
+    trained: Counter[str]
+    """Trials of this call by status."""
+    records: Mapping[str, TrialRecord]
+    """Records of every trial the sweep asks for."""
+    interrupted: bool
+    hopeless: str | None = None
+    """Why the sweep was not gone on with, or None."""
+    unpublished: bool = False
+    """Whether tables and figures could not be kept in the store."""
+
+    @property
+    def failed(self) -> int:
+        """Trials of this call that failed."""
+        return self.trained["failed"]
+
+
+def plan_sweep(expansion: Expansion, store: Store) -> Plan:
+    """What `expansion` still needs, given what `store` has. Changes nothing."""
+    return make_plan(expansion, store.records([trial.id for trial in expansion.trials]))
+
+
+def run_sweep(
+    plan: Plan,
+    *,
+    store: Store,
+    executor: Executor,
+    info: SweepInfo,
+    on_event: OnEvent,
+    discard: Callable[[str], None],
+    keep_going: bool = True,
+) -> SweepResult:
+    """Train what `plan` says is missing and record everything in `store`.
+
+    The result is what was planned with and what was heard since: once a trial is recorded, neither a slow
+    store nor one that is away keeps its number from whoever waits for the table.
+
+    Args:
+        plan: what is done and what is not.
+        store: keeps the results.
+        executor: runs the trials.
+        info: the sweep, for the store.
+        on_event: is told each event after it was recorded.
+        discard: is given the id of each trial whose checkpoints are not needed any more.
+        keep_going: whether to go on when the first cells of a sweep without any result fail of what the
+            others share.
+
+    Raises:
+        StoreError: a result could not be recorded; the trial's checkpoints are kept.
+        ExecutionError: the trials cannot be scheduled.
+    """
+    trials = {trial.id: trial for trial in plan.todo}
+    begun: set[str] = set()
+    trained: Counter[str] = Counter()
+    records = dict(plan.records)
+    guard = None if keep_going or plan.done else _Guard(plan)
+
+    def end(trial_id: str, outcome: Outcome) -> None:
+        store.finish(trial_id, outcome, info)
+        records[trial_id] = record_of(trial_id, outcome, info.provenance)
+
+    def record(event: Event) -> None:
+        trial = trials[event.trial_id]
+        match event:
+            case Started():
+                begun.add(trial.id)
+                store.begin(trial.facts, info, worker=event.worker)
+            case Progressed():
+                store.report(trial.id, event.report)
+            case Finished():
+                if trial.id not in begun:  # it failed before its worker could say that it had started
+                    store.begin(trial.facts, info)
+                begun.discard(trial.id)
+                end(trial.id, event.outcome)
+                trained[event.outcome.status] += 1
+                if event.outcome.status in FINAL:
+                    discard(trial.id)
+        on_event(event)
+        if guard is not None and isinstance(event, Finished):
+            guard.take(trial, event.outcome)
+
+    def stop() -> None:
+        for trial_id in sorted(begun):
+            outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
+            end(trial_id, outcome)
+            on_event(Finished(trial_id, outcome))
+            trained["stopped"] += 1
+
+    interrupted, hopeless = False, None
+    try:
+        executor.run(plan.todo, record)
+    except Interrupted:
+        interrupted = True
+    except Hopeless as reason:
+        hopeless = str(reason)
+    except ExecutionError:
+        stop()
+        raise
+    stop()
+    return SweepResult(trained, records, interrupted, hopeless)
+
+
+class _Guard:
+    """Ends a sweep whose first cells fail of what the others share: waiting for those would teach nothing."""
+
+    FIRST = 2  # cells, and trials, that must fail before anything has succeeded
+    FAILED_IN: ClassVar = {
+        "code": "failed in their code",
+        "data": "failed in their data",
+        "storage": "could not keep or read their checkpoints",
+    }
+
+    def __init__(self, plan: Plan) -> None:
+        self.cells = min(self.FIRST, len({trial.cell.id for trial in plan.todo}))
+        self.trials = min(self.FIRST, len(plan.todo))
+        self.failed: dict[str, TrialSpec] = {}
+        self.watching = True
+
+    def take(self, trial: TrialSpec, outcome: Outcome) -> None:
+        """A trial ended.
+
+        Raises:
+            Hopeless: it was one too many.
+        """
+        if outcome.error not in self.FAILED_IN:
+            self.watching = False
+        if not self.watching or outcome.error is None:
+            return
+        self.failed[trial.id] = trial
+        cells = list(dict.fromkeys(one.cell.label for one in self.failed.values()))
+        if len(cells) >= self.cells and len(self.failed) >= self.trials:
+            what = self.FAILED_IN[outcome.error]
+            raise Hopeless(f"{' and '.join(cells)} {what} before any trial had a result")

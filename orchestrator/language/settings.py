@@ -1,0 +1,86 @@
+"""Settings laid over a base config: dotted paths and nesting mean the same, a new name starts afresh.
+
+Afresh but for what the old and the new one have from a common family: a momentum stays when "byol" becomes
+"directpred".
+
+Trees here are plain nested dicts as read from YAML; nothing is validated yet.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.errors import Problem, SpecError
+from orchestrator.language.yaml_text import Key
+from trainers.config.plugins import shared_fields
+
+Tree = dict[str, Any]
+
+_NAMING = ("name", "kind")  # fields that say which class a block has
+_FOLDERS = {"method": "methods", "encoder": "encoders", "data": "datasets", "optimizer": "optimizers"}
+
+
+def nested(settings: Tree, place: str = "") -> Tree:
+    """`settings` with dotted keys written out: {"method.momentum": 0} is {"method": {"momentum": 0}}.
+
+    Raises:
+        SpecError: a path is set twice, or both a value and fields below it are set.
+    """
+    out: Tree = {}
+    for key, value in settings.items():
+        at = getattr(key, "place", place)
+        head, _, tail = key.partition(".")
+        if not head or key.endswith(".") or ".." in key:
+            raise SpecError([Problem(at, key, "not a path; expected words joined by single dots")])
+        if tail:
+            value = nested({Key(tail, at): value}, at)
+        elif isinstance(value, dict):
+            value = nested(value, at)
+        if head not in out:
+            out[Key(head, at)] = value
+        elif isinstance(value, dict) and isinstance(out[head], dict):
+            out[head] = _joined(out[head], value, head)
+        else:
+            raise SpecError([Problem(at, key, "set twice in one block; keep one of the two")])
+    return out
+
+
+def merged(base: Tree, changes: Tree) -> Tree:
+    """`base` with `changes` (both nested) laid over it; neither is altered.
+
+    A block whose `name` (of a method, encoder, data set, optimizer) or `kind` changes starts afresh, since
+    the fields of one method mean nothing to another; only those that both have from a common family stay.
+    """
+    out = dict(base)
+    for key, value in changes.items():
+        old = out.pop(key, None)  # popped, so that the key of the change, with its line, takes its place
+        if isinstance(old, dict) and isinstance(value, str) and "name" in old:
+            value = {Key("name", getattr(key, "place", "")): value}
+        if isinstance(old, str) and isinstance(value, dict):
+            old = {"name": old}
+        if isinstance(old, dict) and isinstance(value, dict):
+            renamed = any(n in value and value[n] != old.get(n, value[n]) for n in _NAMING)
+            value = merged(_kept(key, old, value) if renamed else old, value)
+        out[key] = value
+    return out
+
+
+def _kept(key: str, old: Tree, new: Tree) -> Tree:
+    """The settings of a renamed block that mean the same under its new name."""
+    if key not in _FOLDERS or not isinstance(old.get("name"), str) or not isinstance(new.get("name"), str):
+        return {}
+    shared = shared_fields(_FOLDERS[key], old["name"], new["name"])
+    return {field: value for field, value in old.items() if field in shared}
+
+
+def _joined(first: Tree, second: Tree, path: str) -> Tree:
+    out = dict(first)
+    for key, value in second.items():
+        if key not in out:
+            out[key] = value
+        elif isinstance(value, dict) and isinstance(out[key], dict):
+            out[key] = _joined(out[key], value, f"{path}.{key}")
+        else:
+            place = getattr(key, "place", "")
+            raise SpecError([Problem(place, f"{path}.{key}", "set twice in one block; keep one of the two")])
+    return out

@@ -1,0 +1,1 @@
+"""From a spec to cells, trials and what is left to train."""

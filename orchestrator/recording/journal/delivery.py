@@ -1,0 +1,237 @@
+"""Carries what the journals say to the store, in a thread of its own, for as long as it takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from orchestrator.errors import StoreError, StoreRefused
+from orchestrator.recording.journal import entries as journal
+from orchestrator.recording.journal import files as journal_files
+from orchestrator.recording.journal.entries import Entry
+from orchestrator.recording.journal.files import OwnJournal
+from orchestrator.recording.store_errors import OURS, reason
+from orchestrator.recording.store_port import Store
+
+PAUSES_S = (0.5, 1, 2, 4, 8, 15)  # between two tries to reach a store that is away
+IDLE_S = 2.0  # after so long without news the store writes what it has buffered
+PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
+HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
+FAULTS = 4  # after so many errors at one entry that are of our own making, it is set aside ...
+BLOCKS = 8  # ... and after so many others, while the store answers to other questions, it is left for later
+
+
+class _PutOff(Exception):
+    """A file cannot be delivered now, and others can."""
+
+
+class Carrier(threading.Thread):
+    """Tells the store what the journals say, in order, for as long as it takes."""
+
+    def __init__(self, own: OwnJournal, connect: Callable[[], Store], *, refused: bool = False) -> None:
+        super().__init__(name="orch-journal", daemon=True)
+        self.problem: str | None = None
+        """Why nothing arrives at present."""
+        self.notes: list[str] = []
+        self.carried = 0
+        self._own, self._connect, self._again = own, connect, refused
+        self._store: Store | None = None
+        self._news = threading.Condition()
+        self._queue: deque[Path] = deque()
+        self._read: dict[Path, int] = {}  # how far each of the driver's own files was told, in bytes ...
+        self._told: dict[Path, int] = {}  # ... and each of those that others left, in entries
+        self._refused: set[Path] = set()
+        self._later: set[Path] = set()  # left for the next command
+        self._faults = 0  # in a row, at one entry
+        self._looked_behind = self._stopping = False
+        self._moved = time.monotonic()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the store has answered."""
+        return self._store is not None
+
+    @property
+    def left(self) -> int:
+        """Pieces of news, and files left for later, that have not arrived."""
+        return len(self._queue) + len(self._later)
+
+    def add(self, path: Path) -> None:
+        """An entry was appended to that file."""
+        with self._news:
+            self._queue.append(path)
+            self._news.notify_all()
+
+    def look_behind(self) -> None:
+        """Look again for what others left: one of them may have died meanwhile."""
+        with self._news:
+            self._looked_behind = False
+            self._news.notify_all()
+
+    def wait(self) -> None:
+        """Until everything has arrived, or a store that is away has stayed away for a while."""
+        begun = time.monotonic()
+        with self._news:
+            while self._queue or not self._looked_behind:
+                still = time.monotonic() - max(begun, self._moved)
+                if still > (PATIENCE_S if self.problem else HANGING_S) or not self.is_alive():
+                    self.problem = self.problem or "it does not answer"
+                    return
+                self._news.wait(timeout=0.2)
+
+    def stop(self) -> None:
+        """End soon; an entry that is being told is not waited for, as it will be told again."""
+        with self._news:
+            self._stopping = True
+            self._news.notify_all()
+        self.join(timeout=2)
+
+    def run(self) -> None:
+        """Deliver until stopped."""
+        tries = 0
+        while not self._stopping:
+            try:
+                if self._store is None:
+                    self._store = self._connect()
+                    self.problem = None
+                if not self._looked_behind:
+                    self._deliver_what_others_left(self._store)
+                self._deliver_own(self._store)
+                tries = 0
+            except Exception as error:  # whatever it is, what waits must not be lost
+                known = isinstance(error, StoreError)
+                with self._news:
+                    self.problem = str(error) if known else _unforeseen(error)
+                    if self.carried and time.monotonic() - self._moved < IDLE_S:
+                        tries = 0
+                    self._news.wait_for(lambda: self._stopping, timeout=PAUSES_S[min(tries, 5)])
+                tries += 1
+
+    def _deliver_own(self, store: Store) -> None:
+        while not self._stopping and self._looked_behind:
+            with self._news:
+                self._news.wait_for(
+                    lambda: self._queue or self._stopping or not self._looked_behind, timeout=IDLE_S
+                )
+            if self._queue:
+                self._tell_news(store, self._queue[0])
+                with self._news:
+                    self._queue.popleft()
+                    self._news.notify_all()
+            elif not self._stopping:
+                store.flush()
+
+    def _tell_news(self, store: Store, path: Path) -> None:
+        """Tell what a file says that was not told yet; after its end the file is removed."""
+        while path not in self._later and (content := self._next_line(path)):
+            entry = journal.parsed(content)
+            if entry is None:
+                self._refuse(path, f"journal {path}: a line cannot be read")
+            else:
+                try:
+                    self._tell(store, entry, path)
+                except _PutOff:
+                    self._later.add(path)
+                    return
+            self._read[path] = self._read.get(path, 0) + len(content)
+            if entry is not None and not isinstance(entry, journal.Begun | journal.Reported):
+                self._done_with(path)
+
+    def _next_line(self, path: Path) -> bytes:
+        """A whole line, or nothing."""
+        try:
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                content = file.readline()
+        except FileNotFoundError:  # its end was told with an earlier piece of news
+            return b""
+        return content if content.endswith(b"\n") else b""
+
+    def _deliver_what_others_left(self, store: Store) -> None:
+        for folder in journal_files.folders(self._own.root):
+            if folder == self._own.folder:
+                continue
+            try:
+                if journal_files.header_of(folder).store != self._own.store:
+                    continue
+            except journal_files.Unreadable as error:
+                self.notes.append(str(error))
+                continue
+            with journal_files.left_behind(folder) as free:
+                if free:
+                    self._deliver_left(store, folder)
+        with self._news:
+            self._looked_behind = True
+            self._news.notify_all()
+
+    def _deliver_left(self, store: Store, folder: Path) -> None:
+        for path in journal_files.entry_files(folder):
+            if path in self._later:
+                continue
+            if path.name.endswith(journal_files.KEPT) and not (self._again and path.suffix == ".refused"):
+                continue
+            told = journal_files.entries(path)
+            try:
+                # Not from the start at each try: then one entry that fails would be reached for ever.
+                for entry in [*told, *journal_files.unsaid(told)][self._told.get(path, 0) :]:
+                    self._tell(store, entry, path)
+                    self._told[path] = self._told.get(path, 0) + 1
+            except _PutOff:
+                self._later.add(path)
+                continue
+            if journal_files.is_damaged(path):
+                path.rename(path.with_name(path.name + ".damaged"))
+            else:
+                self._done_with(path)
+
+    def _tell(self, store: Store, entry: Entry, path: Path) -> None:
+        try:
+            entry.tell(store)
+        except StoreRefused as error:
+            self._refuse(path, str(error))
+        except Exception as error:
+            self._faults += 1
+            if self._faults < (FAULTS if isinstance(error, OURS) else BLOCKS):
+                raise
+            why = str(error) if isinstance(error, StoreError) else _unforeseen(error)
+            if isinstance(error, OURS):
+                self._refuse(path, why)
+            elif _answers(store):
+                self._faults = 0
+                self.notes.append(f"{path.name} waits, for the store does not take it now: {why}")
+                raise _PutOff from None
+            else:
+                raise
+        self._faults = 0
+        with self._news:
+            self.problem = None
+            self.carried += 1
+            self._moved = time.monotonic()
+
+    def _refuse(self, path: Path, why: str) -> None:
+        self._refused.add(path)
+        self.notes.append(f"{why}; kept in {path.name.removesuffix('.refused')}.refused")
+
+    def _done_with(self, path: Path) -> None:
+        self._read.pop(path, None)
+        self._told.pop(path, None)
+        if path in self._refused:
+            self._refused.discard(path)
+            path.rename(path.with_name(path.name.removesuffix(".refused") + ".refused"))
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _answers(store: Store) -> bool:
+    try:
+        store.records(())
+    except Exception:
+        return False
+    return True
+
+
+def _unforeseen(error: Exception) -> str:
+    return f"{type(error).__name__}: {reason(error)}"

@@ -1,0 +1,155 @@
+"""The journal's format: what a store was told, as lines of JSON that any later version can read.
+
+A driver's journal is a folder; folders sort in the order in which drivers began to write. `driver.json`
+says who wrote it and for which store, and opens with the version of the format. Each trial has a file of
+its own, `000007-<trial id>.jsonl`, which holds what was told of it in order; what concerns the whole sweep
+is in files of one line. Files are numbered by their first line; one whose content has arrived in the store
+is removed. This is version 1; a version is never changed, only followed by another.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Base64Bytes, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+from orchestrator.recording.store_port import Store
+from orchestrator.records import SweepInfo, TrialFacts, TrialId
+from trainers.attempt.arrays import Array
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config.base import Frozen
+
+VERSION = 1
+HEADER = "driver.json"
+FileName = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00][^/\\\x00]*$")]
+
+
+class Header(Frozen):
+    """Who wrote a journal, and for which store."""
+
+    journal: int
+    """Version of the format."""
+    store: str
+    """The store's address without user and password."""
+    host: str
+    machine: str = ""
+    """Where `pid` means something."""
+    pid: int
+    command: str
+    """As typed, without user and password."""
+
+
+class Begun(Frozen):
+    """A trial starts, or starts again."""
+
+    entry: Literal["begun"] = "begun"
+    trial: TrialFacts
+    sweep: SweepInfo
+    worker: str | None
+    attempt: str
+    """Name of this attempt, told apart from all others."""
+
+    def tell(self, store: Store) -> None:
+        """Tell a store."""
+        store.begin(self.trial, self.sweep, worker=self.worker, attempt=self.attempt)
+
+
+class Reported(Frozen):
+    """A trial finished an epoch."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    entry: Literal["reported"] = "reported"
+    trial_id: TrialId
+    epoch: int
+    epochs: int
+    metrics: dict[str, float]
+    arrays: dict[str, Array] = {}
+
+    def tell(self, store: Store) -> None:
+        """Tell a store."""
+        store.report(
+            self.trial_id,
+            EpochReport(epoch=self.epoch, epochs=self.epochs, metrics=self.metrics, arrays=self.arrays),
+        )
+
+
+class Ended(Frozen):
+    """A trial ended."""
+
+    entry: Literal["ended"] = "ended"
+    trial_id: TrialId
+    outcome: Outcome
+    sweep: SweepInfo
+
+    def tell(self, store: Store) -> None:
+        """Tell a store."""
+        store.finish(self.trial_id, self.outcome, self.sweep)
+
+
+class Adopted(Frozen):
+    """A sweep asks for trials that are known."""
+
+    entry: Literal["adopted"] = "adopted"
+    labels: dict[TrialId, str]
+    """Labels by trial id."""
+    sweep: SweepInfo
+
+    def tell(self, store: Store) -> None:
+        """Tell a store."""
+        store.adopt(self.labels, self.sweep)
+
+
+class Attached(Frozen):
+    """Files beside a trial."""
+
+    entry: Literal["attached"] = "attached"
+    trial_id: TrialId
+    files: dict[FileName, Base64Bytes]
+
+    def tell(self, store: Store) -> None:
+        """Tell a store."""
+        store.attach(self.trial_id, self.files)
+
+
+class Published(Frozen):
+    """A sweep's tables and figures."""
+
+    entry: Literal["published"] = "published"
+    sweep: SweepInfo
+    files: dict[FileName, Base64Bytes]
+    content: str
+
+    def tell(self, store: Store) -> None:
+        """Tell a store."""
+        store.publish(self.sweep, self.files, content=self.content)
+
+
+Entry = Begun | Reported | Ended | Adopted | Attached | Published
+_ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="entry")])
+
+
+def reported(trial_id: str, report: EpochReport) -> Reported:
+    """The entry of a report."""
+    return Reported(
+        trial_id=trial_id,
+        epoch=report.epoch,
+        epochs=report.epochs,
+        metrics=report.metrics,
+        arrays=report.arrays,
+    )
+
+
+def line(entry: Entry) -> bytes:
+    """An entry as one line."""
+    return entry.model_dump_json(by_alias=False).encode() + b"\n"
+
+
+def parsed(content: bytes) -> Entry | None:
+    """The entry of a line; None if the line is not whole or no entry of this version."""
+    if not content.endswith(b"\n"):  # its driver died while it was written
+        return None
+    try:
+        return _ENTRY.validate_json(content)
+    except ValidationError:
+        return None

@@ -1,0 +1,148 @@
+"""A store in this process's memory: the twin of mlflow_store, for tests and what waits in a journal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of, record_of
+from trainers.attempt.report import EpochReport, Outcome
+
+
+class MemoryStore:
+    """Keeps everything until the process ends."""
+
+    def __init__(self) -> None:
+        """An empty store."""
+        self._records: dict[str, TrialRecord] = {}
+        self._reports: dict[str, dict[int, EpochReport]] = {}
+        self._attempts: dict[str, list[str]] = {}
+        self._telling: dict[str, str] = {}  # the attempt that was begun last through this object
+        self.sweeps: dict[str, set[str]] = {}
+        """Trial ids by sweep."""
+        self.attached: dict[str, dict[str, bytes]] = {}
+        """Files by trial id."""
+        self.summaries: dict[str, dict[str, bytes]] = {}
+        """Files by sweep."""
+        self._content: dict[tuple[str, str | None], str] = {}
+        self._labels: dict[str, str] = {}
+
+    def describe(self) -> str:
+        """Where it keeps things."""
+        return "memory"
+
+    def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        """What is known of these trials."""
+        return {i: self._records[i] for i in trial_ids if i in self._records}
+
+    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
+        """Curves and spectra of these trials."""
+        return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if i in self._reports}
+
+    def begin(
+        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+    ) -> None:
+        """A trial starts, or starts again."""
+        self._labels[trial.trial_id] = trial.label
+        self.sweeps.setdefault(sweep.name, set()).add(trial.trial_id)
+        self._reports.setdefault(trial.trial_id, {})
+        attempts = self._attempts.setdefault(trial.trial_id, [])
+        if self._is_done(trial.trial_id):
+            return
+        name = attempt or ""
+        if attempt is None or attempt not in attempts:
+            attempts.append(name)
+        self._telling[trial.trial_id] = name
+        before = self._records.get(trial.trial_id)
+        if before is not None and name and name < max(attempts):  # told late: a later attempt has begun
+            self._records[trial.trial_id] = before.model_copy(update={"attempts": len(attempts)})
+            return
+        self._records[trial.trial_id] = TrialRecord(
+            trial_id=trial.trial_id,
+            status="running",
+            run=trial.trial_id,
+            attempts=len(attempts),
+            worker=worker,
+        )
+
+    def report(self, trial_id: str, report: EpochReport) -> None:
+        """A trial finished an epoch."""
+        if trial_id in self._reports and not self._is_done(trial_id):
+            self._reports[trial_id][report.epoch] = report
+
+    def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
+        """A trial ended."""
+        begun = self._records.get(trial_id)
+        if begun is None or begun.is_done:
+            return
+        name = self._telling[trial_id]
+        if outcome.status not in FINAL and name and name < max(self._attempts[trial_id]):
+            return
+        record = record_of(trial_id, outcome, sweep.provenance)
+        kept = {"run": trial_id, "attempts": begun.attempts, "worker": begun.worker}
+        self._records[trial_id] = TrialRecord.model_validate(dict(record) | kept)
+
+    def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
+        """Note that `sweep` asks for these trials too."""
+        self._labels |= labels
+        self.sweeps.setdefault(sweep.name, set()).update(labels)
+
+    def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep files beside a trial."""
+        self.attached.setdefault(trial_id, {}).update(files)
+
+    def published(self, sweep: SweepInfo) -> str | None:
+        """What the published files show."""
+        return self._content.get((sweep.name, sweep.profile))
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
+        """Keep the sweep's table and figures."""
+        self.summaries[sweep.name] = dict(files)
+        self._content[sweep.name, sweep.profile] = content
+
+    def asked_for(self, sweep: str) -> dict[str, str]:
+        """Labels of all trials that the sweep has asked for."""
+        return {i: self._labels[i] for i in self.sweeps.get(sweep, set())}
+
+    def flush(self) -> None:
+        """Nothing is buffered."""
+
+    def _is_done(self, trial_id: str) -> bool:
+        record = self._records.get(trial_id)
+        return record is not None and record.is_done
+
+
+class MemoryBoard:
+    """Notes of drivers in this process: the twin of mlflow_drivers."""
+
+    def __init__(self) -> None:
+        """No driver yet."""
+        self._notes: dict[str, dict[str, str]] = {}
+        self._entered = 0
+        self.left: dict[str, bool] = {}
+        """Whether it was lost, by driver."""
+        self.let_gone: set[str] = set()
+        """Trials of lost drivers."""
+
+    def enter(self, tags: Mapping[str, str]) -> str:
+        """Begin a driver's note."""
+        self._entered += 1
+        self._notes[f"driver{self._entered}"] = dict(tags)
+        return f"driver{self._entered}"
+
+    def write(self, driver: str, tags: Mapping[str, str]) -> None:
+        """Set tags of a driver's note."""
+        if driver in self._notes:
+            self._notes[driver] = {**self._notes[driver], **tags}
+
+    def read(self) -> dict[str, dict[str, str]]:
+        """The notes of all drivers that have not left."""
+        return {driver: dict(tags) for driver, tags in self._notes.items()}
+
+    def leave(self, driver: str, *, lost: bool = False) -> None:
+        """End a driver's note."""
+        self._notes.pop(driver, None)
+        self.left[driver] = lost
+
+    def let_go(self, trial_ids: Collection[str]) -> None:
+        """Remember them."""
+        self.let_gone |= set(trial_ids)

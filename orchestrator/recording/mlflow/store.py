@@ -1,0 +1,372 @@
+"""Results in MLflow: SQLite by default, any tracking server otherwise.
+
+One experiment per sweep, one flat run per trial, found again by the tag of its trial id in whichever
+experiment it was first trained. Only the driver writes, in batches, always naming the run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.recording.mlflow.experiments import experiment_id, experiment_ids, perhaps_twice  # isort: skip
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from orchestrator.errors import StoreAway, StoreError, StoreRefused
+from orchestrator.recording.mlflow.http import insist
+from orchestrator.recording.mlflow.tags import (
+    ENDING,
+    end_tags,
+    first_tags,
+    is_done,
+    is_last,
+    next_tags,
+    record_from,
+    safe,
+)
+from orchestrator.recording.store_errors import one_line_errors, readable, without_secret
+from orchestrator.recording.trial_files import SPECTRA, trial_files, unpacked
+from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
+from trainers.attempt.report import EpochReport, Outcome
+
+insist()
+
+FLUSH_S = 2.0  # metrics wait at most so long before they are written
+FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
+
+_STATES = {status: "FINISHED" for status in FINAL} | {"failed": "FAILED"}
+
+
+@dataclass
+class _Open:
+    """A trial that was begun and not finished through this object."""
+
+    facts: TrialFacts
+    attempt: str | None
+    worker: str | None
+    run: str
+    started_ms: int
+    reports: list[EpochReport]
+    waiting: list[Metric]
+    """Metrics that are not written yet."""
+    written: float = field(default_factory=time.monotonic)
+    """When some were written last."""
+
+
+class MlflowStore:
+    """Keeps results in MLflow."""
+
+    def __init__(self, uri: str, *, artifacts: Path | None = None) -> None:
+        """Connect to the tracking store at `uri`.
+
+        Args:
+            uri: sqlite:///file.db, a database's or a server's address.
+            artifacts: folder for artifacts; None leaves it to the server.
+
+        Raises:
+            StoreError: it does not answer, or another version made it.
+        """
+        self.uri, self.artifacts = uri, artifacts
+        self._open: dict[str, _Open] = {}  # by trial id; not those that are done already
+        self._experiments: dict[str, str] = {}
+        with self._errors():
+            self._client = MlflowClient(tracking_uri=uri)
+            self._client.search_experiments(max_results=1)
+
+    def describe(self) -> str:
+        """The tracking URI without its password."""
+        return without_secret(self.uri)
+
+    def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        """What is known of these trials."""
+        with self._errors():
+            runs = self._find(trial_ids)
+            return {trial_id: _record(trial_id, run) for trial_id, run in runs.items()}
+
+    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
+        """Curves and spectra of these trials, once they ended."""
+        found: dict[str, Curves] = {}
+        with self._errors():
+            for trial_id, run in self._find(trial_ids).items():
+                names = {item.path for item in self._client.list_artifacts(run.info.run_id)}
+                if SPECTRA in names:
+                    with tempfile.TemporaryDirectory() as folder:
+                        path = self._client.download_artifacts(run.info.run_id, SPECTRA, folder)
+                        with readable(f"{SPECTRA} of run {run.info.run_id}"):
+                            found[trial_id] = unpacked(Path(path).read_bytes())
+        return found
+
+    def begin(
+        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+    ) -> None:
+        """A trial starts, or starts again: its run is made, or taken up."""
+        self._open.pop(trial.trial_id, None)
+        with self._errors():
+            runs = self._all(trial.trial_id)
+            run = self._only(runs) if runs else self._create(trial, sweep, worker, attempt)
+            tags = run.data.tags
+            if is_done(tags):
+                return
+            if runs:
+                self._tag(run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
+            if runs and is_last(attempt, tags):
+                self._client.update_run(run.info.run_id, status="RUNNING")
+                for tag in ENDING & tags.keys():
+                    with perhaps_twice():
+                        self._client.delete_tag(run.info.run_id, tag)
+            self._log_params(run, trial)
+            self._open[trial.trial_id] = _Open(
+                trial, attempt, worker, run.info.run_id, run.info.start_time, [], []
+            )
+
+    def report(self, trial_id: str, report: EpochReport) -> None:
+        """A trial finished an epoch; written within `FLUSH_S`."""
+        trial = self._open.get(trial_id)
+        if trial is None:
+            return
+        trial.reports.append(report)
+        trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
+        if time.monotonic() - trial.written > FLUSH_S:
+            trial.written = time.monotonic()
+            with self._errors(), self._deleted_is_no_error(trial):
+                self._write(trial)  # this one's: another's error is not this one's
+
+    def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
+        """A trial ended: final metrics, tags and artifacts are written."""
+        trial = self._open.get(trial_id)
+        if trial is None:
+            return
+        with self._errors(refused=lambda: self._open.pop(trial_id, None)):
+            run = self._find([trial_id]).get(trial_id)
+            if run is not None and (
+                is_done(run.data.tags)
+                or (outcome.status not in FINAL and not is_last(trial.attempt, run.data.tags))
+            ):
+                del self._open[trial_id]  # another driver has it, or had it: an end without a result is old
+                return
+            if run is None or run.info.run_id != trial.run:  # somebody deleted it while it was trained
+                trial = self._again(trial, sweep, run)
+            last = max((report.epoch for report in trial.reports), default=0)
+            # One later than the last epoch's own, or MLflow would show that one.
+            trial.waiting.extend(_metrics(trial, last, outcome.metrics, later=1))
+            self._write(trial)
+            self._log_files(trial.run, trial_files(trial.facts, outcome, sweep, curves_of(trial.reports)))
+            self._client.set_terminated(trial.run, _STATES.get(outcome.status, "KILLED"))
+            # Last: from here on the trial counts as done, and nothing of it may be missing.
+            self._tag(trial.run, end_tags(trial_id, outcome, sweep))
+        del self._open[trial_id]
+
+    def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
+        """Tag the runs of these trials as this sweep's too."""
+        tag = f"orch.in.{sweep.name}"
+        with self._errors():
+            for run in self._find(labels).values():
+                if tag not in run.data.tags:
+                    self._client.set_tag(run.info.run_id, tag, "true")
+
+    def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
+        """Keep files beside a trial's other artifacts."""
+        with self._errors():
+            run = self._find([trial_id]).get(trial_id)
+            if run is not None:
+                self._log_files(run.info.run_id, files)
+
+    def published(self, sweep: SweepInfo) -> str | None:
+        """The content that the sweep's summary run shows, if there is one."""
+        with self._errors():
+            found = self._summaries(sweep)
+            return found[0].data.tags.get("orch.content") if found else None
+
+    def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
+        """Keep the sweep's files in its summary run."""
+        with self._errors():
+            found = self._summaries(sweep)
+            if not found:
+                profile = sweep.profile or "none"
+                tags = {"orch.kind": "summary", "orch.sweep": sweep.name, "orch.profile": profile}
+                experiment = self._experiment(sweep.name)
+                made = self._client.create_run(experiment, tags=tags, run_name=f"summary · {profile}")
+                found = [made, *self._summaries(sweep)]
+            run = self._only(found).info.run_id
+            self._log_files(run, files)
+            notes = [content.decode() for name, content in files.items() if name.endswith(".md")]
+            self._client.set_tag(run, "mlflow.note.content", "\n\n".join(notes))  # shown on the run's page
+            self._client.set_tag(run, "orch.code_version", sweep.provenance.code_version)
+            self._client.set_terminated(run)
+            self._client.set_tag(run, "orch.content", content)
+
+    def asked_for(self, sweep: str) -> dict[str, str]:
+        """Labels of all trials whose runs say that the sweep has asked for them."""
+        tag = f"orch.in.{sweep}"
+        with self._errors():
+            runs = self._pages(f"tags.`{tag}` = 'true'")  # a sweep's name has no character to be quoted
+            return {run.data.tags["orch.trial_id"]: str(run.info.run_name) for run in runs}
+
+    def flush(self) -> None:
+        """Write every waiting metric.
+
+        Raises:
+            StoreAway: the store does not answer; other errors come when the trial ends, which tells it again.
+        """
+        for trial in self._open.values():
+            try:
+                with self._errors(), self._deleted_is_no_error(trial):
+                    self._write(trial)
+            except StoreAway:
+                raise
+            except StoreError:
+                continue
+
+    def _summaries(self, sweep: SweepInfo) -> list[Run]:
+        experiment, profile = self._experiment(sweep.name), sweep.profile or "none"
+        # Few, and matched here: MLflow's queries know no way to quote every name.
+        summaries = self._client.search_runs([experiment], "tags.`orch.kind` = 'summary'", max_results=1000)
+        return [run for run in summaries if run.data.tags.get("orch.profile") == profile]
+
+    def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                if Path(name).name != name or name.startswith("."):
+                    raise StoreRefused(f"file name '{name}': a store takes plain names, no path")
+                (Path(folder) / name).write_bytes(content)
+            self._client.log_artifacts(run, folder)
+
+    def _write(self, trial: _Open) -> None:
+        while trial.waiting:
+            self._client.log_batch(trial.run, trial.waiting[:1000])  # MLflow takes no more in one batch
+            del trial.waiting[:1000]
+
+    def _tag(self, run: str, tags: Mapping[str, str]) -> None:
+        self._client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
+
+    def _again(self, trial: _Open, sweep: SweepInfo, run: Run | None) -> _Open:
+        """Another run for a trial whose run is gone, with everything that the old one was told."""
+        if run is None:
+            self._experiments.pop(sweep.name, None)  # perhaps deleted with it
+            run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
+        self._log_params(run, trial.facts)
+        trial = replace(trial, run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
+        for report in trial.reports:
+            trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
+        self._open[trial.facts.trial_id] = trial
+        return trial
+
+    @contextlib.contextmanager
+    def _deleted_is_no_error(self, trial: _Open) -> Iterator[None]:
+        """A run that somebody deleted while it is trained is made anew when its trial ends."""
+        try:
+            yield
+        except MlflowException:
+            if self._find([trial.facts.trial_id]):
+                raise
+            trial.waiting.clear()
+
+    def _create(self, trial: TrialFacts, sweep: SweepInfo, worker: str | None, attempt: str | None) -> Run:
+        tags = first_tags(trial, sweep, worker=worker, attempt=attempt)
+        try:
+            run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
+        except MlflowException:  # somebody has deleted the experiment since it was looked up?
+            self._experiments.pop(sweep.name, None)
+            run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
+        # A connection that breaks before the answer makes MLflow's client ask again, for a second run.
+        return self._only([run, *self._all(trial.trial_id)])
+
+    def _only(self, runs: Sequence[Run]) -> Run:
+        """The oldest of a trial's runs; the others are deleted."""
+        by_id = {run.info.run_id: run for run in runs}
+        first, *others = sorted(by_id.values(), key=lambda run: (run.info.start_time, run.info.run_id))
+        for run in others:
+            self._client.delete_run(run.info.run_id)
+        return first
+
+    def _log_params(self, run: Run, trial: TrialFacts) -> None:
+        flat = dict(_flat(trial.identity))
+        if flat.keys() <= run.data.params.keys():
+            return
+        params = [Param(name, str(value)[:6000]) for name, value in flat.items()]
+        for start in range(0, len(params), 100):  # MLflow takes no more in one batch
+            self._client.log_batch(run.info.run_id, params=params[start : start + 100])
+
+    def _experiment(self, name: str) -> str:
+        if name not in self._experiments:
+            location = (self.artifacts / safe(name)).as_uri() if self.artifacts else None
+            self._experiments[name] = experiment_id(self._client, name, artifacts=location)
+        return self._experiments[name]
+
+    def _all(self, trial_id: str) -> list[Run]:
+        """Every run of a trial; more than one only where a connection broke while it was made."""
+        experiments = experiment_ids(self._client)
+        query = f"tags.`orch.trial_id` = '{trial_id}'"
+        return list(self._client.search_runs(experiments, query, order_by=_OLDEST)) if experiments else []
+
+    def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:
+        """The runs of these trials, wherever they were trained."""
+        experiments = experiment_ids(self._client)
+        if not trial_ids or not experiments:
+            return {}
+        found: dict[str, Run] = {}
+        if len(trial_ids) <= FEW:
+            for trial_id in trial_ids:
+                query = f"tags.`orch.trial_id` = '{trial_id}'"
+                runs = self._client.search_runs(experiments, query, max_results=1, order_by=_OLDEST)
+                found.update((trial_id, run) for run in runs)
+            return found
+        wanted = set(trial_ids)
+        for run in self._pages("tags.`orch.kind` = 'trial'"):
+            trial_id = run.data.tags["orch.trial_id"]
+            if trial_id in wanted:
+                found.setdefault(trial_id, run)
+        return found
+
+    def _pages(self, query: str) -> Iterator[Run]:
+        """All runs that fit, the oldest first, wherever they are."""
+        experiments = experiment_ids(self._client)
+        token: str | None = None
+        while token != "" and experiments:
+            page = self._client.search_runs(
+                experiments, query, max_results=1000, order_by=_OLDEST, page_token=token
+            )
+            yield from page
+            token = page.token or ""
+
+    def _errors(
+        self, refused: Callable[[], object] = lambda: None
+    ) -> contextlib.AbstractContextManager[None]:
+        return one_line_errors(f"MLflow at {self.describe()}", refused=refused)
+
+
+_OLDEST = ["attributes.start_time ASC"]
+
+
+def _record(trial_id: str, run: Run) -> TrialRecord:
+    with readable(f"run {run.info.run_id} of trial {trial_id}"):
+        return record_from(
+            trial_id,
+            run=run.info.run_id,
+            state=run.info.status,
+            tags=run.data.tags,
+            metrics=run.data.metrics,
+        )
+
+
+def _metrics(trial: _Open, epoch: int, metrics: Mapping[str, float], *, later: int = 0) -> Iterator[Metric]:
+    # The store drops a metric that it has already, by name, step, time and value. A time that is the
+    # same whenever it is told makes a repeated report harmless.
+    at = trial.started_ms + epoch + later
+    return (Metric(name, value, at, epoch) for name, value in metrics.items())
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -1,0 +1,108 @@
+"""What the tags of a trial's MLflow run say, and how they become a record again. Knows no MLflow."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from orchestrator.records import FINAL, MEASURED, SweepInfo, TrialFacts, TrialRecord, record_of
+from trainers.attempt.report import Outcome
+
+ENDING = frozenset(
+    {"orch.collapse", "orch.reason", "orch.error", "orch.data_fingerprint", "orch.streams_fingerprint"}
+)
+"""What an end leaves, and does not hold any more once the trial goes on."""
+KEPT_ATTEMPTS = 200  # a tag holds 5000 characters
+UNKNOWN = "-"
+"""Stands for an attempt that was not named; sorts before every name."""
+
+
+def is_done(tags: Mapping[str, str]) -> bool:
+    """Whether the trial has a result."""
+    return tags.get("orch.status") in FINAL
+
+
+def is_last(attempt: str | None, tags: Mapping[str, str]) -> bool:
+    """Whether no later attempt than this has begun: their names sort by time."""
+    return attempt is None or attempt >= max(tags.get("orch.attempt_ids", "").split(), default="")
+
+
+def first_tags(
+    trial: TrialFacts, sweep: SweepInfo, *, worker: str | None, attempt: str | None
+) -> dict[str, str]:
+    """The tags of a trial that begins for the first time."""
+    return {
+        "orch.kind": "trial",
+        "orch.trial_id": trial.trial_id,
+        "orch.sweep": sweep.name,
+        f"orch.in.{sweep.name}": "true",
+        "orch.cell": trial.cell,
+        "orch.cell_id": trial.cell_id,
+        "orch.seed": str(trial.seed),
+        "orch.profile": sweep.profile or "none",
+        "orch.status": "running",
+        "orch.attempts": "1",
+        "orch.attempt_ids": attempt or UNKNOWN,
+        "orch.worker": worker or "",
+        "mlflow.source.name": "orch sweep",
+        "mlflow.source.git.commit": sweep.provenance.code_version,
+    } | {f"orch.axis.{safe(axis)}": level for axis, level in trial.levels.items()}
+
+
+def next_tags(tags: Mapping[str, str], *, worker: str | None, attempt: str | None) -> dict[str, str]:
+    """The tags of a trial that begins again, or is told late or a second time to have begun."""
+    attempts = tags.get("orch.attempt_ids", "").split()
+    count = int(tags.get("orch.attempts", "1"))
+    if attempt is None or attempt not in attempts:
+        count += 1
+    names = sorted({*attempts, attempt or UNKNOWN})
+    counted = {"orch.attempts": str(count), "orch.attempt_ids": " ".join(names[-KEPT_ATTEMPTS:])}
+    if not is_last(attempt, tags):
+        return counted
+    return counted | {"orch.status": "running", "orch.worker": worker or ""}
+
+
+def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo) -> dict[str, str]:
+    """The tags that an end adds."""
+    record = record_of(trial_id, outcome, sweep.provenance)
+    tags = {
+        "orch.status": record.status,
+        "orch.collapse": record.collapse,
+        "orch.reason": record.reason,
+        "orch.error": record.error,
+        "orch.code_version": record.code_version,
+        "orch.data_fingerprint": record.data_fingerprint,
+        "orch.streams_fingerprint": record.streams_fingerprint,
+    }
+    return {name: str(value)[:4000] for name, value in tags.items() if value}
+
+
+def record_from(
+    trial_id: str, *, run: str, state: str, tags: Mapping[str, str], metrics: Mapping[str, float]
+) -> TrialRecord:
+    """The record that a run's tags and metrics amount to; `state` is MLflow's own word for its status."""
+    status = tags.get("orch.status", "running")
+    if status == "running" and state in ("FAILED", "KILLED"):
+        status = "stopped"
+    return TrialRecord.model_validate(
+        {
+            "trial_id": trial_id,
+            "status": status,
+            # A trial that diverged or failed has metrics by epoch, but no final ones.
+            "metrics": dict(metrics) if status in MEASURED else {},
+            "collapse": tags.get("orch.collapse"),
+            "reason": tags.get("orch.reason"),
+            "error": tags.get("orch.error"),
+            "code_version": tags.get("orch.code_version"),
+            "data_fingerprint": tags.get("orch.data_fingerprint"),
+            "streams_fingerprint": tags.get("orch.streams_fingerprint"),
+            "run": run,
+            "attempts": int(tags.get("orch.attempts", "1")),
+            "worker": tags.get("orch.worker") or None,
+        }
+    )
+
+
+def safe(name: str) -> str:
+    """`name` with an underscore for whatever a tag or a folder may not be called."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)

@@ -1,0 +1,54 @@
+"""A trial's files beside its numbers: curves and spectra as one .npz without pickle, config, provenance."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+
+from orchestrator.records import Curves, SweepInfo, TrialFacts
+from trainers.attempt.report import Outcome
+from trainers.config.base import canonical
+
+SPECTRA = "spectra.npz"
+
+
+def trial_files(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo, curves: Curves) -> dict[str, bytes]:
+    """A trial's files by name."""
+    facts = {
+        "trial_id": trial.trial_id,
+        "canonical_config": canonical(trial.identity),
+        "sweep": sweep.name,
+        "profile": sweep.profile,
+        **sweep.provenance.model_dump(),
+        "trial": outcome.details,
+    }
+    return {SPECTRA: packed(curves), "config.json": _json(trial.config), "provenance.json": _json(facts)}
+
+
+def packed(curves: Curves) -> bytes:
+    """One .npz: "epochs" [R], spectra [R, d] by name, and "metric/<name>" [E, 2] as (epoch, value)."""
+    arrays = {"epochs": np.array(curves.spectra_epochs, dtype=np.int64), **curves.spectra}
+    arrays |= {f"metric/{name}": np.array(pairs) for name, pairs in curves.metrics.items()}
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]  # numpy's stub mistakes the names
+    return out.getvalue()
+
+
+def unpacked(content: bytes) -> Curves:
+    """The curves that `packed` wrote."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    epochs = tuple(int(epoch) for epoch in arrays.pop("epochs"))
+    metrics = {
+        name.removeprefix("metric/"): tuple((int(epoch), float(value)) for epoch, value in arrays.pop(name))
+        for name in list(arrays)
+        if name.startswith("metric/")
+    }
+    return Curves(metrics=metrics, spectra_epochs=epochs, spectra=arrays)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2) + "\n").encode()

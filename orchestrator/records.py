@@ -1,0 +1,138 @@
+"""What a store keeps of a trial, and what a table or figure reads back. Values only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import ConfigDict, StringConstraints
+
+from trainers.attempt.arrays import Array
+from trainers.attempt.report import EpochReport, ErrorClass, Outcome, Status
+from trainers.config.base import Frozen
+
+RecordStatus = Literal["running", Status]
+MEASURED: frozenset[str] = frozenset({"completed", "collapsed", "pruned"})
+"""Statuses of trials that have final metrics."""
+FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned"})
+"""Statuses that need no further training: results, whether welcome or not."""
+
+TrialId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+
+
+class TrialFacts(Frozen):
+    """What a store keeps of a trial besides its results: values only, so that a journal can keep them too."""
+
+    trial_id: TrialId
+    cell_id: TrialId
+    label: str
+    """Cell and seed in words."""
+    cell: str
+    """The cell in words."""
+    seed: int
+    levels: dict[str, str]
+    """Level by axis, where the axis holds for the cell."""
+    identity: dict[str, Any]
+    """Everything that decides the trial's numbers: what its id is the hash of."""
+    config: dict[str, Any]
+    """The whole resolved config."""
+
+
+class TrialRecord(Frozen):
+    """What the store knows of one trial."""
+
+    trial_id: str
+    status: RecordStatus
+    metrics: dict[str, float] = {}
+    """Final metrics."""
+    collapse: Literal["none", "dimensional", "total"] | None = None
+    """Verdict of the collapse diagnostics; None where they could not be made."""
+    reason: str | None = None
+    error: ErrorClass | None = None
+    """Class of a failure."""
+    code_version: str | None = None
+    """Commit (with "+dirty" if it had changes) or release that trained it."""
+    data_fingerprint: str | None = None
+    streams_fingerprint: str | None = None
+    run: str | None = None
+    """The store's own name for it, such as the MLflow run id."""
+    attempts: int = 0
+    """How often it was begun, over all commands."""
+    worker: str | None = None
+    """Node and process of the last attempt."""
+
+    @property
+    def is_done(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.status in FINAL
+
+
+class Curves(Frozen):
+    """A trial's metrics and spectra over training."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    metrics: dict[str, tuple[tuple[int, float], ...]] = {}
+    """(epoch, value) pairs by metric, in the order of the epochs."""
+    spectra_epochs: tuple[int, ...] = ()
+    """Epochs R at which spectra were recorded."""
+    spectra: dict[str, Array] = {}
+    """Arrays [R, d] by name: "F", "Wp", "alignment"."""
+
+
+def curves_of(reports: Sequence[EpochReport]) -> Curves:
+    """The curves that a trial's reports draw; of several reports of one epoch the last counts."""
+    by_epoch = {report.epoch: report for report in reports}
+    ordered = [by_epoch[epoch] for epoch in sorted(by_epoch)]
+    metrics: dict[str, list[tuple[int, float]]] = {}
+    for report in ordered:
+        for name, value in report.metrics.items():
+            metrics.setdefault(name, []).append((report.epoch, value))
+    recorded = _alike([report for report in ordered if report.arrays])
+    names = recorded[0].arrays if recorded else {}
+    return Curves(
+        metrics={name: tuple(pairs) for name, pairs in metrics.items()},
+        spectra_epochs=tuple(report.epoch for report in recorded),
+        spectra={name: np.stack([report.arrays[name] for report in recorded]) for name in names},
+    )
+
+
+def _alike(reports: Sequence[EpochReport]) -> list[EpochReport]:
+    """Those with the arrays that most of them have: a damaged line of a journal may have changed one's."""
+    shapes = [frozenset((name, array.shape) for name, array in report.arrays.items()) for report in reports]
+    usual = max(shapes, key=shapes.count, default=None)
+    return [report for report, shape in zip(reports, shapes, strict=True) if shape == usual]
+
+
+class Provenance(Frozen):
+    """Where numbers come from: recorded with every trial, never part of its identity."""
+
+    code_version: str
+    packages: dict[str, str] = {}
+    hardware: dict[str, Any] = {}
+    command: str = ""
+
+
+class SweepInfo(Frozen):
+    """The sweep on whose behalf a trial is stored."""
+
+    name: str
+    profile: str | None
+    provenance: Provenance
+
+
+def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialRecord:
+    """The record that an outcome leaves in a store."""
+    details: Mapping[str, Any] = outcome.details
+    return TrialRecord(
+        trial_id=trial_id,
+        status=outcome.status,
+        metrics=outcome.metrics,
+        collapse=details.get("collapse", {}).get("verdict"),
+        reason=outcome.reason,
+        error=outcome.error,
+        code_version=provenance.code_version,
+        data_fingerprint=details.get("data_fingerprint"),
+        streams_fingerprint=details.get("streams_fingerprint"),
+    )

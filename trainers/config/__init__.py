@@ -1,0 +1,1 @@
+"""What every config is, and how parts are found by name."""

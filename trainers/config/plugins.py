@@ -1,0 +1,114 @@
+"""Plug-ins by file name: trainers/methods/byol.py is what YAML calls `method: {name: byol}`.
+
+Dropping a file into a folder is the registration; there is no list to edit. A plug-in module holds a
+`Config` whose `name` is the file's, beside the code that reads it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from types import ModuleType
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from trainers.config.base import Frozen
+
+SINGULAR = {
+    "methods": "method",
+    "encoders": "encoder",
+    "datasets": "data set",
+    "optimizers": "optimizer",
+    "loops": "trainer",
+}
+
+
+@functools.cache
+def names(kind: str) -> tuple[str, ...]:
+    """The names of all plug-ins in folder `kind`, sorted."""
+    package = importlib.import_module(f"trainers.{kind}")
+    found = (module.name for module in pkgutil.iter_modules(package.__path__))
+    return tuple(sorted(name for name in found if name != "base" and not name.startswith("_")))
+
+
+@functools.cache
+def load(kind: str, name: str) -> ModuleType:
+    """The module of one plug-in.
+
+    Raises:
+        PydanticCustomError: no file of that name; lists the names that exist.
+    """
+    if name not in names(kind):
+        raise PydanticCustomError(
+            "unknown_plugin",
+            "no {what} named '{name}'; available: {available}",
+            {
+                "what": SINGULAR[kind],
+                "name": name,
+                "available": ", ".join(names(kind)),
+                "names": list(names(kind)),
+            },
+        )
+    return importlib.import_module(f"trainers.{kind}.{name}")
+
+
+def config_type(kind: str, name: str) -> type[Frozen]:
+    """The config class of one plug-in."""
+    config: type[Frozen] = load(kind, name).Config
+    return config
+
+
+def shared_fields(kind: str, first: str, second: str) -> frozenset[str]:
+    """Fields that two plug-ins of one kind have from a common family, and so with one meaning.
+
+    A family is a config class between the folder's base and the two: what "byol" and "directpred" both
+    have from `SiameseConfig`, say. Empty for names that do not exist.
+    """
+    if first not in names(kind) or second not in names(kind):
+        return frozenset()
+    mro = config_type(kind, second).__mro__
+    family = next(c for c in config_type(kind, first).__mro__ if c in mro)
+    if not issubclass(family, Frozen) or family.__module__ in (f"trainers.{kind}.base", Frozen.__module__):
+        return frozenset()
+    return frozenset(family.model_fields) - {"name"}
+
+
+class Plugin:
+    """Field annotation: a config whose class is chosen by its `name` among the files of a folder.
+
+    Used as `Annotated[SerializeAsAny[Base], Plugin("folder")]`. A bare string is short for
+    `{name: string}`; `default` is the name where none is given.
+    """
+
+    def __init__(self, kind: str, default: str | None = None) -> None:
+        self.kind = kind
+        self.default = default
+
+    def choose(self, value: Any) -> Any:
+        """The validated config for a raw mapping; anything but a mapping is left to pydantic."""
+        if isinstance(value, str):
+            value = {"name": value}
+        if not isinstance(value, dict):
+            return value
+        name = value.get("name", self.default)
+        if not isinstance(name, str):
+            raise PydanticCustomError(
+                "plugin_without_name",
+                "no name given for the {what}; available: {available}",
+                {"what": SINGULAR[self.kind], "available": ", ".join(names(self.kind))},
+            )
+        return config_type(self.kind, name).model_validate({**value, "name": name})
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The base's schema behind the choice."""
+        return core_schema.no_info_before_validator_function(self.choose, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Any of the plug-ins' own schemas, so that an editor completes the fields of each."""
+        configs = [config_type(self.kind, name) for name in names(self.kind)]
+        return {"anyOf": [handler(config.__pydantic_core_schema__) for config in configs]}

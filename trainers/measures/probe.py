@@ -1,0 +1,126 @@
+"""How good frozen features are: a linear probe by the report's protocol, and weighted k-NN."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from trainers.config.base import Frozen
+from trainers.config.lazy import F, nn, torch
+
+
+class ProbeConfig(Frozen):
+    """A linear classifier on frozen features, trained without augmentation; the last epoch counts.
+
+    Defaults: the report, §4 (Adam, learning rate 5e-2 to 5e-4 by polynomial decay of power 2, batches
+    of 128, 100 epochs, glorot weights and Adam's eps 1e-7 as Keras has them).
+    """
+
+    epochs: int = Field(100, ge=1)
+    batch_size: int = Field(128, ge=1)
+    lr: float = Field(5e-2, gt=0)
+    final_lr: float = Field(5e-4, gt=0)
+    power: float = Field(2.0, gt=0)
+    standardise: bool = False
+    """Whether features are standardised by the training set's mean and deviation (luckmatters)."""
+    weight_decay: float | None = Field(None, ge=0)
+    """L2 of weight and bias (luckmatters 1e-3); None: none."""
+    best: Literal[True] | None = None
+    """true: also report "probe/best_top1", the best test accuracy after any epoch. It is selected on the
+    test set and so too good; luckmatters and DirectPred's tables report it."""
+
+
+class KnnConfig(Frozen):
+    """Weighted k-nearest neighbours on the unit sphere (Wu et al. 2018, arXiv:1805.01978)."""
+
+    k: int = Field(200, ge=1)
+    temperature: float = Field(0.1, gt=0)
+
+
+def linear_probe(
+    train: torch.Tensor,
+    train_labels: torch.Tensor,
+    test: torch.Tensor,
+    test_labels: torch.Tensor,
+    *,
+    classes: int,
+    config: ProbeConfig,
+    generator: torch.Generator,
+) -> dict[str, float]:
+    """Accuracies in [0, 1] of a linear classifier on frozen features, and its training loss.
+
+    Args:
+        train, test: features, float32 [N, D] and [M, D].
+        train_labels, test_labels: class indices, int64 [N] and [M].
+        classes: number of classes K.
+        config: protocol.
+        generator: CPU stream of the probe: first weights and order of the samples.
+    """
+    if config.standardise:
+        mean, std = train.mean(dim=0), train.std(dim=0, correction=0).clamp(min=1e-12)
+        train, test = (train - mean) / std, (test - mean) / std
+    device, (number, width) = train.device, train.shape
+    weight = torch.empty(classes, width)
+    nn.init.xavier_uniform_(weight, generator=generator)
+    weight = weight.to(device).requires_grad_()
+    bias = torch.zeros(classes, device=device, requires_grad=True)
+    decay = config.weight_decay or 0.0
+    optimizer = torch.optim.Adam([weight, bias], lr=config.lr, eps=1e-7, weight_decay=decay)
+    best: list[float] = []
+    batch = min(config.batch_size, number)
+    steps = config.epochs * -(-number // batch)
+    step, loss = 0, torch.zeros((), device=device)
+    for _ in range(config.epochs):
+        order = torch.randperm(number, generator=generator).to(device)
+        for chosen in order.split(batch):
+            remaining = (1 - step / steps) ** config.power
+            optimizer.param_groups[0]["lr"] = config.final_lr + (config.lr - config.final_lr) * remaining
+            loss = F.cross_entropy(F.linear(train[chosen], weight, bias), train_labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+        if config.best:
+            with torch.no_grad():
+                best.append(_accuracy(F.linear(test, weight, bias), test_labels))
+    with torch.no_grad():
+        scores = F.linear(test, weight, bias)
+        top5 = scores.topk(min(5, classes), dim=1).indices == test_labels[:, None]
+        fitted = F.linear(train, weight, bias)
+        return ({"probe/best_top1": max(best)} if best else {}) | {
+            "probe/top1": _accuracy(scores, test_labels),
+            "probe/top5": float(top5.any(dim=1).float().mean()),
+            "probe/train_top1": _accuracy(fitted, train_labels),
+            "probe/train_loss": float(F.cross_entropy(fitted, train_labels)),
+        }
+
+
+def knn_top1(
+    train: torch.Tensor,
+    train_labels: torch.Tensor,
+    test: torch.Tensor,
+    test_labels: torch.Tensor,
+    *,
+    classes: int,
+    config: KnnConfig,
+) -> float:
+    """Top-1 accuracy in [0, 1] of a vote of the k most similar training features, weight exp(cos/T).
+
+    Args: as `linear_probe`.
+    """
+    k = min(config.k, len(train))
+    bank = F.normalize(train, dim=1)
+    correct = 0.0
+    for queries, labels in zip(test.split(1024), test_labels.split(1024), strict=True):
+        similarity, nearest = (F.normalize(queries, dim=1) @ bank.T).topk(k, dim=1)
+        # Subtracting the largest changes no vote and keeps exp finite at small temperatures.
+        votes = ((similarity - similarity[:, :1]) / config.temperature).exp()
+        tally = torch.zeros(len(queries), classes, device=train.device)
+        tally.scatter_add_(1, train_labels[nearest], votes)
+        correct += float((tally.argmax(dim=1) == labels).sum())
+    return correct / len(test)
+
+
+def _accuracy(scores: torch.Tensor, labels: torch.Tensor) -> float:
+    return float((scores.argmax(dim=1) == labels).float().mean())

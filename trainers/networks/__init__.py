@@ -1,0 +1,1 @@
+"""Networks of the two branches, and the rates at which they are stepped."""

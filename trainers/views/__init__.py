@@ -1,0 +1,1 @@
+"""Random views of images, the same for all cells of a seed."""

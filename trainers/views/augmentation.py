@@ -1,0 +1,333 @@
+"""Two random views of each image: drawn per sample on the CPU, applied to whole batches on the device.
+
+Drawing is separate from applying: an epoch's draws come from the seed's own stream whatever the device,
+and applying them needs neither a data loader nor a host sync.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from trainers.config.base import Frozen
+from trainers.config.lazy import F, torch
+
+GREY = (0.2989, 0.587, 0.114)  # ITU-R 601 luma, as torchvision has it
+
+
+class CropConfig(Frozen):
+    """A random part of the image, resized to the whole (torchvision's RandomResizedCrop)."""
+
+    scale: tuple[float, float] = (0.08, 1.0)
+    """Range of the crop's share of the area."""
+    ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    """Range of width over height."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    """luckmatters: bilinear; the report's code: bicubic."""
+
+    @model_validator(mode="after")
+    def _ranges_are_possible(self) -> Self:
+        if not 0 < self.scale[0] <= self.scale[1] <= 1:
+            raise ValueError(f"scale: expected 0 < low <= high <= 1, got {list(self.scale)}")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise ValueError(f"ratio: expected 0 < low <= high, got {list(self.ratio)}")
+        return self
+
+
+class JitterConfig(Frozen):
+    """Random brightness, contrast, saturation and hue, in this order."""
+
+    p: float = Field(0.8, ge=0, le=1)
+    """Probability that an image is jittered at all."""
+    brightness: float = Field(0.4, ge=0, le=1)
+    contrast: float = Field(0.4, ge=0, le=1)
+    saturation: float = Field(0.4, ge=0, le=1)
+    """A factor uniform in [1 - x, 1 + x] each."""
+    hue: float = Field(0.1, ge=0, le=0.5)
+    """A shift uniform in [-x, x] turns of the colour wheel."""
+    clip: bool = True
+    """Whether colours are clipped to [0, 1] after each (torchvision); the report's code does not."""
+
+
+class BlurConfig(Frozen):
+    """A Gaussian blur of random width (torchvision's GaussianBlur)."""
+
+    p: float = Field(0.5, ge=0, le=1)
+    """Probability that an image is blurred. SimCLR: 0.5; luckmatters on STL-10: 1."""
+    kernel: int = Field(9, ge=3)
+    """Width of the kernel in pixels, odd."""
+    sigma: tuple[Annotated[float, Field(gt=0)], float] = (0.1, 2.0)
+    """Range of the standard deviation in pixels."""
+
+    @model_validator(mode="after")
+    def _kernel_and_sigma_are_possible(self) -> Self:
+        if self.kernel % 2 == 0:
+            raise ValueError(f"kernel must be odd, to have a middle; got {self.kernel}")
+        if not self.sigma[0] <= self.sigma[1]:
+            raise ValueError(f"sigma: expected low <= high, got {list(self.sigma)}")
+        return self
+
+
+class ViewsConfig(Frozen):
+    """How one view is made. Both views of an image are drawn alike and independently."""
+
+    crop: CropConfig | None = CropConfig()
+    flip: float = Field(0.5, ge=0, le=1)
+    """Probability of a left-right flip."""
+    jitter: JitterConfig | None = JitterConfig()
+    grey: float = Field(0.2, ge=0, le=1)
+    """Probability of losing all colour."""
+    blur: BlurConfig | None = None
+    solarise: float | None = Field(None, ge=0, le=1)
+    """Probability that values from 1/2 up are inverted."""
+    normalise: Literal[False] | None = None
+    """false: leave values in [0, 1], also for the probe (luckmatters on STL-10)."""
+    shift: int | None = Field(None, ge=1)
+    """Without a crop: pixels by which an image may move each way, zeros moving in (supervised recipe)."""
+
+    @model_validator(mode="after")
+    def _shift_or_crop(self) -> Self:
+        if self.shift is not None and self.crop is not None:
+            raise ValueError("shift needs crop: null; a view is either cropped or shifted")
+        return self
+
+
+@dataclass(frozen=True)
+class Draws:
+    """The random numbers of N views; each field has N rows."""
+
+    box: torch.Tensor  # [N, 4]: top, left, height, width, in pixels
+    flip: torch.Tensor  # [N] bool
+    colour: torch.Tensor  # [N, 4]: brightness, contrast, saturation factors, hue shift
+    grey: torch.Tensor  # [N] bool
+    blur: torch.Tensor  # [N]: standard deviation in pixels; 0: none
+    solarise: torch.Tensor  # [N] bool
+
+    def rows(self, start: int, stop: int) -> Draws:
+        """The draws of views `start` to `stop`."""
+        return Draws(*(value[start:stop] for value in self._values()))
+
+    def to(self, device: str) -> Draws:
+        """The same draws on another device."""
+        return Draws(*(value.to(device) for value in self._values()))
+
+    def _values(self) -> list[torch.Tensor]:
+        return [getattr(self, field.name) for field in dataclasses.fields(self)]
+
+
+def draw(
+    config: ViewsConfig, number: int, *, size: tuple[int, int], streams: Callable[[str], torch.Generator]
+) -> Draws:
+    """The random numbers of `number` views of images of `size` (height, width).
+
+    Args:
+        config: the views' config.
+        number: how many views; more continue fewer.
+        size: height and width of the images.
+        streams: the generator for each of "crop", "flip", "jitter", "grey", "blur" and "solarise". Each
+            has its own, so that switching one off leaves the others' draws as they are, and such cells
+            stay paired.
+    """
+    return Draws(
+        box=_draw_boxes(config, number, size, streams("crop")),
+        flip=torch.rand(number, generator=streams("flip")) < config.flip,
+        colour=_draw_colour(config.jitter, number, streams("jitter")),
+        grey=torch.rand(number, generator=streams("grey")) < config.grey,
+        blur=_draw_blur(config.blur, number, streams("blur")),
+        solarise=torch.rand(number, generator=streams("solarise")) < (config.solarise or 0.0),
+    )
+
+
+def apply(
+    images: torch.Tensor,
+    draws: Draws,
+    config: ViewsConfig,
+    *,
+    mean: torch.Tensor,
+    std: torch.Tensor,
+) -> torch.Tensor:
+    """The views that `draws` makes of `images`.
+
+    Args:
+        images: uint8 [N, C, H, W].
+        draws: one row for each image, on the same device.
+        config: the views' config.
+        mean, std: constants of the normalisation, [C].
+
+    Returns:
+        Normalised views, float32 [N, C, H, W].
+    """
+    x = images.to(torch.float32) / 255
+    if config.crop is not None:
+        x = _crop_and_flip(x, draws, config.crop.interpolation)
+    elif config.flip > 0:
+        x = torch.where(draws.flip[:, None, None, None], x.flip(-1), x)
+    if config.shift is not None:
+        x = _shifted(x, draws.box[:, :2], config.shift)
+    if x.shape[1] == 3:
+        if config.jitter is not None:
+            x = _jitter(x, draws.colour, config.jitter)
+        if config.grey > 0:
+            x = torch.where(draws.grey[:, None, None, None], _grey(x), x)
+    if config.blur is not None:
+        x = torch.where(draws.blur[:, None, None, None] > 0, _blurred(x, draws.blur, config.blur.kernel), x)
+    if config.solarise is not None:
+        x = torch.where(draws.solarise[:, None, None, None] & (x >= 0.5), 1 - x, x)
+    return (x - mean[:, None, None]) / std[:, None, None]
+
+
+def normalise(images: torch.Tensor, *, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """The images themselves as networks take them: float32, normalised, not augmented."""
+    return (images.to(torch.float32) / 255 - mean[:, None, None]) / std[:, None, None]
+
+
+def _draw_boxes(
+    views: ViewsConfig, number: int, size: tuple[int, int], generator: torch.Generator
+) -> torch.Tensor:
+    (height, width), config = size, views.crop
+    if config is None:
+        boxes = torch.tensor([[0, 0, height, width]]).repeat(number, 1)
+        if views.shift is not None:
+            moves = torch.randint(-views.shift, views.shift + 1, (number, 2), generator=generator)
+            boxes[:, :2] += moves
+        return boxes
+    tries = 10  # torchvision's: ten attempts, then the largest centred box of an allowed ratio
+    u = torch.rand((number, 2 * tries + 2), generator=generator)
+    area = height * width * _between(u[:, :tries], config.scale)
+    low, high = config.ratio
+    ratio = _between(u[:, tries : 2 * tries], (math.log(low), math.log(high))).exp()
+    w = (area * ratio).sqrt().round().long()
+    h = (area / ratio).sqrt().round().long()
+    fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
+    first = fits.int().argmax(dim=1, keepdim=True)
+    w, h = w.gather(1, first)[:, 0], h.gather(1, first)[:, 0]
+    none_fits = ~fits.any(dim=1)
+    w[none_fits] = min(width, round(height * config.ratio[1]))
+    h[none_fits] = min(height, round(width / config.ratio[0]))
+    top = (u[:, -2] * (height - h + 1)).long()
+    left = (u[:, -1] * (width - w + 1)).long()
+    top[none_fits] = (height - h[none_fits]) // 2
+    left[none_fits] = (width - w[none_fits]) // 2
+    return torch.stack((top, left, h, w), dim=1)
+
+
+def _draw_colour(config: JitterConfig | None, number: int, generator: torch.Generator) -> torch.Tensor:
+    identity = torch.tensor([1.0, 1.0, 1.0, 0.0]).repeat(number, 1)
+    if config is None:
+        return identity
+    u = torch.rand((number, 5), generator=generator)
+    strength = torch.tensor([config.brightness, config.contrast, config.saturation, config.hue])
+    colour = identity + strength * (2 * u[:, :4] - 1)
+    return torch.where(u[:, 4:] < config.p, colour, identity)
+
+
+def _draw_blur(config: BlurConfig | None, number: int, generator: torch.Generator) -> torch.Tensor:
+    if config is None:
+        return torch.zeros(number)
+    u = torch.rand((number, 2), generator=generator)
+    return torch.where(u[:, 1] < config.p, _between(u[:, 0], config.sigma), torch.zeros(()))
+
+
+def _between(u: torch.Tensor, bounds: tuple[float, float]) -> torch.Tensor:
+    low, high = bounds
+    return low + (high - low) * u
+
+
+def _crop_and_flip(x: torch.Tensor, draws: Draws, interpolation: str) -> torch.Tensor:
+    # A resize is separable: one [size, size] matrix per axis and sample. Two batched products replace
+    # a gather, reproduce Pillow's filter exactly, and take boxes of every shape at once.
+    top, left, height, width = draws.box.unbind(1)
+    rows = _resize_matrix(top, height, x.shape[2], interpolation)
+    columns = _resize_matrix(left, width, x.shape[3], interpolation)
+    columns = torch.where(draws.flip[:, None, None], columns.flip(1), columns)
+    return rows[:, None] @ x @ columns.transpose(1, 2)[:, None]
+
+
+def _shifted(x: torch.Tensor, by: torch.Tensor, most: int) -> torch.Tensor:
+    """Every image [N, C, H, W] moved by its own rows and columns [N, 2], zeros moving in."""
+    number, channels, height, width = x.shape
+    padded = F.pad(x, (most, most, most, most))
+    rows = torch.arange(height, device=x.device) + most - by[:, :1]
+    columns = torch.arange(width, device=x.device) + most - by[:, 1:]
+    which = torch.arange(number, device=x.device)[:, None, None, None]
+    every = torch.arange(channels, device=x.device)[None, :, None, None]
+    return padded[which, every, rows[:, None, :, None], columns[:, None, None, :]]
+
+
+def _blurred(x: torch.Tensor, sigma: torch.Tensor, kernel: int) -> torch.Tensor:
+    """Every image [N, C, H, W] under a Gaussian of its own `sigma` [N] pixels, reflected at the edges."""
+    offsets = torch.arange(kernel, device=x.device) - kernel // 2
+    weights = (-(offsets**2) / (2 * sigma.clamp(min=1e-6)[:, None] ** 2)).exp()
+    weights = weights / weights.sum(dim=1, keepdim=True)
+
+    def along(size: int) -> torch.Tensor:
+        # As a matrix [N, size, size] per image: a batch of convolutions with kernels of their own.
+        source = (torch.arange(size, device=x.device)[None, :] + offsets[:, None]).abs()
+        source = size - 1 - (size - 1 - source).abs()
+        return torch.einsum("nk,kij->nij", weights, F.one_hot(source, size).to(x.dtype))
+
+    return along(x.shape[2])[:, None] @ x @ along(x.shape[3]).transpose(1, 2)[:, None]
+
+
+def _resize_matrix(start: torch.Tensor, length: torch.Tensor, size: int, interpolation: str) -> torch.Tensor:
+    """Weights [N, size, size] of input pixels (last axis) in output pixels, as Pillow computes them."""
+    scale = length[:, None] / size
+    pixel = torch.arange(size, device=start.device)
+    centre = (pixel + 0.5) * scale + start[:, None]  # [N, size], in input coordinates
+    distance = (pixel + 0.5)[None, None, :] - centre[:, :, None]
+    weights = _filter(distance.abs() / scale.clamp(min=1)[:, :, None], interpolation)
+    inside = (pixel >= start[:, None]) & (pixel < (start + length)[:, None])
+    weights = weights * inside[:, None, :]
+    return weights / weights.sum(dim=2, keepdim=True)
+
+
+def _filter(distance: torch.Tensor, interpolation: str) -> torch.Tensor:
+    if interpolation == "bilinear":
+        return (1 - distance).clamp(min=0)
+    a = -0.5  # Keys' cubic with Pillow's constant
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * distance * a - 4 * a
+    zero = torch.zeros_like(distance)
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, zero))
+
+
+def _jitter(x: torch.Tensor, colour: torch.Tensor, config: JitterConfig) -> torch.Tensor:
+    brightness, contrast, saturation, hue = (c[:, None, None, None] for c in colour.unbind(1))
+
+    def clipped(value: torch.Tensor) -> torch.Tensor:
+        return value.clamp(0, 1) if config.clip else value
+
+    x = clipped(x * brightness)
+    x = clipped(contrast * x + (1 - contrast) * _grey(x).mean(dim=(1, 2, 3), keepdim=True))
+    x = clipped(saturation * x + (1 - saturation) * _grey(x))
+    if config.hue > 0:
+        x = torch.where(hue == 0, x, _shift_hue(x, hue))
+    return x
+
+
+def _grey(x: torch.Tensor) -> torch.Tensor:
+    red, green, blue = x.unbind(dim=1)
+    return (GREY[0] * red + GREY[1] * green + GREY[2] * blue)[:, None].expand_as(x)
+
+
+def _shift_hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
+    """Turn every colour's hue by `shift` [N, 1, 1, 1] turns, keeping HSV's saturation and value."""
+    red, green, blue = x.unbind(dim=1)
+    value, minimum = x.amax(dim=1), x.amin(dim=1)
+    chroma = value - minimum
+    safe = torch.where(chroma == 0, torch.ones_like(chroma), chroma)
+    hue = torch.where(
+        value == red,
+        (green - blue) / safe,
+        torch.where(value == green, 2 + (blue - red) / safe, 4 + (red - green) / safe),
+    )
+    hue = hue + 6 * shift[:, :, 0, :]
+    # channel = value - chroma·max(0, min(k, 4 - k, 1)), k = (n + hue) mod 6, n = 5, 3, 1
+    offsets = torch.tensor([5.0, 3.0, 1.0], device=x.device)[:, None, None]
+    k = (offsets + hue[:, None]) % 6
+    return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)
