@@ -102,14 +102,14 @@ def sweep(
             keep_checkpoints=keep_checkpoints,
             keep_going=keep_going,
             pack=pack,
-            output="json" if as_json else "quiet" if quiet else "person",
             verbose=verbose,
         )
 
         say = sayer(silent=as_json or quiet)
         say(asked.headline)
         prepared = sweeping.prepare(asked.expansion, asked.space, options, say=say)
-        _complete(asked, prepared, say, check=check)
+        output = "json" if as_json else "quiet" if quiet else "person"
+        _complete(asked, prepared, say, output, check=check)
 
 
 @app.command()
@@ -151,12 +151,12 @@ def retry(
             ship_code=ship_code,
             keep_going=True,
             fresh=fresh,
-            output="quiet" if quiet else "person",
         )
         say = sayer(silent=quiet)
         say(asked.headline)
         only = retrying.failed(asked.expansion, cell)
-        _complete(asked, sweeping.prepare(asked.expansion, asked.space, options, say=say, only=only), say)
+        prepared = sweeping.prepare(asked.expansion, asked.space, options, say=say, only=only)
+        _complete(asked, prepared, say, "quiet" if quiet else "person")
 
 
 @app.command()
@@ -334,8 +334,11 @@ def main(
         raise typer.Exit(COMPLETE)
 
 
-def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *, check: bool = False) -> None:
+def _complete(
+    asked: Request, prepared: Prepared, say: Callable[[str], None], output: str, *, check: bool = False
+) -> None:
     """Run what is prepared, print the table, and exit with the code that fits."""
+    from orchestrator.commands.screen import live
     from orchestrator.commands.screen import tables as printed
     from orchestrator.execution import drive as sweeping
     from orchestrator.process.streams import forget_lost_readers, unheard
@@ -346,7 +349,7 @@ def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *,
         nonlocal shown
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
-        form = "event" if prepared.options.output == "json" else "text"
+        form = "event" if output == "json" else "text"
         with unheard():
             shown = printed.tables(asked, result.records, form, None)
             if not result.interrupted:
@@ -354,7 +357,7 @@ def _complete(asked: Request, prepared: Prepared, say: Callable[[str], None], *,
 
     try:
         try:
-            result = sweeping.sweep(prepared, say=say, show=show)
+            result = sweeping.sweep(prepared, say=say, show=show, screen=live.screen(output))
         finally:
             forget_lost_readers()  # the exit code is what the training came to, whoever reads the rest
     except (StoreError, ExecutionLost) as error:

@@ -1,4 +1,4 @@
-"""Puts the parts together for one command: store, executor, display; and writes files that were asked for."""
+"""Drives a sweep: what can be wrong is looked at first, then what is missing is trained and shown."""
 
 from __future__ import annotations
 
@@ -6,20 +6,18 @@ import contextlib
 import os
 import shutil
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple, Protocol
 
 from orchestrator.answer import publish as answer
-from orchestrator.commands.screen import live as display
 from orchestrator.errors import ExecutionError, Interrupted, OrchError, UsageError
 from orchestrator.events import Event, Finished
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.child.messages import Settings
-from orchestrator.execution.claims.home import Claims, this_driver
+from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.shared import JointClaims, SharedClaims
 from orchestrator.execution.publishing import published
 from orchestrator.execution.ray import address as addresses
@@ -29,6 +27,7 @@ from orchestrator.execution.serial import SerialExecutor
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.expand import Expansion, TrialSpec
 from orchestrator.planning.plan import Plan
+from orchestrator.process.driver import this_driver
 from orchestrator.process.machine import cores
 from orchestrator.process.provenance import provenance, typed_command
 from orchestrator.process.signals import Stop, stop_signals
@@ -57,7 +56,6 @@ class Options(NamedTuple):
     executor: str
     address: str | None
     """Of a Ray cluster, as it was typed; None: this machine."""
-    output: Literal["person", "quiet", "json"]
     keep_going: bool
     fresh: bool = False
     """Whether to begin from the start what has checkpoints."""
@@ -151,7 +149,22 @@ def _check_before_training(plan: Plan, space: Workspace, options: Options, *, sa
     _check_space(space)
 
 
-def sweep(prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None]) -> SweepResult:
+class Screen(Protocol):
+    """Where a person, or a program, sees what happens to trials."""
+
+    def on_event(self, event: Event) -> None:
+        """Something happened to a trial."""
+
+    def tell(self, event: Event, note: str) -> None:
+        """A person should know this of `event`."""
+
+    def close(self) -> None:
+        """Nothing follows."""
+
+
+def sweep(
+    prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None], screen: Callable[[Plan], Screen]
+) -> SweepResult:
     """Complete a sweep, show it, and then publish its tables and figures in the store.
 
     Trials that another driver with the same home folder is training are waited for, and taken over if that
@@ -162,6 +175,7 @@ def sweep(prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None]) 
         say: is told what a person should know.
         show: is given the results as soon as the last one is recorded: nothing that fails later can take
             them away.
+        screen: makes what shows how the trials of a plan go.
     """
     store = prepared.store
     if store.away:
@@ -172,7 +186,7 @@ def sweep(prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None]) 
         store.carry()
         claims = _claims(prepared.space, stop, say)
         try:
-            result = _trained(prepared, claims, stop, say)
+            result = _trained(prepared, claims, stop, say, screen)
             after.enter_context(stop.answered(WRITING_ENDS))
             show(result)
         finally:
@@ -203,7 +217,9 @@ def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
     return JointClaims(Claims(space.home, command=command), shared, say=say)
 
 
-def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> SweepResult:
+def _trained(
+    prepared: Prepared, claims: JointClaims, stop: Stop, say: Say, screen: Callable[[Plan], Screen]
+) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     asked = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
@@ -231,7 +247,7 @@ def _trained(prepared: Prepared, claims: JointClaims, stop: Stop, say: Say) -> S
         if prepared.options.fresh:
             for trial in mine:
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
-        result = _run(prepared, plan._replace(todo=mine))
+        result = _run(prepared, plan._replace(todo=mine), screen)
         trained += result.trained
         records = result.records
         if result.interrupted or result.hopeless or not waited_for:
@@ -257,8 +273,8 @@ def _waited(claims: JointClaims, asked: set[str], prepared: Prepared) -> bool:
     return False
 
 
-def _run(prepared: Prepared, plan: Plan) -> SweepResult:
-    shown = _display(plan, prepared.options.output)
+def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> SweepResult:
+    shown = screen(plan)
     logs = TrialLogs(prepared.space.logs)
     folder = prepared.space.checkpoints
     resumes = Resumes(plan, folder)
@@ -313,19 +329,6 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
         verbose=options.verbose,
     )
     return ChildExecutor("ray", settings, logs=space.logs, say=say)
-
-
-def _display(plan: Plan, output: str) -> display.QuietDisplay:
-    if output == "json":
-        return display.JsonDisplay(plan)
-    if output == "quiet" or not plan.todo:
-        return display.QuietDisplay(plan)
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if console.is_terminal and not console.is_dumb_terminal:
-        return display.LiveDisplay(plan, console=console)
-    return display.LineDisplay(plan, out=sys.stderr)
 
 
 def _check_space(space: Workspace) -> None:

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.recording.store_errors import without_secret
+from orchestrator.process.secrets import without_secret
 from orchestrator.records import Provenance
 
 _PACKAGES = ("torch", "torchvision", "ray", "mlflow", "pydantic", "numpy", "scikit-learn")

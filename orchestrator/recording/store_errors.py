@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
+from orchestrator.process.secrets import without_secret
 
 _AWAY = (
     "max retries",
@@ -92,15 +93,6 @@ def raised(error: Exception, where: str, status: int | None) -> StoreError:
     if status in (400, 404, 413):
         return StoreRefused(line)
     return StoreError(line)
-
-
-def without_secret(text: str) -> str:
-    """`text` with user and password left out of every address in it.
-
-    A password may hold what an address may not, such as @ and /: drivers of databases take it as it is.
-    """
-    text = re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
-    return re.sub(r"(?<=://)([^\s?]*)\?[^\s'\")]*", r"\1?...", text)  # a query may hold one, too
 
 
 def reason(error: Exception) -> str:

@@ -21,11 +21,11 @@ from orchestrator.language.hints import nearest
 from orchestrator.language.sweep_spec import SweepSpec, load
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.provenance import typed_command
+from orchestrator.process.secrets import without_secret
 from orchestrator.recording.journal.finished import Known
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
-from orchestrator.recording.store_errors import without_secret
 from orchestrator.recording.store_port import Board, Store
 from trainers.attempt.folders import Folder, S3Folder
 from trainers.config.plugins import load as load_plugin

@@ -12,8 +12,8 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from orchestrator.commands.screen.grid import counted
 from orchestrator.language.resources import Bundle, Needs
+from orchestrator.process.words import counted
 from orchestrator.rehearsal.forecast import FILLED, GAIN, Found, Kind
 from trainers.attempt.rehearsal import Cost, RehearsalError, pace, rehearse
 from trainers.config.base import LoopConfig, Runtime

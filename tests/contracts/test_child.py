@@ -451,11 +451,11 @@ def test_a_first_signal_asks_and_a_second_or_a_closed_terminal_ends_at_once(
 DRIVER = """
 import sys
 from pathlib import Path
-from orchestrator.execution.child_executor import ChildExecutor
-from orchestrator.execution.messages import Settings
-from orchestrator.needs import Resources
+from orchestrator.execution.child.executor import ChildExecutor
+from orchestrator.execution.child.messages import Settings
+from orchestrator.language.resources import Resources
 from tests.builders import expansion
-from trainers.config import Runtime
+from trainers.config.base import Runtime
 settings = Settings(runtime=Runtime(), checkpoints=Path("trials"), resources=Resources())
 long = expansion(Path("long.yaml").read_text()).trials
 def hear(event):
@@ -582,7 +582,7 @@ def test_a_folder_that_was_given_up_while_it_was_made_is_nobodys_to_take(
 
 def test_a_scratch_folder_goes_with_its_driver_and_a_killed_drivers_with_the_next() -> None:
     code = (
-        "import sys, time; from orchestrator.execution import scratch; folder = scratch.scratch_folder();"
+        "import sys, time; from orchestrator.process import scratch; folder = scratch.scratch_folder();"
         "print(folder.__enter__(), flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as other:

@@ -280,8 +280,7 @@ class Ended(BaseException):
 
 def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool) -> list[Event]:
     """What a worker tells of a trial that ends so, on a device that is `usable` afterwards or not."""
-    import trainers.isolation
-
+    import trainers.attempt.isolation
     from orchestrator.execution.ray import worker as ray_worker
 
     told: list[Event] = []

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
+from orchestrator.process.secrets import without_secret
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.files import DIED
 from orchestrator.recording.journal.finished import Known
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.memory import MemoryStore
-from orchestrator.recording.store_errors import raised, without_secret
+from orchestrator.recording.store_errors import raised
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Provenance, SweepInfo, TrialFacts
 from tests.builders import INFO, outcome, trials

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import StoreAway
-from orchestrator.execution.claims.home import Claims, Owner, this_driver
+from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.shared import STALE_S, JointClaims, SharedClaims
+from orchestrator.process.driver import Owner, this_driver
 from orchestrator.recording.memory import MemoryBoard
 from orchestrator.recording.store_port import Board
 

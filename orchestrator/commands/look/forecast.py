@@ -10,8 +10,6 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from orchestrator.commands.screen.grid import counted
-from orchestrator.commands.screen.live import duration
 from orchestrator.errors import UsageError
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Rehearse, on_the_wire
@@ -20,6 +18,7 @@ from orchestrator.language.resources import Bundle, Resources, check_room
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.machine import cores
 from orchestrator.process.waiting import said_if_slow
+from orchestrator.process.words import counted, duration
 from orchestrator.recording.workspace import Workspace, has_gpu, missing_data
 from orchestrator.rehearsal.forecast import (
     RAY_START_S,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 
 from orchestrator.errors import UsageError
-from orchestrator.recording.store_errors import without_secret
+from orchestrator.process.secrets import without_secret
 from orchestrator.recording.workspace import Workspace
 
 LOOPBACK = "127.0.0.1"

@@ -13,6 +13,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.plan import Plan
+from orchestrator.process.words import counted
 
 SIGNS = MARKS | {"completed": "✓"}
 SHOWN_CELLS = 40
@@ -108,11 +109,6 @@ def validated(spec: SweepSpec, file: str) -> str:
         under = f"profile {profile}: " if profile else ""
         lines.append(f"{file}: ok, {under}{size_of(made)}")
     return "\n".join(lines)
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things: 1 kind, 2 kinds."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def size_of(expansion: Expansion) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
 from rich.console import Console, Group
@@ -18,6 +18,7 @@ from orchestrator.answer.render import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.planning.plan import Plan
+from orchestrator.process.words import duration
 
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
 _STYLES = {"completed": "green", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}
@@ -217,19 +218,25 @@ def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
     return "  ".join(part for part in parts if part)
 
 
-def duration(seconds: float | None) -> str:
-    """Seconds as "1h 05m", "3m 20s" or "12s"."""
-    if seconds is None:
-        return ""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
-    return f"{whole // 60}m {whole % 60:02d}s" if whole >= 60 else f"{whole}s"
-
-
 def _epochs(last: Progressed | None) -> str:
     return f"{last.report.epoch}/{last.report.epochs}" if last else "starts"
 
 
 def _metric(metrics: dict[str, float], name: str, form: str) -> str:
     return format(metrics[name], form) if name in metrics else ""
+
+
+def screen(output: str) -> Callable[[Plan], QuietDisplay]:
+    """What shows how trials go: to a "person", to a program ("json"), or to nobody ("quiet")."""
+
+    def of(plan: Plan) -> QuietDisplay:
+        if output == "json":
+            return JsonDisplay(plan)
+        if output == "quiet" or not plan.todo:
+            return QuietDisplay(plan)
+        console = Console(stderr=True)
+        if console.is_terminal and not console.is_dumb_terminal:
+            return LiveDisplay(plan, console=console)
+        return LineDisplay(plan, out=sys.stderr)
+
+    return of

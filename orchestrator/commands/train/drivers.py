@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from orchestrator.commands.train.trial import find_trials
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.execution.claims.home import Claims, Owner, this_driver
+from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.shared import BEAT_S, SharedClaims
 from orchestrator.execution.drive import Only
 from orchestrator.planning.expand import Expansion, TrialSpec
 from orchestrator.planning.plan import Plan
+from orchestrator.process.driver import Owner, this_driver
 from orchestrator.process.provenance import typed_command
 from orchestrator.recording.workspace import Workspace
 

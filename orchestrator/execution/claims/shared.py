@@ -20,7 +20,8 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeVar
 
 from orchestrator.errors import StoreAway, StoreError
-from orchestrator.execution.claims.home import Claims, Owner
+from orchestrator.execution.claims.home import Claims
+from orchestrator.process.driver import Owner
 from orchestrator.recording.store_port import Board
 
 BEAT_S = 10.0

@@ -16,26 +16,25 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
+
+from orchestrator.errors import Interrupted
+from orchestrator.events import OnEvent
+from orchestrator.execution.child.messages import Train
 from orchestrator.execution.ray import nodes as ray_nodes
-from orchestrator.execution.ray import rehearsal as ray_packing  # before ray: it says how
+from orchestrator.execution.ray import rehearsal as ray_packing
 from orchestrator.execution.ray.cluster import Doing, joined, nobody_waits, watched
 from orchestrator.execution.ray.listener import STARTING, Listener
 from orchestrator.execution.ray.queue import Given, scheduler
 from orchestrator.execution.ray.worker import name_of, packed, train_one
-
-from ray import tune
-from ray.tune.progress_reporter import TrialProgressCallback
-
-from orchestrator.process.signals import Stop, stop_signals
-from orchestrator.errors import Interrupted
-from orchestrator.execution.child.messages import Train
-from orchestrator.planning.expand import TrialSpec
-from orchestrator.rehearsal.forecast import needs_of
 from orchestrator.language.resources import Needs, Resources
-from orchestrator.events import OnEvent
 from orchestrator.language.sweep_spec import ScheduleSpec
-from trainers.config.base import Runtime
+from orchestrator.planning.expand import TrialSpec
+from orchestrator.process.signals import Stop, stop_signals
+from orchestrator.rehearsal.forecast import needs_of
 from trainers.attempt.folders import Folder
+from trainers.config.base import Runtime
 
 if TYPE_CHECKING:
     from orchestrator.execution.child.main import Driver

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.execution.ray.cluster import Doing, nobody_waits  # before ray: it says how
-from orchestrator.execution.ray.worker import name_of
-
 from ray import tune
 from ray.tune.experiment import Trial
 
-from orchestrator.process.signals import Stop
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.execution.child.messages import unpacked_events
+from orchestrator.execution.ray.cluster import Doing, nobody_waits
+from orchestrator.execution.ray.worker import name_of
+from orchestrator.process.signals import Stop
 from trainers.attempt.report import EpochReport, Outcome
 
 SILENT_S = 45.0  # in which Tune takes its next step; without Ray's head it takes none

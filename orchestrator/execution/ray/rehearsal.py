@@ -7,15 +7,19 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
-
-from orchestrator.execution.ray import nodes as ray_nodes  # before ray: it says how
-from orchestrator.execution.ray.cluster import Doing, joined
-
 import ray
+from pydantic import TypeAdapter
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from orchestrator.commands.screen.grid import counted
+from orchestrator.errors import ExecutionError, Interrupted
+from orchestrator.execution.child.messages import Rehearse
+from orchestrator.execution.ray import nodes as ray_nodes
+from orchestrator.execution.ray.cluster import Doing, joined
+from orchestrator.language.resources import GIB, Needs, fits
+from orchestrator.planning.expand import TrialSpec
+from orchestrator.process.signals import Stop
+from orchestrator.process.words import counted
+from orchestrator.rehearsal.forecast import Found, kinds, needs_of, packed, packing_note
 from orchestrator.rehearsal.rehearse import (
     LIMIT_S,
     ClusterFindings,
@@ -26,12 +30,6 @@ from orchestrator.rehearsal.rehearse import (
     rehearsed,
     slots_on,
 )
-from orchestrator.process.signals import Stop
-from orchestrator.errors import ExecutionError, Interrupted
-from orchestrator.execution.child.messages import Rehearse
-from orchestrator.planning.expand import TrialSpec
-from orchestrator.rehearsal.forecast import Found, kinds, needs_of, packed, packing_note
-from orchestrator.language.resources import GIB, Needs, fits
 from trainers.config.base import Runtime
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from ray.job_submission import JobSubmissionClient
+
+from orchestrator.errors import ExecutionError
 from orchestrator.execution.ray.cluster import token_wanted
 from orchestrator.recording.workspace import SUBMITTED
-from orchestrator.errors import ExecutionError
-
-from ray.job_submission import JobSubmissionClient
 
 _LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 

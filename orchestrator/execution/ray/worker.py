@@ -8,7 +8,6 @@ import pickle
 import zlib
 from typing import Any
 
-
 import ray
 from ray import tune
 from ray.tune.experiment import Trial

@@ -21,7 +21,7 @@ from typing import IO
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import StoreError
-from orchestrator.execution.claims.home import Owner, this_machine
+from orchestrator.process.driver import Owner, this_machine
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal.entries import Begun, Ended, Entry, Header
 from orchestrator.recording.memory import MemoryStore

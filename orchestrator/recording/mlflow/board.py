@@ -6,7 +6,8 @@ import time
 from collections.abc import Collection, Mapping
 
 from orchestrator.recording.mlflow.experiments import experiment_id, experiment_ids  # isort: skip
-from orchestrator.recording.store_errors import one_line_errors, without_secret
+from orchestrator.process.secrets import without_secret
+from orchestrator.recording.store_errors import one_line_errors
 
 from mlflow import MlflowClient  # isort: skip
 from mlflow.entities import RunTag  # isort: skip

@@ -1,22 +1,9 @@
-"""Experiments in MLflow: found on however many pages, made, taken back. Comes before MLflow: it says how."""
+"""Experiments in MLflow: found on however many pages, made, taken back."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
 from collections.abc import Iterator
-
-# MLflow reads these when it is imported; a tracker that does not answer must not be waited for long.
-os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "CRITICAL")  # what it would print is raised as well
-os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.recording.mlflow.experiments import experiment_id, experiment_ids, perhaps_twice  # isort: skip
-
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
+from orchestrator.process.secrets import without_secret
+from orchestrator.recording.mlflow.experiments import experiment_id, experiment_ids, perhaps_twice
 from orchestrator.recording.mlflow.http import insist
 from orchestrator.recording.mlflow.tags import (
     ENDING,
@@ -32,7 +32,7 @@ from orchestrator.recording.mlflow.tags import (
     record_from,
     safe,
 )
-from orchestrator.recording.store_errors import one_line_errors, readable, without_secret
+from orchestrator.recording.store_errors import one_line_errors, readable
 from orchestrator.recording.trial_files import SPECTRA, trial_files, unpacked
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
 from trainers.attempt.report import EpochReport, Outcome
