@@ -73,7 +73,10 @@ class SpecError(OrchError):
 
 
 class Interrupted(Exception):  # not an error: the user asked for it
-    """The user stopped the sweep; trials that had not finished keep their checkpoints."""
+    """The user stopped the sweep; trials that had not finished keep their checkpoints.
+
+    Its text says what that leaves, where it is not that.
+    """
 
 
 class Hopeless(Exception):  # not an error of the sweep's driver

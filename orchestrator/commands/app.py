@@ -341,7 +341,7 @@ def _complete(
     from orchestrator.commands.screen import live
     from orchestrator.commands.screen import tables as printed
     from orchestrator.execution import drive as sweeping
-    from orchestrator.process.streams import forget_lost_readers, unheard
+    from orchestrator.process.streams import forget_lost_readers
 
     shown, tell = printed.Shown(0, complete=True), sayer(silent=False)
 
@@ -350,16 +350,16 @@ def _complete(
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
         form = "event" if output == "json" else "text"
-        with unheard():
-            shown = printed.tables(asked, result.records, form, None)
-            if not result.interrupted:
-                printed.failures(asked, result.records)
+        shown = printed.tables(asked, result.records, form, None)
+        if not result.interrupted:
+            printed.failures(asked, result.records)
 
     try:
         try:
             result = sweeping.sweep(prepared, say=say, show=show, screen=live.screen(output))
         finally:
-            forget_lost_readers()  # the exit code is what the training came to, whoever reads the rest
+            ignore_signals()  # the exit code is what the training came to, whoever interrupts
+            forget_lost_readers()  # or reads the rest
     except (StoreError, ExecutionLost) as error:
         tell(f"orch: {error}")
         tell(f"orch: finished trials and checkpoints are kept; go on with: {asked.again}")

@@ -76,10 +76,10 @@ Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
 
 def sayer(*, silent: bool) -> Callable[[str], None]:
     """What says lines to a person, whether or not anybody still reads them; or says nothing."""
-    from orchestrator.process.streams import unheard
+    from orchestrator.process.streams import ignoring_closed_pipes
 
     def say(line: str) -> None:
-        with unheard():
+        with ignoring_closed_pipes():
             typer.echo(line, err=True)
 
     return (lambda line: None) if silent else say
@@ -89,13 +89,11 @@ def sayer(*, silent: bool) -> Callable[[str], None]:
 def reported() -> Iterator[None]:
     """Errors that a user may meet end in one line each and an exit code, never in a traceback.
 
-    SIGTERM is heard as Ctrl-C is; what trains hears both itself. Once a command that was stopped says so, no
-    further signal changes how this process ends.
+    SIGTERM is heard as Ctrl-C is; what trains hears both itself. After that no signal changes how this
+    process ends.
     """
-    previous = None
     with suppress(ValueError):  # only the main thread may
-        previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stopped = False
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except OrchError as error:
@@ -104,16 +102,14 @@ def reported() -> Iterator[None]:
         raise typer.Exit(STOPPED if isinstance(error, ExecutionLost) else USAGE) from None
     except KeyboardInterrupt:
         ignore_signals()
-        stopped = True
         typer.echo("orch: interrupted; nothing was running yet", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except Interrupted:
+    except Interrupted as reason:
         ignore_signals()
-        stopped = True
-        typer.echo("orch: stopped at once; what was learnt is kept, and the same command goes on", err=True)
+        left = str(reason) or "what was learnt is kept, and the same command goes on"
+        typer.echo(f"orch: stopped at once; {left}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(COMPLETE) from None
     finally:
-        if previous is not None and not stopped:
-            signal.signal(signal.SIGTERM, previous)
+        ignore_signals()

@@ -8,12 +8,12 @@ import shutil
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from orchestrator.answer import publish as answer
-from orchestrator.errors import ExecutionError, Interrupted, OrchError, UsageError
+from orchestrator.errors import ExecutionError, Interrupted, OrchError, StoreError, UsageError
 from orchestrator.events import Event, Finished
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.child.messages import Settings
@@ -31,14 +31,14 @@ from orchestrator.process.driver import this_driver
 from orchestrator.process.machine import cores
 from orchestrator.process.provenance import provenance, typed_command
 from orchestrator.process.signals import Stop, stop_signals
-from orchestrator.process.streams import unheard
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.recording.workspace import SUBMITTED, Workspace, has_gpu, missing_data
-from orchestrator.records import SweepInfo
+from orchestrator.records import SweepInfo, TrialRecord
 from trainers.attempt.folders import unusable
 from trainers.attempt.isolation import discard_checkpoints
 from trainers.config.base import Runtime
@@ -189,6 +189,8 @@ def sweep(
             result = _trained(prepared, claims, stop, say, screen)
             after.enter_context(stop.answered(WRITING_ENDS))
             show(result)
+            # Before its trials are anybody's: a driver of another home knows only what has arrived.
+            store.flush()
         finally:
             claims.release()
         if not stop.at_once:
@@ -223,10 +225,10 @@ def _trained(
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     asked = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
-    first, records = True, prepared.plan.records
+    first, records = True, dict(prepared.plan.records)
 
     def stopped() -> SweepResult:
-        return SweepResult(trained, records, interrupted=True)
+        return SweepResult(trained, _with_others(prepared, records, stop), interrupted=True)
 
     while True:
         try:
@@ -235,7 +237,7 @@ def _trained(
             return stopped()
         # Read again: what another driver finished until just now is done, and what it began is known.
         plan = plan_sweep(prepared.plan.expansion, prepared.store) if asked else prepared.plan
-        records = plan.records
+        records |= plan.records
         mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
@@ -249,16 +251,32 @@ def _trained(
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
         result = _run(prepared, plan._replace(todo=mine), screen)
         trained += result.trained
-        records = result.records
+        records |= result.records
         if result.interrupted or result.hopeless or not waited_for:
-            return result._replace(trained=trained)
+            return result._replace(trained=trained, records=_with_others(prepared, records, stop))
         asked = {trial.id for trial in waited_for}
         owners = sorted({str(held[trial.id]) for trial in waited_for})
+        if not mine:
+            prepared.executor.close()  # its Ray would be idle for as long as that takes
         # Given back, for their driver may in turn wait for one that has failed here.
+        prepared.store.flush()
         claims.take(())
         say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, asked, prepared):
             return stopped()
+
+
+def _with_others(
+    prepared: Prepared, records: Mapping[str, TrialRecord], stop: Stop
+) -> Mapping[str, TrialRecord]:
+    """`records`, and what others have finished meanwhile, if the store can be asked for it."""
+    ids = [trial.id for trial in prepared.plan.expansion.trials]
+    left = [i for i in ids if i not in records or not records[i].is_done]
+    found: Mapping[str, TrialRecord] = {}
+    if left and not stop.at_once:
+        with contextlib.suppress(StoreError):
+            found = prepared.store.records(left)
+    return {**records, **{i: record for i, record in found.items() if record.is_done}}
 
 
 def _waited(claims: JointClaims, asked: set[str], prepared: Prepared) -> bool:
@@ -283,10 +301,10 @@ def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> Sw
         note = resumes.note(event)
         logs.on_event(event, note)
         if note:
-            with unheard():
+            with ignoring_closed_pipes():
                 shown.tell(event, note)
         if not (isinstance(event, Finished) and event.outcome.status == "stopped"):
-            with unheard():
+            with ignoring_closed_pipes():
                 shown.on_event(event)  # that a sweep was stopped is told once, not for each trial
 
     keep = prepared.options.keep_checkpoints
@@ -301,7 +319,7 @@ def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> Sw
             keep_going=prepared.options.keep_going,
         )
     finally:
-        with unheard():
+        with ignoring_closed_pipes():
             shown.close()
 
 

@@ -45,9 +45,10 @@ def fits_sockets(folder: Path) -> bool:
 
 
 def keep_logs(scratch: Path, log: Path) -> None:
-    """Add the ends of the logs in `scratch` to `log`, as far as that can be done."""
+    """Add the ends of the logs of the last session in `scratch` to `log`, as far as that can be done."""
+    sessions = sorted(scratch.glob("session_2*/logs"))
     with contextlib.suppress(OSError), log.open("ab") as out:
-        for path in sorted(scratch.glob("session_2*/logs/*.*")):
+        for path in sorted(sessions[-1].glob("*.*")) if sessions else ():
             if path.suffix in (".out", ".err") and path.stem in ("raylet", "gcs_server", "monitor"):
                 content = path.read_bytes()[-LOG_BYTES:]
                 if content:

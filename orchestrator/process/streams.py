@@ -15,7 +15,7 @@ LOST = (errno.EPIPE, errno.EIO)
 
 
 @contextlib.contextmanager
-def unheard() -> Iterator[None]:
+def ignoring_closed_pipes() -> Iterator[None]:
     """Inside, it is no error that a reader of stdout or stderr has gone; its stream then goes nowhere."""
     try:
         yield
@@ -28,6 +28,8 @@ def unheard() -> Iterator[None]:
 def forget_lost_readers() -> None:
     """From here on a stream whose reader has gone goes nowhere."""
     for stream in (sys.stdout, sys.stderr):
+        if stream is None:  # closed before Python began
+            continue
         with contextlib.suppress(OSError, io.UnsupportedOperation):  # a test's stream has no number
             number = stream.fileno()
             poll = select.poll()

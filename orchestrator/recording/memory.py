@@ -36,7 +36,7 @@ class MemoryStore:
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials."""
-        return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if i in self._reports}
+        return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if self._reports.get(i)}
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None

@@ -244,6 +244,31 @@ def test_epochs_that_were_trained_before_are_no_progress(acted: Acted) -> None:
     assert len(acted.children) == 3
 
 
+def test_a_child_that_somebody_else_interrupts_is_lost_and_not_a_wish_to_stop(acted: Acted) -> None:
+    acted.by(
+        """
+        for trial in trials():
+            if number == 1:
+                say("ended", how="interrupted"); time.sleep(60)
+            whole(trial)
+        """
+    )
+    assert acted.finished == [trial.id for trial in trials(2)]
+    assert "somebody else interrupted it" in acted.said[0]
+
+
+def test_a_child_that_was_prepared_and_is_not_needed_is_not_waited_for(tmp_path: Path) -> None:
+    settings = Settings(
+        runtime=Runtime(), checkpoints=tmp_path, resources=Resources(), address="10.0.0.1:6379"
+    )
+    command = (sys.executable, "-c", "import time; time.sleep(60)")
+    executor = ChildExecutor("acted", settings, logs=tmp_path, command=command)
+    executor.prepare(certain=False)
+    begun = time.monotonic()
+    executor.close()
+    assert time.monotonic() - begun < child_executor.GRACE_S / 2
+
+
 def test_a_lost_child_costs_nothing_while_trials_go_forward(acted: Acted) -> None:
     acted.by(
         """
@@ -533,13 +558,13 @@ def test_a_question_is_answered_and_what_is_said_meanwhile_is_passed_on(
     ("script", "error", "words"),
     [
         ('say("ended", how="refused", reason="too large")', ExecutionError, r"^too large$"),
-        ('say("ended", how="lost", reason="no head")', ExecutionLost, "asks the cluster was lost: no head$"),
+        ('say("ended", how="lost", reason="no head")', ExecutionLost, "was lost: no head; the same command asks again$"),
         (
             "print('a core', flush=True); os._exit(1)",
             ExecutionLost,
-            r"exit code 1; its log: .*orch-ray-.*log",
+            r"exit code 1; .*again; its log: .*orch-ray-.*log",
         ),
-        ('say("doing", what="x", limit_s=0.2); time.sleep(60)', ExecutionLost, "not said a word for .* x$"),
+        ('say("doing", what="x", limit_s=0.2); time.sleep(60)', ExecutionLost, "not said a word for .* x; "),
         ("raw(b'nonsense\\n'); time.sleep(60)", ExecutionLost, "is no message"),
     ],
 )

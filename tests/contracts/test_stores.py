@@ -139,6 +139,32 @@ def test_a_trial_taken_up_again_is_the_same_run(open_store: Open) -> None:
     assert (after.run, after.status, after.metrics["probe/top1"]) == (before, "completed", 0.6)
 
 
+def test_an_attempt_that_was_stopped_before_it_told_an_epoch_takes_no_curve_away(open_store: Open) -> None:
+    trial = trials(1)[0]
+    for epochs in (2, 0):
+        store = open_store()
+        store.begin(trial.facts, INFO)
+        for epoch in range(epochs):
+            store.report(trial.id, full_report(epoch))
+        store.finish(trial.id, outcome(status="stopped"), INFO)
+        store.flush()
+    curves = open_store().curves([trial.id])[trial.id]
+    assert curves.metrics["train/loss"] == ((0, 0.0), (1, -1.0)) and curves.spectra_epochs == (0, 1)
+
+
+def test_a_number_that_is_not_defined_at_the_end_is_of_the_curve_and_not_of_the_result(
+    open_store: Open,
+) -> None:
+    store, trial = open_store(), trials(1)[0]
+    store.begin(trial.facts, INFO)
+    store.report(trial.id, report(0, **{"balance/residual": 0.1, "modes/alive": 3.0}))
+    store.report(trial.id, report(1, **{"modes/alive": 0.0}))
+    store.finish(trial.id, Outcome(status="completed", metrics={"modes/alive": 0.0}), INFO)
+    store.flush()
+    assert open_store().records([trial.id])[trial.id].metrics == {"modes/alive": 0.0}
+    assert open_store().curves([trial.id])[trial.id].metrics["balance/residual"] == ((0, 0.1),)
+
+
 def test_a_trial_of_one_sweep_is_found_by_another(open_store: Open) -> None:
     identity = finish_one(open_store())
     store = open_store()

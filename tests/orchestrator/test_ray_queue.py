@@ -85,7 +85,7 @@ class Controller:
         return set(self.trials)
 
     def stop_trial(self, trial: Any) -> None:
-        assert trial.now == "PENDING"
+        assert trial.now in ("PENDING", "PAUSED")
         trial.now = "TERMINATED"
 
 
@@ -96,12 +96,12 @@ def test_once_asked_to_stop_no_trial_begins_and_those_that_run_go_on(spec: Sched
     from orchestrator.execution.ray.executor import _Stopper
     from orchestrator.execution.ray.queue import Given, scheduler
 
-    stop, running, waiting = Stop(), Waiting(), Waiting()
-    running.now = "RUNNING"
+    stop, running, waiting, paused = Stop(), Waiting(), Waiting(), Waiting()
+    running.now, paused.now = "RUNNING", "PAUSED"
     queue, search = scheduler(spec, stop, epochs=3), Given("trial", ["a"], stop)
     stop.asked = True
-    assert queue.choose_trial_to_run(Controller([running, waiting])) is None  # type: ignore[arg-type]
-    assert (running.now, waiting.now) == ("RUNNING", "TERMINATED")
+    assert queue.choose_trial_to_run(Controller([running, waiting, paused])) is None  # type: ignore[arg-type]
+    assert [trial.now for trial in (running, waiting, paused)] == ["RUNNING", "TERMINATED", "TERMINATED"]
     assert search.suggest("") == "FINISHED"
 
     class Heard:

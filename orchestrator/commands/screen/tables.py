@@ -10,6 +10,7 @@ from orchestrator.answer import publish as answer
 from orchestrator.answer.render import FORMATS
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.records import TrialRecord
 
 
@@ -41,9 +42,11 @@ def tables(
         return Shown(0, complete=True)
     problems: list[str] = []
     made = answer.tables(asked.expansion, records, problems, name=name)
-    print("\n".join(FORMATS[form](one) for one in made), end="", flush=True)
-    for problem in problems:
-        print(f"orch: {problem}", file=sys.stderr)
+    with ignoring_closed_pipes():
+        print("\n".join(FORMATS[form](one) for one in made), end="", flush=True)
+    with ignoring_closed_pipes():
+        for problem in problems:
+            print(f"orch: {problem}", file=sys.stderr)
     outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
     outside += sum(one.prediction in ("fails", "incomplete") for one in made)
     return Shown(outside, complete=not problems)
@@ -54,7 +57,8 @@ def failures(asked: Request, records: Mapping[str, TrialRecord]) -> None:
     failed = [
         one for one in asked.expansion.trials if one.id in records and records[one.id].status == "failed"
     ]
-    for one in failed:
-        print(f"orch: failed: {one.label} ({one.id}): {records[one.id].reason}", file=sys.stderr)
-    if failed:
-        print("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each", file=sys.stderr)
+    with ignoring_closed_pipes():
+        for one in failed:
+            print(f"orch: failed: {one.label} ({one.id}): {records[one.id].reason}", file=sys.stderr)
+        if failed:
+            print("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each", file=sys.stderr)

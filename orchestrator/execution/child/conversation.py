@@ -72,19 +72,23 @@ def ask(job: Job, *, say: Callable[[str], None], command: Sequence[str] = COMMAN
         ExecutionError: it cannot be done as asked.
         ExecutionLost: the child died.
     """
-    number, name = tempfile.mkstemp(prefix="orch-ray-", suffix=".log")
-    os.close(number)
-    log = Path(name)
+    kept = ""
     try:
-        answer = _answer(job, log, say, command)
+        number, name = tempfile.mkstemp(prefix="orch-ray-", suffix=".log")
+        os.close(number)
+        try:
+            return _answer(job, Path(name), say, command)
+        except (ChildLost, ExecutionLost):
+            if os.path.getsize(name):
+                kept = f"; its log: {name}"
+            raise
+        finally:
+            if not kept:
+                os.unlink(name)
     except (ChildLost, ExecutionLost, OSError) as error:
-        kept = f"; its log: {log}" if log.stat().st_size else ""
-        raise ExecutionLost(f"the process that asks the cluster was lost: {error}{kept}") from None
-    finally:
-        if not log.stat().st_size:
-            log.unlink()
-    log.unlink(missing_ok=True)
-    return answer
+        raise ExecutionLost(
+            f"the process that asks the cluster was lost: {error}; the same command asks again{kept}"
+        ) from None
 
 
 def _answer(job: Job, log: Path, say: Callable[[str], None], command: Sequence[str]) -> object:

@@ -104,8 +104,8 @@ class ChildExecutor:
 
     def close(self) -> None:
         """End what is left of the child; it may leave a cluster in good order."""
-        if self._child is not None:  # prepared, and not needed
-            self._leaving.append(self._child)
+        if self._child is not None:  # prepared, and not needed: it waits for trials, and has joined nothing
+            self._child.end()
             self._child = None
         while self._leaving:
             child = self._leaving.pop()
@@ -132,6 +132,8 @@ class ChildExecutor:
                     child.tell(messages.Stop())
                 message = talk.next()
                 if isinstance(message, Ended):
+                    if message.how == "interrupted" and not stop.asked:
+                        raise ChildLost("somebody else interrupted it")
                     raise_unless_complete(message)
                     raise ChildLost("it ended before all trials had")
                 if isinstance(message, Event):
@@ -155,7 +157,9 @@ class ChildExecutor:
             )
             return Child(job, log=self._log, command=self._command)
         except OSError as error:
-            raise ExecutionError(f"no process for the trials could be started: {error}") from None
+            raise ExecutionError(
+                f"no process for the trials could be started: {error}; or run with --executor serial"
+            ) from None
 
     def _go_on(self, lost: str, losses: int, left: dict[str, TrialSpec], stop: Stop, *, most: int) -> None:
         """Say that a child was lost, and wait a little; or give up."""
@@ -163,10 +167,10 @@ class ChildExecutor:
             keep_logs(self._scratch, self._log)
         what = f"the process that runs the trials was lost: {lost}"
         log = f"; its log: {self._log}" if self._log is not None and _is_written(self._log) else ""
-        if losses >= most:
-            raise ExecutionLost(f"{what}, {losses} times without an epoch in between{log}")
         if stop.asked:
             raise Interrupted
+        if losses >= most:
+            raise ExecutionLost(f"{what}, {losses} times without an epoch in between{log}")
         number = "1 trial goes on" if len(left) == 1 else f"{len(left)} trials go on"
         self._say(f"orch: {what}; {number} in a new one{log}")
         pause_s = PAUSE_S * losses if self.settings.address else 0.0

@@ -145,7 +145,8 @@ def main() -> None:
     for number in (control, told):
         os.set_inheritable(number, False)  # else what it starts would keep them open
     _wake_when_parent_dies()
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP):  # the driver decides; what this process starts has its own
+        signal.signal(number, lambda *_: None)
     with stop_from_elsewhere() as stop, contextlib.ExitStack() as after:
         driver = Driver(os.fdopen(control, "rb"), told, stop)
         driver.send(_outcome(driver, after))

@@ -124,7 +124,8 @@ class Child:
         deadline = time.monotonic() + grace_s
         while not self._has_exited() and time.monotonic() < deadline:
             time.sleep(0.02)
-        end_session(self.pid)
+        if self._process.returncode is None:  # else its number may be another's
+            end_session(self.pid)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(REAP_S)
         self._selector.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from typing import Any
 
 from ray import tune
@@ -40,6 +42,11 @@ class Listener(tune.Callback):
     def __getstate__(self) -> dict[str, Any]:
         """Tune pickles its callbacks to restore an experiment, which we never do; a display has locks."""
         return {}
+
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Take back the signal on which Tune would end as if all were done: batch systems send it to all."""
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGUSR1, lambda *_: None)
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Say that Tune goes on."""

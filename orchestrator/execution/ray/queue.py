@@ -52,7 +52,7 @@ class _Stoppable(FIFOScheduler):
         if not self.stop.asked:
             return self._next(tune_controller)
         for trial in tune_controller.get_trials():
-            if trial.status == Trial.PENDING:
+            if trial.status in (Trial.PENDING, Trial.PAUSED):
                 tune_controller.stop_trial(trial)
         return None
 
@@ -80,7 +80,9 @@ class _InOrder(_Stoppable):
 
 
 class _Median(_Stoppable, MedianStoppingRule):
-    pass
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        if "epoch" in result:  # else it failed before its first epoch, and has nothing to compare
+            super().on_trial_complete(tune_controller, trial, result)
 
 
 class _Halving(_Stoppable, AsyncHyperBandScheduler):

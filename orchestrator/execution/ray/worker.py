@@ -76,8 +76,8 @@ def train_one(word: str, common: bytes) -> None:
             tell(*pending)
             pending.clear()
 
-    tell(Started(identity, 1, worker))
     try:
+        tell(Started(identity, 1, worker))
         outcome = run_trial(trial, runtime=runtime, folder=folder, report=report)
         tell(*pending, Finished(identity, outcome))
     except _PrunedError:

@@ -83,10 +83,12 @@ class JournaledStore:
             StoreAway: the store is needed for some of them and does not answer.
         """
         memory = journal_files.waiting(self.root, self.name, reports=True)
-        told = [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
+        told = memory.curves(
+            [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
+        )
         others = [i for i in trial_ids if i not in told]
         stored = self._reachable().curves(others) if others else {}
-        return stored | memory.curves(told)
+        return stored | told
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None

@@ -21,12 +21,12 @@ def done_at_a_glance(database: Path) -> frozenset[str] | None:
 
     Only good for a guess: the tables are MLflow's own, and a journal may know better.
     """
-    if not database.exists():
-        return frozenset()
     query = _DONE.format(", ".join("?" * len(FINAL)))
     address = f"{database.resolve().as_uri()}?mode=ro"
     try:
+        if not database.exists():
+            return frozenset()
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=WAIT_S)) as base:
             return frozenset(name for (name,) in base.execute(query, sorted(FINAL)))
-    except sqlite3.Error:
+    except (OSError, sqlite3.Error):
         return None

@@ -158,10 +158,14 @@ class MlflowStore:
             # One later than the last epoch's own, or MLflow would show that one.
             trial.waiting.extend(_metrics(trial, last, outcome.metrics, later=1))
             self._write(trial)
-            self._log_files(trial.run, trial_files(trial.facts, outcome, sweep, curves_of(trial.reports)))
+            files = trial_files(trial.facts, outcome, sweep, curves_of(trial.reports))
+            if not trial.reports:
+                del files[SPECTRA]  # an earlier attempt's are all there is
+            self._log_files(trial.run, files)
             self._client.set_terminated(trial.run, _STATES.get(outcome.status, "KILLED"))
             # Last: from here on the trial counts as done, and nothing of it may be missing.
-            self._tag(trial.run, end_tags(trial_id, outcome, sweep))
+            told = {name for report in trial.reports for name in report.metrics}
+            self._tag(trial.run, end_tags(trial_id, outcome, sweep, told))
         del self._open[trial_id]
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from orchestrator.records import FINAL, MEASURED, SweepInfo, TrialFacts, TrialRecord, record_of
 from trainers.attempt.report import Outcome
 
 ENDING = frozenset(
-    {"orch.collapse", "orch.reason", "orch.error", "orch.data_fingerprint", "orch.streams_fingerprint"}
+    {
+        "orch.collapse",
+        "orch.reason",
+        "orch.error",
+        "orch.data_fingerprint",
+        "orch.streams_fingerprint",
+        "orch.undefined_at_end",
+    }
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
 KEPT_ATTEMPTS = 200  # a tag holds 5000 characters
@@ -62,8 +69,13 @@ def next_tags(tags: Mapping[str, str], *, worker: str | None, attempt: str | Non
     return counted | {"orch.status": "running", "orch.worker": worker or ""}
 
 
-def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo) -> dict[str, str]:
-    """The tags that an end adds."""
+def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection[str] = ()) -> dict[str, str]:
+    """The tags that an end adds; `told` are the metrics that the trial's epochs had.
+
+    MLflow shows the last value of each metric, also of one that is not defined at the end any more: such a
+    number is of the curve, not of the result.
+    """
+    undefined = sorted(set(told) - outcome.metrics.keys()) if outcome.status in MEASURED else []
     record = record_of(trial_id, outcome, sweep.provenance)
     tags = {
         "orch.status": record.status,
@@ -73,6 +85,7 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo) -> dict[str, str
         "orch.code_version": record.code_version,
         "orch.data_fingerprint": record.data_fingerprint,
         "orch.streams_fingerprint": record.streams_fingerprint,
+        "orch.undefined_at_end": " ".join(undefined),
     }
     return {name: str(value)[:4000] for name, value in tags.items() if value}
 
@@ -82,6 +95,8 @@ def record_from(
 ) -> TrialRecord:
     """The record that a run's tags and metrics amount to; `state` is MLflow's own word for its status."""
     status = tags.get("orch.status", "running")
+    undefined = tags.get("orch.undefined_at_end", "").split()
+    final = {name: value for name, value in metrics.items() if name not in undefined}
     if status == "running" and state in ("FAILED", "KILLED"):
         status = "stopped"
     return TrialRecord.model_validate(
@@ -89,7 +104,7 @@ def record_from(
             "trial_id": trial_id,
             "status": status,
             # A trial that diverged or failed has metrics by epoch, but no final ones.
-            "metrics": dict(metrics) if status in MEASURED else {},
+            "metrics": final if status in MEASURED else {},
             "collapse": tags.get("orch.collapse"),
             "reason": tags.get("orch.reason"),
             "error": tags.get("orch.error"),
