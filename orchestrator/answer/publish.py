@@ -8,9 +8,10 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from orchestrator.answer.figures import kinds as figures
-from orchestrator.answer.figures.kinds import CellCurves
-from orchestrator.answer.render import FILE_FORMATS, FORMATS, MEANINGS
+from orchestrator.answer import draw as figures
+from orchestrator.answer import formats
+from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.tables import Table, layout, status_of, tabulate
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import FigureSpec
@@ -79,7 +80,9 @@ def table_files(
     for spec in expansion.spec.tables:
         with _noting(problems):
             table = tabulate(expansion, spec, records)
-            files |= {f"{spec.name}.{form}": FORMATS[form](table).encode() for form in FILE_FORMATS}
+            files |= {
+                f"{spec.name}.{form}": formats.load(form).write(table).encode() for form in formats.kept()
+            }
     return files
 
 

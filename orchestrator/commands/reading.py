@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from orchestrator.answer import formats
 from orchestrator.commands.options import (
     Address,
     Cell,
@@ -28,6 +29,7 @@ from orchestrator.commands.options import (
 )
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
+from orchestrator.process.words import one_of
 
 if TYPE_CHECKING:
     from orchestrator.commands.look.forecast import Told
@@ -146,7 +148,7 @@ def status(
 @commands.command()
 def table(
     spec: Spec,
-    form: Annotated[str, typer.Option("--format", "-f", help="text, md, tex, csv or json.")] = "text",
+    form: Annotated[str, typer.Option("--format", "-f", help=one_of(formats.names()))] = "text",
     name: Annotated[str | None, typer.Option(help="One table of several.", show_default=False)] = None,
     profile: Profile = "auto",
     seeds: Seeds = None,

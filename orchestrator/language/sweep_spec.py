@@ -15,6 +15,7 @@ from orchestrator.language.resources import Resources
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.yaml_text import parse
 from trainers.config.base import Frozen
+from trainers.config.plugins import Member
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
@@ -102,10 +103,7 @@ class TableSpec(Frozen):
 class FigureSpec(Frozen):
     """A figure the sweep draws."""
 
-    kind: Literal["eigenspace", "curves", "spectra", "slope", "phase", "field"]
-    """"eigenspace": Figures 2 and 3 of the report, one row per cell. "curves": metrics by epoch. "spectra":
-    final spectra of all cells overlaid. "slope": eigenvalues of W_p over those of F; theory says 1/2.
-    "phase", "field": phase diagrams and vector fields of the `modes` trainer, a panel per cell."""
+    kind: Annotated[str, Member("orchestrator.answer.figures", "figure kind")]
     name: str | None = Field(None, pattern=NAME)
     """File name; the kind if not given."""
     columns: tuple[str, ...] = ()

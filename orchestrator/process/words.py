@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(number: int, what: str) -> str:
     """A number of things: 1 kind, 2 kinds."""
@@ -16,3 +18,8 @@ def duration(seconds: float | None) -> str:
     if whole >= 3600:
         return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
     return f"{whole // 60}m {whole % 60:02d}s" if whole >= 60 else f"{whole}s"
+
+
+def one_of(words: Sequence[str]) -> str:
+    """A choice: "png or pdf", "md, tex or text"."""
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -558,13 +558,17 @@ def test_a_question_is_answered_and_what_is_said_meanwhile_is_passed_on(
     ("script", "error", "words"),
     [
         ('say("ended", how="refused", reason="too large")', ExecutionError, r"^too large$"),
-        ('say("ended", how="lost", reason="no head")', ExecutionLost, "was lost: no head; the same command asks again$"),
+        (
+            'say("ended", how="lost", reason="no head")',
+            ExecutionLost,
+            "was lost: no head; the same command asks again$",
+        ),
         (
             "print('a core', flush=True); os._exit(1)",
             ExecutionLost,
             r"exit code 1; .*again; its log: .*orch-ray-.*log",
         ),
-        ('say("doing", what="x", limit_s=0.2); time.sleep(60)', ExecutionLost, "not said a word for .* x; "),
+        ('say("doing", what="x", limit_s=0.2); time.sleep(60)', ExecutionLost, "said a word for .* x; "),
         ("raw(b'nonsense\\n'); time.sleep(60)", ExecutionLost, "is no message"),
     ],
 )

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from orchestrator.answer.figures.kinds import CellCurves, draw, to_pdf, to_png
+from orchestrator.answer.draw import draw, to_pdf, to_png
+from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import FigureSpec
 from orchestrator.records import Curves
@@ -257,7 +258,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
 def test_no_two_texts_overlap_whatever_the_labels(kind: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    from orchestrator.answer.figures.page import styled
+    from orchestrator.answer.figures._page import styled
 
     long = cell(
         "predictor width 2048 and weight_decay_on_the_predictor_only" * 3, note="1 of 3 collapsed, " * 6
@@ -304,7 +305,7 @@ def test_metrics_of_the_default_that_a_trainer_does_not_report_are_left_out() ->
 
 
 def test_importing_figures_loads_neither_matplotlib_nor_torch() -> None:
-    check = "import sys, orchestrator.answer.figures.kinds; print({'matplotlib', 'torch'} & set(sys.modules))"
+    check = "import sys, orchestrator.answer.draw; print({'matplotlib', 'torch'} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "set()"
 

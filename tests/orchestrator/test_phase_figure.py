@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from orchestrator.answer import publish as answer
-from orchestrator.answer.figures.kinds import CellCurves, check, draw, to_png
+from orchestrator.answer.draw import check, draw, to_png
+from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import FigureSpec
 from orchestrator.records import Curves, curves_of
@@ -95,7 +96,7 @@ def test_equal_figures_are_equal_files(kind: str) -> None:
     ("spec", "message"),
     [
         ({"kind": "phase", "columns": ["F"]}, "kind phase has no columns"),
-        ({"kind": "spectra", "over": "dynamics/time"}, "`over` is for curves and eigenspace"),
+        ({"kind": "spectra", "over": "dynamics/time"}, "kind spectra has no use for `over`"),
     ],
 )
 def test_what_a_kind_cannot_do_is_said_before_training(spec: dict[str, Any], message: str) -> None:

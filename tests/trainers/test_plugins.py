@@ -85,7 +85,7 @@ def test_a_setting_of_another_plug_in_is_refused() -> None:
 def test_reading_and_validating_every_config_imports_no_torch() -> None:
     code = (
         "import json, sys\n"
-        "from trainers import plugins\n"
+        "from trainers.config import plugins\n"
         "from trainers.loops import ssl\n"
         "ssl.Config.model_validate(json.loads(sys.argv[1])).model_dump_json()\n"
         "ssl.Config.model_json_schema()\n"

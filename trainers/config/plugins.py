@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +15,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from trainers.config.base import Frozen
+from trainers.config.families import members, module
 
 SINGULAR = {
     "methods": "method",
@@ -26,12 +26,9 @@ SINGULAR = {
 }
 
 
-@functools.cache
 def names(kind: str) -> tuple[str, ...]:
     """The names of all plug-ins in folder `kind`, sorted."""
-    package = importlib.import_module(f"trainers.{kind}")
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name for name in found if name != "base" and not name.startswith("_")))
+    return members(f"trainers.{kind}")
 
 
 @functools.cache
@@ -112,3 +109,38 @@ class Plugin:
         """Any of the plug-ins' own schemas, so that an editor completes the fields of each."""
         configs = [config_type(self.kind, name) for name in names(self.kind)]
         return {"anyOf": [handler(config.__pydantic_core_schema__) for config in configs]}
+
+
+class Member:
+    """Field annotation: a string that names a member of a family of files."""
+
+    def __init__(self, package: str, what: str) -> None:
+        """A member of `package`, each of which is a `what`."""
+        self.package, self.what = package, what
+
+    def check(self, value: str) -> str:
+        """The name, if there is such a file."""
+        if value not in members(self.package):
+            raise PydanticCustomError(
+                "unknown_plugin",
+                "no {what} named '{name}'; available: {available}",
+                {
+                    "what": self.what,
+                    "name": value,
+                    "available": ", ".join(members(self.package)),
+                    "names": list(members(self.package)),
+                },
+            )
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A string, and there is such a file."""
+        return core_schema.no_info_after_validator_function(self.check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """The names there are, each with the first line of what its file says of itself."""
+        found = [(name, module(self.package, name).__doc__ or "") for name in members(self.package)]
+        told = (f'"{name}": {text.splitlines()[0]}' for name, text in found)
+        return {"type": "string", "enum": [name for name, _ in found], "description": " ".join(told)}

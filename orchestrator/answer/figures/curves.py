@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.answer.figures.bands import Band, CellCurves, metric_band, reported_metrics
-from orchestrator.answer.figures.page import (
+from orchestrator.answer.figures._bands import CellCurves, metric_band, reported_metrics
+from orchestrator.answer.figures._lines import draw_band, look, set_epochs
+from orchestrator.answer.figures._page import (
     LABEL_PT,
     MARGIN_IN,
     WIDTH_IN,
@@ -17,41 +18,26 @@ from orchestrator.answer.figures.page import (
     line_in,
     set_numbers,
 )
-from orchestrator.errors import UsageError
-from orchestrator.language.hints import nearest
+from orchestrator.answer.figures.base import horizontal, reported
+from orchestrator.language.sweep_spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-EPOCHS = "epochs trained"
 DEFAULT = ("train/loss", "F/rankme", "embedding/std")
-# Okabe and Ito's palette for every kind of colour vision, without its yellow, too pale on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00")
-DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1.2)), (0, (5, 1.2, 1, 1.2)))
 LOG_FROM = 1000.0
 """Ratio of the largest to the least value from which an axis is logarithmic."""
 
 
-def chosen(columns: tuple[str, ...], cells: Sequence[CellCurves], *, name: str) -> tuple[str, ...]:
-    """The metrics to draw: those asked for, or those of the default that were reported."""
-    reported = reported_metrics(cells)
-    wanted = columns or tuple(metric for metric in DEFAULT if metric in reported) or DEFAULT
-    for metric in wanted:
-        if metric not in reported:
-            known = ", ".join(reported) or "nothing"
-            hint = nearest(metric, reported)
-            hint = f"{hint} " if hint.startswith("did") else ""
-            raise UsageError(
-                f"figure '{name}': metric '{metric}' was never reported; {hint}reported: {known}"
-            )
-    return wanted
+def check(figure: FigureSpec) -> None:
+    """Nothing is known of metrics before they are reported."""
 
 
-def draw(
-    metrics: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str, across: str = EPOCHS
-) -> Figure:
-    """One panel per metric; `across` names the horizontal axis."""
+def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
+    """One panel per metric."""
+    cells, across = horizontal(figure, cells)
+    metrics = _chosen(figure, cells)
     columns = min(len(metrics), 2 if len(metrics) == 4 else 3)
     page = Page(max(3.4, WIDTH_IN * columns / 3), title=title)
     for start in range(0, len(metrics), columns):
@@ -63,13 +49,11 @@ def draw(
     return page.finished(notes=notes, stamp=stamp)
 
 
-def look(index: int) -> dict[str, Any]:
-    """Colour and dashes of the cell at `index`: first the colours run out, then the dashes."""
-    return {
-        "color": COLOURS[index % len(COLOURS)],
-        "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
-        "linewidth": 1.1,
-    }
+def _chosen(figure: FigureSpec, cells: Sequence[CellCurves]) -> tuple[str, ...]:
+    """The metrics to draw: those asked for, or those of the default that were reported."""
+    there = reported_metrics(cells)
+    wanted = figure.columns or tuple(metric for metric in DEFAULT if metric in there) or DEFAULT
+    return reported(wanted, cells, name=figure.file_name)
 
 
 def _draw_row(
@@ -107,32 +91,6 @@ def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], across: st
     else:
         set_numbers(axes, ticks=5)
     set_epochs([axes], drawn)
-
-
-def draw_band(axes: Axes, band: Band, *, color: Any, shaded: bool = True, **line: Any) -> None:
-    """Draw a median and, if shaded, its band; a single epoch as a dot with a bar."""
-    lonely = np.isfinite(band.median).sum() == 1
-    if shaded:
-        # A band of one epoch has no area: only its outline shows.
-        outline = 1.5 if lonely else 0.4
-        axes.fill_between(band.epochs, band.low, band.high, color=color, alpha=0.18, linewidth=outline)
-    axes.plot(band.epochs, band.median, color=color, marker="o" if lonely else None, markersize=3, **line)
-
-
-def set_epochs(axes: Sequence[Axes], bands: Sequence[Band]) -> None:
-    """Let the epochs of `bands` fill the horizontal axis of all of `axes`."""
-    from matplotlib.ticker import MaxNLocator
-
-    if not bands:
-        return
-    first = min(float(band.epochs[0]) for band in bands)
-    last = max(float(band.epochs[-1]) for band in bands)
-    room = 0.02 * (last - first) or 0.5
-    for each in axes:
-        each.set_xlim(first - room, last + room)
-        each.xaxis.set_major_locator(
-            MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10], integer=True, min_n_ticks=1)
-        )
 
 
 def _entries(metrics: Sequence[str], cells: Sequence[CellCurves]) -> list[KeyEntry]:

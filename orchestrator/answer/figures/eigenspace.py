@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from orchestrator.answer.figures.bands import Band, CellCurves
-from orchestrator.answer.figures.curves import EPOCHS, set_epochs
-from orchestrator.answer.figures.eigenspace_columns import COLUMNS, FLOOR, Column, Ranks, ranks_with_band
-from orchestrator.answer.figures.page import (
+from orchestrator.answer.figures._bands import Band, CellCurves
+from orchestrator.answer.figures._eigenspace_columns import COLUMNS, FLOOR, Column, Ranks, ranks_with_band
+from orchestrator.answer.figures._lines import set_epochs
+from orchestrator.answer.figures._page import (
     FAINT,
     LABEL_PT,
     MARGIN_IN,
@@ -20,8 +20,10 @@ from orchestrator.answer.figures.page import (
     line_in,
     set_numbers,
 )
+from orchestrator.answer.figures.base import horizontal
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
+from orchestrator.language.sweep_spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,20 +40,19 @@ class Panel(NamedTuple):
     bands: list[Band]
 
 
-def chosen(columns: tuple[str, ...], *, name: str) -> tuple[str, ...]:
-    """The columns to draw: those asked for, or all."""
-    for column in columns:
-        if column not in COLUMNS:
-            hint = nearest(column, COLUMNS)
-            known = "" if hint.startswith("known") else f" known: {', '.join(COLUMNS)}"
-            raise UsageError(f"figure '{name}': no column '{column}' in an eigenspace figure; {hint}{known}")
-    return columns or tuple(COLUMNS)
+def check(figure: FigureSpec) -> None:
+    """Check that its columns exist.
+
+    Raises:
+        UsageError: one does not.
+    """
+    _chosen(figure)
 
 
-def draw(
-    names: Sequence[str], cells: Sequence[CellCurves], *, title: str, stamp: str, across: str = EPOCHS
-) -> Figure:
-    """One row of panels per cell; `across` names the horizontal axis."""
+def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
+    """One row of panels per cell."""
+    names = _chosen(figure)
+    cells, across = horizontal(figure, cells)
     columns = [COLUMNS[name] for name in names]
     page = Page(max(3.4, WIDTH_IN * len(columns) / len(COLUMNS)), title=title)
     ranks = _ranks(cells)
@@ -76,6 +77,18 @@ def draw(
     page.bottom_in += 0.42
     _draw_keys(page, names, ranks)
     return page.finished(notes=_notes(names), stamp=stamp)
+
+
+def _chosen(figure: FigureSpec) -> tuple[str, ...]:
+    """The columns to draw: those asked for, or all."""
+    for column in figure.columns:
+        if column not in COLUMNS:
+            hint = nearest(column, COLUMNS)
+            known = "" if hint.startswith("known") else f" known: {', '.join(COLUMNS)}"
+            raise UsageError(
+                f"figure '{figure.file_name}': no column '{column}' in an eigenspace figure; {hint}{known}"
+            )
+    return figure.columns or tuple(COLUMNS)
 
 
 def _draw_row(

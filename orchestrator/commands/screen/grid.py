@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.answer import publish as answer
-from orchestrator.answer.render import MARKS, MEANINGS
+from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.answer.tables import status_of
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec

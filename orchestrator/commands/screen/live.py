@@ -14,7 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.answer.render import MARKS
+from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.planning.plan import Plan

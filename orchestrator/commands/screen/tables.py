@@ -6,10 +6,9 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from orchestrator.answer import formats
 from orchestrator.answer import publish as answer
-from orchestrator.answer.render import FORMATS
 from orchestrator.commands.request import Request
-from orchestrator.errors import UsageError
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.records import TrialRecord
 
@@ -36,14 +35,13 @@ def tables(
     Raises:
         UsageError: no such format or table, or none at all where one is `required`.
     """
-    if form not in FORMATS:
-        raise UsageError(f"no table format '{form}'; known: {', '.join(f for f in FORMATS if f != 'event')}")
+    write = formats.load("json").event if form == "event" else formats.load(form).write
     if not required and not asked.spec.tables:
         return Shown(0, complete=True)
     problems: list[str] = []
     made = answer.tables(asked.expansion, records, problems, name=name)
     with ignoring_closed_pipes():
-        print("\n".join(FORMATS[form](one) for one in made), end="", flush=True)
+        print("\n".join(map(write, made)), end="", flush=True)
     with ignoring_closed_pipes():
         for problem in problems:
             print(f"orch: {problem}", file=sys.stderr)

@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from orchestrator.answer.figures.bands import Band, CellCurves, metric_band, spectrum_band, spectrum_mean_band
-from orchestrator.answer.figures.curves import draw_band
-from orchestrator.answer.figures.page import FAINT, INK, KeyEntry
+from orchestrator.answer.figures._bands import (
+    Band,
+    CellCurves,
+    metric_band,
+    spectrum_band,
+    spectrum_mean_band,
+)
+from orchestrator.answer.figures._lines import draw_band
+from orchestrator.answer.figures._page import FAINT, INK, KeyEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

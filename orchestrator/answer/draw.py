@@ -1,0 +1,75 @@
+"""Figures of a sweep from the curves of its trials, and their bytes. No disk, no clock, no global state.
+
+matplotlib takes half a second to import: only drawing loads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import BytesIO
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.errors import UsageError
+from orchestrator.language.sweep_spec import FigureSpec
+from trainers.config.families import module
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+KINDS = "orchestrator.answer.figures"
+
+
+def load(kind: str) -> ModuleType:
+    """What draws figures of that kind."""
+    return module(KINDS, kind)
+
+
+def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
+    """The figure that `figure` asks for.
+
+    Args:
+        figure: kind and columns.
+        cells: what to draw, in this order; cells without data show that they have none.
+        title: printed above; may be empty.
+        stamp: where the numbers come from: profile, n, versions, commit. Printed small, below.
+
+    Raises:
+        UsageError: a column does not exist, a metric was never reported, or there is no cell.
+    """
+    from orchestrator.answer.figures._page import styled
+
+    if not cells:
+        raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
+    with styled():
+        drawn: Figure = load(figure.kind).draw(figure, cells, title=title, stamp=stamp)
+    return drawn
+
+
+def check(figure: FigureSpec) -> None:
+    """Check that the figure's columns exist, as far as that is known before any result.
+
+    Raises:
+        UsageError: one does not.
+    """
+    load(figure.kind).check(figure)
+
+
+def to_png(figure: Figure, *, dpi: int = 150) -> bytes:
+    """The figure as a PNG file; equal figures give equal bytes."""
+    return _saved(figure, "png", {"Software": None}, dpi=dpi)
+
+
+def to_pdf(figure: Figure) -> bytes:
+    """The figure as a PDF file; equal figures give equal bytes."""
+    return _saved(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}, dpi=150)
+
+
+def _saved(figure: Figure, kind: str, without: Mapping[str, None], *, dpi: int) -> bytes:
+    from orchestrator.answer.figures._page import styled
+
+    file = BytesIO()
+    with styled():
+        figure.savefig(file, format=kind, dpi=dpi, metadata=dict(without))
+    return file.getvalue()

@@ -1,0 +1,59 @@
+"""A page with a panel per cell that has recorded a diagram."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.answer.figures._page import LABEL_PT, MARGIN_IN, WIDTH_IN, KeyEntry, Page, line_in
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def panels_of(
+    cells: Sequence[CellCurves],
+    title: str,
+    draw: Callable[[Axes, Arrays], set[str]],
+    nothing: str,
+) -> tuple[Page, set[str]]:
+    """A page with a panel per cell, and what their drawings contain.
+
+    Cells of another trainer, which have reported something but no diagram, are left out.
+    """
+    cells = [cell for cell in cells if not cell.reporting or diagram(cell) is not None] or cells
+    across = min(len(cells), 2 if len(cells) in (2, 4) else 3)
+    page = Page(max(3.2, WIDTH_IN * across / 3), title=title)
+    slot, ticks = page.inner_in / across, 0.5
+    side = slot - ticks - 0.14
+    seen: set[str] = set()
+    for start in range(0, len(cells), across):
+        top = page.bottom_in + 0.08 + line_in(LABEL_PT)
+        for column, cell in enumerate(cells[start : start + across]):
+            left = MARGIN_IN + column * slot + ticks
+            axes = page.axes(left, top, side, side * 0.85, label=cell.label)
+            heading = f"{cell.label} ({cell.note})" if cell.note else cell.label
+            page.text(left, top - line_in(LABEL_PT) - 0.03, heading, size=LABEL_PT, width=slot - ticks)
+            arrays = diagram(cell)
+            if arrays is None:
+                page.no_data(axes, nothing)
+            else:
+                seen |= draw(axes, {name: values[-1] for name, values in arrays.items()})
+        page.bottom_in = top + side * 0.85 + 0.42
+    return page, seen
+
+
+def diagram(cell: CellCurves) -> Arrays | None:
+    """What the first seed recorded: the flow is the same for each."""
+    found = next((curves.spectra for curves in cell.curves if "phase/s" in curves.spectra), None)
+    return found if found is None or min(found["phase/s"].shape[1:]) > 1 else None  # one start is no diagram
+
+
+def finish_key(page: Page, entries: Sequence[KeyEntry]) -> None:
+    if entries:
+        page.bottom_in += page.key(MARGIN_IN, page.bottom_in, entries, width=page.inner_in) + 0.06

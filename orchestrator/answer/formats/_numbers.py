@@ -1,0 +1,59 @@
+"""Every number behind a table, in the metric's own unit (shares in [0, 1])."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from orchestrator.answer.tables import Entry, Table
+from orchestrator.language.sweep_spec import Published
+
+
+def everything(table: Table) -> dict[str, Any]:
+    """The table."""
+    published = table.spec.published
+    return {
+        "table": table.spec.name,
+        "sweep": table.sweep,
+        "profile": table.profile,
+        "metric": table.spec.metric,
+        "unit": "share" if table.spec.in_percent else "plain",
+        "seeds": list(table.seeds),
+        "rows": list(table.rows),
+        "columns": list(table.columns),
+        "published": None if published is None else _source(table, published),
+        "entries": [record(row, column, entry) for row, column, entry in table.flat()],
+        "expected": table.spec.expected,
+        "prediction": table.prediction,
+        "notes": list(table.notes),
+    }
+
+
+def _source(table: Table, published: Published) -> dict[str, Any]:
+    # The tolerance in the unit of the numbers, and without the noise of dividing by 100.
+    scale = 100 if table.spec.in_percent else 1
+    tolerance = None if published.tolerance is None else round(published.tolerance / scale, 12)
+    return {"source": published.source, "profile": published.profile, "tolerance": tolerance}
+
+
+def record(row: str, column: str, entry: Entry) -> dict[str, Any]:
+    """One place."""
+    summary, against = entry.summary, entry.against
+    return {
+        "row": row,
+        "column": column,
+        "n": summary.n if summary else 0,
+        "asked": entry.asked,
+        "mean": summary.mean if summary else None,
+        "sd": summary.sd if summary else None,
+        "ci_low": summary.low if summary else None,
+        "ci_high": summary.high if summary else None,
+        "difference": against.mean if against else None,
+        "difference_low": against.low if against else None,
+        "difference_high": against.high if against else None,
+        "published": None if entry.published is None else round(entry.published, 12),
+        "published_sd": None if entry.published_sd is None else round(entry.published_sd, 12),
+        "gap": entry.gap,
+        "verdict": entry.verdict,
+        "statuses": dict(entry.statuses),
+        "values": {str(seed): value for seed, value in entry.values.items()},
+    }

@@ -1,0 +1,20 @@
+"""Tables for programs, with every number behind them."""
+
+from __future__ import annotations
+
+import json
+
+from orchestrator.answer.formats._numbers import everything
+from orchestrator.answer.tables import Table
+
+IN_STORE = True
+
+
+def write(table: Table) -> str:
+    """The table with every number behind it, in the metric's own unit (shares in [0, 1])."""
+    return json.dumps(everything(table), indent=2, ensure_ascii=False) + "\n"
+
+
+def event(table: Table) -> str:
+    """The same as one line, to stand behind the events of a sweep."""
+    return json.dumps({"event": "table"} | everything(table), ensure_ascii=False) + "\n"

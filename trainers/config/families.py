@@ -1,0 +1,27 @@
+"""Families of files: dropping one into a package is its registration; there is no list to edit."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from types import ModuleType
+
+
+@functools.cache
+def members(package: str) -> tuple[str, ...]:
+    """The names of all files of a family, sorted: those of a package but `base` and what begins with _."""
+    path = importlib.import_module(package).__path__
+    found = (one.name for one in pkgutil.iter_modules(path))
+    return tuple(sorted(name for name in found if name != "base" and not name.startswith("_")))
+
+
+def module(package: str, name: str) -> ModuleType:
+    """The member of a family, by its name.
+
+    Raises:
+        LookupError: it has none of that name; says which it has.
+    """
+    if name not in members(package):
+        raise LookupError(f"'{name}'; available: {', '.join(members(package))}")
+    return importlib.import_module(f"{package}.{name}")
