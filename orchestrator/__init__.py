@@ -1,3 +1,49 @@
-"""orch: typed experiment sweeps for self-supervised learning, from a YAML file to the ablation table."""
+"""orch: typed experiment sweeps for self-supervised learning.
+
+`from orchestrator import Sweep` is the way in from Python; `orch` is the command.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from orchestrator.errors import (
+        ExecutionError,
+        ExecutionLost,
+        OrchError,
+        SpecError,
+        StoreError,
+        UsageError,
+    )
+    from orchestrator.language.sweep_spec import FigureSpec, SweepSpec, TableSpec
+    from orchestrator.sweep import Sweep
+
+__all__ = [
+    "ExecutionError",
+    "ExecutionLost",
+    "FigureSpec",
+    "OrchError",
+    "SpecError",
+    "StoreError",
+    "Sweep",
+    "SweepSpec",
+    "TableSpec",
+    "UsageError",
+    "__version__",
+]
+_HOME = {
+    "FigureSpec": "orchestrator.language.sweep_spec",
+    "Sweep": "orchestrator.sweep",
+    "SweepSpec": "orchestrator.language.sweep_spec",
+    "TableSpec": "orchestrator.language.sweep_spec",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load what is asked for only now: `orch --help` must not wait for pydantic."""
+    if name not in __all__:
+        raise AttributeError(f"module 'orchestrator' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_HOME.get(name, "orchestrator.errors")), name)

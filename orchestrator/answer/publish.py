@@ -7,17 +7,22 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from orchestrator.answer import draw as figures
 from orchestrator.answer import formats
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.marks import MEANINGS
-from orchestrator.answer.tables import Table, layout, status_of, tabulate
+from orchestrator.answer.tables import Table, status_of, tabulate
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import FigureSpec
 from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.layout import layout
 from orchestrator.records import Curves, TrialRecord
 from trainers.config.plugins import load
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def check(expansion: Expansion) -> None:
@@ -30,19 +35,19 @@ def check(expansion: Expansion) -> None:
     for table in expansion.spec.tables:
         with _noting(problems):
             layout(expansion, table)
-    for figure in expansion.spec.figures:
+    for spec in expansion.spec.figures:
         with _noting(problems):
-            figures.check(figure)
-            drawn = _drawn_cells(expansion, figure)
+            figures.check(spec)
+            drawn = _drawn_cells(expansion, spec)
             if not drawn:
-                raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
+                raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
             kinds = [load("loops", expansion.cells[i].trainer).FIGURES for i in drawn]
-            if not any(figure.kind in known for known in kinds):
+            if not any(spec.kind in known for known in kinds):
                 trainers = ", ".join(dict.fromkeys(expansion.cells[i].trainer for i in drawn))
                 there = ", ".join(dict.fromkeys(kind for known in kinds for kind in known))
                 raise UsageError(
-                    f"figure '{figure.file_name}': trials of {trainers} record nothing for kind "
-                    f"{figure.kind}; they have {there}"
+                    f"figure '{spec.file_name}': trials of {trainers} record nothing for kind "
+                    f"{spec.kind}; they have {there}"
                 )
     if problems:
         raise UsageError("\n".join(problems))
@@ -98,11 +103,25 @@ def figure_files(
     files: dict[str, bytes] = {}
     writers = {"png": figures.to_png, "pdf": figures.to_pdf}
     for spec in expansion.spec.figures:
-        cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
         with _noting(problems):
-            figure = figures.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
-            files |= {f"{spec.file_name}.{form}": writers[form](figure) for form in formats}
+            drawn = figure(expansion, spec, records, curves)
+            files |= {f"{spec.file_name}.{form}": writers[form](drawn) for form in formats}
     return files
+
+
+def figure(
+    expansion: Expansion,
+    spec: FigureSpec,
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+) -> Figure:
+    """One figure of the sweep.
+
+    Raises:
+        UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
+    """
+    cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
+    return figures.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
@@ -124,10 +143,8 @@ def trial_figure_files(
     files = {}
     for spec in expansion.spec.figures:
         with contextlib.suppress(UsageError):
-            figure = figures.draw(
-                spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record})
-            )
-            files[f"{spec.file_name}.png"] = figures.to_png(figure)
+            drawn = figures.draw(spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record}))
+            files[f"{spec.file_name}.png"] = figures.to_png(drawn)
     return files
 
 

@@ -6,19 +6,21 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
-from orchestrator.language.sweep_spec import Published, TableSpec
+from orchestrator.language.sweep_spec import TableSpec
 from orchestrator.planning.expand import Cell, Expansion
+from orchestrator.planning.layout import layout
 from orchestrator.records import MEASURED, TrialRecord
+
+if TYPE_CHECKING:
+    import pandas
 
 Verdict = Literal["within", "outside", "incomplete"]
 Prediction = Literal["holds", "fails", "undecided", "incomplete"]
-BASE = "base"
-"""What a table calls the place where an axis has no level, and a `baseline` may call it too."""
 
 
 class Entry(NamedTuple):
@@ -65,49 +67,40 @@ class Table(NamedTuple):
             for column, entry in zip(self.columns, line, strict=True):
                 yield row, column, entry
 
+    def frame(self) -> pandas.DataFrame:
+        """A row per place with every number behind it, shares in [0, 1]; by row and column of the table."""
+        import pandas
+
+        from orchestrator.answer.formats._numbers import record
+
+        rows = [record(row, column, entry) for row, column, entry in self.flat()]
+        return pandas.DataFrame(rows).set_index(["row", "column"])
+
+    def to_latex(self) -> str:
+        """The table in LaTeX, for a document that loads booktabs."""
+        return self.written("tex")
+
+    def written(self, form: str) -> str:
+        """The table in one of the formats that `orch table --format` knows.
+
+        Raises:
+            UsageError: there is no such format.
+        """
+        from orchestrator.answer.formats import load
+
+        text: str = load(form).write(self)
+        return text
+
+    def __str__(self) -> str:
+        return self.written("text")
+
+    def _repr_html_(self) -> str:
+        return self.written("html")
+
     @property
     def verdicts(self) -> Counter[str]:
         """How many entries have which verdict."""
         return Counter(entry.verdict for _, _, entry in self.flat() if entry.verdict)
-
-
-class Layout(NamedTuple):
-    """Where a table's cells stand, before any result."""
-
-    rows: tuple[str, ...]
-    columns: tuple[str, ...]
-    cells: tuple[tuple[Cell | None, ...], ...]
-    """By row and column; None where the design has no such cell."""
-    published: tuple[tuple[float | None, ...], ...]
-    """Published values, alike, in the unit of results."""
-    published_sd: tuple[tuple[float | None, ...], ...]
-    """Their standard deviations, alike."""
-    baseline: Cell | None
-
-
-def layout(expansion: Expansion, spec: TableSpec) -> Layout:
-    """Rows, columns and places of a table.
-
-    Raises:
-        UsageError: two cells share a place, the baseline is not one cell, or published values do not fit.
-    """
-    row_axes = tuple(expansion.spec.axes) if spec.rows == "cells" else spec.row_axes
-    inside = _inside(expansion, spec, (*row_axes, *spec.column_axes))
-    row_keys, rows = _headers(expansion, inside, row_axes, spec)
-    column_keys, columns = _headers(expansion, inside, spec.column_axes, spec)
-    places: dict[Any, Cell] = {}
-    for cell in inside:
-        place = (_place(cell, row_axes), _place(cell, spec.column_axes))
-        if place in places:
-            raise UsageError(
-                f"table '{spec.name}': cells '{places[place].label}' and '{cell.label}' share a place; "
-                "name the axis they differ in under rows, columns or where"
-            )
-        places[place] = cell
-    cells = tuple(tuple(places.get((row, column)) for column in column_keys) for row in row_keys)
-    published = _published(spec, rows, columns)
-    spread = _published(spec, rows, columns, spread=True)
-    return Layout(rows, columns, cells, published, spread, _baseline(expansion, spec, inside))
 
 
 def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Table:
@@ -253,81 +246,6 @@ def _values(
         for seed, record in found.items()
         if record is not None and record.is_done and math.isfinite(record.metrics.get(spec.metric, math.nan))
     }
-
-
-def _inside(expansion: Expansion, spec: TableSpec, axes: tuple[str, ...]) -> list[Cell]:
-    """The cells that a table over `axes` shows.
-
-    A design that moves one axis at a time has cells in which an axis outside the table is moved; they
-    belong to another table. Where nothing is moved, that axis has no level, or in "leave_one_out" its own.
-    """
-    cells = _fixed(expansion.cells, spec.where)
-    design = expansion.spec.design
-    if design == "grid":
-        return cells
-    outside = [axis for axis in expansion.spec.axes if axis not in (*axes, *spec.where)]
-    unmoved = {
-        axis: None if design == "one_at_a_time" else expansion.spec.axes[axis].labels[0] for axis in outside
-    }
-    return [cell for cell in cells if unmoved.items() <= dict(cell.choice).items()]
-
-
-def _headers(
-    expansion: Expansion, cells: Sequence[Cell], axes: tuple[str, ...], spec: TableSpec
-) -> tuple[list[tuple[str | None, ...]], tuple[str, ...]]:
-    """Keys and labels of the rows or columns: the combinations that occur, in the order of the axes."""
-    if not axes:
-        return [()], (spec.metric,)
-    order = {axis: expansion.spec.axes[axis].labels for axis in axes}
-
-    def rank(key: tuple[str | None, ...]) -> tuple[int, ...]:
-        pairs = zip(axes, key, strict=True)
-        return tuple(-1 if label is None else order[axis].index(label) for axis, label in pairs)
-
-    keys = sorted({_place(cell, axes) for cell in cells}, key=rank)
-    return keys, tuple(" · ".join(label for label in key if label) or BASE for key in keys)
-
-
-def _place(cell: Cell, axes: tuple[str, ...]) -> tuple[str | None, ...]:
-    chosen = dict(cell.choice)
-    return tuple(chosen[axis] for axis in axes)
-
-
-def _fixed(cells: Sequence[Cell], where: Mapping[str, str]) -> list[Cell]:
-    return [cell for cell in cells if where.items() <= dict(cell.choice).items()]
-
-
-def _baseline(expansion: Expansion, spec: TableSpec, inside: Sequence[Cell]) -> Cell | None:
-    if not spec.baseline:
-        return None
-    wanted = {
-        axis: None if level == BASE and BASE not in expansion.spec.axes[axis].labels else level
-        for axis, level in spec.baseline.items()
-    }
-    matching = [cell for cell in inside if wanted.items() <= dict(cell.choice).items()]
-    if len(matching) != 1:
-        raise UsageError(
-            f"table '{spec.name}': baseline {spec.baseline} fits {len(matching)} of its cells; "
-            "name one level of every axis of the table"
-        )
-    return matching[0]
-
-
-def _published(
-    spec: TableSpec, rows: Sequence[str], columns: Sequence[str], *, spread: bool = False
-) -> tuple[tuple[float | None, ...], ...]:
-    """Published values, or their standard deviations, in the unit of results."""
-    published: Published | None = spec.published
-    values = None if published is None else published.spread if spread else published.values
-    if published is None or values is None:
-        return ((None,) * len(columns),) * len(rows)
-    if len(published.values) != len(rows) or any(len(row) != len(columns) for row in published.values):
-        raise UsageError(
-            f"table '{spec.name}': published values have {len(published.values)} rows of "
-            f"{[len(row) for row in published.values]}; the table has {len(rows)} rows of {len(columns)}"
-        )
-    scale = 100 if spec.in_percent else 1
-    return tuple(tuple(None if v is None else v / scale for v in row) for row in values)
 
 
 def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:

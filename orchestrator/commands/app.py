@@ -281,10 +281,11 @@ def trial(
     """Train one trial in this process and print every epoch; nothing is stored. For debugging."""
     from orchestrator.commands.request import Request
     from orchestrator.commands.train import trial as one_trial
+    from orchestrator.planning.find import find_trial
 
     with reported():
         asked = Request(spec, profile=profile, changes=changes, seeds=f"{seed},", data=data)
-        chosen = one_trial.find_trial(asked.expansion, cell)
+        chosen = find_trial(asked.expansion, cell)
         if not as_json:
             typer.echo(f"trial {chosen.id}: {chosen.label}, profile {asked.profile or 'none'}", err=True)
         outcome = one_trial.run_one(

@@ -217,7 +217,7 @@ def figures(
 def validate(specs: Specs) -> None:
     """Check sweep files under every profile without training anything."""
     from orchestrator.commands.screen import grid as overview
-    from orchestrator.recording.workspace import load_sweep
+    from orchestrator.language.files import load_sweep
 
     wrong = False
     for file in specs:
@@ -353,7 +353,7 @@ def logs(
 def _of_cell(spec: Path, cell: str, seed: int | None, **flags: Any) -> tuple[Request, list[TrialSpec]]:
     """What is asked for, and the trials of one of its cells: those of `seed`, or all."""
     from orchestrator.commands.request import Request
-    from orchestrator.commands.train import trial as one_trial
+    from orchestrator.planning.find import find_trials
 
     asked = Request(spec, seeds=None if seed is None else f"{seed},", reads=True, **flags)
-    return asked, one_trial.find_trials(asked.expansion, cell)
+    return asked, find_trials(asked.expansion, cell)

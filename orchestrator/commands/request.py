@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.commands.screen.grid import size_of
 from orchestrator.errors import UsageError
+from orchestrator.language.files import load_sweep
 from orchestrator.language.yaml_text import Key, parse
-from orchestrator.planning.expand import Expansion, expand, overruled
+from orchestrator.planning.expand import overruled
 from orchestrator.process.provenance import typed_command
-from orchestrator.recording.workspace import choose_profile, load_sweep, workspace
+from orchestrator.sweep import Sweep, seed_list
 
 
-class Request:
-    """What a command asks for: sweep, profile, workspace and all trials."""
+class Request(Sweep):
+    """What a command asks for: a sweep, as its flags say."""
 
     def __init__(
         self,
@@ -33,44 +32,22 @@ class Request:
     ) -> None:
         """Read and expand `file`.
 
-        A command that only `reads` results takes, where the profile is not named, the one that has some:
-        another machine, with a GPU and the data, may have trained it.
-
         Raises:
             SpecError: the file is wrong.
             UsageError: a flag is.
         """
-        self.space = workspace(home, uri, data, checkpoints=checkpoints)
-        self.spec = load_sweep(file)
-        self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
-        make = functools.partial(
-            expand,
-            self.spec,
-            changes=_settings(changes or []),
+        super().__init__(
+            load_sweep(file),
+            profile=profile,
             seeds=_seed_list(seeds),
-            default_place=f"{file}:1",
+            changes=_settings(changes or []),
+            home=home,
+            tracking_uri=uri,
+            data=data,
+            checkpoints=checkpoints,
+            prefer_profile_with_results=reads,
+            place=f"{file}:1",
         )
-        self.expansion = make(profile=self.profile)
-        self._make, self._any = make, profile == "auto"
-        if reads and profile == "auto" and len(self.spec.profiles) > 1:
-            self._take_the_profile_with_results(make)
-
-    def _take_the_profile_with_results(self, make: Callable[..., Expansion]) -> None:
-        store = self.space.open_store()
-        if store.records([trial.id for trial in self.expansion.trials]):
-            return
-        for other in self.spec.profiles:
-            made = make(profile=other)
-            if store.records([trial.id for trial in made.trials]):
-                self.profile, self.why, self.expansion = other, "it has results", made
-                return
-
-    @property
-    def every_profile(self) -> list[Expansion]:
-        """What is asked for under each profile that the flags leave open."""
-        if not self._any or not self.spec.profiles:
-            return [self.expansion]
-        return [self._make(profile=name) for name in self.spec.profiles]
 
     @property
     def headline(self) -> str:
@@ -88,7 +65,7 @@ class Request:
         return typed_command()
 
     def needs_published_profile(self) -> None:
-        """Nothing, if published numbers, or what a theory expects, can be compared with.
+        """Check that published numbers, or what a theory expects, can be compared with.
 
         Raises:
             UsageError: there are none, or they are for another profile or for unchanged settings.
@@ -115,14 +92,7 @@ def _seed_list(text: str | None) -> list[int] | None:
         numbers = [int(part) for part in text.split(",") if part.strip()]
     except ValueError:
         numbers = []
-    is_list = "," in text
-    low, high = (0, 2**31 - 1) if is_list else (1, 10_000)
-    if not numbers or min(numbers) < low or max(numbers) > high or len(set(numbers)) < len(numbers):
-        raise UsageError(
-            f"--seeds {text}: expected a number from 1 to 10000, or a list of different seeds from 0 to "
-            "2147483647 such as 0,3,5"
-        )
-    return numbers if is_list else list(range(numbers[0]))
+    return seed_list(numbers if "," in text else next(iter(numbers), None), f"--seeds {text}")
 
 
 def _settings(changes: list[str]) -> dict[str, Any]:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from orchestrator.answer import publish as answer
-from orchestrator.errors import ExecutionError, Interrupted, OrchError, StoreError, UsageError
+from orchestrator.errors import Interrupted, OrchError, StoreError, UsageError
 from orchestrator.events import Event, Finished
+from orchestrator.execution.checks import check_before_training
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.child.messages import Settings
 from orchestrator.execution.claims.home import Claims
@@ -28,18 +27,17 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.expand import Expansion, TrialSpec
 from orchestrator.planning.plan import Plan
 from orchestrator.process.driver import this_driver
-from orchestrator.process.machine import cores
+from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance, typed_command
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
-from orchestrator.process.waiting import said_if_slow
+from orchestrator.process.submitted import SUBMITTED
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance
 from orchestrator.recording.store_port import Executor, Store
-from orchestrator.recording.workspace import SUBMITTED, Workspace, has_gpu, missing_data
+from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord
-from trainers.attempt.folders import unusable
 from trainers.attempt.isolation import discard_checkpoints
 from trainers.config.base import Runtime
 
@@ -47,7 +45,6 @@ Say = Callable[[str], None]
 Only = Callable[[Plan], tuple[TrialSpec, ...]]
 WAIT_S = 2.0  # between two looks at what another driver has done
 WRITING_ENDS = "stopping once what is shown is written; Ctrl-C (again) stops at once"
-SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
 
 
 class Options(NamedTuple):
@@ -116,37 +113,19 @@ def prepare(
         if plan.todo:
             if refusal is not None:
                 raise refusal
-            _check_before_training(plan, space, options, say=say)
+            check_before_training(
+                plan,
+                space,
+                address=options.address,
+                download=options.download,
+                on_ray=options.executor == "ray",
+                say=say,
+            )
         else:
             executor.close()
         info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
-
-
-def _check_before_training(plan: Plan, space: Workspace, options: Options, *, say: Say) -> None:
-    """Find what would fail in every trial.
-
-    Raises:
-        UsageError: data, room on the disk or the folder of checkpoints is not there.
-        ExecutionError: the cluster is not there, or this machine has too few cores.
-    """
-    # Where a cluster trains, its nodes are asked for the data.
-    problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
-    if problems and not options.download:
-        raise UsageError("\n".join(problems))
-    most = plan.expansion.spec.resources.most_cpus
-    if options.address is not None:
-        with said_if_slow(f"looking for Ray at {options.address}", say):
-            addresses.check_reachable(options.address)
-    elif most > cores() and options.executor == "ray":
-        raise ExecutionError(
-            f"a trial asks for {most} CPUs, this process has {cores()}; "
-            "lower `resources.cpus` in the sweep file"
-        )
-    if problem := unusable(space.checkpoints):
-        raise UsageError(f"checkpoints at {problem}")
-    _check_space(space)
 
 
 class Screen(Protocol):
@@ -160,6 +139,25 @@ class Screen(Protocol):
 
     def close(self) -> None:
         """Nothing follows."""
+
+
+class Listening:
+    """No screen: whoever wants to hear of events does."""
+
+    def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
+        """Pass events on to `on_event`."""
+        self._on_event = on_event
+
+    def on_event(self, event: Event) -> None:
+        """Something happened to a trial."""
+        if self._on_event is not None:
+            self._on_event(event)
+
+    def tell(self, event: Event, note: str) -> None:
+        """The trial's log has it."""
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 def sweep(
@@ -347,22 +345,6 @@ def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: S
         verbose=options.verbose,
     )
     return ChildExecutor("ray", settings, logs=space.logs, say=say)
-
-
-def _check_space(space: Workspace) -> None:
-    for flag, folder in {"--home": space.home, "--checkpoints": space.checkpoints}.items():
-        if not isinstance(folder, Path):
-            continue
-        free = shutil.disk_usage(_existing(folder)).free
-        if free < SPACE_NEEDED:
-            raise UsageError(
-                f"{folder}: {free // 1_000_000} MB free, a sweep needs {SPACE_NEEDED // 1_000_000} MB; "
-                f"free some space, or choose another folder with {flag}"
-            )
-
-
-def _existing(folder: Path) -> Path:
-    return folder if folder.exists() else _existing(folder.parent)
 
 
 def _will_run(plan: Plan, store: Store) -> str:

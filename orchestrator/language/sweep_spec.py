@@ -203,8 +203,21 @@ def load(file: str, read: Callable[[str, str | None], tuple[str, str]]) -> Sweep
         spec = SweepSpec.model_validate(tree)
     except ValidationError as error:
         raise SpecError(problems_of(error, tree, default=f"{file}:1")) from None
-    problems = list(_cross_references(spec, tree, f"{file}:1"))
-    if problems:
+    return cross_checked(spec, f"{file}:1", tree)
+
+
+def cross_checked(spec: SweepSpec, default: str, tree: Any = None) -> SweepSpec:
+    """`spec`, if its parts fit each other.
+
+    Args:
+        spec: a sweep.
+        default: where it is from.
+        tree: what it was read from, whose keys know their lines; None: it was built in Python.
+
+    Raises:
+        SpecError: with every name of an axis, level or profile that does not exist.
+    """
+    if problems := list(_cross_references(spec, {} if tree is None else tree, default)):
         raise SpecError(problems)
     return spec
 

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import functools
+import glob
+
 
 def cores() -> int:
     """Cores that this process may use: a batch system or a container may give it fewer than there are."""
     from joblib import cpu_count  # counts affinity and control groups
 
     return int(cpu_count())
+
+
+@functools.cache
+def has_gpu() -> bool:
+    """Whether torch can use a GPU; torch is only asked where the driver has made its device files."""
+    if not glob.glob("/dev/nvidia[0-9]*"):
+        return False
+    import torch
+
+    return torch.cuda.is_available()

@@ -7,36 +7,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import functools
-import glob
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.errors import Problem, SpecError, UsageError
-from orchestrator.language.hints import nearest
-from orchestrator.language.sweep_spec import SweepSpec, load
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.errors import UsageError
 from orchestrator.process.provenance import typed_command
 from orchestrator.process.secrets import without_secret
+from orchestrator.process.submitted import SUBMITTED
 from orchestrator.recording.journal.finished import Known
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import Board, Store
 from trainers.attempt.folders import Folder, S3Folder
-from trainers.config.plugins import load as load_plugin
 from trainers.datasets.base import data_folder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
-
-
-SUBMITTED = "ORCH_SUBMITTED"
-"""Set in the environment of a sweep that a cluster runs by itself."""
 
 
 class Workspace(NamedTuple):
@@ -199,91 +190,6 @@ def checkpoint_folder(text: str) -> Folder:
     return S3Folder(bucket, "/".join(part for part in prefix.split("/") if part))
 
 
-def load_sweep(file: Path) -> SweepSpec:
-    """The sweep in `file`; a file it extends is looked up beside it."""
-    return load(str(file), _read)
-
-
-def sweep_files(file: Path) -> dict[Path, str]:
-    """The texts of `file` and of every file it extends, by path."""
-    found: dict[Path, str] = {}
-
-    def read(name: str, child: str | None) -> tuple[str, str]:
-        path, text = _read(name, child)
-        found[Path(path)] = text
-        return path, text
-
-    load(str(file), read)
-    return found
-
-
-def choose_profile(spec: SweepSpec, requested: str, *, data_root: Path | None) -> tuple[str | None, str]:
-    """The profile to use and why, in a few words.
-
-    "auto" takes "paper" when a GPU and the data are there, else "laptop", else the only one.
-
-    Raises:
-        UsageError: the sweep has no profile of that name.
-    """
-    if requested != "auto":
-        if requested not in spec.profiles:
-            raise UsageError(
-                f"no profile '{requested}' in sweep '{spec.name}'; {nearest(requested, spec.profiles)}"
-            )
-        return requested, "as asked"
-    if not spec.profiles:
-        return None, "the sweep has none"
-    if "paper" in spec.profiles and has_gpu():
-        from orchestrator.planning.expand import expand
-
-        missing = next(missing_data(expand(spec, profile="paper").trials, data_root), None)
-        if missing is None:
-            return "paper", "a GPU and the data are here"
-        why = f"paper's data is not here: {missing}"
-    else:
-        why = "no GPU found"
-    if "laptop" in spec.profiles:
-        return "laptop", f"{why}; --profile {_others(spec, 'laptop')}" if len(spec.profiles) > 1 else why
-    first = next(iter(spec.profiles))
-    return first, "the first in the file"
-
-
-def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str]:
-    """A sentence about each data set that these trials need and that is not there."""
-    seen = set()
-    for trial in trials:
-        config = trial.cell.fields.get("data")
-        if config is None or config in seen:
-            continue
-        seen.add(config)
-        problem = load_plugin("datasets", config.name).missing(config, root=root)
-        if problem:
-            yield problem
-
-
-@functools.cache
-def has_gpu() -> bool:
-    """Whether torch can use a GPU; torch is only asked where the driver has made its device files."""
-    if not glob.glob("/dev/nvidia[0-9]*"):
-        return False
-    import torch
-
-    return torch.cuda.is_available()
-
-
-def _read(name: str, child: str | None) -> tuple[str, str]:
-    path = Path(name) if child is None else Path(child).parent / name
-    place = str(path) if child is None else child
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        hint = "; see sweeps/ for examples" if child is None else f" (extended by {child})"
-        raise SpecError([Problem(place, "", f"no such file: {path}{hint}")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise SpecError([Problem(place, "", f"cannot be read: {reason}")]) from None
-
-
 def _writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -302,7 +208,3 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(opened)
-
-
-def _others(spec: SweepSpec, chosen: str) -> str:
-    return " or ".join(name for name in spec.profiles if name != chosen)

@@ -35,11 +35,11 @@ from orchestrator.execution.child.messages import (
     on_the_wire,
 )
 from orchestrator.execution.child.process import Child
+from orchestrator.language.files import load_sweep
 from orchestrator.language.resources import Resources
 from orchestrator.planning.expand import expand, trial_id
 from orchestrator.process.scratch import LOCK, scratch_folder
 from orchestrator.process.signals import Stop, stop_from_elsewhere
-from orchestrator.recording.workspace import load_sweep
 from tests.builders import expansion, outcome, report, trials
 from trainers.config.base import Runtime
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from orchestrator.answer.tables import Entry, Table, layout, tabulate
+from orchestrator.answer.tables import Entry, Table, tabulate
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.planning.expand import Expansion
+from orchestrator.planning.layout import layout
 from orchestrator.records import TrialRecord
 from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
 

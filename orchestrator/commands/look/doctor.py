@@ -10,8 +10,8 @@ from importlib import metadata
 from typing import Literal, NamedTuple
 
 from orchestrator.errors import OrchError
-from orchestrator.process.machine import cores
-from orchestrator.recording.workspace import Workspace, has_gpu
+from orchestrator.process.machine import cores, has_gpu
+from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
 from trainers.config.plugins import config_type, load, names
 

@@ -15,11 +15,12 @@ from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Rehearse, on_the_wire
 from orchestrator.execution.ray import address as addresses
 from orchestrator.language.resources import Bundle, Resources, check_room
+from orchestrator.planning.data import missing_data
 from orchestrator.planning.expand import TrialSpec
-from orchestrator.process.machine import cores
+from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted, duration
-from orchestrator.recording.workspace import Workspace, has_gpu, missing_data
+from orchestrator.recording.workspace import Workspace
 from orchestrator.rehearsal.forecast import (
     RAY_START_S,
     Forecast,

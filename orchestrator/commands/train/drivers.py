@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from orchestrator.commands.train.trial import find_trials
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.shared import BEAT_S, SharedClaims
 from orchestrator.execution.drive import Only
 from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan
 from orchestrator.process.driver import Owner, this_driver
 from orchestrator.process.provenance import typed_command

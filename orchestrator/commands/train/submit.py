@@ -11,7 +11,8 @@ from orchestrator.commands.request import Request
 from orchestrator.errors import Interrupted, UsageError
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Submit
-from orchestrator.recording.workspace import checkpoint_folder, sweep_files
+from orchestrator.language.files import sweep_files
+from orchestrator.recording.workspace import checkpoint_folder
 
 
 def submit(

@@ -1,0 +1,22 @@
+"""Data that trials need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from orchestrator.planning.expand import TrialSpec
+from trainers.config.plugins import load
+
+
+def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str]:
+    """A sentence about each data set that these trials need and that is not there."""
+    seen = set()
+    for trial in trials:
+        config = trial.cell.fields.get("data")
+        if config is None or config in seen:
+            continue
+        seen.add(config)
+        problem = load("datasets", config.name).missing(config, root=root)
+        if problem:
+            yield problem

@@ -1,0 +1,327 @@
+"""A sweep as Python has it: load or build it, run it, read its answer.
+
+    from orchestrator import Sweep
+
+    sweep = Sweep.load("sweeps/smoke.yaml")
+    sweep.run()
+    sweep.table("smoke")         # a table in a notebook
+    sweep.frame()                # one row per trial
+
+The commands of `orch` are made of this; whatever it raises for a user's mistake is an `OrchError`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from orchestrator.errors import UsageError
+from orchestrator.events import Event
+from orchestrator.language.files import load_sweep
+from orchestrator.language.hints import nearest
+from orchestrator.language.sweep_spec import FigureSpec, SweepSpec, cross_checked
+from orchestrator.planning.expand import Expansion, TrialSpec, expand
+from orchestrator.planning.find import find_trials
+from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.profile import choose_profile
+from orchestrator.recording.workspace import workspace
+from orchestrator.records import Curves, TrialRecord
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas
+    from matplotlib.figure import Figure
+
+    from orchestrator.answer.tables import Table
+    from orchestrator.execution.run import SweepResult
+    from orchestrator.recording.store_port import Store
+
+
+class Sweep:
+    """A sweep under one profile and its seeds, with the store that has its results."""
+
+    def __init__(
+        self,
+        spec: SweepSpec,
+        *,
+        profile: str = "auto",
+        seeds: int | Sequence[int] | None = None,
+        changes: Mapping[str, Any] | None = None,
+        home: str | Path | None = None,
+        tracking_uri: str | None = None,
+        data: str | Path | None = None,
+        checkpoints: str | None = None,
+        prefer_profile_with_results: bool = False,
+        place: str | None = None,
+    ) -> None:
+        """A sweep built in Python.
+
+        Args:
+            spec: what a sweep file says, as its pydantic model.
+            profile: one of its profiles; "auto": paper if a GPU and the data are here, else laptop.
+            seeds: their number, or the seeds themselves, instead of the spec's.
+            changes: settings over the base, by dotted path, as `--set` has them.
+            home: folder for results and checkpoints; None: ORCH_HOME, or ./runs.
+            tracking_uri: MLflow store; None: MLFLOW_TRACKING_URI, or SQLite in the home folder.
+            data: folder of data sets; None: ORCH_DATA, or ./data.
+            checkpoints: folder, or s3://bucket/prefix; None: ORCH_CHECKPOINTS, or in the home folder.
+            prefer_profile_with_results: take, under "auto", the profile that has results: another machine,
+                with a GPU and the data, may have trained it.
+            place: where the spec is from, for messages.
+
+        Raises:
+            SpecError: the spec's parts do not fit each other.
+            UsageError: a profile, seed, setting or folder is wrong.
+        """
+        place = place or f"sweep '{spec.name}'"
+        self.spec = cross_checked(spec, place)
+        self.space = workspace(_path(home), tracking_uri, _path(data), checkpoints=checkpoints)
+        self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
+        self._open = profile == "auto" and bool(spec.profiles)
+        self._changes, self._place = dict(changes or {}), place
+        self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
+        self.expansion: Expansion = self._expanded(self.profile)
+        if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
+            self._take_the_profile_with_results()
+
+    @classmethod
+    def load(cls, path: str | Path, **how: Any) -> Self:
+        """The sweep in a file; `how` as in `Sweep(...)`.
+
+        Raises:
+            SpecError: the file is wrong; with every problem found.
+            UsageError: a profile, seed, setting or folder is wrong.
+        """
+        return cls(load_sweep(Path(path)), place=f"{path}:1", **how)
+
+    @property
+    def trials(self) -> tuple[TrialSpec, ...]:
+        """Every trial that is asked for."""
+        return self.expansion.trials
+
+    @property
+    def every_profile(self) -> list[Expansion]:
+        """What is asked for under each profile that was left open."""
+        return [self._expanded(name) for name in self.spec.profiles] if self._open else [self.expansion]
+
+    def plan(self) -> Plan:
+        """What is done and what is left to train; changes nothing.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        return make_plan(self.expansion, self.records())
+
+    def run(
+        self,
+        executor: str = "ray",
+        *,
+        address: str | None = None,
+        keep_going: bool = False,
+        download: bool = False,
+        pack: bool = False,
+        ship_code: bool = False,
+        keep_checkpoints: bool = False,
+        say: Callable[[str], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
+    ) -> SweepResult:
+        """Train what is missing, and keep tables and figures in the store; run again, it trains nothing.
+
+        A first Ctrl-C lets the running epochs end, a second ends at once; checkpoints are kept.
+
+        Args:
+            executor: "ray", in a process of its own, or "serial", in this one.
+            address: of a running Ray cluster; None: this machine.
+            keep_going: whether to go on when the first cells fail in their code.
+            download: whether to download missing data sets.
+            pack: whether rehearsals find out what a trial needs.
+            ship_code: whether a cluster's workers run this code, sent to them.
+            keep_checkpoints: whether to keep the checkpoints of finished trials.
+            say: is told what a person should know, a line each; None: standard error.
+            on_event: is told what happens to trials.
+
+        Raises:
+            UsageError: data, a folder or an executor is not there.
+            StoreError: a result could not be kept; checkpoints are.
+            ExecutionError: trials cannot be scheduled, or what runs them has died.
+        """
+        from orchestrator.execution import drive
+
+        told = say or _to_stderr
+        options = drive.Options(
+            executor=executor,
+            address=address,
+            keep_going=keep_going,
+            download=download,
+            ship_code=ship_code,
+            keep_checkpoints=keep_checkpoints,
+            pack=pack,
+        )
+        prepared = drive.prepare(self.expansion, self.space, options, say=told)
+        return drive.sweep(
+            prepared, say=told, show=lambda result: None, screen=lambda plan: drive.Listening(on_event)
+        )
+
+    def records(self) -> dict[str, TrialRecord]:
+        """What the store knows of the trials, by id; those it does not know are absent.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+        return self.store().records([trial.id for trial in self.trials])
+
+    def frame(self) -> pandas.DataFrame:
+        """One row per trial, by id: cell, seed, a column per axis, status, and a column per final metric."""
+        import pandas
+
+        records = self.records()
+        rows = [_row(trial, records.get(trial.id)) for trial in self.trials]
+        return pandas.DataFrame(rows).set_index("trial")
+
+    def curves(self) -> pandas.DataFrame:
+        """Metrics over training, a row per number: trial, cell, seed, epoch, metric, value."""
+        import pandas
+
+        found = self._curves()
+        rows = [
+            (trial.id, trial.cell.label, trial.seed, epoch, metric, value)
+            for trial in self.trials
+            if trial.id in found
+            for metric, pairs in found[trial.id].metrics.items()
+            for epoch, value in pairs
+        ]
+        return pandas.DataFrame(rows, columns=["trial", "cell", "seed", "epoch", "metric", "value"])
+
+    def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
+        """Spectra over training of one cell, by seed.
+
+        Args:
+            cell: its label, levels as "axis=level,...", or the start of an id.
+
+        Returns:
+            For each seed that recorded some: "epochs" [R], and arrays [R, d] by name, such as "F" and "Wp".
+
+        Raises:
+            UsageError: there is no such cell.
+        """
+        import numpy as np
+
+        chosen = find_trials(self.expansion, cell)
+        found = self._curves([trial.id for trial in chosen])
+        return {
+            trial.seed: {"epochs": np.array(found[trial.id].spectra_epochs), **found[trial.id].spectra}
+            for trial in chosen
+            if trial.id in found and found[trial.id].spectra
+        }
+
+    def table(self, name: str | None = None) -> Table:
+        """A table of the sweep, made from the store; its only one where none is named.
+
+        Raises:
+            UsageError: it has none of that name, or the table cannot be made.
+        """
+        from orchestrator.answer import publish
+
+        problems: list[str] = []
+        made = publish.tables(self.expansion, self.records(), problems, name=name)
+        if problems:
+            raise UsageError("\n".join(problems))
+        if len(made) > 1:
+            known = ", ".join(one.spec.name for one in made)
+            raise UsageError(f"sweep '{self.spec.name}' has {len(made)} tables; name one of {known}")
+        return made[0]
+
+    def figure(self, kind: str, **how: Any) -> Figure:
+        """A figure of the sweep: the one of that name, or else one of that kind.
+
+        Args:
+            kind: a figure's name in the spec, or any kind of figure.
+            how: of a figure that is not in the spec: columns, over, where.
+
+        Raises:
+            UsageError: there is no such figure, or nothing to draw.
+        """
+        from pydantic import ValidationError
+
+        from orchestrator.answer import publish
+
+        own = {figure.file_name: figure for figure in self.spec.figures}
+        try:
+            chosen = own[kind] if kind in own and not how else FigureSpec(kind=kind, **how)
+        except ValidationError as error:
+            reason = error.errors()[0]["msg"]
+            raise UsageError(f"figure '{kind}': {reason}; {nearest(kind, own) if own else ''}") from None
+        return publish.figure(self.expansion, chosen, self.records(), self._curves())
+
+    def store(self) -> Store:
+        """The store, to read from.
+
+        Raises:
+            StoreError: it does not answer.
+        """
+        return self.space.open_store()
+
+    def __repr__(self) -> str:
+        profile = f", profile {self.expansion.setting}" if self.expansion.setting else ""
+        cells, seeds = len(self.expansion.cells), len(self.expansion.seeds)
+        return f"<Sweep {self.spec.name}: {cells} cells × {seeds} seeds{profile}>"
+
+    def _expanded(self, profile: str | None) -> Expansion:
+        return expand(
+            self.spec, profile=profile, changes=self._changes, seeds=self._seeds, default_place=self._place
+        )
+
+    def _curves(self, ids: Sequence[str] | None = None) -> dict[str, Curves]:
+        wanted = [trial.id for trial in self.trials] if ids is None else list(ids)
+        return self.store().curves(wanted)
+
+    def _take_the_profile_with_results(self) -> None:
+        store = self.store()
+        if store.records([trial.id for trial in self.trials]):
+            return
+        for other in self.spec.profiles:
+            made = self._expanded(other)
+            if store.records([trial.id for trial in made.trials]):
+                self.profile, self.why, self.expansion = other, "it has results", made
+                return
+
+
+def seed_list(seeds: int | Sequence[int] | None, shown: str) -> list[int]:
+    """The seeds themselves, from their number or a list of them.
+
+    Args:
+        seeds: as they were given; None: what was given is neither.
+        shown: what was given, in words.
+
+    Raises:
+        UsageError: they are no seeds.
+    """
+    numbers = [seeds] if isinstance(seeds, int) else list(seeds or ())
+    low, high = (1, 10_000) if isinstance(seeds, int) else (0, 2**31 - 1)
+    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
+    if not numbers or not whole or not low <= min(numbers) or max(numbers) > high:
+        numbers = []
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise UsageError(
+            f"{shown}: expected a number from 1 to 10000, or a list of different seeds from 0 to "
+            "2147483647 such as 0,3,5"
+        )
+    return list(range(numbers[0])) if isinstance(seeds, int) else numbers
+
+
+def _row(trial: TrialSpec, record: TrialRecord | None) -> dict[str, Any]:
+    facts = {"trial": trial.id, "cell": trial.cell.label, "seed": trial.seed}
+    levels = dict(trial.cell.choice)
+    if record is None:
+        return {**facts, **levels, "status": "missing", "collapse": None}
+    return {**facts, **levels, "status": record.status, "collapse": record.collapse, **record.metrics}
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _to_stderr(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

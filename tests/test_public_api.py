@@ -1,0 +1,154 @@
+"""What `from orchestrator import ...` promises: the same results and the same errors as the command."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import orchestrator
+from orchestrator import OrchError, SpecError, Sweep, SweepSpec, TableSpec, UsageError
+from orchestrator.events import Event, Finished
+from tests.builders import table_yaml
+from tests.place import Place
+
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow and pandas warn about themselves
+ROOT = Path(__file__).parents[1]
+FIGURES = "figures:\n  - {kind: eigenspace}\n"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, database: Path) -> Place:
+    """A sweep that the command has trained."""
+    place = Place(tmp_path_factory.mktemp("api"))
+    (place.folder / "runs").mkdir()
+    (place.folder / "runs" / "mlflow.db").write_bytes(database.read_bytes())
+    place.write(table_yaml() + FIGURES)
+    place.orch("sweep", "sweep.yaml", "--executor", "serial", "--quiet")
+    return place
+
+
+@pytest.fixture
+def sweep(trained: Place, monkeypatch: pytest.MonkeyPatch) -> Sweep:
+    monkeypatch.chdir(trained.folder)
+    return Sweep.load("sweep.yaml")
+
+
+def test_the_list_of_names_is_complete_and_sorted() -> None:
+    assert orchestrator.__all__ == sorted(orchestrator.__all__)
+    for name in orchestrator.__all__:
+        found = getattr(orchestrator, name)
+        assert name == "__version__" or (found.__name__ == name and found.__doc__)
+    with pytest.raises(AttributeError, match="no attribute 'Sweeep'"):
+        orchestrator.Sweeep  # noqa: B018
+    assert (ROOT / "orchestrator" / "py.typed").exists()
+
+
+def test_importing_and_loading_a_sweep_loads_no_framework() -> None:
+    code = (
+        "import sys; from orchestrator import Sweep; Sweep.load('sweeps/smoke.yaml', home='nowhere').plan();"
+        "print({'torch', 'ray', 'mlflow', 'pandas', 'matplotlib', 'typer'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_its_tables_are_the_commands(sweep: Sweep, trained: Place) -> None:
+    assert str(sweep.table()) == trained.orch("table", "sweep.yaml").stdout
+    assert sweep.table("main").to_latex() == trained.orch("table", "sweep.yaml", "-f", "tex").stdout
+    assert sweep.table()._repr_html_() == trained.orch("table", "sweep.yaml", "-f", "html").stdout
+    frame = sweep.table().frame()
+    assert list(frame.index.names) == ["row", "column"] and (frame["n"] == 2).all()
+
+
+def test_a_frame_has_a_row_for_every_trial(sweep: Sweep) -> None:
+    frame = sweep.frame()
+    assert list(frame.index) == [trial.id for trial in sweep.trials]
+    assert set(frame["status"]) <= {"completed", "collapsed"}
+    records = sweep.records()
+    assert [records[i].metrics["probe/top1"] for i in frame.index] == list(frame["probe/top1"])
+    with_more = Sweep(sweep.spec, seeds=3)
+    assert list(with_more.frame()["status"]).count("missing") == len(with_more.plan().todo) > 0
+
+
+def test_curves_and_spectra_have_the_shapes_that_are_promised(sweep: Sweep) -> None:
+    curves = sweep.curves()
+    assert list(curves.columns) == ["trial", "cell", "seed", "epoch", "metric", "value"]
+    losses = curves[curves["metric"] == "train/loss"]
+    assert set(losses["trial"]) == {trial.id for trial in sweep.trials}
+    cell = sweep.trials[0].cell.label
+    for seed, found in sweep.spectra(cell).items():
+        assert seed in sweep.expansion.seeds
+        assert found["F"].shape[0] == len(found["epochs"]) and found["F"].ndim == 2
+        assert np.isfinite(found["F"]).all()
+
+
+def test_a_figure_is_matplotlibs(sweep: Sweep, tmp_path: Path) -> None:
+    sweep.figure("eigenspace").savefig(tmp_path / "own.png")
+    sweep.figure("curves", columns=["train/loss"]).savefig(tmp_path / "other.png")
+    assert min(path.stat().st_size for path in tmp_path.glob("*.png")) > 5000
+
+
+def test_a_user_mistake_is_an_exception_with_the_commands_words(sweep: Sweep, trained: Place) -> None:
+    mistakes = {
+        "no figure kind named 'nope'": lambda: sweep.figure("nope"),
+        "no table 'nope'": lambda: sweep.table("nope"),
+        "no cell 'nope'": lambda: sweep.spectra("nope"),
+        "no such file": lambda: Sweep.load("nope.yaml"),
+        "seeds=0: expected a number": lambda: Sweep(sweep.spec, seeds=0),
+        "seeds=.1, 1.: expected": lambda: Sweep(sweep.spec, seeds=[1, 1]),
+        "no profile 'nope'": lambda: Sweep(sweep.spec, profile="nope"),
+        "no executor 'nope'": lambda: Sweep(sweep.spec, seeds=5).run("nope"),
+    }
+    for words, mistake in mistakes.items():
+        with pytest.raises(OrchError, match=words):
+            mistake()
+    assert "no such file" in trained.orch("plan", "nope.yaml", code=2).stderr
+
+
+def built(**changes: object) -> SweepSpec:
+    base = {
+        "trainer": "ssl",
+        "method": "byol",
+        "data": {"name": "shapes", "size": 8, "train": 64, "test": 40},
+        "encoder": {"name": "mlp", "widths": [16]},
+        "projector": {"hidden": [12], "output": 6},
+        "epochs": 1,
+        "batch_size": 16,
+        "probe.epochs": 1,
+    }
+    axes = {"ema": {"EMA": {"method.momentum": 0.9}, "no EMA": {"method.momentum": 0.0}}}
+    whole = {
+        "version": 1,
+        "name": "built",
+        "base": base,
+        "axes": axes,
+        "tables": [{"name": "main", "rows": "ema"}],
+    }
+    return SweepSpec.model_validate(whole | changes)
+
+
+def test_a_sweep_built_in_python_runs_inside_an_event_loop(ready: Place) -> None:
+    heard: list[Event] = []
+
+    async def notebook() -> Sweep:
+        sweep = Sweep(built(), home=ready.folder / "runs")
+        result = sweep.run("serial", say=lambda line: None, on_event=heard.append)
+        assert result.trained["completed"] + result.trained["collapsed"] == 2
+        return sweep
+
+    sweep = asyncio.run(notebook())
+    assert sum(isinstance(event, Finished) for event in heard) == 2
+    assert sweep.plan().todo == () and list(sweep.table().rows) == ["EMA", "no EMA"]
+    assert repr(sweep) == "<Sweep built: 2 cells × 1 seeds>"
+
+
+def test_parts_that_do_not_fit_each_other_are_an_error_without_a_file() -> None:
+    with pytest.raises(SpecError, match=r"sweep 'built': tables.0.rows: no axis 'nope'"):
+        Sweep(built(tables=[TableSpec(name="main", rows="nope")]))
+    with pytest.raises(UsageError, match="no profile 'paper'"):
+        Sweep(built(), profile="paper")
