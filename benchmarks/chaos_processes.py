@@ -73,6 +73,8 @@ class Family(threading.Thread):
         """A command has ended, and everything of it should."""
         with self._lock:
             self._died[number] = time.monotonic()
+            # Its number may soon be that of another process.
+            self._commands = {pid: one for pid, one in self._commands.items() if one != number}
 
     def of(self, number: int) -> list[Process]:
         """What lives of a command, itself included."""
