@@ -194,23 +194,23 @@ def test_a_sweep_whose_trials_nobody_can_run_ends_with_exit_code_4_and_the_next_
 ) -> None:
     nobody = functools.partial(ChildExecutor, command=(sys.executable, "-c", "raise SystemExit(9)"))
     monkeypatch.setattr("orchestrator.execution.drive.ChildExecutor", nobody)
-    errors = ready.orch("sweep", "sweep.yaml", "--quiet", code=4).stderr
+    errors = ready.orch("sweep", "sweep.yaml", "--seeds", "1", "--quiet", code=4).stderr
     assert "the process that runs the trials was lost: it ended with exit code 9, 2 times" in errors
     assert "finished trials and checkpoints are kept; go on with: orch" in errors
     monkeypatch.undo()
-    assert "table main" in ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--quiet").stdout
+    words = ["sweep.yaml", "--seeds", "1", "--executor", "serial", "--quiet"]
+    assert "table main" in ready.orch("sweep", *words).stdout
 
 
-@pytest.mark.parametrize("wrong", [["--address", "not an address"], ["--executor", "abacus"]])
-def test_a_complete_sweep_needs_nobody_to_run_it(ready: Place, wrong: list[str]) -> None:
-    assert ready.orch("sweep", "sweep.yaml", "--quiet", *wrong, code=2).stdout == ""
-    table = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--quiet").stdout
-    assert ready.orch("sweep", "sweep.yaml", "--quiet", *wrong).stdout == table
-
-
-def test_a_serial_sweep_asks_for_no_cluster(ready: Place) -> None:
-    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--quiet", RAY_ADDRESS="127.0.0.1:1")
-    assert "table main" in done.stdout
+def test_a_complete_sweep_needs_nobody_to_run_it_and_a_serial_one_no_cluster(ready: Place) -> None:
+    wrong = [["--address", "not an address"], ["--executor", "abacus"]]
+    for words in wrong:
+        assert ready.orch("sweep", "sweep.yaml", "--seeds", "1", "--quiet", *words, code=2).stdout == ""
+    serial = ["sweep", "sweep.yaml", "--seeds", "1", "--executor", "serial", "--quiet"]
+    table = ready.orch(*serial, RAY_ADDRESS="127.0.0.1:1").stdout
+    assert "table main" in table
+    for words in wrong:
+        assert ready.orch("sweep", "sweep.yaml", "--seeds", "1", "--quiet", *words).stdout == table
 
 
 def test_a_signal_after_the_table_lets_what_is_written_be_finished(
@@ -243,7 +243,7 @@ def test_a_store_that_goes_away_after_the_last_result_takes_no_table_away(
         finish(self, *words)
 
     def away(self: JournaledStore, ids: Any) -> dict[str, Any]:
-        if len(trained) == 8:
+        if len(trained) == 4:
             raise StoreAway("the store is away")
         return records(self, ids)
 
@@ -251,8 +251,8 @@ def test_a_store_that_goes_away_after_the_last_result_takes_no_table_away(
     monkeypatch.setattr(JournaledStore, "finish", on_event)
     monkeypatch.setattr(JournaledStore, "records", away)
     ready.write(table_yaml())
-    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial")
-    assert len(trained) == 8 and "table main" in done.stdout
+    done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
+    assert len(trained) == 4 and "table main" in done.stdout
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a closed terminal says something else")

@@ -27,7 +27,7 @@ from trainers.loops import ssl
 FULL = """
 import resource, sys, torch
 from pathlib import Path
-from trainers import checkpoint
+from trainers.attempt import checkpoint
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
 try:
     checkpoint.save(Path(sys.argv[1]), {"w": torch.zeros(100_000)}, epoch=3)

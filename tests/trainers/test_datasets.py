@@ -130,7 +130,7 @@ def test_more_images_begin_with_the_fewer(name: str, root: Path) -> None:
 
 def test_reading_configs_and_asking_what_is_missing_does_not_import_torch(root: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from trainers import plugins\n"
+        "import sys; from pathlib import Path; from trainers.config import plugins\n"
         "for name in plugins.names('datasets'):\n"
         "    more = {'label': 'x', 'root': 'x'} if name == 'image_folder' else {}\n"
         "    module = plugins.load('datasets', name)\n"
