@@ -58,8 +58,8 @@ class Pace(NamedTuple):
 
 def messages(identity: str, epochs: int) -> Iterator[tuple[Event, ...]]:
     """What a trial tells, message by message, made when it is asked for."""
-    yield Started(identity, 1, f"host:{os.getpid()}"), Progressed(identity, _report(0, epochs))
-    for epoch in range(1, epochs + 1):
+    yield (Started(identity, 1, f"host:{os.getpid()}"),)
+    for epoch in range(epochs + 1):
         yield (Progressed(identity, _report(epoch, epochs)),)
     final = {f"probe/metric{number}": 1 / (number + 3) for number in range(METRICS)}
     yield (Finished(identity, Outcome(status="completed", metrics=final, details={"wall_s": 0.0})),)
