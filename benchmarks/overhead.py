@@ -24,7 +24,7 @@ from orchestrator.events import Event, Finished
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.child.messages import Settings
 from orchestrator.execution.run import plan_sweep, run_sweep
-from orchestrator.language.resources import Resources
+from orchestrator.language.resources import SweepResources
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import parse
 from orchestrator.planning.expand import expand
@@ -66,7 +66,7 @@ def main() -> None:
         home = Path(folder)
         store = MlflowStore(f"sqlite:///{home / 'mlflow.db'}", artifacts=home / "artifacts")
         started = time.perf_counter()
-        settings = Settings(runtime=Runtime(), checkpoints=home / "trials", resources=Resources())
+        settings = Settings(runtime=Runtime(), checkpoints=home / "trials", resources=SweepResources())
         executor = ChildExecutor("ray", settings, logs=home / "logs")
         run_sweep(
             plan_sweep(expansion, store),

@@ -37,7 +37,7 @@ from orchestrator.errors import Interrupted
 from orchestrator.events import Event, Finished, Progressed, Started
 from orchestrator.execution.ray import executor as ray_tune
 from orchestrator.execution.run import run_sweep
-from orchestrator.language.sweep_spec import Resources, SweepSpec
+from orchestrator.language.sweep_spec import SweepResources, SweepSpec
 from orchestrator.language.yaml_text import parse
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.plan import make_plan
@@ -276,7 +276,7 @@ def _run(case: Case, expansion: Expansion, store: JournaledStore | None, home: P
         if case.trial == "alone"
         else hosted(pace, hosts=-(-case.width // HOSTS_FOR), most=case.width)
     )
-    executor = ray_tune.RayExecutor(runtime=Runtime(), folder=home / "trials", resources=Resources())
+    executor = ray_tune.RayExecutor(runtime=Runtime(), folder=home / "trials", resources=SweepResources())
     phases = Phases(case, driver, pace)
     with place, _clocked(driver.clock):
         plan = make_plan(expansion, {})

@@ -31,7 +31,7 @@ from orchestrator.execution.ray import nodes as ray_nodes
 from orchestrator.execution.run import plan_sweep
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.driver import this_driver
-from orchestrator.recording.mlflow.board import MlflowBoard
+from orchestrator.recording.mlflow.registry import MlflowRegistry
 from orchestrator.recording.mlflow.store import MlflowStore
 
 TOLD = 20  # runs that the others are copies of
@@ -103,9 +103,9 @@ def clone(database: Path, pattern: str, names: Sequence[str]) -> None:
 
 def claims(uri: str, names: list[str]) -> dict[str, float]:
     """Seconds to claim all these trials while another driver has as many others, and for one heartbeat."""
-    other = SharedClaims(MlflowBoard(uri), me=this_driver("other"))
+    other = SharedClaims(MlflowRegistry(uri), me=this_driver("other"))
     other.take([f"{number:012x}" for number in range(len(names))])
-    mine = SharedClaims(MlflowBoard(uri), me=this_driver("mine"))
+    mine = SharedClaims(MlflowRegistry(uri), me=this_driver("mine"))
     taken, _ = timed(lambda: mine.take(names))
     beats = [timed(mine.beat)[0] for _ in range(REPEATS)]
     mine.release()
@@ -127,9 +127,11 @@ def nodes(number: int) -> None:
         ray.init(address=cluster.address, log_to_driver=False)
         with tempfile.TemporaryDirectory() as name:
             cpu = time.process_time()
-            cold, _ = timed(lambda: ray_nodes.look_over(Path(name), shipped=False))
+            cold, _ = timed(lambda: ray_nodes.check_nodes(Path(name), shipped=False))
             spent = time.process_time() - cpu
-            warm = [timed(lambda: ray_nodes.look_over(Path(name), shipped=False))[0] for _ in range(REPEATS)]
+            warm = [
+                timed(lambda: ray_nodes.check_nodes(Path(name), shipped=False))[0] for _ in range(REPEATS)
+            ]
         found = {"nodes": len(ray_nodes.alive()), "cold_s": cold, "cold_cpu_s": spent}
         found["warm_s"] = statistics.median(warm)
         print(json.dumps(found), flush=True)

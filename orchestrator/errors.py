@@ -79,5 +79,5 @@ class Interrupted(Exception):  # not an error: the user asked for it
     """
 
 
-class Hopeless(Exception):  # not an error of the sweep's driver
+class FirstCellsFailed(Exception):  # not an error of the sweep's driver
     """The first cells failed in their own code: the others would, too."""

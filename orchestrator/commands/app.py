@@ -247,7 +247,7 @@ def sync(
         space = workspace(home, tracking_uri, None)
         if reap:
             typer.echo("watching for heartbeats of other drivers, for at most 70 s", err=True)
-            for line in retrying.reap(space):
+            for line in retrying.end_dead_drivers(space):
                 typer.echo(line)
         if not any(space.journals.glob("[!.]*/")):
             typer.echo(f"nothing waits in {space.journals}")

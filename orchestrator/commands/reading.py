@@ -32,7 +32,7 @@ from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
 from orchestrator.process.words import one_of
 
 if TYPE_CHECKING:
-    from orchestrator.commands.look.forecast import Told
+    from orchestrator.commands.look.forecast import ForecastReport
     from orchestrator.commands.request import Request
     from orchestrator.planning.expand import TrialSpec
 
@@ -70,7 +70,7 @@ def plan(
             raise UsageError("--pack changes what a forecast comes to; add --forecast")
         unique: dict[str, Any] = {}
         plans = []
-        forecasts: list[Told] = []
+        forecasts: list[ForecastReport] = []
         for file in specs:
             asked = Request(
                 file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
@@ -107,7 +107,7 @@ def plan(
 
 def _forecast(
     asked: Request, new: list[TrialSpec], *, pack: bool, address: str | None, limit_s: float
-) -> Told:
+) -> ForecastReport:
     from orchestrator.commands.look import forecast as forecasting
 
     resources = asked.spec.resources.packed if pack else asked.spec.resources

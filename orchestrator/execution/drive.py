@@ -20,7 +20,7 @@ from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.shared import JointClaims, SharedClaims
 from orchestrator.execution.publishing import published
 from orchestrator.execution.ray import address as addresses
-from orchestrator.execution.resume_notes import Resumes
+from orchestrator.execution.resume_notes import ResumeNotes
 from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.execution.serial import SerialExecutor
 from orchestrator.language.sweep_spec import SweepSpec
@@ -200,7 +200,7 @@ def sweep(
 
 
 def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
-    board, command = space.board(), typed_command()
+    board, command = space.registry(), typed_command()
 
     def pause(seconds: float) -> None:
         time.sleep(seconds)
@@ -293,7 +293,7 @@ def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> Sw
     shown = screen(plan)
     logs = TrialLogs(prepared.space.logs)
     folder = prepared.space.checkpoints
-    resumes = Resumes(plan, folder)
+    resumes = ResumeNotes(plan, folder)
 
     def on_event(event: Event) -> None:
         note = resumes.note(event)

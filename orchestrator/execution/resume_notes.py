@@ -7,7 +7,7 @@ from orchestrator.planning.plan import Plan
 from trainers.attempt.folders import Folder
 
 
-class Resumes:
+class ResumeNotes:
     """Listens to what is told of trials, and says of each where it goes on.
 
     Where nodes share no folder a trial may have trained for hours and find nothing where it runs next: its

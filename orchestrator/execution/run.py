@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import ClassVar, NamedTuple
 
-from orchestrator.errors import ExecutionError, Hopeless, Interrupted
+from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.planning.expand import Expansion, TrialSpec
 from orchestrator.planning.plan import Plan, make_plan
@@ -72,7 +72,7 @@ def run_sweep(
     begun: set[str] = set()
     trained: Counter[str] = Counter()
     records = dict(plan.records)
-    guard = None if keep_going or plan.done else _Guard(plan)
+    guard = None if keep_going or plan.done else _EarlyFailureGuard(plan)
 
     def end(trial_id: str, outcome: Outcome) -> None:
         store.finish(trial_id, outcome, info)
@@ -110,7 +110,7 @@ def run_sweep(
         executor.run(plan.todo, record)
     except Interrupted:
         interrupted = True
-    except Hopeless as reason:
+    except FirstCellsFailed as reason:
         hopeless = str(reason)
     except ExecutionError:
         stop()
@@ -119,7 +119,7 @@ def run_sweep(
     return SweepResult(trained, records, interrupted, hopeless)
 
 
-class _Guard:
+class _EarlyFailureGuard:
     """Ends a sweep whose first cells fail of what the others share: waiting for those would teach nothing."""
 
     FIRST = 2  # cells, and trials, that must fail before anything has succeeded
@@ -149,4 +149,4 @@ class _Guard:
         cells = list(dict.fromkeys(one.cell.label for one in self.failed.values()))
         if len(cells) >= self.cells and len(self.failed) >= self.trials:
             what = self.FAILED_IN[outcome.error]
-            raise Hopeless(f"{' and '.join(cells)} {what} before any trial had a result")
+            raise FirstCellsFailed(f"{' and '.join(cells)} {what} before any trial had a result")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from orchestrator.errors import Interrupted
 from orchestrator.events import Finished, OnEvent, Progressed, Started
-from orchestrator.language.resources import Resources
+from orchestrator.language.resources import SweepResources
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.signals import stop_signals
 from trainers.attempt.folders import Folder
@@ -32,7 +32,7 @@ class SerialExecutor:
         *,
         runtime: Runtime,
         folder: Folder | None,
-        resources: Resources | None = None,
+        resources: SweepResources | None = None,
         gpus: float = 0.0,
     ) -> None:
         """Train under `runtime`, with each trial's checkpoints in a folder of its id below `folder`.
@@ -40,7 +40,7 @@ class SerialExecutor:
         Device and threads come from `resources`; `gpus` is what there is where they leave it open.
         """
         self.runtime, self.folder = runtime, folder
-        self.resources, self.gpus = resources or Resources(), gpus
+        self.resources, self.gpus = resources or SweepResources(), gpus
 
     def prepare(self, *, certain: bool) -> None:
         """There is nothing to prepare."""

@@ -18,7 +18,7 @@ RESOURCE = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 GIB = 2**30
 
 
-class Needs(Frozen):
+class TrialResources(Frozen):
     """What one trial asks of a node. What is None is left as it is elsewhere."""
 
     cpus: int | None = Field(None, ge=1)
@@ -73,14 +73,14 @@ class Needs(Frozen):
         return runtime.model_copy(update={"device": device, "threads": self.cpus or 1})
 
 
-class CellNeeds(Needs):
+class CellNeeds(TrialResources):
     """What the trials of some cells ask for instead."""
 
     where: dict[str, str] = Field(min_length=1)
     """The cells: {axis: level}."""
 
 
-class Resources(Needs):
+class SweepResources(TrialResources):
     """What one trial needs. Never part of a trial's identity."""
 
     cells: tuple[CellNeeds, ...] = ()
@@ -90,18 +90,18 @@ class Resources(Needs):
     retries: int = Field(3, ge=0)
     """How often in a row a trial may lose its worker without an epoch in between, before it has failed."""
 
-    def of(self, levels: Mapping[str, str | None], *, gpus: float) -> Needs:
+    def of(self, levels: Mapping[str, str | None], *, gpus: float) -> TrialResources:
         """What trials of the cell with these levels ask for; `gpus` where the file leaves that open."""
         asked = [self, *(c for c in self.cells if c.where.items() <= levels.items())]
         found: dict[str, Any] = {"gpus": gpus}
         for needs in asked:
-            found |= needs.model_dump(include=set(Needs.model_fields), exclude_none=True)
+            found |= needs.model_dump(include=set(TrialResources.model_fields), exclude_none=True)
         if found["gpus"] == "auto" and not gpus:
             found["gpus"] = 0.0  # there is nothing to share
-        return Needs.model_validate(found)
+        return TrialResources.model_validate(found)
 
     @property
-    def packed(self) -> Resources:
+    def packed(self) -> SweepResources:
         """Itself with everything that the file leaves unsaid to be found out by rehearsals."""
         return self.model_copy(
             update={

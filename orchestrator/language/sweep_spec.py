@@ -11,7 +11,7 @@ from orchestrator.errors import Problem, SpecError
 from orchestrator.language.axes import Axis
 from orchestrator.language.hints import nearest, problems_of
 from orchestrator.language.json_schema import config_tree_schema, settings_schema
-from orchestrator.language.resources import Resources
+from orchestrator.language.resources import SweepResources
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.yaml_text import parse
 from trainers.config.base import Frozen
@@ -152,7 +152,7 @@ class SweepSpec(Frozen):
     "leave_one_out": every axis's one level together, and all of them but one."""
     seeds: Annotated[int, Field(ge=1, le=10_000)] | tuple[Annotated[int, Field(ge=0)], ...] = 1
     """Number of seeds, from 0, or a list of them."""
-    resources: Resources = Resources()
+    resources: SweepResources = SweepResources()
     tables: tuple[TableSpec, ...] = ()
     figures: tuple[FigureSpec, ...] = ()
     schedule: ScheduleSpec | None = None

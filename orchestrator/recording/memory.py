@@ -111,7 +111,7 @@ class MemoryStore:
         return record is not None and record.is_done
 
 
-class MemoryBoard:
+class MemoryRegistry:
     """Notes of drivers in this process: the twin of mlflow_drivers."""
 
     def __init__(self) -> None:
@@ -120,10 +120,10 @@ class MemoryBoard:
         self._entered = 0
         self.left: dict[str, bool] = {}
         """Whether it was lost, by driver."""
-        self.let_gone: set[str] = set()
+        self.marked_stopped: set[str] = set()
         """Trials of lost drivers."""
 
-    def enter(self, tags: Mapping[str, str]) -> str:
+    def register(self, tags: Mapping[str, str]) -> str:
         """Begin a driver's note."""
         self._entered += 1
         self._notes[f"driver{self._entered}"] = dict(tags)
@@ -138,11 +138,11 @@ class MemoryBoard:
         """The notes of all drivers that have not left."""
         return {driver: dict(tags) for driver, tags in self._notes.items()}
 
-    def leave(self, driver: str, *, lost: bool = False) -> None:
+    def deregister(self, driver: str, *, lost: bool = False) -> None:
         """End a driver's note."""
         self._notes.pop(driver, None)
         self.left[driver] = lost
 
-    def let_go(self, trial_ids: Collection[str]) -> None:
+    def mark_stopped(self, trial_ids: Collection[str]) -> None:
         """Remember them."""
-        self.let_gone |= set(trial_ids)
+        self.marked_stopped |= set(trial_ids)

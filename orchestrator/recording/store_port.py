@@ -35,13 +35,13 @@ class Executor(Protocol):
         """End whatever is left of what ran trials."""
 
 
-class Board(Protocol):
+class DriverRegistry(Protocol):
     """Where drivers that share a store leave notes for each other: a few tags per driver.
 
     Law (tests/contracts/test_shared_claims.py): what one has written the others read from then on.
     """
 
-    def enter(self, tags: Mapping[str, str]) -> str:
+    def register(self, tags: Mapping[str, str]) -> str:
         """Begin this driver's note; returns its name."""
 
     def write(self, driver: str, tags: Mapping[str, str]) -> None:
@@ -50,10 +50,10 @@ class Board(Protocol):
     def read(self) -> dict[str, dict[str, str]]:
         """The notes of all drivers that have not left, by name."""
 
-    def leave(self, driver: str, *, lost: bool = False) -> None:
+    def deregister(self, driver: str, *, lost: bool = False) -> None:
         """End a driver's note; `lost` if it ended without a word."""
 
-    def let_go(self, trial_ids: Collection[str]) -> None:
+    def mark_stopped(self, trial_ids: Collection[str]) -> None:
         """Mark these trials as stopped where they are still called running: their driver is lost."""
 
 

@@ -18,11 +18,11 @@ from orchestrator.errors import UsageError
 from orchestrator.process.provenance import typed_command
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.submitted import SUBMITTED
-from orchestrator.recording.journal.finished import Known
+from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
-from orchestrator.recording.store_port import Board, Store
+from orchestrator.recording.store_port import DriverRegistry, Store
 from trainers.attempt.folders import Folder, S3Folder
 from trainers.datasets.base import data_folder
 
@@ -82,7 +82,7 @@ class Workspace(NamedTuple):
             _writable(self.database.parent)
         name = without_secret(self.tracking_uri)
         # While a tracking server is away, what this folder knows is better than nothing, if it has something.
-        known = Known(self.journals, store=name, writes=False) if self.database is None else None
+        known = FinishedTrials(self.journals, store=name, writes=False) if self.database is None else None
         if known is not None and not known.path.exists():
             known = None
         store = JournaledStore(self._connect, root=self.journals, name=name, known=known)
@@ -99,16 +99,16 @@ class Workspace(NamedTuple):
             root=self.journals,
             name=name,
             command=typed_command(),
-            known=Known(self.journals, store=name) if self.database is None else None,
+            known=FinishedTrials(self.journals, store=name) if self.database is None else None,
         )
 
-    def board(self) -> Board | None:
+    def registry(self) -> DriverRegistry | None:
         """Where drivers of other home folders leave notes; None if the store is this folder's alone."""
         if self.tracking_from == "default":
             return None
-        from orchestrator.recording.mlflow.board import MlflowBoard
+        from orchestrator.recording.mlflow.registry import MlflowRegistry
 
-        return MlflowBoard(self.tracking_uri)
+        return MlflowRegistry(self.tracking_uri)
 
     def check_writable(self) -> None:
         """Make the home folder, if it is not there.

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.language.resources import Bundle, Needs, Resources, check_room
+from orchestrator.language.resources import Bundle, SweepResources, TrialResources, check_room
 from orchestrator.planning.expand import TrialSpec
 from trainers.attempt.rehearsal import Cost
 from trainers.config.base import LoopConfig, canonical, identity_dump
@@ -20,15 +20,15 @@ LEFT_OVER = 1.15  # more memory than was seen, for a longer training's caches an
 RAY_START_S = 8.0  # until the first trial on Ray begins (benchmarks/README.md)
 
 
-class Kind(NamedTuple):
+class CostClass(NamedTuple):
     """Trials that cost the same: their configs differ in the seed, the epochs and real numbers alone."""
 
     name: str
-    needs: Needs
+    needs: TrialResources
     trials: tuple[TrialSpec, ...]
 
 
-class Found(NamedTuple):
+class Measurement(NamedTuple):
     """What rehearsals found out about a kind of trial."""
 
     cost: Cost
@@ -55,9 +55,9 @@ class Found(NamedTuple):
 class Row(NamedTuple):
     """The forecast of one kind of trial."""
 
-    kind: Kind
-    found: Found
-    needs: Needs
+    kind: CostClass
+    found: Measurement
+    needs: TrialResources
     """What each of its trials asks for, nothing open."""
     trial_s: float
     """Seconds of one trial, among others."""
@@ -79,14 +79,16 @@ class Forecast(NamedTuple):
         return all(row.found.cost.whole for row in self.rows)
 
 
-def needs_of(trials: Sequence[TrialSpec], resources: Resources, *, gpus: float) -> dict[str, Needs]:
+def needs_of(
+    trials: Sequence[TrialSpec], resources: SweepResources, *, gpus: float
+) -> dict[str, TrialResources]:
     """What each trial asks for, by id; `gpus` where the sweep file leaves that open."""
     choices = {trial.cell.id: dict(trial.cell.choice) for trial in trials}
     found = {cell: resources.of(levels, gpus=gpus) for cell, levels in choices.items()}
     return {trial.id: found[trial.cell.id] for trial in trials}
 
 
-def kinds(trials: Sequence[TrialSpec], needs: Mapping[str, Needs]) -> tuple[Kind, ...]:
+def kinds(trials: Sequence[TrialSpec], needs: Mapping[str, TrialResources]) -> tuple[CostClass, ...]:
     """The kinds of trials there are, in the order of their first trials.
 
     Args:
@@ -97,10 +99,10 @@ def kinds(trials: Sequence[TrialSpec], needs: Mapping[str, Needs]) -> tuple[Kind
     for trial in trials:
         own = needs[trial.id].model_dump(mode="json")
         found.setdefault(canonical([_shape(trial.config), own]), []).append(trial)
-    return tuple(Kind(name, needs[own[0].id], tuple(own)) for name, own in found.items())
+    return tuple(CostClass(name, needs[own[0].id], tuple(own)) for name, own in found.items())
 
 
-def packed(needs: Needs, found: Found) -> Needs:
+def packed(needs: TrialResources, found: Measurement) -> TrialResources:
     """`needs` with nothing open: a share of a GPU and memory for what a trial was seen to take.
 
     What was not seen to its end may take more at its end: it gets a whole GPU.
@@ -114,10 +116,10 @@ def packed(needs: Needs, found: Found) -> Needs:
         settled["gpus"] = min(1.0, share) if cost.whole else 1.0
     if needs.memory_gib == "auto":
         settled["memory_gib"] = math.ceil(cost.host_gib * LEFT_OVER * 10) / 10
-    return Needs.model_validate(needs.model_dump() | settled)
+    return TrialResources.model_validate(needs.model_dump() | settled)
 
 
-def packing_note(label: str, needs: Needs, found: Found) -> str:
+def packing_note(label: str, needs: TrialResources, found: Measurement) -> str:
     """What a kind of trial gets, and why, in one line."""
     cost, parts = found.cost, list[str]()
     if needs.share:
@@ -137,8 +139,8 @@ def packing_note(label: str, needs: Needs, found: Found) -> str:
 
 
 def forecast(
-    found: Mapping[str, Found],
-    asked: Sequence[Kind],
+    found: Mapping[str, Measurement],
+    asked: Sequence[CostClass],
     order: Sequence[TrialSpec],
     nodes: Sequence[Bundle],
     *,
@@ -178,7 +180,7 @@ def forecast(
     )
 
 
-def _sharing(needs: Needs, nodes: Sequence[Bundle], most: int) -> int:
+def _sharing(needs: TrialResources, nodes: Sequence[Bundle], most: int) -> int:
     """How many trials that need this share each GPU, where cores, memory or `most` may allow fewer."""
     gpus = sum(int(node.get("GPU", 0)) for node in nodes)
     if not needs.share or not gpus:

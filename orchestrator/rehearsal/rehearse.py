@@ -12,9 +12,9 @@ from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
-from orchestrator.language.resources import Bundle, Needs
+from orchestrator.language.resources import Bundle, TrialResources
 from orchestrator.process.words import counted
-from orchestrator.rehearsal.forecast import FILLED, GAIN, Found, Kind
+from orchestrator.rehearsal.forecast import FILLED, GAIN, CostClass, Measurement
 from trainers.attempt.rehearsal import Cost, RehearsalError, pace, rehearse
 from trainers.config.base import LoopConfig, Runtime
 
@@ -24,12 +24,12 @@ GATHER_S = 180.0  # in which they must all have made their first steps
 PATIENCE_S = 600.0  # in which a rehearsal must have answered, beside five epochs of the limit
 
 
-class Piece(NamedTuple):
+class RehearsalJob(NamedTuple):
     """A trial that is rehearsed for its kind."""
 
     name: str
     config: LoopConfig
-    needs: Needs
+    needs: TrialResources
     runtime: Runtime
     number: int
     """Trials of its kind."""
@@ -40,10 +40,10 @@ class Piece(NamedTuple):
         return self.needs.gpus == "auto" or 0 < self.needs.share < 1
 
 
-def pieces(asked: Sequence[Kind], runtime: Runtime) -> list[Piece]:
+def pieces(asked: Sequence[CostClass], runtime: Runtime) -> list[RehearsalJob]:
     """The first trial of each kind, to be rehearsed under `runtime`."""
     return [
-        Piece(
+        RehearsalJob(
             name=kind.name,
             config=kind.trials[0].config,
             needs=kind.needs,
@@ -54,7 +54,7 @@ def pieces(asked: Sequence[Kind], runtime: Runtime) -> list[Piece]:
     ]
 
 
-def slots_on(node: Bundle, group: Sequence[Piece], most: int | None) -> int:
+def slots_on(node: Bundle, group: Sequence[RehearsalJob], most: int | None) -> int:
     """How many trials of `group` a node trains at a time; where they use GPUs, on each of them.
 
     Args:
@@ -75,10 +75,10 @@ class Failure(NamedTuple):
     """Whether its process was: by the kernel, as a rule, because memory is short."""
 
 
-class Findings(NamedTuple):
+class Measurements(NamedTuple):
     """What rehearsals found, or why not, by the kind's name."""
 
-    found: dict[str, Found]
+    found: dict[str, Measurement]
     failures: dict[str, Failure]
 
 
@@ -89,15 +89,15 @@ class ClusterFindings(NamedTuple):
     """GPUs of a trial for which the sweep file leaves that open."""
     nodes: list[Bundle]
     """What each node has, by Ray's names."""
-    findings: Findings
+    findings: Measurements
 
 
-def announcement(asked: Sequence[Kind]) -> str:
+def announcement(asked: Sequence[CostClass]) -> str:
     """What is said before these kinds are rehearsed."""
     return f"rehearsing {counted(len(asked), 'kind')} of trials, an epoch of each"
 
 
-def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) -> Findings:
+def rehearsed(pieces: Sequence[RehearsalJob], *, slots: int, limit_s: float = LIMIT_S) -> Measurements:
     """What rehearsals on this machine find.
 
     On a CPU `slots` of them run at a time, as trials will; what is killed in that crowd is asked again alone.
@@ -109,18 +109,18 @@ def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) 
         slots: trials at once.
         limit_s: the longest epoch, in seconds, that is run to its end.
     """
-    findings = Findings({}, {})
+    findings = Measurements({}, {})
     on_cpu = [piece for piece in pieces if piece.runtime.device == "cpu"]
     on_gpu = [piece for piece in pieces if piece.runtime.device != "cpu"]
     with _Processes(patience_s=PATIENCE_S + 5 * limit_s) as processes:
 
-        def ask(group: Sequence[Piece], together: int) -> None:
+        def ask(group: Sequence[RehearsalJob], together: int) -> None:
             asked = [(rehearse, (p.config,), {"runtime": p.runtime, "limit_s": limit_s}) for p in group]
             for piece, answer in zip(group, processes.answers(asked, together=together), strict=True):
                 if isinstance(answer, Failure):
                     findings.failures.setdefault(piece.name, answer)
                 else:
-                    findings.found.setdefault(piece.name, Found(answer))
+                    findings.found.setdefault(piece.name, Measurement(answer))
             for name in findings.found:  # somebody of the same kind came to its end
                 findings.failures.pop(name, None)
 
@@ -140,11 +140,11 @@ def rehearsed(pieces: Sequence[Piece], *, slots: int, limit_s: float = LIMIT_S) 
 
 
 def _paces(
-    sharing: Sequence[Piece], found: Mapping[str, Found], processes: _Processes, *, slots: int
+    sharing: Sequence[RehearsalJob], found: Mapping[str, Measurement], processes: _Processes, *, slots: int
 ) -> dict[int, float]:
     """The paces of that kind of trial on which most time is spent."""
 
-    def weight(piece: Piece) -> float:
+    def weight(piece: RehearsalJob) -> float:
         return piece.number * found[piece.name].cost.of(int(getattr(piece.config, "epochs", 0)))
 
     costliest = max(sharing, key=weight)
@@ -153,7 +153,7 @@ def _paces(
 
 
 def paces_of(
-    piece: Piece, processes: _Processes, *, most: int, window_s: float = WINDOW_S
+    piece: RehearsalJob, processes: _Processes, *, most: int, window_s: float = WINDOW_S
 ) -> dict[int, float]:
     """Steps per second of 1, 2, 4 … trials at once, all together, up to `most` or until it gains nothing."""
     paces: dict[int, float] = {}

@@ -36,7 +36,7 @@ from orchestrator.execution.child.messages import (
 )
 from orchestrator.execution.child.process import Child
 from orchestrator.language.files import load_sweep
-from orchestrator.language.resources import Resources
+from orchestrator.language.resources import SweepResources
 from orchestrator.planning.expand import expand, trial_id
 from orchestrator.process.scratch import LOCK, scratch_folder
 from orchestrator.process.signals import Stop, stop_from_elsewhere
@@ -93,7 +93,7 @@ class Acted:
         self.said: list[str] = []
 
     def by(self, script: str, number: int = 2, hear: Callable[[Event], None] = lambda event: None) -> None:
-        settings = Settings(runtime=Runtime(), checkpoints=self.folder / "trials", resources=Resources())
+        settings = Settings(runtime=Runtime(), checkpoints=self.folder / "trials", resources=SweepResources())
         command = (sys.executable, "-c", PREAMBLE + textwrap.dedent(script))
         executor = ChildExecutor(
             "acted", settings, logs=self.folder / "logs", say=self.said.append, command=command
@@ -259,7 +259,7 @@ def test_a_child_that_somebody_else_interrupts_is_lost_and_not_a_wish_to_stop(ac
 
 def test_a_child_that_was_prepared_and_is_not_needed_is_not_waited_for(tmp_path: Path) -> None:
     settings = Settings(
-        runtime=Runtime(), checkpoints=tmp_path, resources=Resources(), address="10.0.0.1:6379"
+        runtime=Runtime(), checkpoints=tmp_path, resources=SweepResources(), address="10.0.0.1:6379"
     )
     command = (sys.executable, "-c", "import time; time.sleep(60)")
     executor = ChildExecutor("acted", settings, logs=tmp_path, command=command)

@@ -17,7 +17,7 @@ from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, 
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.child.messages import Settings, packed_events, unpacked_events
 from orchestrator.execution.serial import SerialExecutor
-from orchestrator.language.resources import CellNeeds, Resources
+from orchestrator.language.resources import CellNeeds, SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.expand import TrialSpec
 from tests.builders import TINY, expansion, trials, yaml
@@ -57,11 +57,11 @@ Make = Callable[[Path], Runs]
 def on_ray(folder: Path) -> Runs:
     from orchestrator.execution.ray.executor import RayExecutor
 
-    return RayExecutor(runtime=Runtime(), folder=folder, resources=Resources())
+    return RayExecutor(runtime=Runtime(), folder=folder, resources=SweepResources())
 
 
 def in_child(executor: str, folder: Path) -> ChildExecutor:
-    settings = Settings(runtime=Runtime(), checkpoints=folder, resources=Resources())
+    settings = Settings(runtime=Runtime(), checkpoints=folder, resources=SweepResources())
     return ChildExecutor(executor, settings, logs=folder.with_name(f"{folder.name}-logs"))
 
 
@@ -183,7 +183,7 @@ def killed(folder: Path, at: Callable[[Event], bool], *, retries: int) -> list[E
             started = [e for e in events if isinstance(e, Started)]
             os.kill(int(started[-1].worker.rpartition(":")[2]), signal.SIGKILL)
 
-    executor = RayExecutor(runtime=Runtime(), folder=folder, resources=Resources(retries=retries))
+    executor = RayExecutor(runtime=Runtime(), folder=folder, resources=SweepResources(retries=retries))
     executor.run(list(expansion(LONG).trials), listen)
     return events
 
@@ -242,7 +242,7 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     monkeypatch.setattr(ray_tune.RayExecutor, "_look_over", lambda self, *_: None)
-    resources = Resources(gpus=0.25)
+    resources = SweepResources(gpus=0.25)
     ray_tune.RayExecutor(runtime=Runtime(), folder=tmp_path, resources=resources).run(asked, events.append)
     assert seen == [
         ([share] * (2 - (number > 0)), [trial.id for trial in asked[number > 0 :]])
@@ -330,7 +330,7 @@ def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
 def test_no_more_trials_run_at_once_than_asked(ray_cluster: None, tmp_path: Path) -> None:
     from orchestrator.execution.ray.executor import RayExecutor
 
-    one = Resources(max_concurrent=1)
+    one = SweepResources(max_concurrent=1)
     events = run(RayExecutor(runtime=Runtime(), folder=tmp_path, resources=one), asked := trials(3))
     told = [event.trial_id for event in events]
     assert list(dict.fromkeys(told)) == [trial.id for trial in asked]
@@ -375,11 +375,11 @@ def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, t
     from orchestrator.execution.ray.executor import RayExecutor
 
     for resources, told in (
-        (Resources(gpus=1), "asks for 1 GPU, where the largest node has 0 GPUs"),
-        (Resources(cpus=640), "asks for 640 CPUs, where the largest node has 2 CPUs"),
-        (Resources(custom={"tpu": 2}), "asks for 2 tpu, where the largest node has 0 tpu"),
-        (Resources(memory_gib=1e6), "asks for 1e.06 GiB of memory"),
-        (Resources(cells=(CellNeeds(where={"ema": "EMA"}, cpus=640),)), "asks for 640 CPUs"),
+        (SweepResources(gpus=1), "asks for 1 GPU, where the largest node has 0 GPUs"),
+        (SweepResources(cpus=640), "asks for 640 CPUs, where the largest node has 2 CPUs"),
+        (SweepResources(custom={"tpu": 2}), "asks for 2 tpu, where the largest node has 0 tpu"),
+        (SweepResources(memory_gib=1e6), "asks for 1e.06 GiB of memory"),
+        (SweepResources(cells=(CellNeeds(where={"ema": "EMA"}, cpus=640),)), "asks for 640 CPUs"),
     ):
         greedy = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=resources)
         with pytest.raises(ExecutionError, match=told):
@@ -394,7 +394,7 @@ def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
 
     schedule = ScheduleSpec.model_validate({"name": name, "grace_epochs": 1})
     asked = expansion(yaml(TINY).replace("epochs: 2", "epochs: 6", 1) + RATES).trials
-    executor = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=Resources(), schedule=schedule)
+    executor = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=SweepResources(), schedule=schedule)
     ended = [event.outcome for event in run(executor, list(asked)) if isinstance(event, Finished)]
     assert len(ended) == len(asked)
     statuses = {outcome.status for outcome in ended}
@@ -411,7 +411,7 @@ def test_needs_left_to_a_rehearsal_are_settled_and_change_no_number(
     from orchestrator.execution.ray.executor import RayExecutor
 
     said: list[str] = []
-    resources = Resources(gpus="auto", memory_gib="auto")
+    resources = SweepResources(gpus="auto", memory_gib="auto")
     executor = RayExecutor(runtime=Runtime(), folder=tmp_path / "a", resources=resources, say=said.append)
     asked = trials(2)
     packed = finals(run(executor, asked))
@@ -428,7 +428,7 @@ def test_a_trial_that_fails_its_rehearsal_is_run_and_tells_it_itself(
     from orchestrator.execution.ray.executor import RayExecutor
 
     said: list[str] = []
-    resources = Resources(memory_gib="auto")
+    resources = SweepResources(memory_gib="auto")
     executor = RayExecutor(runtime=Runtime(), folder=tmp_path, resources=resources, say=said.append)
     events = run(executor, [t for t in expansion(BROKEN).trials if t.cell.label == "too large"])
     assert "too large: its rehearsal failed: ValueError: batch_size 4096 exceeds" in said[1]
@@ -467,4 +467,4 @@ def test_a_node_that_cannot_keep_checkpoints_on_s3_is_told_before_training(
     with pytest.raises(
         ExecutionError, match=r"^node .+ cannot keep checkpoints: s3://.+: no credentials; set"
     ):
-        ray_nodes.look_over(s3, shipped=False)
+        ray_nodes.check_nodes(s3, shipped=False)

@@ -23,7 +23,7 @@ from orchestrator.process.secrets import without_secret
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.files import DIED
-from orchestrator.recording.journal.finished import Known
+from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_errors import raised
@@ -81,7 +81,7 @@ class Home:
                 raise error
             return mine  # type: ignore[return-value]
 
-        folder = Known(self.root, store=name) if known else None
+        folder = FinishedTrials(self.root, store=name) if known else None
         store = JournaledStore(connect, root=self.root, name=name, command="orch sweep", known=folder)
         self.commands.append((store, mine))
         return store

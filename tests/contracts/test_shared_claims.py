@@ -15,8 +15,8 @@ from orchestrator.errors import StoreAway
 from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.shared import STALE_S, JointClaims, SharedClaims
 from orchestrator.process.driver import Owner, this_driver
-from orchestrator.recording.memory import MemoryBoard
-from orchestrator.recording.store_port import Board
+from orchestrator.recording.memory import MemoryRegistry
+from orchestrator.recording.store_port import DriverRegistry
 
 
 class Clock:
@@ -32,7 +32,7 @@ class Clock:
         self.now += seconds
 
 
-class Flaky(MemoryBoard):
+class Flaky(MemoryRegistry):
     """A board that is away when it is told to be."""
 
     away = False
@@ -51,7 +51,7 @@ class Flaky(MemoryBoard):
         return super().read()
 
 
-def driver(board: Board, host: str, clock: Clock | None = None) -> SharedClaims:
+def driver(board: DriverRegistry, host: str, clock: Clock | None = None) -> SharedClaims:
     clock = clock or Clock()
     me = Owner(host, 1, "orch sweep x.yaml")
     return SharedClaims(board, me=me, clock=clock, pause=clock.pause)
@@ -67,20 +67,20 @@ def watch(reader: SharedClaims, clock: Clock, seconds: float, other: SharedClaim
 
 
 @pytest.fixture(params=["memory", "mlflow"])
-def board(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Board]:
+def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DriverRegistry]:
     if request.param == "memory":
-        yield MemoryBoard()
+        yield MemoryRegistry()
         return
-    from orchestrator.recording.mlflow.board import MlflowBoard
+    from orchestrator.recording.mlflow.registry import MlflowRegistry
 
     shutil.copy(request.getfixturevalue("database"), tmp_path / "mlflow.db")
-    yield MlflowBoard(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    yield MlflowRegistry(f"sqlite:///{tmp_path / 'mlflow.db'}")
 
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
 
 
-def test_a_trial_is_one_drivers_at_a_time_and_free_when_it_leaves(board: Board) -> None:
+def test_a_trial_is_one_drivers_at_a_time_and_free_when_it_leaves(board: DriverRegistry) -> None:
     first, second = driver(board, "a"), driver(board, "b")
     assert first.take(["x", "y"]) == {}
     assert second.take(["y", "z"]) == {"y": first.me}
@@ -89,7 +89,7 @@ def test_a_trial_is_one_drivers_at_a_time_and_free_when_it_leaves(board: Board) 
     assert second.held(["y"]) == {} and second.take(["y"]) == {}
 
 
-def test_more_trials_than_a_tag_holds_are_claimed_and_given_back(board: Board) -> None:
+def test_more_trials_than_a_tag_holds_are_claimed_and_given_back(board: DriverRegistry) -> None:
     ids = [f"{number:012x}" for number in range(1000)]
     first, second = driver(board, "a"), driver(board, "b")
     first.take(ids)
@@ -99,7 +99,7 @@ def test_more_trials_than_a_tag_holds_are_claimed_and_given_back(board: Board) -
 
 
 def test_a_driver_whose_heart_stops_is_dead_after_a_while_of_the_readers_own_clock() -> None:
-    board, clock = MemoryBoard(), Clock()
+    board, clock = MemoryRegistry(), Clock()
     first, second = driver(board, "a"), driver(board, "b", clock)
     first.take(["x"])
     assert second.take(["x", "y"]) == {"x": first.me}
@@ -109,12 +109,12 @@ def test_a_driver_whose_heart_stops_is_dead_after_a_while_of_the_readers_own_clo
     assert second.held(["x"]) == {"x": first.me}
     watch(second, clock, 10)
     assert second.held(["x"]) == {}
-    assert board.left == {"driver1": True} and board.let_gone == {"x"}
+    assert board.left == {"driver1": True} and board.marked_stopped == {"x"}
     assert second.take(["x"]) == {}
 
 
 def test_reaping_tells_the_dead_from_the_living() -> None:
-    board, clock = MemoryBoard(), Clock()
+    board, clock = MemoryRegistry(), Clock()
     dead, alive = driver(board, "a"), driver(board, "b")
     dead.take(["x"])
     alive.take(["y"])
@@ -124,15 +124,15 @@ def test_reaping_tells_the_dead_from_the_living() -> None:
         alive.beat()
 
     me = Owner("c", 1, "orch sync --reap")
-    assert SharedClaims(board, me=me, clock=clock, pause=pause).reap() == [dead.me]
-    assert board.let_gone == {"x"} and set(board.read()) == {"driver2"}
+    assert SharedClaims(board, me=me, clock=clock, pause=pause).end_dead_drivers() == [dead.me]
+    assert board.marked_stopped == {"x"} and set(board.read()) == {"driver2"}
 
 
 @pytest.mark.parametrize("jump", [-1e9, 1e9])
 def test_a_jump_of_another_machines_wall_clock_kills_nobody(
     jump: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board, clock = MemoryBoard(), Clock()
+    board, clock = MemoryRegistry(), Clock()
     first, second = driver(board, "a"), driver(board, "b", clock)
     monkeypatch.setattr("time.time", lambda: 1e9 + jump)
     first.take(["x"])
@@ -158,7 +158,7 @@ def test_time_in_which_the_store_did_not_answer_does_not_count() -> None:
 
 
 def test_a_reader_that_has_not_looked_for_long_watches_before_it_judges() -> None:
-    board, clock = MemoryBoard(), Clock()
+    board, clock = MemoryRegistry(), Clock()
     first, second = driver(board, "a"), driver(board, "b", clock)
     first.take(["x"])
     second.take(["x", "y"])
@@ -188,7 +188,7 @@ def test_a_claim_that_the_stores_absence_left_open_is_settled_with_the_next_hear
 
 
 def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its_trials() -> None:
-    board, clock = MemoryBoard(), Clock()
+    board, clock = MemoryRegistry(), Clock()
     first, second = driver(board, "a"), driver(board, "b", clock)
     first.take(["x"])
     second.take(["y"])
@@ -200,7 +200,7 @@ def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its
 
 
 def test_equal_names_of_hosts_do_not_make_one_machine() -> None:
-    board = MemoryBoard()
+    board = MemoryRegistry()
     here = Owner("node", 2**22 + 1, "orch sweep x.yaml", "this machine")  # no such process
     first = SharedClaims(board, me=here)
     first.take(["x"])
@@ -212,7 +212,7 @@ def test_equal_names_of_hosts_do_not_make_one_machine() -> None:
 
 def test_a_driver_that_was_asked_to_stop_lives_until_it_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.execution.claims.shared.BEAT_S", 0.01)
-    board, told = MemoryBoard(), list[str]()
+    board, told = MemoryRegistry(), list[str]()
     claims = SharedClaims(board, me=Owner("a", 1, "orch"), on_stop=told.append)
     claims.take(["x"])
     driver(board, "b").ask_to_stop(["x"])
@@ -227,14 +227,14 @@ def test_a_driver_that_was_asked_to_stop_lives_until_it_has_stopped(monkeypatch:
 
 
 def test_a_looker_changes_nothing() -> None:
-    board = MemoryBoard()
+    board = MemoryRegistry()
     driver(board, "a").take(["x"])
     before = board.read()
     driver(board, "b").held(["x"])
     assert board.read() == before
 
 
-def test_who_is_asked_to_stop_reads_it_with_a_heartbeat(board: Board) -> None:
+def test_who_is_asked_to_stop_reads_it_with_a_heartbeat(board: DriverRegistry) -> None:
     first, other = driver(board, "a"), driver(board, "b")
     first.take(["x"])
     other.take(["z"])
@@ -244,7 +244,7 @@ def test_who_is_asked_to_stop_reads_it_with_a_heartbeat(board: Board) -> None:
     assert "orch stop" in str(first.beat()) and other.beat() is None
 
 
-class Slow(MemoryBoard):
+class Slow(MemoryRegistry):
     """A board whose readers and writers are held up at random."""
 
     def __init__(self, seed: int) -> None:
@@ -254,10 +254,10 @@ class Slow(MemoryBoard):
     def _hold_up(self) -> None:
         threading.Event().wait(self.rng.random() * 0.004)
 
-    def enter(self, tags: Mapping[str, str]) -> str:
+    def register(self, tags: Mapping[str, str]) -> str:
         self._hold_up()
         with self.lock:
-            return super().enter(tags)
+            return super().register(tags)
 
     def write(self, driver: str, tags: Mapping[str, str]) -> None:
         self._hold_up()
@@ -295,12 +295,12 @@ def test_of_drivers_that_start_at_once_each_trial_goes_to_exactly_one(seed: int)
     assert set(owners) == set().union(*asked)
 
 
-class Twice(MemoryBoard):
+class Twice(MemoryRegistry):
     """A board whose first answer is lost, so that it is asked again."""
 
-    def enter(self, tags: Mapping[str, str]) -> str:
-        super().enter(tags)
-        return super().enter(tags)
+    def register(self, tags: Mapping[str, str]) -> str:
+        super().register(tags)
+        return super().register(tags)
 
 
 def test_a_note_that_was_left_twice_stands_in_nobodys_way() -> None:
@@ -316,7 +316,7 @@ def test_a_note_that_was_left_twice_stands_in_nobodys_way() -> None:
 # Joint claims
 
 
-def joint(tmp_path: Path, board: Board, host: str, said: list[str]) -> JointClaims:
+def joint(tmp_path: Path, board: DriverRegistry, host: str, said: list[str]) -> JointClaims:
     local = Claims(tmp_path / host, command="orch sweep")
     return JointClaims(local, driver(board, host), say=said.append)
 
@@ -354,17 +354,17 @@ def test_a_heartbeat_outlives_an_answer_that_makes_no_sense(monkeypatch: pytest.
     deadline = time.monotonic() + 10
     while board.nonsense > 0 and time.monotonic() < deadline:
         time.sleep(0.01)
-    (note,) = MemoryBoard.read(board).values()
+    (note,) = MemoryRegistry.read(board).values()
     seen = note["orch.heartbeat"]
     while note["orch.heartbeat"] == seen and time.monotonic() < deadline:
         time.sleep(0.01)
-        (note,) = MemoryBoard.read(board).values()
+        (note,) = MemoryRegistry.read(board).values()
     assert note["orch.heartbeat"] != seen
     claims.release()
 
 
 def test_what_is_given_back_before_waiting_is_free_on_the_board_too(tmp_path: Path) -> None:
-    board = MemoryBoard()
+    board = MemoryRegistry()
     first, second = (
         JointClaims(Claims(tmp_path / name, command="orch"), driver(board, name), say=print) for name in "ab"
     )

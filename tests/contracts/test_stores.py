@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import StoreAway, StoreError
-from orchestrator.recording.journal.finished import Known
+from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import Store
@@ -53,7 +53,7 @@ def journaled(folder: Path, *, away: bool) -> Iterator[Open]:
         return behind
 
     def opened() -> Store:
-        known = Known(folder, store="test") if away else None
+        known = FinishedTrials(folder, store="test") if away else None
         made.append(JournaledStore(connect, root=folder, name="test", known=known))
         return made[-1]
 

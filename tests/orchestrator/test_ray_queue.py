@@ -34,9 +34,9 @@ def queue_of(number: int) -> tuple[Any, list[Any]]:
 
 
 def test_a_search_suggests_each_value_once_and_then_ends() -> None:
-    from orchestrator.execution.ray.queue import Given
+    from orchestrator.execution.ray.queue import FixedListSearcher
 
-    search = Given("trial", ["a", "b"], Stop())
+    search = FixedListSearcher("trial", ["a", "b"], Stop())
     assert [search.suggest("") for _ in range(4)] == [{"trial": "a"}, {"trial": "b"}, "FINISHED", "FINISHED"]
 
 
@@ -94,11 +94,11 @@ class Controller:
 )
 def test_once_asked_to_stop_no_trial_begins_and_those_that_run_go_on(spec: ScheduleSpec | None) -> None:
     from orchestrator.execution.ray.executor import _Stopper
-    from orchestrator.execution.ray.queue import Given, scheduler
+    from orchestrator.execution.ray.queue import FixedListSearcher, scheduler
 
     stop, running, waiting, paused = Stop(), Waiting(), Waiting(), Waiting()
     running.now, paused.now = "RUNNING", "PAUSED"
-    queue, search = scheduler(spec, stop, epochs=3), Given("trial", ["a"], stop)
+    queue, search = scheduler(spec, stop, epochs=3), FixedListSearcher("trial", ["a"], stop)
     stop.asked = True
     assert queue.choose_trial_to_run(Controller([running, waiting, paused])) is None  # type: ignore[arg-type]
     assert [trial.now for trial in (running, waiting, paused)] == ["RUNNING", "TERMINATED", "TERMINATED"]

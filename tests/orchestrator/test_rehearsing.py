@@ -17,14 +17,14 @@ import pytest
 
 from orchestrator.commands.look.forecast import forecast_of
 from orchestrator.errors import ExecutionError
-from orchestrator.language.resources import Needs, Resources
+from orchestrator.language.resources import SweepResources, TrialResources
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.machine import cores
 from orchestrator.process.signals import Stop
 from orchestrator.recording.workspace import workspace
 from orchestrator.rehearsal import rehearse as rehearsing
-from orchestrator.rehearsal.forecast import Found, kinds
-from orchestrator.rehearsal.rehearse import Failure, Findings, Piece, pieces, rehearsed
+from orchestrator.rehearsal.forecast import Measurement, kinds
+from orchestrator.rehearsal.rehearse import Failure, Measurements, RehearsalJob, pieces, rehearsed
 from tests.builders import TINY, expansion, yaml
 from tests.place import Place
 from trainers.attempt.rehearsal import Cost
@@ -33,9 +33,9 @@ from trainers.config.base import LoopConfig, Runtime
 SIZES = "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
 
 
-def all_pieces(text: str | None = None) -> list[Piece]:
+def all_pieces(text: str | None = None) -> list[RehearsalJob]:
     asked = expansion(text).trials
-    return pieces(kinds(asked, {trial.id: Needs(gpus=0) for trial in asked}), Runtime())
+    return pieces(kinds(asked, {trial.id: TrialResources(gpus=0) for trial in asked}), Runtime())
 
 
 def test_each_kind_is_rehearsed_and_a_failing_one_says_why() -> None:
@@ -146,7 +146,9 @@ def test_a_forecast_names_the_cells_that_fail_and_counts_the_others(place: Place
 
 
 def test_a_forecast_of_nothing_rehearses_nothing() -> None:
-    told = forecast_of([], Resources(), workspace(None, None, None), address=None, limit_s=1, say=pytest.fail)
+    told = forecast_of(
+        [], SweepResources(), workspace(None, None, None), address=None, limit_s=1, say=pytest.fail
+    )
     assert told.text(now=datetime(2026, 1, 1)) == "nothing to forecast"
 
 
@@ -172,15 +174,17 @@ class Nodes:
         free = {f"node {i}": has.get("free", [has.get("gib", 80.0)]) for i, has in enumerate(resources)}
         monkeypatch.setattr(ray_packing.ray_nodes, "everywhere", lambda look, once: free)
 
-    def on(self, node: dict[str, Any], group: list[Piece], **_: object) -> Findings:
+    def on(self, node: dict[str, Any], group: list[RehearsalJob], **_: object) -> Measurements:
         self.asked.append((int(node["NodeID"]), len(group)))
         if "short" in node["Resources"]:
-            return Findings({}, {piece.name: Failure("no room", killed=True) for piece in group})
+            return Measurements({}, {piece.name: Failure("no room", killed=True) for piece in group})
         gib = node["Resources"].get("gib", 80.0)
         cost = Cost(start_s=0, epoch_s=1, end_s=1, host_gib=1, gpu_gib=10, room_gib=gib)
-        return Findings({piece.name: Found(cost, {1: 1.0, 2: 2.0, 4: 4.0}) for piece in group}, {})
+        return Measurements({piece.name: Measurement(cost, {1: 1.0, 2: 2.0, 4: 4.0}) for piece in group}, {})
 
-    def settled(self, asked: Sequence[TrialSpec], needs: dict[str, Needs]) -> dict[str, Needs]:
+    def settled(
+        self, asked: Sequence[TrialSpec], needs: dict[str, TrialResources]
+    ) -> dict[str, TrialResources]:
         from orchestrator.execution.ray import cluster as ray_cluster
         from orchestrator.execution.ray import rehearsal as ray_packing
 
@@ -200,7 +204,7 @@ def test_each_type_of_gpu_is_asked_and_the_larger_share_counts(monkeypatch: pyte
     gpus = {"CPU": 8.0, "GPU": 4.0}
     nodes = Nodes(monkeypatch, {"CPU": 8.0}, gpus | large, gpus | small, gpus | large)
     asked = expansion().trials
-    settled = nodes.settled(asked, {trial.id: Needs(gpus="auto") for trial in asked})
+    settled = nodes.settled(asked, {trial.id: TrialResources(gpus="auto") for trial in asked})
     assert nodes.asked == [(1, 4), (2, 4)]
     assert {own.share for own in settled.values()} == {0.6945}  # 10 of 0.9 * 16 GiB
 
@@ -209,7 +213,7 @@ def test_of_gpus_of_one_name_the_fullest_counts(monkeypatch: pytest.MonkeyPatch)
     a100 = {"CPU": 8.0, "GPU": 2.0, "accelerator_type:A100": 1.0}
     nodes = Nodes(monkeypatch, a100 | {"gib": 80.0}, a100 | {"free": [38.0, 20.0]})
     asked = expansion().trials
-    settled = nodes.settled(asked, {trial.id: Needs(gpus="auto") for trial in asked})
+    settled = nodes.settled(asked, {trial.id: TrialResources(gpus="auto") for trial in asked})
     assert {own.share for own in settled.values()} == {0.5556}  # 10 of 0.9 * 20 GiB
 
 
@@ -220,7 +224,7 @@ def test_what_fails_on_one_type_of_gpu_is_said_and_packed_for_the_others(
     small = gpus | {"accelerator_type:T4": 1.0, "short": 1.0}
     nodes = Nodes(monkeypatch, gpus | {"accelerator_type:H200": 1.0}, small)
     asked = expansion().trials[:1]
-    settled = nodes.settled(asked, {trial.id: Needs(gpus="auto") for trial in asked})
+    settled = nodes.settled(asked, {trial.id: TrialResources(gpus="auto") for trial in asked})
     assert {own.share for own in settled.values()} == {0.25}
     assert nodes.said[1].endswith("its rehearsal failed: no room (node node 1)")
 
@@ -231,7 +235,7 @@ def test_a_trial_that_is_killed_although_it_is_alone_ends_the_sweep_before_it_be
     nodes = Nodes(monkeypatch, {"CPU": 8.0, "short": 1.0})
     asked = expansion().trials[:1]
     with pytest.raises(ExecutionError, match="a trial needs more memory than there is"):
-        nodes.settled(asked, {trial.id: Needs(gpus=0, memory_gib="auto") for trial in asked})
+        nodes.settled(asked, {trial.id: TrialResources(gpus=0, memory_gib="auto") for trial in asked})
 
 
 def test_a_kind_is_rehearsed_where_it_may_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,9 +243,9 @@ def test_a_kind_is_rehearsed_where_it_may_run(monkeypatch: pytest.MonkeyPatch) -
     nodes = Nodes(monkeypatch, large | {"CPU": 2.0, "GPU": 1.0}, large | {"big": 1.0}, large | {"GPU": 1.0})
     first, second, third = expansion().trials[:3]
     needs = {
-        first.id: Needs(gpus=0, memory_gib="auto"),
-        second.id: Needs(gpus=0, memory_gib="auto", custom={"big": 1}),
-        third.id: Needs(cpus=4, gpus="auto"),
+        first.id: TrialResources(gpus=0, memory_gib="auto"),
+        second.id: TrialResources(gpus=0, memory_gib="auto", custom={"big": 1}),
+        third.id: TrialResources(cpus=4, gpus="auto"),
     }
     settled = nodes.settled([first, second, third], needs)
     assert nodes.asked == [(0, 1), (1, 1), (2, 1)]
@@ -252,7 +256,7 @@ def test_a_kind_is_rehearsed_where_it_may_run(monkeypatch: pytest.MonkeyPatch) -
 def test_what_says_its_needs_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -> None:
     nodes = Nodes(monkeypatch, {"CPU": 2.0, "GPU": 1.0})
     asked = expansion().trials[:2]
-    needs = {asked[0].id: Needs(gpus=0.5), asked[1].id: Needs(gpus=1, memory_gib=3)}
+    needs = {asked[0].id: TrialResources(gpus=0.5), asked[1].id: TrialResources(gpus=1, memory_gib=3)}
     assert nodes.settled(asked, needs) == needs
     assert nodes.asked == []
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.events import Event, Progressed, Started
-from orchestrator.execution.resume_notes import Resumes
+from orchestrator.execution.resume_notes import ResumeNotes
 from orchestrator.planning.plan import make_plan
 from orchestrator.recording.logs import TrialLogs
 from tests.builders import expansion, record, report
@@ -19,7 +19,7 @@ ONE = MADE.trials[0].id
 def notes(events: Sequence[Event], *, status: str = "missing", folder: Folder = Path("/trials")) -> list[str]:
     """What is said of one trial, which stood so when the sweep began."""
     records = {} if status == "missing" else {ONE: record(ONE, None, status=status)}
-    resumes = Resumes(make_plan(MADE, records), folder)
+    resumes = ResumeNotes(make_plan(MADE, records), folder)
     return [note for event in events if (note := resumes.note(event))]
 
 

@@ -90,10 +90,10 @@ def test_trials_that_share_a_gpu_run_at_once_and_have_the_numbers_of_those_that_
     pytest.importorskip("ray")
     from orchestrator.events import Event, Finished, Started
     from orchestrator.execution.ray.executor import RayExecutor
-    from orchestrator.language.resources import Resources
+    from orchestrator.language.resources import SweepResources
     from tests.builders import expansion
 
-    def trained(name: str, resources: Resources) -> tuple[dict[str, dict[str, float]], int, list[str]]:
+    def trained(name: str, resources: SweepResources) -> tuple[dict[str, dict[str, float]], int, list[str]]:
         said: list[str] = []
         events: list[Event] = []
         executor = RayExecutor(
@@ -112,11 +112,11 @@ def test_trials_that_share_a_gpu_run_at_once_and_have_the_numbers_of_those_that_
         }
         return numbers, most, said
 
-    alone, at_once, _ = trained("alone", Resources(gpus=1))
+    alone, at_once, _ = trained("alone", SweepResources(gpus=1))
     assert at_once == torch.cuda.device_count()
-    shared, at_once, _ = trained("shared", Resources(gpus=0.25))
+    shared, at_once, _ = trained("shared", SweepResources(gpus=0.25))
     assert at_once > torch.cuda.device_count()
     assert shared == alone
-    settled, _, said = trained("settled", Resources(gpus="auto"))
+    settled, _, said = trained("settled", SweepResources(gpus="auto"))
     assert settled == alone
     assert any("GiB free on it" in line for line in said)

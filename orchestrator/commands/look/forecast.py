@@ -14,7 +14,7 @@ from orchestrator.errors import UsageError
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Rehearse, on_the_wire
 from orchestrator.execution.ray import address as addresses
-from orchestrator.language.resources import Bundle, Resources, check_room
+from orchestrator.language.resources import Bundle, SweepResources, check_room
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.machine import cores, has_gpu
@@ -23,8 +23,8 @@ from orchestrator.process.words import counted, duration
 from orchestrator.recording.workspace import Workspace
 from orchestrator.rehearsal.forecast import (
     RAY_START_S,
+    CostClass,
     Forecast,
-    Kind,
     forecast,
     kinds,
     needs_of,
@@ -32,7 +32,7 @@ from orchestrator.rehearsal.forecast import (
 )
 from orchestrator.rehearsal.rehearse import (
     ClusterFindings,
-    Findings,
+    Measurements,
     announcement,
     pieces,
     rehearsed,
@@ -41,7 +41,7 @@ from orchestrator.rehearsal.rehearse import (
 from trainers.config.base import Runtime
 
 
-class Told(NamedTuple):
+class ForecastReport(NamedTuple):
     """A forecast and what it rests on."""
 
     forecast: Forecast | None
@@ -121,20 +121,20 @@ class Told(NamedTuple):
         }
 
 
-def total(told: Sequence[Told]) -> str:
+def total(told: Sequence[ForecastReport]) -> str:
     """How long several sweeps take, for a person."""
     return duration(sum(one.wall_s for one in told))
 
 
 def forecast_of(
     todo: Sequence[TrialSpec],
-    resources: Resources,
+    resources: SweepResources,
     space: Workspace,
     *,
     address: str | None,
     limit_s: float,
     say: Callable[[str], None],
-) -> Told:
+) -> ForecastReport:
     """What training `todo` takes on this machine, or on the cluster at `address`.
 
     Raises:
@@ -142,7 +142,7 @@ def forecast_of(
         ExecutionError: no node has what a trial asks for, or the cluster cannot be asked.
     """
     if not todo:
-        return Told(None, {}, "", 0.0)
+        return ForecastReport(None, {}, "", 0.0)
     runtime = Runtime(data_root=space.data_root)
     began = time.monotonic()
     address = addresses.parsed(address) if address else None
@@ -167,18 +167,18 @@ def forecast_of(
     trained = {trial.id for kind in known for trial in kind.trials}
     order = [trial for trial in todo if trial.id in trained]
     made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
-    return Told(made, failures, where, time.monotonic() - began, left_out=len(todo) - len(order))
+    return ForecastReport(made, failures, where, time.monotonic() - began, left_out=len(todo) - len(order))
 
 
 def _on_cluster(
     todo: Sequence[TrialSpec],
-    resources: Resources,
+    resources: SweepResources,
     runtime: Runtime,
     address: str,
     *,
     limit_s: float,
     say: Callable[[str], None],
-) -> tuple[list[Bundle], tuple[Kind, ...], Findings]:
+) -> tuple[list[Bundle], tuple[CostClass, ...], Measurements]:
     with said_if_slow(f"looking for Ray at {address}", say):
         addresses.check_reachable(address)
     job = Rehearse(
@@ -199,7 +199,7 @@ def _this_machine() -> Bundle:
     return node
 
 
-def _row(kind: Kind, trial_s: float, cost: dict[str, Any]) -> tuple[str, ...]:
+def _row(kind: CostClass, trial_s: float, cost: dict[str, Any]) -> tuple[str, ...]:
     cells = list(dict.fromkeys(trial.cell.label for trial in kind.trials))
     label = cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more cells"
     step = "" if cost["step_s"] is None else f"{1000 * cost['step_s']:.3g} ms"

@@ -34,12 +34,12 @@ def failed(expansion: Expansion, cell: str | None) -> Only:
     return only
 
 
-def reap(space: Workspace) -> Iterator[str]:
+def end_dead_drivers(space: Workspace) -> Iterator[str]:
     """End what drivers that share this store and died without a word left running; a line for each."""
-    board = space.board()
+    board = space.registry()
     if board is None:
         return
-    for owner in SharedClaims(board, me=_me()).reap():
+    for owner in SharedClaims(board, me=_me()).end_dead_drivers():
         yield f"{owner} is dead; its trials are stopped, and `orch sweep` goes on with them"
 
 
@@ -50,7 +50,7 @@ def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
     here, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(ids)
     for owner in here:
         yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"
-    board, told = space.board(), list[Owner]()
+    board, told = space.registry(), list[Owner]()
     if board is not None:
         try:
             told = SharedClaims(board, me=_me()).ask_to_stop(ids, but_not=here)

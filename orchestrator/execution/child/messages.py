@@ -26,7 +26,7 @@ from pydantic.dataclasses import dataclass
 
 from orchestrator.errors import ExecutionError
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
-from orchestrator.language.resources import Resources
+from orchestrator.language.resources import SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.designs import Choice
 from orchestrator.planning.expand import Cell, TrialSpec
@@ -110,7 +110,7 @@ class Settings(Frozen):
     runtime: Runtime
     checkpoints: Folder | None
     """Each trial's checkpoints are in a folder of its id below it."""
-    resources: Resources
+    resources: SweepResources
     gpus: float = 0.0
     """GPUs of this machine, for trials that leave open what they need."""
     schedule: ScheduleSpec | None = None
@@ -140,7 +140,7 @@ class Rehearse(Frozen):
 
     ask: Literal["rehearse"] = "rehearse"
     trials: Trials
-    resources: Resources
+    resources: SweepResources
     runtime: Runtime
     address: str
     limit_s: float

@@ -22,7 +22,7 @@ from typing import NamedTuple, TypeVar
 from orchestrator.errors import StoreAway, StoreError
 from orchestrator.execution.claims.home import Claims
 from orchestrator.process.driver import Owner
-from orchestrator.recording.store_port import Board
+from orchestrator.recording.store_port import DriverRegistry
 
 BEAT_S = 10.0
 STALE_S = 60.0  # without a heartbeat for so long a driver is dead
@@ -50,7 +50,7 @@ class SharedClaims:
 
     def __init__(
         self,
-        board: Board,
+        board: DriverRegistry,
         *,
         me: Owner,
         clock: Callable[[], float] = time.monotonic,
@@ -67,7 +67,7 @@ class SharedClaims:
             on_stop: is told, in another thread, why this driver should stop; None: there is no such thread,
                 and whoever made this calls `beat`.
         """
-        self.board, self.me, self._clock, self._pause, self._on_stop = board, me, clock, pause, on_stop
+        self.registry, self.me, self._clock, self._pause, self._on_stop = board, me, clock, pause, on_stop
         self._driver: str | None = None
         self._token = uuid.uuid4().hex
         self._started = ""
@@ -115,13 +115,13 @@ class SharedClaims:
     def ask_to_stop(self, trial_ids: Collection[str], *, but_not: Collection[Owner] = ()) -> list[Owner]:
         """Leave word for the drivers that have some of these trials; their next heartbeat reads it."""
         asked = []
-        for driver, note in _notes(self.board.read()).items():
+        for driver, note in _notes(self.registry.read()).items():
             if note.trials.intersection(trial_ids) and note.owner not in but_not:
-                self.board.write(driver, {"orch.stop": "true"})
+                self.registry.write(driver, {"orch.stop": "true"})
                 asked.append(note.owner)
         return asked
 
-    def reap(self) -> list[Owner]:
+    def end_dead_drivers(self) -> list[Owner]:
         """Watch the other drivers for as long as it takes to tell the dead from the living; returns the dead.
 
         Their trials are not called running any more.
@@ -137,16 +137,16 @@ class SharedClaims:
         self._mine = frozenset()
         if self._driver is not None:
             with contextlib.suppress(StoreError):  # then it is found dead
-                self.board.leave(self._driver)
+                self.registry.deregister(self._driver)
             self._driver = None
 
     def beat(self) -> str | None:
         """Tell the others that this driver lives, and what it trains; why it should stop, if it should."""
-        driver, notes = self._driver, self.board.read()
+        driver, notes = self._driver, self.registry.read()
         if driver is None or driver not in notes:
             return self._late(notes) if self._mine else None
         self._beat_number += 1
-        self.board.write(driver, {"orch.heartbeat": str(self._beat_number)})
+        self.registry.write(driver, {"orch.heartbeat": str(self._beat_number)})
         if notes[driver].get("orch.state") == "wants" and not self._deciding:
             self._write("holds", self._mine)  # a claim that the store's absence left undecided
         return "it was asked to, by `orch stop`" if notes[driver].get("orch.stop") == "true" else None
@@ -156,7 +156,7 @@ class SharedClaims:
         others = [note for note in _notes(notes).values() if note.trials & self._mine]
         if others:
             return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
-        self._driver = self.board.enter(self._about() | _trial_tags("holds", self._mine))
+        self._driver = self.registry.register(self._about() | _trial_tags("holds", self._mine))
         return None
 
     def _decided(self, wanted: frozenset[str]) -> dict[str, Owner]:
@@ -192,7 +192,7 @@ class SharedClaims:
     def _enter(self, wanted: frozenset[str]) -> None:
         self._started = f"{time.time():020.6f}"
         about = self._about() | _trial_tags("wants", wanted)
-        self._driver = self._insist(lambda: self.board.enter(about))
+        self._driver = self._insist(lambda: self.registry.register(about))
 
     def _about(self) -> dict[str, str]:
         return {
@@ -207,7 +207,7 @@ class SharedClaims:
 
     def _write(self, state: str, trials: Collection[str]) -> None:
         assert self._driver is not None
-        self.board.write(self._driver, _trial_tags(state, trials))
+        self.registry.write(self._driver, _trial_tags(state, trials))
 
     def _start_beating(self) -> None:
         if self._on_stop is not None and self._beat_number == 0:
@@ -228,7 +228,7 @@ class SharedClaims:
 
     def _living(self) -> dict[str, _Note]:
         """Notes of the other drivers that live; those that do not are ended, and their trials let go."""
-        there = self.board.read()
+        there = self.registry.read()
         now, found = self._clock(), {}
         watched = now - self._looked <= GAP_S
         self._looked = now
@@ -236,7 +236,7 @@ class SharedClaims:
             if driver == self._driver:
                 continue
             if there[driver].get("orch.token") == self._token:
-                self.board.leave(driver)  # the answer to `enter` was lost, and it was asked again
+                self.registry.deregister(driver)  # the answer to `enter` was lost, and it was asked again
                 continue
             heartbeat, since = self._seen.get(driver, ("", now))
             if note.heartbeat != heartbeat or not watched:
@@ -244,8 +244,8 @@ class SharedClaims:
             self._seen[driver] = (note.heartbeat, since)
             if now - since > STALE_S or note.owner.is_gone:
                 self.lost.append(note.owner)
-                self.board.leave(driver, lost=True)
-                self.board.let_go(note.trials if note.holds else ())
+                self.registry.deregister(driver, lost=True)
+                self.registry.mark_stopped(note.trials if note.holds else ())
             else:
                 found[driver] = note
         return found

@@ -26,9 +26,9 @@ from orchestrator.execution.ray import nodes as ray_nodes
 from orchestrator.execution.ray import rehearsal as ray_packing
 from orchestrator.execution.ray.cluster import Doing, joined, nobody_waits, watched
 from orchestrator.execution.ray.listener import STARTING, Listener
-from orchestrator.execution.ray.queue import Given, scheduler
+from orchestrator.execution.ray.queue import FixedListSearcher, scheduler
 from orchestrator.execution.ray.worker import name_of, packed, train_one
-from orchestrator.language.resources import Needs, Resources
+from orchestrator.language.resources import SweepResources, TrialResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.signals import Stop, stop_signals
@@ -79,7 +79,7 @@ class RayExecutor:
         *,
         runtime: Runtime,
         folder: Folder,
-        resources: Resources,
+        resources: SweepResources,
         schedule: ScheduleSpec | None = None,
         address: str | None = None,
         ship_code: bool = False,
@@ -155,7 +155,7 @@ class RayExecutor:
     def _fit(
         self,
         trials: Sequence[TrialSpec],
-        needs: dict[str, Needs],
+        needs: dict[str, TrialResources],
         listener: Listener,
         stop: Stop,
         scratch: str,
@@ -182,7 +182,7 @@ class RayExecutor:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=Given("trial", names, stop),
+                search_alg=FixedListSearcher("trial", names, stop),
                 num_samples=len(names),
                 reuse_actors=True,
                 max_concurrent_trials=self.resources.max_concurrent,
@@ -201,7 +201,7 @@ class RayExecutor:
         )
         tuner.fit()
 
-    def _look_over(self, trials: Sequence[TrialSpec], needs: dict[str, Needs]) -> None:
+    def _look_over(self, trials: Sequence[TrialSpec], needs: dict[str, TrialResources]) -> None:
         """Raise what would go wrong in every trial, and say what a user should know.
 
         Raises:
@@ -211,7 +211,7 @@ class RayExecutor:
         if self.address is None:
             return
         self.doing("looking at the nodes", 2 * ray_nodes.ANSWER_S)
-        if note := ray_nodes.look_over(self.folder, shipped=self.ship_code):
+        if note := ray_nodes.check_nodes(self.folder, shipped=self.ship_code):
             self.say(note)
         if not self.runtime.download:
             self.doing("looking for the data on the nodes", 2 * ray_nodes.ANSWER_S)

@@ -23,7 +23,7 @@ from trainers.attempt.folders import Folder, S3Folder, marked, unusable
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent
 
 
-class Facts(NamedTuple):
+class NodeFacts(NamedTuple):
     """What a node, or this driver, runs."""
 
     torch: str
@@ -52,7 +52,7 @@ def check(asked: Sequence[Bundle]) -> None:
     check_room(asked, [node["Resources"] for node in alive()])
 
 
-def look_over(folder: Folder, *, shipped: bool) -> str | None:
+def check_nodes(folder: Folder, *, shipped: bool) -> str | None:
     """A note on nodes where trials run, but cannot go on elsewhere, for they do not see `folder`; or None.
 
     Raises:
@@ -92,11 +92,11 @@ def check_alike() -> None:
         raise ExecutionError("\n".join(problems))
 
 
-def _compared(marker: str | None, *, shipped: bool) -> tuple[dict[str, Facts], list[str]]:
+def _compared(marker: str | None, *, shipped: bool) -> tuple[dict[str, NodeFacts], list[str]]:
     """What each node runs and whether it sees `marker`; and how it differs from this driver, in lines."""
-    look = _looker()
-    here = Facts(*look(marker))
-    found = {node: Facts(*facts) for node, facts in everywhere(look, marker).items()}
+    look = _node_checker()
+    here = NodeFacts(*look(marker))
+    found = {node: NodeFacts(*facts) for node, facts in everywhere(look, marker).items()}
     return found, [p for n, facts in found.items() for p in _differences(n, facts, here, shipped=shipped)]
 
 
@@ -163,7 +163,7 @@ def name_of(node: Mapping[str, Any]) -> str:
     return f"{host} ({address})" if host and host != address else address
 
 
-def _looker() -> Callable[[str | None], tuple[Any, ...]]:
+def _node_checker() -> Callable[[str | None], tuple[Any, ...]]:
     """A function that finds a node's `Facts`; it travels whole, for a node may have other code, or none."""
     packages = PACKAGES
 
@@ -194,7 +194,7 @@ def _looker() -> Callable[[str | None], tuple[Any, ...]]:
     return look
 
 
-def _differences(name: str, there: Facts, own: Facts, *, shipped: bool) -> Iterator[str]:
+def _differences(name: str, there: NodeFacts, own: NodeFacts, *, shipped: bool) -> Iterator[str]:
     if there.torch != own.torch:
         yield (
             f"node {name} has torch {there.torch}, this driver {own.torch}: the same trial could have other "

@@ -18,7 +18,7 @@ from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.process.signals import Stop
 
 
-class Given(Searcher):
+class FixedListSearcher(Searcher):
     """A search that suggests a list of values, one after another, for one parameter."""
 
     def __init__(self, name: str, values: Sequence[str], stop: Stop) -> None:
@@ -61,7 +61,7 @@ class _Stoppable(FIFOScheduler):
         return chosen
 
 
-class _InOrder(_Stoppable):
+class _FifoScheduler(_Stoppable):
     """First come, first served."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ def scheduler(spec: ScheduleSpec | None, stop: Stop, *, epochs: int) -> FIFOSche
     """Tune's scheduler for that schedule; it counts in epochs, of which the longest trial has so many."""
     chosen: _Stoppable
     if spec is None:
-        chosen = _InOrder()
+        chosen = _FifoScheduler()
     else:
         watched: dict[str, Any] = {"time_attr": "epoch", "metric": spec.metric, "mode": spec.mode}
         if spec.name == "median":

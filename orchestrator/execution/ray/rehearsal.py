@@ -15,16 +15,16 @@ from orchestrator.errors import ExecutionError, Interrupted
 from orchestrator.execution.child.messages import Rehearse
 from orchestrator.execution.ray import nodes as ray_nodes
 from orchestrator.execution.ray.cluster import Doing, joined
-from orchestrator.language.resources import GIB, Needs, fits
+from orchestrator.language.resources import GIB, TrialResources, fits
 from orchestrator.planning.expand import TrialSpec
 from orchestrator.process.signals import Stop
 from orchestrator.process.words import counted
-from orchestrator.rehearsal.forecast import Found, kinds, needs_of, packed, packing_note
+from orchestrator.rehearsal.forecast import Measurement, kinds, needs_of, packed, packing_note
 from orchestrator.rehearsal.rehearse import (
     LIMIT_S,
     ClusterFindings,
-    Findings,
-    Piece,
+    Measurements,
+    RehearsalJob,
     announcement,
     pieces,
     rehearsed,
@@ -78,14 +78,14 @@ def rehearsed_on_cluster(job: Rehearse, driver: Driver, after: contextlib.ExitSt
 
 def settled(
     trials: Sequence[TrialSpec],
-    needs: Mapping[str, Needs],
+    needs: Mapping[str, TrialResources],
     runtime: Runtime,
     *,
     most: int | None,
     stop: Stop,
     say: Callable[[str], None],
     doing: Doing,
-) -> dict[str, Needs]:
+) -> dict[str, TrialResources]:
     """`needs` with nothing open, after rehearsals on the nodes where something was.
 
     A kind of trial that fails in its rehearsal gets a whole GPU and tells the rest when it is trained.
@@ -118,21 +118,21 @@ def settled(
             )
         else:
             closed = {"gpus": kind.needs.share, "memory_gib": None}
-            own = Needs.model_validate(kind.needs.model_dump() | closed)
+            own = TrialResources.model_validate(kind.needs.model_dump() | closed)
         settled.update({trial.id: own for trial in kind.trials})
     ray_nodes.check([own.bundle for own in settled.values()])
     return settled
 
 
 def rehearsed_on_nodes(
-    asked: Sequence[Piece],
+    asked: Sequence[RehearsalJob],
     *,
     limit_s: float,
     most: int | None,
     stop: Stop,
     say: Callable[[str], None],
     doing: Doing,
-) -> Findings:
+) -> Measurements:
     """What rehearsals find: of each kind of trial on one node, of those on GPUs on one with each type.
 
     Where types of GPU differ, what asks for most counts, and of equal ones the fullest: a trial must fit
@@ -150,7 +150,7 @@ def rehearsed_on_nodes(
         ExecutionError: a node cannot rehearse.
         Interrupted: the user does not want to wait.
     """
-    together = Findings({}, {})
+    together = Measurements({}, {})
     rooms = _rooms() if any(piece.needs.share for piece in asked) else {}
     seen: set[tuple[str, str]] = set()
     for node in ray_nodes.alive():
@@ -175,14 +175,14 @@ def rehearsed_on_nodes(
 
 def _on(
     node: dict[str, Any],
-    group: list[Piece],
+    group: list[RehearsalJob],
     *,
     limit_s: float,
     most: int | None,
     stop: Stop,
     say: Callable[[str], None],
     doing: Doing,
-) -> Findings:
+) -> Measurements:
     name, slots = ray_nodes.name_of(node), slots_on(node["Resources"], group, most)
     cpus = slots * max(piece.runtime.threads for piece in group)
     gpus = int(bool(group[0].needs.share))
@@ -201,7 +201,7 @@ def _on(
             noted = True
             say(f"still rehearsing on {name}; where others use its cores or GPUs, this waits for them")
     try:
-        findings: Findings = ray.get(answer)
+        findings: Measurements = ray.get(answer)
     except ray.exceptions.RayError as error:
         raise ExecutionError(f"node {name} cannot rehearse the trials: {ray_nodes.cause(error)}") from None
     return findings
@@ -232,13 +232,13 @@ def _free_gib() -> list[float]:
     return [torch.cuda.mem_get_info(i)[0] / GIB for i in range(torch.cuda.device_count())]
 
 
-def _in_room(found: Found, room_gib: float | None) -> Found:
+def _in_room(found: Measurement, room_gib: float | None) -> Measurement:
     if room_gib is None or found.cost.room_gib is None:
         return found
     smaller = min(room_gib, found.cost.room_gib)
     return found._replace(cost=found.cost.model_copy(update={"room_gib": smaller}))
 
 
-def _weight(found: Found) -> tuple[float, float]:
+def _weight(found: Measurement) -> tuple[float, float]:
     """What of two findings asks for more: of a GPU, then of time."""
-    return packed(Needs(gpus="auto"), found).share, found.cost.epoch_s
+    return packed(TrialResources(gpus="auto"), found).share, found.cost.epoch_s

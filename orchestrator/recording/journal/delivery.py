@@ -28,7 +28,7 @@ class _PutOff(Exception):
     """A file cannot be delivered now, and others can."""
 
 
-class Carrier(threading.Thread):
+class Delivery(threading.Thread):
     """Tells the store what the journals say, in order, for as long as it takes."""
 
     def __init__(self, own: OwnJournal, connect: Callable[[], Store], *, refused: bool = False) -> None:
@@ -65,7 +65,7 @@ class Carrier(threading.Thread):
             self._queue.append(path)
             self._news.notify_all()
 
-    def look_behind(self) -> None:
+    def scan_abandoned(self) -> None:
         """Look again for what others left: one of them may have died meanwhile."""
         with self._news:
             self._looked_behind = False

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from orchestrator.records import TrialRecord
 
 
-class Known:
+class FinishedTrials:
     """A file of records of done trials, one per line; what cannot be read counts as not known."""
 
     def __init__(self, folder: Path, *, store: str, writes: bool = True) -> None:

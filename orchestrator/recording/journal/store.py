@@ -14,10 +14,10 @@ from pathlib import Path
 from orchestrator.errors import StoreAway
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
-from orchestrator.recording.journal.delivery import Carrier
+from orchestrator.recording.journal.delivery import Delivery
 from orchestrator.recording.journal.entries import Entry
 from orchestrator.recording.journal.files import OwnJournal
-from orchestrator.recording.journal.finished import Known
+from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord, record_of
 from trainers.attempt.report import EpochReport, Outcome
@@ -33,7 +33,7 @@ class JournaledStore:
         root: Path,
         name: str,
         command: str = "",
-        known: Known | None = None,
+        known: FinishedTrials | None = None,
     ) -> None:
         """Read and write the store that `connect` opens.
 
@@ -58,7 +58,7 @@ class JournaledStore:
                 raise
             self.away = str(error)
         self._journal = OwnJournal(root, store=name, command=command)
-        self._carrier: Carrier | None = None
+        self._carrier: Delivery | None = None
 
     def describe(self) -> str:
         """Where the store keeps things."""
@@ -142,14 +142,14 @@ class JournaledStore:
         """Let what waits arrive; gives up on a store that stays away."""
         self.carry()
         assert self._carrier is not None
-        self._carrier.look_behind()
+        self._carrier.scan_abandoned()
         self._carrier.wait()
         self.away = self._carrier.problem
 
     def carry(self, *, refused: bool = False) -> None:
         """Start delivering, also what earlier commands left behind, and what was `refused` once more."""
         if self._carrier is None:
-            self._carrier = Carrier(self._journal, self._connect, refused=refused)
+            self._carrier = Delivery(self._journal, self._connect, refused=refused)
             self._carrier.start()
 
     @property

@@ -7,7 +7,7 @@ import http.client
 import urllib3.connection
 
 
-class WholeAnswer(http.client.HTTPResponse):
+class WholeResponse(http.client.HTTPResponse):
     """An answer that says how long it is, or has a body."""
 
     def begin(self) -> None:
@@ -23,6 +23,6 @@ class WholeAnswer(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("the answer broke off in its head")
 
 
-def insist() -> None:
+def reject_truncated_responses() -> None:
     """Have every client in this process that is built on urllib3 see it so, MLflow's among them."""
-    urllib3.connection.HTTPConnection.response_class = WholeAnswer
+    urllib3.connection.HTTPConnection.response_class = WholeResponse

@@ -21,7 +21,7 @@ from mlflow.exceptions import MlflowException
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.process.secrets import without_secret
 from orchestrator.recording.mlflow.experiments import experiment_id, experiment_ids, perhaps_twice
-from orchestrator.recording.mlflow.http import insist
+from orchestrator.recording.mlflow.http import reject_truncated_responses
 from orchestrator.recording.mlflow.tags import (
     ENDING,
     end_tags,
@@ -37,7 +37,7 @@ from orchestrator.recording.trial_files import SPECTRA, trial_files, unpacked
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
 from trainers.attempt.report import EpochReport, Outcome
 
-insist()
+reject_truncated_responses()
 
 FLUSH_S = 2.0  # metrics wait at most so long before they are written
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs

@@ -16,7 +16,7 @@ EXPERIMENT = "orch drivers"
 _NOTES = "tags.`orch.kind` = 'driver' AND attributes.status = 'RUNNING'"
 
 
-class MlflowBoard:
+class MlflowRegistry:
     """One run per driver in an experiment of their own."""
 
     def __init__(self, uri: str) -> None:
@@ -24,7 +24,7 @@ class MlflowBoard:
         self.uri = uri
         self._client = MlflowClient(tracking_uri=uri)
 
-    def enter(self, tags: Mapping[str, str]) -> str:
+    def register(self, tags: Mapping[str, str]) -> str:
         """Begin this driver's note."""
         with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             kind = {"orch.kind": "driver", **tags}
@@ -43,12 +43,12 @@ class MlflowBoard:
             runs = self._client.search_runs([self._experiment()], _NOTES, max_results=1000)
             return {run.info.run_id: dict(run.data.tags) for run in runs}
 
-    def leave(self, driver: str, *, lost: bool = False) -> None:
+    def deregister(self, driver: str, *, lost: bool = False) -> None:
         """End a driver's note."""
         with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             self._client.set_terminated(driver, "KILLED" if lost else "FINISHED")
 
-    def let_go(self, trial_ids: Collection[str]) -> None:
+    def mark_stopped(self, trial_ids: Collection[str]) -> None:
         """Mark these trials as stopped where they are still called running."""
         with one_line_errors(f"MLflow at {without_secret(self.uri)}"):
             experiments = experiment_ids(self._client)
