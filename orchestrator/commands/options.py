@@ -67,6 +67,11 @@ ShipCode = Annotated[
 Pack = Annotated[
     bool, typer.Option("--pack", help="Find out by rehearsals how many trials fit on a GPU and in memory.")
 ]
+Executor = Annotated[str, typer.Option(help="ray, or serial: in this process.")]
+Download = Annotated[bool, typer.Option("--download", help="Download missing data sets.")]
+KeepGoing = Annotated[
+    bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 
 

@@ -1,10 +1,11 @@
-"""The commands of `orch` that look and change nothing."""
+"""The commands of `orch` that look at a sweep and change nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,22 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.answer import formats
-from orchestrator.commands.options import (
-    Address,
-    Cell,
-    Data,
-    Home,
-    Json,
-    Pack,
-    Profile,
-    Seeds,
-    Set,
-    Spec,
-    Specs,
-    Uri,
-    reported,
-)
-from orchestrator.errors import OrchError, UsageError
+from orchestrator.commands.options import Address, Cell, Json, Pack
+from orchestrator.commands.selection import selects
+from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
 from orchestrator.process.words import one_of
 
@@ -36,18 +24,10 @@ if TYPE_CHECKING:
     from orchestrator.commands.request import Request
     from orchestrator.planning.expand import TrialSpec
 
-commands = typer.Typer()
 
-
-@commands.command()
 def plan(
-    specs: Specs,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
-    data: Data = None,
+    requests: Iterator[Request] = selects(several=True, data=True),
+    *,
     forecast: Annotated[
         bool, typer.Option("--forecast", help="Rehearse each kind of trial, and say how long all will take.")
     ] = False,
@@ -59,50 +39,45 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a sweep asks for, what the store has and what will run. Changes nothing."""
-    from orchestrator.commands.request import Request
     from orchestrator.commands.screen import grid as overview
     from orchestrator.execution.run import plan_sweep
 
     if forecast:
         from orchestrator.commands.look import forecast as forecasting
-    with reported():
-        if pack and not forecast:
-            raise UsageError("--pack changes what a forecast comes to; add --forecast")
-        unique: dict[str, Any] = {}
-        plans = []
-        forecasts: list[ForecastReport] = []
-        for file in specs:
-            asked = Request(
-                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, data=data
-            )
-            store = asked.space.open_store()
-            found = plan_sweep(asked.expansion, store)
-            left = [] if changes else overview.orphans(found, store.asked_for(asked.spec.name))
-            new = [trial for trial in found.todo if trial.id not in unique]
-            unique |= {trial.id: trial for trial in new}
-            plans.append((asked, found, left, new))
-        if forecast:
-            forecasts = [
-                _forecast(asked, new, pack=pack, address=address, limit_s=limit) for asked, _, _, new in plans
-            ]
-        if as_json:
-            records = [overview.plan_record(found) | {"orphans": left} for _, found, left, _ in plans]
-            for record, told in zip(records, forecasts, strict=False):
-                record["forecast"] = told.record()
-            typer.echo(json.dumps(records, indent=2))
-        for index, (asked, found, left, _) in enumerate(() if as_json else plans):
-            typer.echo(asked.headline)
-            typer.echo(overview.plan_text(found, left))
-            if forecasts:
-                typer.echo(forecasts[index].text(now=datetime.now()))
-        if len(plans) > 1 and not as_json:
-            together = sum(len(found.todo) for _, found, _, _ in plans)
-            shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
-            typer.echo(f"together: {len(unique)} trials will run{shared}")
-            if forecasts:
-                typer.echo(f"one after the other: {forecasting.total(forecasts)}")
-        if any(told.failures for told in forecasts):
-            raise typer.Exit(FAILED)
+    if pack and not forecast:
+        raise UsageError("--pack changes what a forecast comes to; add --forecast")
+    unique: dict[str, Any] = {}
+    plans = []
+    forecasts: list[ForecastReport] = []
+    for asked in requests:
+        store = asked.space.open_store()
+        found = plan_sweep(asked.expansion, store)
+        left = [] if asked.expansion.changed else overview.orphans(found, store.asked_for(asked.spec.name))
+        new = [trial for trial in found.todo if trial.id not in unique]
+        unique |= {trial.id: trial for trial in new}
+        plans.append((asked, found, left, new))
+    if forecast:
+        forecasts = [
+            _forecast(asked, new, pack=pack, address=address, limit_s=limit) for asked, _, _, new in plans
+        ]
+    if as_json:
+        records = [overview.plan_record(found) | {"orphans": left} for _, found, left, _ in plans]
+        for record, told in zip(records, forecasts, strict=False):
+            record["forecast"] = told.record()
+        typer.echo(json.dumps(records, indent=2))
+    for index, (asked, found, left, _) in enumerate(() if as_json else plans):
+        typer.echo(asked.headline)
+        typer.echo(overview.plan_text(found, left))
+        if forecasts:
+            typer.echo(forecasts[index].text(now=datetime.now()))
+    if len(plans) > 1 and not as_json:
+        together = sum(len(found.todo) for _, found, _, _ in plans)
+        shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
+        typer.echo(f"together: {len(unique)} trials will run{shared}")
+        if forecasts:
+            typer.echo(f"one after the other: {forecasting.total(forecasts)}")
+    if any(told.failures for told in forecasts):
+        raise typer.Exit(FAILED)
 
 
 def _forecast(
@@ -115,72 +90,52 @@ def _forecast(
     return forecasting.forecast_of(new, resources, asked.space, address=address, limit_s=limit_s, say=say)
 
 
-@commands.command()
 def status(
-    specs: Specs,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
+    requests: Iterator[Request] = selects(several=True, reads=True),
+    *,
     as_json: Json = False,
 ) -> None:
     """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
-    from orchestrator.commands.request import Request
     from orchestrator.commands.screen import grid as overview
     from orchestrator.execution.run import plan_sweep
 
-    with reported():
-        records = []
-        for file in specs:
-            asked = Request(
-                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-            )
-            found = plan_sweep(asked.expansion, asked.space.open_store())
-            records.append(overview.status_record(found))
-            if not as_json:
-                typer.echo(asked.headline)
-                typer.echo(overview.status_text(found))
-        if as_json:
-            typer.echo(json.dumps(records, indent=2))
+    records = []
+    for asked in requests:
+        found = plan_sweep(asked.expansion, asked.space.open_store())
+        records.append(overview.status_record(found))
+        if not as_json:
+            typer.echo(asked.headline)
+            typer.echo(overview.status_text(found))
+    if as_json:
+        typer.echo(json.dumps(records, indent=2))
 
 
-@commands.command()
 def table(
-    spec: Spec,
+    asked: Request = selects(reads=True),
+    *,
     form: Annotated[str, typer.Option("--format", "-f", help=one_of(formats.names()))] = "text",
     name: Annotated[str | None, typer.Option(help="One table of several.", show_default=False)] = None,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
 ) -> None:
     """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
-    from orchestrator.commands.request import Request
     from orchestrator.commands.screen import tables as printed
     from orchestrator.execution.run import plan_sweep
 
-    with reported():
-        asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-        )
-        if check:
-            asked.needs_published_profile()
-        found = plan_sweep(asked.expansion, asked.space.open_store())
-        shown = printed.tables(asked, found.records, form, name, required=True)
-        if not shown.complete:
-            raise typer.Exit(USAGE)
-        if check and shown.outside:
-            raise typer.Exit(OUTSIDE)
+    if check:
+        asked.needs_published_profile()
+    found = plan_sweep(asked.expansion, asked.space.open_store())
+    shown = printed.tables(asked, found.records, form, name, required=True)
+    if not shown.complete:
+        raise typer.Exit(USAGE)
+    if check and shown.outside:
+        raise typer.Exit(OUTSIDE)
 
 
-@commands.command()
 def figures(
-    spec: Spec,
+    asked: Request = selects(reads=True),
+    *,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -191,169 +146,80 @@ def figures(
         ),
     ] = None,
     form: Annotated[list[str] | None, typer.Option("--format", "-f", help="png or pdf; repeatable.")] = None,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
 ) -> None:
     """Draw a sweep's figures from the store."""
     from orchestrator.commands.look import write_figures as drawing
-    from orchestrator.commands.request import Request
 
-    with reported():
-        asked = Request(
-            spec, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-        )
-        formats = tuple(form or ["png"])
-        if unknown := set(formats) - {"png", "pdf"}:
-            raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
-        folder = out or asked.space.home / "figures" / f"{asked.spec.name}-{asked.profile or 'none'}"
-        for path in drawing.write_figures(asked.expansion, asked.space, folder, formats=formats):
-            typer.echo(str(path))
+    formats = tuple(form or ["png"])
+    if unknown := set(formats) - {"png", "pdf"}:
+        raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
+    folder = out or asked.space.home / "figures" / f"{asked.spec.name}-{asked.profile or 'none'}"
+    for path in drawing.write_figures(asked.expansion, asked.space, folder, formats=formats):
+        typer.echo(str(path))
 
 
-@commands.command()
-def validate(specs: Specs) -> None:
-    """Check sweep files under every profile without training anything."""
-    from orchestrator.commands.screen import grid as overview
-    from orchestrator.language.files import load_sweep
-
-    wrong = False
-    for file in specs:
-        try:
-            typer.echo(overview.validated(load_sweep(file), str(file)))
-        except OrchError as error:
-            wrong = True
-            typer.echo(str(error), err=True)
-    if wrong:
-        raise typer.Exit(USAGE)
-
-
-@commands.command()
-def schema() -> None:
-    """Print the JSON Schema of sweep files, for editors."""
-    from orchestrator.language.json_schema import sweep_schema
-    from orchestrator.language.sweep_spec import SweepSpec
-
-    typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
-
-
-@commands.command()
-def diff(
-    first: Annotated[Path, typer.Argument(help="Sweep file.", show_default=False)],
-    second: Annotated[Path, typer.Argument(help="Sweep file, such as an edited copy.", show_default=False)],
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-) -> None:
-    """Show which trials two sweep files share, and what is different in the others."""
-    from orchestrator.commands.request import Request
-    from orchestrator.planning import difference
-
-    with reported():
-        made = [Request(file, profile=profile, seeds=seeds, changes=changes) for file in (first, second)]
-        for asked in made:
-            typer.echo(asked.headline)
-        typer.echo(difference.text(difference.compare(made[0].expansion, made[1].expansion)))
-
-
-@commands.command()
 def failures(
-    specs: Specs,
-    profile: Profile = "auto",
-    seeds: Seeds = None,
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
+    requests: Iterator[Request] = selects(several=True, reads=True),
 ) -> None:
     """List every failed trial with its cause, where it ran and its log. Changes nothing."""
     from orchestrator.answer import explain
-    from orchestrator.commands.request import Request
 
-    with reported():
-        for file in specs:
-            asked = Request(
-                file, profile=profile, seeds=seeds, changes=changes, home=home, uri=tracking_uri, reads=True
-            )
-            ids = [one.id for one in asked.expansion.trials]
-            records = asked.space.open_store().records(ids)
-            logs = {i: str(path) for i in ids if (path := asked.space.log_of(i)) is not None}
-            lines = list(explain.failures(asked.expansion, records, logs))
-            typer.echo(f"{asked.spec.name}: {len(lines)} of {len(ids)} trials failed")
-            for line in lines:
-                typer.echo(f"  {line}")
+    for asked in requests:
+        ids = [one.id for one in asked.expansion.trials]
+        records = asked.space.open_store().records(ids)
+        logs = {i: str(path) for i in ids if (path := asked.space.log_of(i)) is not None}
+        lines = list(explain.failures(asked.expansion, records, logs))
+        typer.echo(f"{asked.spec.name}: {len(lines)} of {len(ids)} trials failed")
+        for line in lines:
+            typer.echo(f"  {line}")
 
 
-@commands.command()
 def why(
-    spec: Spec,
+    asked: Request = selects(seeds="any", reads=True),
+    *,
     cell: Cell,
-    seed: Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")] = None,
-    profile: Profile = "auto",
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
 ) -> None:
     """Tell why a cell's trials stand as they do: spec line, id, attempts, cause, next step."""
     from orchestrator.answer import explain
+    from orchestrator.planning.find import find_trials
 
-    with reported():
-        asked, chosen = _of_cell(
-            spec, cell, seed, profile=profile, changes=changes, home=home, uri=tracking_uri
+    chosen = find_trials(asked.expansion, cell)
+    store = asked.space.open_store()
+    records = store.records([one.id for one in chosen])
+    for number, one in enumerate(chosen):
+        log = asked.space.log_of(one.id)
+        lines = explain.explanation(
+            asked.expansion,
+            one,
+            records.get(one.id),
+            store=store.describe(),
+            log=None if log is None else str(log),
         )
-        store = asked.space.open_store()
-        records = store.records([one.id for one in chosen])
-        for number, one in enumerate(chosen):
-            log = asked.space.log_of(one.id)
-            lines = explain.explanation(
-                asked.expansion,
-                one,
-                records.get(one.id),
-                store=store.describe(),
-                log=None if log is None else str(log),
-            )
-            typer.echo(("\n" if number else "") + "\n".join(f"{what:11}{words}" for what, words in lines))
+        typer.echo(("\n" if number else "") + "\n".join(f"{what:11}{words}" for what, words in lines))
 
 
-@commands.command()
 def logs(
-    spec: Spec,
+    asked: Request = selects(seeds="any", reads=True),
+    *,
     cell: Cell,
-    seed: Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")] = None,
     following: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is added, until the trials end.")
     ] = False,
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", help="Only the last so many lines.", min=0)
     ] = None,
-    profile: Profile = "auto",
-    changes: Set = None,
-    home: Home = None,
-    tracking_uri: Uri = None,
 ) -> None:
     """Print the logs of a cell's trials: attempts, epochs, tracebacks."""
+    from orchestrator.planning.find import find_trials
     from orchestrator.recording import logs as trial_logs
 
-    with reported():
-        asked, chosen = _of_cell(
-            spec, cell, seed, profile=profile, changes=changes, home=home, uri=tracking_uri
-        )
-        paths = [(one.label, trial_logs.log_path(asked.space.logs, one.id)) for one in chosen]
-        there = [(label, path) for label, path in paths if path.exists()]
-        if not there and not following:
-            raise UsageError(f"no log of '{cell}' in {asked.space.logs}; logs are where the driver ran")
-        for line in trial_logs.tail(there, lines=lines):
-            typer.echo(line)
-        if following:
-            with contextlib.suppress(KeyboardInterrupt):
-                trial_logs.follow(paths, say=typer.echo)
-
-
-def _of_cell(spec: Path, cell: str, seed: int | None, **flags: Any) -> tuple[Request, list[TrialSpec]]:
-    """What is asked for, and the trials of one of its cells: those of `seed`, or all."""
-    from orchestrator.commands.request import Request
-    from orchestrator.planning.find import find_trials
-
-    asked = Request(spec, seeds=None if seed is None else f"{seed},", reads=True, **flags)
-    return asked, find_trials(asked.expansion, cell)
+    chosen = find_trials(asked.expansion, cell)
+    paths = [(one.label, trial_logs.log_path(asked.space.logs, one.id)) for one in chosen]
+    there = [(label, path) for label, path in paths if path.exists()]
+    if not there and not following:
+        raise UsageError(f"no log of '{cell}' in {asked.space.logs}; logs are where the driver ran")
+    for line in trial_logs.tail(there, lines=lines):
+        typer.echo(line)
+    if following:
+        with contextlib.suppress(KeyboardInterrupt):
+            trial_logs.follow(paths, say=typer.echo)

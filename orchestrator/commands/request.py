@@ -36,6 +36,11 @@ class Request(Sweep):
             SpecError: the file is wrong.
             UsageError: a flag is.
         """
+        self.file = file
+        words = {"--profile": profile, "--seeds": seeds}
+        self.typed = [word for flag, value in words.items() if value is not None for word in (flag, value)]
+        """Flags that ask for the same."""
+        self.typed += [word for change in changes or [] for word in ("--set", change)]
         super().__init__(
             load_sweep(file),
             profile=profile,

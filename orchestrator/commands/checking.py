@@ -1,0 +1,78 @@
+"""The commands of `orch` that look at files, at this machine, or at MLflow's pages."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Uri
+from orchestrator.errors import OrchError
+from orchestrator.process.exit_codes import USAGE
+
+
+def validate(specs: Specs) -> None:
+    """Check sweep files under every profile without training anything."""
+    from orchestrator.commands.screen import grid as overview
+    from orchestrator.language.files import load_sweep
+
+    wrong = False
+    for file in specs:
+        try:
+            typer.echo(overview.validated(load_sweep(file), str(file)))
+        except OrchError as error:
+            wrong = True
+            typer.echo(str(error), err=True)
+    if wrong:
+        raise typer.Exit(USAGE)
+
+
+def schema() -> None:
+    """Print the JSON Schema of sweep files, for editors."""
+    from orchestrator.language.json_schema import sweep_schema
+    from orchestrator.language.sweep_spec import SweepSpec
+
+    typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
+
+
+def diff(
+    first: Annotated[Path, typer.Argument(help="Sweep file.", show_default=False)],
+    second: Annotated[Path, typer.Argument(help="Sweep file, such as an edited copy.", show_default=False)],
+    profile: Profile = "auto",
+    seeds: Seeds = None,
+    changes: Set = None,
+) -> None:
+    """Show which trials two sweep files share, and what is different in the others."""
+    from orchestrator.commands.request import Request
+    from orchestrator.planning import difference
+
+    made = [Request(file, profile=profile, seeds=seeds, changes=changes) for file in (first, second)]
+    for asked in made:
+        typer.echo(asked.headline)
+    typer.echo(difference.text(difference.compare(made[0].expansion, made[1].expansion)))
+
+
+def ui(
+    home: Home = None,
+    tracking_uri: Uri = None,
+    port: Annotated[int, typer.Option(help="Port on this machine.", min=1, max=65535)] = 5000,
+) -> None:
+    """Open MLflow's pages on the store; ends with Ctrl-C."""
+    from orchestrator.commands.look import ui as pages
+    from orchestrator.recording.workspace import workspace
+
+    pages.serve(workspace(home, tracking_uri, None), port=port, say=typer.echo)
+
+
+def doctor(home: Home = None, tracking_uri: Uri = None, data: Data = None) -> None:
+    """Check this machine: packages, GPU, Ray, store, data sets, disk; exits with 2 if something is broken."""
+    from orchestrator.commands.look import doctor as diagnosis
+    from orchestrator.recording.workspace import workspace
+
+    checks = list(diagnosis.checks(workspace(home, tracking_uri, data)))
+    for check in checks:
+        typer.echo(f"{check.sign:4}  {check.what:12}  {check.finding}")
+    if any(check.sign == "bad" for check in checks):
+        raise typer.Exit(USAGE)

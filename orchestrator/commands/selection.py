@@ -1,0 +1,130 @@
+"""What a command is about, declared once: sweep file, profile, seeds, settings, store, data, checkpoints.
+
+A command asks for it with a parameter's default, and gets what was selected:
+
+    def table(request: Request = selects(reads=True), form: ... = "text") -> None: ...
+
+`command` puts the options in that parameter's place, and makes errors end in one line each.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal, NamedTuple
+
+import typer
+
+from orchestrator.commands.options import (
+    Checkpoints,
+    Data,
+    Home,
+    Profile,
+    Seeds,
+    Set,
+    Spec,
+    Specs,
+    Uri,
+    reported,
+)
+
+Seed = Annotated[int, typer.Option(help="Seed of the trial.", min=0, max=2**31 - 1)]
+AnySeed = Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")]
+
+
+class Selection(NamedTuple):
+    """What of a selection a command takes."""
+
+    several: bool
+    seeds: Literal["many", "one", "any"]
+    stored: bool
+    data: bool
+    checkpoints: bool
+    reads: bool
+
+    @property
+    def options(self) -> dict[str, tuple[Any, Any]]:
+        """Annotation and default of each option, by its parameter's name."""
+        empty = inspect.Parameter.empty
+        found: dict[str, tuple[Any, Any]] = {"specs" if self.several else "spec": (Specs, empty)}
+        if not self.several:
+            found["spec"] = (Spec, empty)
+        found["profile"] = (Profile, "auto")
+        many = {"many": ("seeds", Seeds, None), "one": ("seed", Seed, 0), "any": ("seed", AnySeed, None)}
+        name, annotation, default = many[self.seeds]
+        found |= {name: (annotation, default), "changes": (Set, None)}
+        if self.stored:
+            found |= {"home": (Home, None), "tracking_uri": (Uri, None)}
+        if self.data:
+            found["data"] = (Data, None)
+        if self.checkpoints:
+            found["checkpoints"] = (Checkpoints, None)
+        return found
+
+    def made(self, values: dict[str, Any]) -> Any:
+        """The request, or the requests one after another, from the options' values."""
+        from orchestrator.commands.request import Request
+
+        seed = values.pop("seed", None)
+        files = values.pop("specs", None)
+        file = values.pop("spec", None)
+        how = {"uri" if name == "tracking_uri" else name: value for name, value in values.items()}
+        if seed is not None:
+            how["seeds"] = f"{seed},"
+
+        def requests() -> Iterator[Request]:
+            for each in files:
+                yield Request(each, reads=self.reads, **how)
+
+        return requests() if files is not None else Request(file, reads=self.reads, **how)
+
+
+def selects(
+    *,
+    several: bool = False,
+    seeds: Literal["many", "one", "any"] = "many",
+    stored: bool = True,
+    data: bool = False,
+    checkpoints: bool = False,
+    reads: bool = False,
+) -> Any:
+    """A command's parameter that is a `Request`, or an iterator of them.
+
+    Args:
+        several: whether it takes several files.
+        seeds: "many", as a sweep has them; "one" trial's; "any": one trial's, or all.
+        stored: whether results are somewhere.
+        data: whether data is needed.
+        checkpoints: whether checkpoints are.
+        reads: whether the profile with results is meant where none is named.
+    """
+    return Selection(several, seeds, stored, data, checkpoints, reads)
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """`function` as typer takes it: with the options of what it selects, and errors in a line each."""
+    # Requests are known to type checkers alone: importing them takes pydantic with it.
+    signature = inspect.signature(function, eval_str=True, locals={"Request": Any})
+    parameters: list[inspect.Parameter] = []
+    chosen: dict[str, Selection] = {}
+    for name, one in signature.parameters.items():
+        if isinstance(one.default, Selection):
+            chosen[name] = one.default
+            for option, (annotation, default) in one.default.options.items():
+                kind = inspect.Parameter.KEYWORD_ONLY
+                parameters.append(inspect.Parameter(option, kind, default=default, annotation=annotation))
+        else:
+            parameters.append(one.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(function)
+    def typed(**values: Any) -> None:
+        with reported():
+            for name, selection in chosen.items():
+                values[name] = selection.made({option: values.pop(option) for option in selection.options})
+            function(**values)
+
+    typed.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    typed.__annotations__ = {one.name: one.annotation for one in parameters}
+    del typed.__wrapped__
+    return typed

@@ -1,0 +1,257 @@
+"""The commands of `orch` that train, or end what trains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.commands.options import (
+    CELL,
+    Address,
+    Cell,
+    Download,
+    Executor,
+    Home,
+    Json,
+    KeepGoing,
+    Pack,
+    Quiet,
+    ShipCode,
+    Uri,
+    sayer,
+)
+from orchestrator.commands.selection import selects
+from orchestrator.errors import ExecutionLost, StoreError, UsageError
+from orchestrator.process.exit_codes import FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
+from orchestrator.process.signals import ignore_signals
+
+if TYPE_CHECKING:
+    from orchestrator.commands.request import Request
+    from orchestrator.execution.drive import Prepared
+    from orchestrator.execution.run import SweepResult
+
+
+def sweep(
+    request: Request = selects(data=True, checkpoints=True),
+    *,
+    download: Download = False,
+    executor: Executor = "ray",
+    address: Address = None,
+    ship_code: ShipCode = False,
+    keep_checkpoints: Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
+    ] = False,
+    pack: Pack = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
+    ] = False,
+    keep_going: KeepGoing = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
+) -> None:
+    """Train what is missing and print the table. Run again, it runs nothing."""
+    from orchestrator.execution import drive
+
+    if check:
+        request.needs_published_profile()
+    options = drive.Options(
+        executor=executor,
+        address=address,
+        ship_code=ship_code,
+        download=download,
+        keep_checkpoints=keep_checkpoints,
+        keep_going=keep_going,
+        pack=pack,
+        verbose=verbose,
+    )
+    say = sayer(silent=as_json or quiet)
+    say(request.headline)
+    prepared = drive.prepare(request.expansion, request.space, options, say=say)
+    output = "json" if as_json else "quiet" if quiet else "person"
+    _complete(request, prepared, say, output, check=check)
+
+
+def retry(
+    request: Request = selects(data=True, checkpoints=True),
+    *,
+    cell: Annotated[str | None, typer.Argument(help=f"Only this cell. {CELL}", show_default=False)] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="From the start, without the checkpoints.")] = False,
+    executor: Executor = "ray",
+    address: Address = None,
+    ship_code: ShipCode = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train again the trials that failed, and no others; then print the table."""
+    from orchestrator.commands.train import drivers
+    from orchestrator.execution import drive
+
+    options = drive.Options(
+        executor=executor, address=address, ship_code=ship_code, keep_going=True, fresh=fresh
+    )
+    say = sayer(silent=quiet)
+    say(request.headline)
+    only = drivers.failed(request.expansion, cell)
+    prepared = drive.prepare(request.expansion, request.space, options, say=say, only=only)
+    _complete(request, prepared, say, "quiet" if quiet else "person")
+
+
+def submit(
+    request: Request = selects(stored=False),
+    *,
+    address: Annotated[
+        str,
+        typer.Option(
+            help="Address of Ray's dashboard, such as http://127.0.0.1:8265.  (env RAY_API_SERVER_ADDRESS)",
+            envvar="RAY_API_SERVER_ADDRESS",
+            show_envvar=False,
+            show_default=False,
+        ),
+    ],
+    home: Annotated[
+        Path | None, typer.Option(help="Folder of the cluster's nodes for results and checkpoints.")
+    ] = None,
+    checkpoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder of the cluster, or s3://bucket/prefix, for checkpoints.", show_default=False
+        ),
+    ] = None,
+    download: Download = False,
+    pack: Pack = False,
+    keep_going: KeepGoing = False,
+) -> None:
+    """Hand a sweep to a cluster, which runs it without this machine."""
+    from orchestrator.commands.train import submit as submitting
+
+    if home is not None and not home.is_absolute():
+        raise UsageError(f"--home {home}: expected a folder of the cluster's nodes from the root, /...")
+    flags = {"--home": str(home) if home else None, "--checkpoints": submitting.there(checkpoints)}
+    words = [*request.typed, *(word for flag, value in flags.items() if value for word in (flag, value))]
+    switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}
+    words += [flag for flag, on in switches.items() if on]
+    for line in submitting.submit(request, request.file, words, address=address, say=sayer(silent=False)):
+        typer.echo(line)
+
+
+def stop(requests: Iterator[Request] = selects(several=True)) -> None:
+    """Ask the drivers that train trials of these sweeps to stop; checkpoints are kept."""
+    from orchestrator.commands.train import drivers
+
+    for request in requests:
+        for line in drivers.stop(request.every_profile, request.space):
+            typer.echo(line)
+
+
+def sync(
+    home: Home = None,
+    tracking_uri: Uri = None,
+    reap: Annotated[
+        bool, typer.Option("--reap", help="Also end what drivers of other machines that died left running.")
+    ] = False,
+) -> None:
+    """Tell the store what waits in the journal, because the store was away or a driver died."""
+    from orchestrator.commands.train import drivers
+    from orchestrator.recording.workspace import workspace
+
+    space = workspace(home, tracking_uri, None)
+    if reap:
+        typer.echo("watching for heartbeats of other drivers, for at most 70 s", err=True)
+        for line in drivers.end_dead_drivers(space):
+            typer.echo(line)
+    if not any(space.journals.glob("[!.]*/")):
+        typer.echo(f"nothing waits in {space.journals}")
+        return
+    store = space.open_journaled()
+    try:
+        store.carry(refused=True)
+        store.flush()
+    finally:
+        store.close()
+    typer.echo(f"{store.carried} entries delivered to {store.describe()}")
+    for note in store.notes:
+        typer.echo(f"orch: {note}", err=True)
+    if store.waits:
+        raise typer.Exit(STOPPED)
+
+
+def trial(
+    request: Request = selects(seeds="one", stored=False, data=True),
+    *,
+    cell: Cell,
+    download: Download = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    as_json: Json = False,
+) -> None:
+    """Train one trial in this process and print every epoch; nothing is stored. For debugging."""
+    from orchestrator.commands.train import trial as one_trial
+    from orchestrator.planning.find import find_trial
+
+    chosen = find_trial(request.expansion, cell)
+    if not as_json:
+        typer.echo(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}", err=True)
+    outcome = one_trial.run_one(
+        chosen, request.space, device=device, threads=threads, download=download, as_json=as_json
+    )
+    typer.echo(outcome.model_dump_json() if as_json else one_trial.outcome_text(outcome))
+    if outcome.status == "failed":
+        typer.echo(outcome.details.get("traceback", ""), err=True, nl=False)
+        raise typer.Exit(FAILED)
+
+
+def _complete(
+    request: Request, prepared: Prepared, say: Callable[[str], None], output: str, *, check: bool = False
+) -> None:
+    """Run what is prepared, print the table, and exit with the code that fits."""
+    from orchestrator.commands.screen import live
+    from orchestrator.commands.screen import tables as printed
+    from orchestrator.execution import drive
+    from orchestrator.process.streams import forget_lost_readers
+
+    shown, tell = printed.Shown(0, complete=True), sayer(silent=False)
+
+    def show(result: SweepResult) -> None:
+        nonlocal shown
+        if result.interrupted and not any(record.is_done for record in result.records.values()):
+            return
+        form = "event" if output == "json" else "text"
+        shown = printed.tables(request, result.records, form, None)
+        if not result.interrupted:
+            printed.failures(request, result.records)
+
+    try:
+        try:
+            result = drive.sweep(prepared, say=say, show=show, screen=live.screen(output))
+        finally:
+            ignore_signals()  # the exit code is what the training came to, whoever interrupts
+            forget_lost_readers()  # or reads the rest
+    except (StoreError, ExecutionLost) as error:
+        tell(f"orch: {error}")
+        tell(f"orch: finished trials and checkpoints are kept; go on with: {request.again}")
+        raise typer.Exit(STOPPED) from None
+    if result.interrupted:
+        left = sum(not record.is_done for record in result.records.values())
+        left += len(request.expansion.trials) - len(result.records)
+        begun = (
+            f"with {left} trials to go" if len(request.expansion.trials) > left else "before a trial was done"
+        )
+        tell(f"orch: stopped {begun}; go on with: {request.again}")
+        raise typer.Exit(INTERRUPTED)
+    if result.hopeless:
+        left = sum(trial.id not in result.records for trial in request.expansion.trials)
+        tell(
+            f"orch: stopped: {result.hopeless}; {left} trials were not started; "
+            "remove the cause, or go on with --keep-going"
+        )
+    if result.failed:
+        raise typer.Exit(FAILED)
+    if not shown.complete:
+        raise typer.Exit(USAGE)
+    if check and shown.outside:
+        raise typer.Exit(OUTSIDE)
+    if prepared.store.waits or result.unpublished:
+        raise typer.Exit(STOPPED)
