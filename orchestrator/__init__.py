@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         StoreError,
         UsageError,
     )
+    from orchestrator.execution.run import SweepResult
     from orchestrator.language.sweep_spec import FigureSpec, SweepSpec, TableSpec
     from orchestrator.sweep import Sweep
 
@@ -27,6 +28,7 @@ __all__ = [
     "SpecError",
     "StoreError",
     "Sweep",
+    "SweepResult",
     "SweepSpec",
     "TableSpec",
     "UsageError",
@@ -35,6 +37,7 @@ __all__ = [
 _HOME = {
     "FigureSpec": "orchestrator.language.sweep_spec",
     "Sweep": "orchestrator.sweep",
+    "SweepResult": "orchestrator.execution.run",
     "SweepSpec": "orchestrator.language.sweep_spec",
     "TableSpec": "orchestrator.language.sweep_spec",
 }
@@ -47,3 +50,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOME.get(name, "orchestrator.errors")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

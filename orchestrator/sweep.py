@@ -12,16 +12,17 @@ The commands of `orch` are made of this; whatever it raises for a user's mistake
 
 from __future__ import annotations
 
+import operator
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import Interrupted, UsageError
 from orchestrator.events import Event
 from orchestrator.language.files import load_sweep
-from orchestrator.language.hints import nearest
-from orchestrator.language.sweep_spec import FigureSpec, SweepSpec, cross_checked
+from orchestrator.language.sweep_spec import FigureSpec, SweepSpec, cross_checked, validated
+from orchestrator.language.yaml_text import Key
 from orchestrator.planning.expand import Expansion, TrialSpec, expand
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan, make_plan
@@ -44,22 +45,22 @@ class Sweep:
 
     def __init__(
         self,
-        spec: SweepSpec,
+        spec: SweepSpec | Mapping[str, Any],
         *,
-        profile: str = "auto",
-        seeds: int | Sequence[int] | None = None,
+        profile: str | None = "auto",
+        seeds: int | Iterable[int] | None = None,
         changes: Mapping[str, Any] | None = None,
         home: str | Path | None = None,
         tracking_uri: str | None = None,
         data: str | Path | None = None,
-        checkpoints: str | None = None,
+        checkpoints: str | Path | None = None,
         prefer_profile_with_results: bool = False,
         place: str | None = None,
     ) -> None:
         """A sweep built in Python.
 
         Args:
-            spec: what a sweep file says, as its pydantic model.
+            spec: what a sweep file says: its pydantic model, or what that is made from.
             profile: one of its profiles; "auto": paper if a GPU and the data are here, else laptop.
             seeds: their number, or the seeds themselves, instead of the spec's.
             changes: settings over the base, by dotted path, as `--set` has them.
@@ -72,15 +73,23 @@ class Sweep:
             place: where the spec is from, for messages.
 
         Raises:
-            SpecError: the spec's parts do not fit each other.
+            SpecError: the spec is wrong, or its parts do not fit each other.
             UsageError: a profile, seed, setting or folder is wrong.
         """
+        if isinstance(spec, Mapping):
+            spec = validated(dict(spec), place or "sweep")
+        profile = profile or "auto"
         place = place or f"sweep '{spec.name}'"
         self.spec = cross_checked(spec, place)
-        self.space = workspace(_path(home), tracking_uri, _path(data), checkpoints=checkpoints)
+        kept = None if checkpoints is None else str(checkpoints)
+        self.space = workspace(_path(home), tracking_uri, _path(data), checkpoints=kept)
         self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
         self._open = profile == "auto" and bool(spec.profiles)
-        self._changes, self._place = dict(changes or {}), place
+        self._changes: dict[str, Any] = {
+            path if isinstance(path, Key) else Key(str(path), place): value
+            for path, value in (changes or {}).items()
+        }
+        self._place = place
         self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
         self.expansion: Expansion = self._expanded(self.profile)
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
@@ -129,7 +138,8 @@ class Sweep:
     ) -> SweepResult:
         """Train what is missing, and keep tables and figures in the store; run again, it trains nothing.
 
-        A first Ctrl-C lets the running epochs end, a second ends at once; checkpoints are kept.
+        A first Ctrl-C lets the running epochs end, and the result says `interrupted`; a second ends at once.
+        Checkpoints are kept. Only the main thread hears signals.
 
         Args:
             executor: "ray", in a process of its own, or "serial", in this one.
@@ -143,6 +153,7 @@ class Sweep:
             on_event: is told what happens to trials.
 
         Raises:
+            KeyboardInterrupt: on a second Ctrl-C.
             UsageError: data, a folder or an executor is not there.
             StoreError: a result could not be kept; checkpoints are.
             ExecutionError: trials cannot be scheduled, or what runs them has died.
@@ -159,10 +170,20 @@ class Sweep:
             keep_checkpoints=keep_checkpoints,
             pack=pack,
         )
-        prepared = drive.prepare(self.expansion, self.space, options, say=told)
-        return drive.sweep(
-            prepared, say=told, show=lambda result: None, screen=lambda plan: drive.Listening(on_event)
-        )
+        try:
+            prepared = drive.prepare(self.expansion, self.space, options, say=told)
+            result = drive.sweep(
+                prepared, say=told, show=lambda result: None, screen=lambda plan: drive.Listening(on_event)
+            )
+        except Interrupted:
+            raise KeyboardInterrupt from None
+        for trial in self.trials:
+            record = result.records.get(trial.id)
+            if record is not None and record.status == "failed":
+                told(f"failed: {trial.label} ({trial.id}): {record.reason}")
+        if result.hopeless:
+            told(f"stopped: {result.hopeless}; remove the cause, or go on with keep_going=True")
+        return result
 
     def records(self) -> dict[str, TrialRecord]:
         """What the store knows of the trials, by id; those it does not know are absent.
@@ -251,9 +272,14 @@ class Sweep:
         try:
             chosen = own[kind] if kind in own and not how else FigureSpec(kind=kind, **how)
         except ValidationError as error:
-            reason = error.errors()[0]["msg"]
-            raise UsageError(f"figure '{kind}': {reason}; {nearest(kind, own) if own else ''}") from None
-        return publish.figure(self.expansion, chosen, self.records(), self._curves())
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"] if part != "kind")
+            raise UsageError(f"figure '{kind}': {where + ': ' if where else ''}{first['msg']}") from None
+        publish.check_figure(self.expansion, chosen)
+        curves = self._curves()
+        if not curves:
+            raise UsageError(f"figure '{kind}': no trial of '{self.spec.name}' has recorded anything; run it")
+        return publish.figure(self.expansion, chosen, self.records(), curves)
 
     def store(self) -> Store:
         """The store, to read from.
@@ -288,7 +314,7 @@ class Sweep:
                 return
 
 
-def seed_list(seeds: int | Sequence[int] | None, shown: str) -> list[int]:
+def seed_list(seeds: int | Iterable[int] | None, shown: str) -> list[int]:
     """The seeds themselves, from their number or a list of them.
 
     Args:
@@ -298,22 +324,28 @@ def seed_list(seeds: int | Sequence[int] | None, shown: str) -> list[int]:
     Raises:
         UsageError: they are no seeds.
     """
-    numbers = [seeds] if isinstance(seeds, int) else list(seeds or ())
-    low, high = (1, 10_000) if isinstance(seeds, int) else (0, 2**31 - 1)
-    whole = all(isinstance(number, int) and not isinstance(number, bool) for number in numbers)
-    if not numbers or not whole or not low <= min(numbers) or max(numbers) > high:
+    try:
+        numbers = [operator.index(seed) for seed in seeds] if isinstance(seeds, Iterable) else None
+        number = None if numbers is not None else operator.index(seeds)  # type: ignore[arg-type]
+    except TypeError:
+        numbers, number = [], None
+    if number is not None:
+        numbers = list(range(number)) if 1 <= number <= 10_000 else []
+    assert numbers is not None
+    if numbers and not 0 <= min(numbers) <= max(numbers) < 2**31:
         numbers = []
     if not numbers or len(set(numbers)) < len(numbers):
         raise UsageError(
             f"{shown}: expected a number from 1 to 10000, or a list of different seeds from 0 to "
             "2147483647 such as 0,3,5"
         )
-    return list(range(numbers[0])) if isinstance(seeds, int) else numbers
+    return numbers
 
 
 def _row(trial: TrialSpec, record: TrialRecord | None) -> dict[str, Any]:
     facts = {"trial": trial.id, "cell": trial.cell.label, "seed": trial.seed}
-    levels = dict(trial.cell.choice)
+    taken = {*facts, "status", "collapse"}
+    levels = {f"axis.{a}" if a in taken else a: level for a, level in trial.cell.choice}
     if record is None:
         return {**facts, **levels, "status": "missing", "collapse": None}
     return {**facts, **levels, "status": record.status, "collapse": record.collapse, **record.metrics}

@@ -15,8 +15,9 @@ from tests.place import Place
 from tests.storage import Storage, served
 from trainers.attempt.folders import S3Folder
 
-# A shell that starts tests in the background has them ignore Ctrl-C, and what they start inherits that.
+# Who starts tests in the background may have them ignore Ctrl-C and hang-ups, and their children, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 _SETTINGS = ("ORCH_HOME", "ORCH_DATA", "ORCH_CHECKPOINTS", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "COLUMNS")
 

@@ -39,7 +39,7 @@ class Place:
 
     def orch(self, *words: str, code: int = 0, **environment: str) -> Done:
         """A command in this process: importing torch, MLflow and matplotlib anew takes seconds."""
-        with contextlib.chdir(self.folder), warnings.catch_warnings(), _own_signals():
+        with contextlib.chdir(self.folder), warnings.catch_warnings(), own_signals():
             warnings.simplefilter("default")  # as in a process of its own
             done = CliRunner().invoke(app, words, env=environment, prog_name="orch")
         assert done.exception is None or isinstance(done.exception, SystemExit), done.exc_info
@@ -64,7 +64,7 @@ class Place:
 
 
 @contextlib.contextmanager
-def _own_signals() -> Iterator[None]:
+def own_signals() -> Iterator[None]:
     """Inside, a command may do with this process's signals as it likes, as one that ends does."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,20 @@ def test_a_floor_has_no_more_entries_than_one_sees_at_a_glance(floor: Path) -> N
     entries = [path for path in floor.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     shown = [path.stem for path in entries if not path.stem.startswith("_")]
     assert floor.name in FAMILIES or len(shown) <= MAX_ENTRIES, shown
+
+
+ROOMS = {"ray": "execution/ray", "mlflow": "recording/mlflow", "typer": "commands"}
+
+
+@pytest.mark.parametrize("framework", ROOMS)
+def test_the_contract_of_a_framework_speaks_of_every_file_outside_its_room(framework: str) -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    (contract,) = [one for one in contracts if one.get("forbidden_modules") == [framework]]
+    for path in ROOT.glob("orchestrator/**/*.py"):
+        name = path.relative_to(ROOT).with_suffix("").as_posix()
+        if not name.startswith(f"orchestrator/{ROOMS[framework]}") and path.name != "__init__.py":
+            module = name.replace("/", ".") + "."
+            assert any(module.startswith(f"{source}.") for source in contract["source_modules"]), module
 
 
 def test_the_driver_of_a_sweep_imports_no_ray() -> None:

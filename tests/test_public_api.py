@@ -6,6 +6,7 @@ import asyncio
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,6 +102,12 @@ def test_a_user_mistake_is_an_exception_with_the_commands_words(sweep: Sweep, tr
         "no such file": lambda: Sweep.load("nope.yaml"),
         "seeds=0: expected a number": lambda: Sweep(sweep.spec, seeds=0),
         "seeds=.1, 1.: expected": lambda: Sweep(sweep.spec, seeds=[1, 1]),
+        "seeds=1.5: expected": lambda: Sweep(sweep.spec, seeds=1.5),  # type: ignore[arg-type]
+        "kind slope has no columns": lambda: sweep.figure("slope", columns=["F"]),
+        "record nothing for kind phase": lambda: sweep.figure("phase"),
+        "figure 'curves': colums: ": lambda: sweep.figure("curves", colums=["F"]),
+        "has recorded anything; run it": lambda: Sweep(sweep.spec, home="nowhere").figure("curves"),
+        "optimizer.lrr: no such field": lambda: Sweep(sweep.spec, changes={"optimizer.lrr": 1}),
         "no profile 'nope'": lambda: Sweep(sweep.spec, profile="nope"),
         "no executor 'nope'": lambda: Sweep(sweep.spec, seeds=5).run("nope"),
     }
@@ -110,7 +117,7 @@ def test_a_user_mistake_is_an_exception_with_the_commands_words(sweep: Sweep, tr
     assert "no such file" in trained.orch("plan", "nope.yaml", code=2).stderr
 
 
-def built(**changes: object) -> SweepSpec:
+def plain(**changes: object) -> dict[str, Any]:
     base = {
         "trainer": "ssl",
         "method": "byol",
@@ -129,7 +136,11 @@ def built(**changes: object) -> SweepSpec:
         "axes": axes,
         "tables": [{"name": "main", "rows": "ema"}],
     }
-    return SweepSpec.model_validate(whole | changes)
+    return whole | changes
+
+
+def built(**changes: object) -> SweepSpec:
+    return SweepSpec.model_validate(plain(**changes))
 
 
 def test_a_sweep_built_in_python_runs_inside_an_event_loop(ready: Place) -> None:
@@ -145,6 +156,37 @@ def test_a_sweep_built_in_python_runs_inside_an_event_loop(ready: Place) -> None
     assert sum(isinstance(event, Finished) for event in heard) == 2
     assert sweep.plan().todo == () and list(sweep.table().rows) == ["EMA", "no EMA"]
     assert repr(sweep) == "<Sweep built: 2 cells × 1 seeds>"
+
+
+def test_a_spec_may_be_plain_and_seeds_be_numpys(tmp_path: Path) -> None:
+    sweep = Sweep(plain(), seeds=np.arange(3), home=tmp_path, checkpoints=tmp_path / "kept", profile=None)
+    assert sweep.expansion.seeds == (0, 1, 2) and len(sweep.frame()) == 6
+    assert len(Sweep(plain(), seeds=np.int64(2)).trials) == 4
+    with pytest.raises(SpecError, match=r"sweep: name: "):
+        Sweep(plain(name="a b"))
+    axes = {"seed": {"low": {"epochs": 1}, "high": {"epochs": 2}}}
+    frame = Sweep(plain(axes=axes, tables=[]), home=tmp_path).frame()
+    assert list(frame["axis.seed"]) == ["low", "high"] and set(frame["seed"]) == {0}
+
+
+def test_what_failed_is_said_and_a_second_ctrl_c_is_pythons_own(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.errors import Interrupted
+    from orchestrator.execution import drive
+
+    said: list[str] = []
+    broken = built(axes={"b": {"fits": {"epochs": 1}, "too large": {"batch_size": 4096}}}, tables=[])
+    result = Sweep(broken, home=ready.folder / "runs").run("serial", say=said.append)
+    assert result.failed == 1 and repr(result) == "<SweepResult: 1 completed, 1 failed>"
+    assert [line for line in said if line.startswith("failed: too large · seed 0")]
+
+    def stop(*_: object, **__: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(drive, "prepare", stop)
+    with pytest.raises(KeyboardInterrupt):
+        Sweep(broken, home=ready.folder / "runs").run("serial")
 
 
 def test_parts_that_do_not_fit_each_other_are_an_error_without_a_file() -> None:

@@ -19,14 +19,14 @@ from orchestrator.language.sweep_spec import FigureSpec
 from orchestrator.planning.expand import Expansion, TrialSpec
 from orchestrator.planning.layout import layout
 from orchestrator.records import Curves, TrialRecord
-from trainers.config.plugins import load
+from trainers.config.plugins import load, names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
 def check(expansion: Expansion) -> None:
-    """Nothing, if the sweep's tables and figures can be made of its cells.
+    """Check that the sweep's tables and figures can be made of its cells.
 
     Raises:
         UsageError: with every problem, a line each.
@@ -37,20 +37,31 @@ def check(expansion: Expansion) -> None:
             layout(expansion, table)
     for spec in expansion.spec.figures:
         with _noting(problems):
-            figures.check(spec)
-            drawn = _drawn_cells(expansion, spec)
-            if not drawn:
-                raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
-            kinds = [load("loops", expansion.cells[i].trainer).FIGURES for i in drawn]
-            if not any(spec.kind in known for known in kinds):
-                trainers = ", ".join(dict.fromkeys(expansion.cells[i].trainer for i in drawn))
-                there = ", ".join(dict.fromkeys(kind for known in kinds for kind in known))
-                raise UsageError(
-                    f"figure '{spec.file_name}': trials of {trainers} record nothing for kind "
-                    f"{spec.kind}; they have {there}"
-                )
+            check_figure(expansion, spec)
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def check_figure(expansion: Expansion, spec: FigureSpec) -> None:
+    """Check that the figure can be drawn of the sweep's cells, as far as that is known before any result.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    figures.check(spec)
+    drawn = _drawn_cells(expansion, spec)
+    if not drawn:
+        raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
+    kinds = [load("loops", expansion.cells[i].trainer).FIGURES for i in drawn]
+    # A kind that no trainer speaks of is for the trials of any.
+    listed = {kind for name in names("loops") for kind in load("loops", name).FIGURES}
+    if spec.kind in listed and not any(spec.kind in known for known in kinds):
+        trainers = ", ".join(dict.fromkeys(expansion.cells[i].trainer for i in drawn))
+        there = ", ".join(dict.fromkeys(kind for known in kinds for kind in known))
+        raise UsageError(
+            f"figure '{spec.file_name}': trials of {trainers} record nothing for kind {spec.kind}; they "
+            f"have {there}"
+        )
 
 
 def tables(

@@ -94,6 +94,9 @@ class Table(NamedTuple):
     def __str__(self) -> str:
         return self.written("text")
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         return self.written("html")
 

@@ -9,6 +9,7 @@ import typer
 from orchestrator import __version__
 from orchestrator.commands import checking, reading, training
 from orchestrator.commands.selection import command
+from orchestrator.process.command import is_orch
 from orchestrator.process.exit_codes import COMPLETE
 from orchestrator.process.signals import ignore_signals
 
@@ -48,6 +49,7 @@ def main(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     """Typed experiment sweeps for self-supervised learning: from a YAML file to the ablation table."""
+    is_orch()
     if version:
         typer.echo(f"orch {__version__}")
         raise typer.Exit(COMPLETE)

@@ -10,7 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.files import load_sweep
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.expand import overruled
-from orchestrator.process.provenance import typed_command
+from orchestrator.process.command import typed_command
 from orchestrator.sweep import Sweep, seed_list
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from orchestrator.answer import publish as answer
-from orchestrator.errors import Interrupted, OrchError, StoreError, UsageError
+from orchestrator.errors import Interrupted, OrchError, UsageError
 from orchestrator.events import Event, Finished
 from orchestrator.execution.checks import check_before_training
 from orchestrator.execution.child.executor import ChildExecutor
@@ -26,12 +25,12 @@ from orchestrator.execution.serial import SerialExecutor
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.expand import Expansion, TrialSpec
 from orchestrator.planning.plan import Plan
+from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.driver import this_driver
 from orchestrator.process.machine import has_gpu
-from orchestrator.process.provenance import provenance, typed_command
+from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
-from orchestrator.process.submitted import SUBMITTED
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance
@@ -187,13 +186,15 @@ def sweep(
             result = _trained(prepared, claims, stop, say, screen)
             after.enter_context(stop.answered(WRITING_ENDS))
             show(result)
-            # Before its trials are anybody's: a driver of another home knows only what has arrived.
-            store.flush()
         finally:
+            if not stop.at_once:
+                # Before its trials are anybody's: a driver of another home knows only what has arrived.
+                store.flush()
             claims.release()
         if not stop.at_once:
             result = published(prepared.plan, store, result, prepared.info, say=say)
-        store.flush()
+            if not store.away:  # else it was waited for already
+                store.flush()
     for note in store.notes:
         say(f"orch: {note}")
     return result
@@ -208,7 +209,7 @@ def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
             raise Interrupted
 
     def on_stop(why: str) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)  # first: nothing said may keep it from that
+        stop.asked = True  # first: nothing said may keep it from that
         say(f"orch: this driver stops: {why}")
 
     shared = None
@@ -226,7 +227,7 @@ def _trained(
     first, records = True, dict(prepared.plan.records)
 
     def stopped() -> SweepResult:
-        return SweepResult(trained, _with_others(prepared, records, stop), interrupted=True)
+        return SweepResult(trained, records, interrupted=True)
 
     while True:
         try:
@@ -251,38 +252,34 @@ def _trained(
         trained += result.trained
         records |= result.records
         if result.interrupted or result.hopeless or not waited_for:
-            return result._replace(trained=trained, records=_with_others(prepared, records, stop))
+            return result._replace(trained=trained, records=records)
         asked = {trial.id for trial in waited_for}
         owners = sorted({str(held[trial.id]) for trial in waited_for})
         if not mine:
             prepared.executor.close()  # its Ray would be idle for as long as that takes
         # Given back, for their driver may in turn wait for one that has failed here.
         prepared.store.flush()
-        claims.take(())
+        try:
+            claims.take(())
+        except Interrupted:
+            return stopped()
         say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
-        if not _waited(claims, asked, prepared):
+        if not _waited(claims, asked, prepared, records):
             return stopped()
 
 
-def _with_others(
-    prepared: Prepared, records: Mapping[str, TrialRecord], stop: Stop
-) -> Mapping[str, TrialRecord]:
-    """`records`, and what others have finished meanwhile, if the store can be asked for it."""
-    ids = [trial.id for trial in prepared.plan.expansion.trials]
-    left = [i for i in ids if i not in records or not records[i].is_done]
-    found: Mapping[str, TrialRecord] = {}
-    if left and not stop.at_once:
-        with contextlib.suppress(StoreError):
-            found = prepared.store.records(left)
-    return {**records, **{i: record for i, record in found.items() if record.is_done}}
+def _waited(
+    claims: JointClaims, asked: set[str], prepared: Prepared, records: dict[str, TrialRecord]
+) -> bool:
+    """Wait until a trial of another driver is done or free; False if the user does not want to.
 
-
-def _waited(claims: JointClaims, asked: set[str], prepared: Prepared) -> bool:
-    """Wait until a trial of another driver is done or free; False if the user does not want to."""
+    What they finish meanwhile is added to `records`.
+    """
     with stop_signals() as stop:
         while not stop.asked:
             time.sleep(WAIT_S)
             done = prepared.store.records(asked)
+            records |= {i: record for i, record in done.items() if record.is_done}
             left = {i for i in asked if i not in done or not done[i].is_done}
             if not left or len(claims.held(left)) < len(left):
                 return True

@@ -28,6 +28,12 @@ class SweepResult(NamedTuple):
     unpublished: bool = False
     """Whether tables and figures could not be kept in the store."""
 
+    def __repr__(self) -> str:
+        """What a notebook shows: the counts, not thousands of records."""
+        parts = [f"{number} {status}" for status, number in sorted(self.trained.items())]
+        parts += ["interrupted"] * self.interrupted + ([f"stopped: {self.hopeless}"] if self.hopeless else [])
+        return f"<SweepResult: {', '.join(parts) or 'nothing to do'}>"
+
     @property
     def failed(self) -> int:
         """Trials of this call that failed."""
@@ -139,7 +145,7 @@ class _EarlyFailureGuard:
         """A trial ended.
 
         Raises:
-            Hopeless: it was one too many.
+            FirstCellsFailed: it was one too many.
         """
         if outcome.error not in self.FAILED_IN:
             self.watching = False

@@ -1,4 +1,4 @@
-"""Runs trials one after another in this process: the twin of ray_tune, for debugging and tests."""
+"""Runs trials one after another in this process: the twin of Ray, for debugging and tests."""
 
 from __future__ import annotations
 

@@ -199,11 +199,19 @@ def load(file: str, read: Callable[[str, str | None], tuple[str, str]]) -> Sweep
         SpecError: with every problem found.
     """
     tree = _with_parents(file, None, read, ())
+    return cross_checked(validated(tree, f"{file}:1"), f"{file}:1", tree)
+
+
+def validated(tree: dict[str, Any], default: str) -> SweepSpec:
+    """The sweep that `tree` says, from the place `default` where its keys know none.
+
+    Raises:
+        SpecError: with every problem found.
+    """
     try:
-        spec = SweepSpec.model_validate(tree)
+        return SweepSpec.model_validate(tree)
     except ValidationError as error:
-        raise SpecError(problems_of(error, tree, default=f"{file}:1")) from None
-    return cross_checked(spec, f"{file}:1", tree)
+        raise SpecError(problems_of(error, tree, default=default)) from None
 
 
 def cross_checked(spec: SweepSpec, default: str, tree: Any = None) -> SweepSpec:
@@ -321,7 +329,7 @@ def _cross_references(spec: SweepSpec, tree: Any, default: str) -> Any:
 
 def _shape_problems(spec: SweepSpec, table: TableSpec, published: Published, path: Any, problem: Any) -> Any:
     if table.rows == "cells" or spec.design != "grid" or any(axis.when for axis in spec.axes.values()):
-        return  # its rows are known once the sweep is expanded: `tables.layout` checks them
+        return  # its rows are known once the sweep is expanded: `planning.layout` checks them
     expected = (_count(spec, table.row_axes), _count(spec, table.column_axes))
     widths = sorted({len(row) for row in published.values})
     if len(published.values) != expected[0] or widths != [expected[1]]:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import platform
-import shlex
 import subprocess
-import sys
 from importlib import metadata
 from pathlib import Path
 
 from orchestrator import __version__
-from orchestrator.process.secrets import without_secret
+from orchestrator.process.command import typed_command
 from orchestrator.records import Provenance
 
 _PACKAGES = ("torch", "torchvision", "ray", "mlflow", "pydantic", "numpy", "scikit-learn")
@@ -33,11 +31,6 @@ def provenance() -> Provenance:
         },
         command=typed_command(),
     )
-
-
-def typed_command() -> str:
-    """The command as it was typed, without user and password of an address."""
-    return shlex.join(["orch", *(without_secret(word) for word in sys.argv[1:])])
 
 
 def _code_version() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
@@ -66,7 +67,13 @@ class Stop:
                 os.write(2, f"\norch: {self.word}\n".encode())
 
 
-_current: Stop | None = None
+class _Current(threading.local):
+    """What was asked of the run in each thread: only the main thread's hears signals."""
+
+    stop: Stop | None = None
+
+
+_current = _Current()
 
 
 @contextlib.contextmanager
@@ -78,14 +85,13 @@ def stop_signals() -> Iterator[Stop]:
     Raises:
         Interrupted: on the second signal.
     """
-    global _current
-    if _current is not None:
+    if _current.stop is not None:
         try:
-            yield _current
+            yield _current.stop
         except KeyboardInterrupt:
             raise Interrupted from None
         return
-    stop = _current = Stop()
+    stop = _current.stop = Stop()
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.take(number)
@@ -100,7 +106,7 @@ def stop_signals() -> Iterator[Stop]:
     except KeyboardInterrupt:
         raise Interrupted from None
     finally:
-        _current = None
+        _current.stop = None
         for number, handler in previous.items():
             signal.signal(number, handler)
 
@@ -115,9 +121,8 @@ def ignore_signals() -> None:
 @contextlib.contextmanager
 def stop_from_elsewhere() -> Iterator[Stop]:
     """Inside, nobody but the caller says that this process should stop; signals are left alone."""
-    global _current
-    _current = Stop()
+    stop = _current.stop = Stop()
     try:
-        yield _current
+        yield stop
     finally:
-        _current = None
+        _current.stop = None

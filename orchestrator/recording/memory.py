@@ -1,4 +1,4 @@
-"""A store in this process's memory: the twin of mlflow_store, for tests and what waits in a journal."""
+"""A store in this process's memory: the twin of MLflow, for tests and what waits in a journal."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class MemoryStore:
 
 
 class MemoryRegistry:
-    """Notes of drivers in this process: the twin of mlflow_drivers."""
+    """Notes of drivers in this process: the twin of those in MLflow."""
 
     def __init__(self) -> None:
         """No driver yet."""

@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
-from orchestrator.process.provenance import typed_command
+from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
-from orchestrator.process.submitted import SUBMITTED
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path

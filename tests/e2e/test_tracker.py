@@ -27,6 +27,7 @@ from orchestrator.errors import StoreAway
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.records import SweepInfo
 from tests.builders import INFO, outcome, report, table_yaml, trials
+from tests.place import own_signals
 from tests.proxy import LOOPBACK, Fault, Proxy
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
@@ -165,9 +166,8 @@ def orch(folder: Path, address: str, command: str, *words: str) -> Result:
     file = [str(folder / "sweep.yaml")] if command != "sync" else []
     place = ["--home", str(folder / "runs"), "--tracking-uri", address]
     typed = [command, *file, *words, *place]
-    with mock.patch.object(
-        sys, "argv", ["orch", *typed]
-    ):  # what is kept of the command has the password in it
+    # What is kept of the command has the password in it.
+    with mock.patch.object(sys, "argv", ["orch", *typed]), own_signals():
         done = CliRunner().invoke(app, typed)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.output
     assert SECRET not in done.output

@@ -11,8 +11,8 @@ from orchestrator.execution.drive import Only
 from orchestrator.planning.expand import Expansion, TrialSpec
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan
+from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
-from orchestrator.process.provenance import typed_command
 from orchestrator.recording.workspace import Workspace
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator.answer import publish as answer
 from orchestrator.commands.request import Request
-from orchestrator.errors import Interrupted, UsageError
+from orchestrator.errors import ExecutionLost, Interrupted, UsageError
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Submit
 from orchestrator.language.files import sweep_files
@@ -32,10 +32,9 @@ def submit(
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
         job = ask(Submit(name=asked.spec.name, files=sent, command=command, address=address), say=say)
-    except Interrupted:
-        raise Interrupted(
-            f"the cluster may have the sweep all the same: look with  ray job list --address {address}"
-        ) from None
+    except (ExecutionLost, Interrupted) as error:
+        look = f"the cluster may have the sweep all the same: look with  ray job list --address {address}"
+        raise type(error)(f"{error}; {look}" if str(error) else look) from None
     yield f"{asked.spec.name}: submitted as {job}; it runs without this machine"
     yield f"follow it:  ray job logs --follow {job} --address {address}"
     yield f"its state:  orch status {spec} --tracking-uri ADDRESS-OF-MLFLOW   (and orch table, orch figures)"

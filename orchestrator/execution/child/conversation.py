@@ -87,7 +87,8 @@ def ask(job: Job, *, say: Callable[[str], None], command: Sequence[str] = COMMAN
                 os.unlink(name)
     except (ChildLost, ExecutionLost, OSError) as error:
         raise ExecutionLost(
-            f"the process that asks the cluster was lost: {error}; the same command asks again{kept}"
+            f"the process that asks the cluster was lost: {error}{kept}; "
+            "look whether the cluster is there, and ask again"
         ) from None
 
 

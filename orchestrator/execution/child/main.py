@@ -145,7 +145,11 @@ def main() -> None:
     for number in (control, told):
         os.set_inheritable(number, False)  # else what it starts would keep them open
     _wake_when_parent_dies()
-    for number in (signal.SIGINT, signal.SIGHUP):  # the driver decides; what this process starts has its own
+    for number in (
+        signal.SIGINT,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+    ):  # the driver decides; what this process starts has its own
         signal.signal(number, lambda *_: None)
     with stop_from_elsewhere() as stop, contextlib.ExitStack() as after:
         driver = Driver(os.fdopen(control, "rb"), told, stop)

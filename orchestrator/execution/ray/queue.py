@@ -1,7 +1,7 @@
 """What Tune is handed: trials in their order, at a cost that does not grow with how many there are.
 
 Tune's own grid search copies the whole grid for each trial that it makes of it, and its own order looks at
-every trial of the sweep whenever a report arrives. Imported after ray_cluster, which says how Ray starts.
+every trial of the sweep whenever a report arrives.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from ray.job_submission import JobSubmissionClient
 
 from orchestrator.errors import ExecutionError
 from orchestrator.execution.ray.cluster import token_wanted
-from orchestrator.process.submitted import SUBMITTED
+from orchestrator.process.command import SUBMITTED
 
 _LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping
 
@@ -19,6 +20,7 @@ ENDING = frozenset(
     }
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
+TAG_LENGTH = 4000
 KEPT_ATTEMPTS = 200  # a tag holds 5000 characters
 UNKNOWN = "-"
 """Stands for an attempt that was not named; sorts before every name."""
@@ -76,6 +78,8 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
     number is of the curve, not of the result.
     """
     undefined = sorted(set(told) - outcome.metrics.keys()) if outcome.status in MEASURED else []
+    while len(json.dumps(undefined)) > TAG_LENGTH:
+        undefined.pop()
     record = record_of(trial_id, outcome, sweep.provenance)
     tags = {
         "orch.status": record.status,
@@ -85,9 +89,9 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
         "orch.code_version": record.code_version,
         "orch.data_fingerprint": record.data_fingerprint,
         "orch.streams_fingerprint": record.streams_fingerprint,
-        "orch.undefined_at_end": " ".join(undefined),
+        "orch.undefined_at_end": json.dumps(undefined) if undefined else None,
     }
-    return {name: str(value)[:4000] for name, value in tags.items() if value}
+    return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value}
 
 
 def record_from(
@@ -95,7 +99,7 @@ def record_from(
 ) -> TrialRecord:
     """The record that a run's tags and metrics amount to; `state` is MLflow's own word for its status."""
     status = tags.get("orch.status", "running")
-    undefined = tags.get("orch.undefined_at_end", "").split()
+    undefined = json.loads(tags.get("orch.undefined_at_end", "[]"))
     final = {name: value for name, value in metrics.items() if name not in undefined}
     if status == "running" and state in ("FAILED", "KILLED"):
         status = "stopped"
