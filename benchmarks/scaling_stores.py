@@ -29,7 +29,7 @@ from orchestrator.execution.claims.shared import SharedClaims
 from orchestrator.execution.ray import cluster as ray_cluster
 from orchestrator.execution.ray import nodes as ray_nodes
 from orchestrator.execution.run import plan_sweep
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.driver import this_driver
 from orchestrator.recording.mlflow.registry import MlflowRegistry
 from orchestrator.recording.mlflow.store import MlflowStore

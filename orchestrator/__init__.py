@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         UsageError,
     )
     from orchestrator.execution.run import SweepResult
-    from orchestrator.language.sweep_spec import FigureSpec, SweepSpec, TableSpec
+    from orchestrator.language.figure_spec import FigureSpec
+    from orchestrator.language.sweep_spec import SweepSpec
+    from orchestrator.language.table_spec import TableSpec
     from orchestrator.sweep import Sweep
 
 __all__ = [
@@ -35,11 +37,11 @@ __all__ = [
     "__version__",
 ]
 _HOME = {
-    "FigureSpec": "orchestrator.language.sweep_spec",
+    "FigureSpec": "orchestrator.language.figure_spec",
     "Sweep": "orchestrator.sweep",
     "SweepResult": "orchestrator.execution.run",
     "SweepSpec": "orchestrator.language.sweep_spec",
-    "TableSpec": "orchestrator.language.sweep_spec",
+    "TableSpec": "orchestrator.language.table_spec",
 }
 
 

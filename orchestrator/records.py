@@ -136,3 +136,11 @@ def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialR
         data_fingerprint=details.get("data_fingerprint"),
         streams_fingerprint=details.get("streams_fingerprint"),
     )
+
+
+def status_of(record: TrialRecord | None) -> str:
+    """A trial's status; "missing" without a record, "dimensional" if completed with few dimensions."""
+    if record is None:
+        return "missing"
+    partly = record.status == "completed" and record.collapse == "dimensional"
+    return "dimensional" if partly else record.status

@@ -12,7 +12,6 @@ The commands of `orch` are made of this; whatever it raises for a user's mistake
 
 from __future__ import annotations
 
-import operator
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -20,13 +19,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.errors import Interrupted, UsageError
 from orchestrator.events import Event
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.files import load_sweep
-from orchestrator.language.sweep_spec import FigureSpec, SweepSpec, cross_checked, validated
+from orchestrator.language.load import cross_checked, validated
+from orchestrator.language.seeds import seed_list
+from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key
-from orchestrator.planning.expand import Expansion, TrialSpec, expand
+from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.profile import choose_profile
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves, TrialRecord
 
@@ -159,9 +162,11 @@ class Sweep:
             ExecutionError: trials cannot be scheduled, or what runs them has died.
         """
         from orchestrator.execution import drive
+        from orchestrator.execution.options import Options
+        from orchestrator.execution.screen import Listening
 
         told = say or _to_stderr
-        options = drive.Options(
+        options = Options(
             executor=executor,
             address=address,
             keep_going=keep_going,
@@ -173,7 +178,7 @@ class Sweep:
         try:
             prepared = drive.prepare(self.expansion, self.space, options, say=told)
             result = drive.sweep(
-                prepared, say=told, show=lambda result: None, screen=lambda plan: drive.Listening(on_event)
+                prepared, say=told, show=lambda result: None, screen=lambda plan: Listening(on_event)
             )
         except Interrupted:
             raise KeyboardInterrupt from None
@@ -195,25 +200,15 @@ class Sweep:
 
     def frame(self) -> pandas.DataFrame:
         """One row per trial, by id: cell, seed, a column per axis, status, and a column per final metric."""
-        import pandas
+        from orchestrator.answer import frames
 
-        records = self.records()
-        rows = [_row(trial, records.get(trial.id)) for trial in self.trials]
-        return pandas.DataFrame(rows).set_index("trial")
+        return frames.of_trials(self.trials, self.records())
 
     def curves(self) -> pandas.DataFrame:
         """Metrics over training, a row per number: trial, cell, seed, epoch, metric, value."""
-        import pandas
+        from orchestrator.answer import frames
 
-        found = self._curves()
-        rows = [
-            (trial.id, trial.cell.label, trial.seed, epoch, metric, value)
-            for trial in self.trials
-            if trial.id in found
-            for metric, pairs in found[trial.id].metrics.items()
-            for epoch, value in pairs
-        ]
-        return pandas.DataFrame(rows, columns=["trial", "cell", "seed", "epoch", "metric", "value"])
+        return frames.of_curves(self.trials, self._curves())
 
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
         """Spectra over training of one cell, by seed.
@@ -227,15 +222,10 @@ class Sweep:
         Raises:
             UsageError: there is no such cell.
         """
-        import numpy as np
+        from orchestrator.answer import frames
 
         chosen = find_trials(self.expansion, cell)
-        found = self._curves([trial.id for trial in chosen])
-        return {
-            trial.seed: {"epochs": np.array(found[trial.id].spectra_epochs), **found[trial.id].spectra}
-            for trial in chosen
-            if trial.id in found and found[trial.id].spectra
-        }
+        return frames.spectra_by_seed(chosen, self._curves([trial.id for trial in chosen]))
 
     def table(self, name: str | None = None) -> Table:
         """A table of the sweep, made from the store; its only one where none is named.
@@ -312,43 +302,6 @@ class Sweep:
             if store.records([trial.id for trial in made.trials]):
                 self.profile, self.why, self.expansion = other, "it has results", made
                 return
-
-
-def seed_list(seeds: int | Iterable[int] | None, shown: str) -> list[int]:
-    """The seeds themselves, from their number or a list of them.
-
-    Args:
-        seeds: as they were given; None: what was given is neither.
-        shown: what was given, in words.
-
-    Raises:
-        UsageError: they are no seeds.
-    """
-    try:
-        numbers = [operator.index(seed) for seed in seeds] if isinstance(seeds, Iterable) else None
-        number = None if numbers is not None else operator.index(seeds)  # type: ignore[arg-type]
-    except TypeError:
-        numbers, number = [], None
-    if number is not None:
-        numbers = list(range(number)) if 1 <= number <= 10_000 else []
-    assert numbers is not None
-    if numbers and not 0 <= min(numbers) <= max(numbers) < 2**31:
-        numbers = []
-    if not numbers or len(set(numbers)) < len(numbers):
-        raise UsageError(
-            f"{shown}: expected a number from 1 to 10000, or a list of different seeds from 0 to "
-            "2147483647 such as 0,3,5"
-        )
-    return numbers
-
-
-def _row(trial: TrialSpec, record: TrialRecord | None) -> dict[str, Any]:
-    facts = {"trial": trial.id, "cell": trial.cell.label, "seed": trial.seed}
-    taken = {*facts, "status", "collapse"}
-    levels = {f"axis.{a}" if a in taken else a: level for a, level in trial.cell.choice}
-    if record is None:
-        return {**facts, **levels, "status": "missing", "collapse": None}
-    return {**facts, **levels, "status": record.status, "collapse": record.collapse, **record.metrics}
 
 
 def _path(value: str | Path | None) -> Path | None:

@@ -6,8 +6,10 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.language.sweep_spec import SweepSpec, load
-from orchestrator.planning.expand import Expansion, TrialSpec, expand
+from orchestrator.language.load import load
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.records import Provenance, SweepInfo, TrialRecord
 from trainers.attempt.report import EpochReport, Outcome
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.planning.expand import expand, trial_id
+from orchestrator.planning.expand import expand
+from orchestrator.planning.trials import trial_id
 from tests.builders import TINY, expansion, sweep, yaml
 from trainers.config.base import canonical, identity_dump
 from trainers.datasets import image_folder

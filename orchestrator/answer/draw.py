@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import UsageError
-from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.language.figure_spec import FigureSpec
 from trainers.config.families import module
 
 if TYPE_CHECKING:

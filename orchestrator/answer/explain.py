@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from orchestrator.answer.tables import status_of
-from orchestrator.planning.expand import Expansion, TrialSpec
-from orchestrator.records import TrialRecord
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.records import TrialRecord, status_of
 
 NEXT = {
     "missing": "`orch sweep` trains it",

@@ -13,12 +13,13 @@ from orchestrator.answer import draw as figures
 from orchestrator.answer import formats
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.marks import MEANINGS
-from orchestrator.answer.tables import Table, status_of, tabulate
+from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import UsageError
-from orchestrator.language.sweep_spec import FigureSpec
-from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
-from orchestrator.records import Curves, TrialRecord
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.records import Curves, TrialRecord, status_of
 from trainers.config.plugins import load, names
 
 if TYPE_CHECKING:

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
-from orchestrator.language.sweep_spec import TableSpec
-from orchestrator.planning.expand import Cell, Expansion
+from orchestrator.language.table_spec import TableSpec
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
-from orchestrator.records import MEASURED, TrialRecord
+from orchestrator.planning.trials import Cell
+from orchestrator.records import MEASURED, TrialRecord, status_of
 
 if TYPE_CHECKING:
     import pandas
@@ -225,14 +226,6 @@ def _entry(
     return Entry(
         len(expansion.seeds), statuses, values, summary, against, number, spread, gap, verdict, is_baseline
     )
-
-
-def status_of(record: TrialRecord | None) -> str:
-    """A trial's status; "missing" without a record, "dimensional" if completed with few dimensions."""
-    if record is None:
-        return "missing"
-    partly = record.status == "completed" and record.collapse == "dimensional"
-    return "dimensional" if partly else record.status
 
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:

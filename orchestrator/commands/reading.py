@@ -22,7 +22,7 @@ from orchestrator.process.words import one_of
 if TYPE_CHECKING:
     from orchestrator.commands.look.forecast import ForecastReport
     from orchestrator.commands.request import Request
-    from orchestrator.planning.expand import TrialSpec
+    from orchestrator.planning.trials import TrialSpec
 
 
 def plan(

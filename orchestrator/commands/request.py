@@ -8,10 +8,11 @@ from typing import Any
 from orchestrator.commands.screen.grid import size_of
 from orchestrator.errors import UsageError
 from orchestrator.language.files import load_sweep
+from orchestrator.language.seeds import seed_list
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.expand import overruled
 from orchestrator.process.command import typed_command
-from orchestrator.sweep import Sweep, seed_list
+from orchestrator.sweep import Sweep
 
 
 class Request(Sweep):

@@ -55,10 +55,11 @@ def sweep(
 ) -> None:
     """Train what is missing and print the table. Run again, it runs nothing."""
     from orchestrator.execution import drive
+    from orchestrator.execution.options import Options
 
     if check:
         request.needs_published_profile()
-    options = drive.Options(
+    options = Options(
         executor=executor,
         address=address,
         ship_code=ship_code,
@@ -88,10 +89,9 @@ def retry(
     """Train again the trials that failed, and no others; then print the table."""
     from orchestrator.commands.train import drivers
     from orchestrator.execution import drive
+    from orchestrator.execution.options import Options
 
-    options = drive.Options(
-        executor=executor, address=address, ship_code=ship_code, keep_going=True, fresh=fresh
-    )
+    options = Options(executor=executor, address=address, ship_code=ship_code, keep_going=True, fresh=fresh)
     say = sayer(silent=quiet)
     say(request.headline)
     only = drivers.failed(request.expansion, cell)

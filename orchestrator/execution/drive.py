@@ -7,61 +7,42 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from orchestrator.answer import publish as answer
-from orchestrator.errors import Interrupted, OrchError, UsageError
+from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
+from orchestrator.execution import executors
 from orchestrator.execution.checks import check_before_training
-from orchestrator.execution.child.executor import ChildExecutor
-from orchestrator.execution.child.messages import Settings
 from orchestrator.execution.claims.home import Claims
-from orchestrator.execution.claims.shared import JointClaims, SharedClaims
+from orchestrator.execution.claims.joint import JointClaims
+from orchestrator.execution.claims.shared import SharedClaims
+from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import published
 from orchestrator.execution.ray import address as addresses
 from orchestrator.execution.resume_notes import ResumeNotes
 from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
-from orchestrator.execution.serial import SerialExecutor
-from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.planning.expand import Expansion, TrialSpec
-from orchestrator.planning.plan import Plan
+from orchestrator.execution.screen import Screen
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.plan import Plan, will_run
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.driver import this_driver
-from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance
-from orchestrator.recording.store_port import Executor, Store
+from orchestrator.recording.store_port import Executor
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord
 from trainers.attempt.isolation import discard_checkpoints
-from trainers.config.base import Runtime
 
 Say = Callable[[str], None]
 Only = Callable[[Plan], tuple[TrialSpec, ...]]
 WAIT_S = 2.0  # between two looks at what another driver has done
 WRITING_ENDS = "stopping once what is shown is written; Ctrl-C (again) stops at once"
-
-
-class Options(NamedTuple):
-    """How a sweep is run."""
-
-    executor: str
-    address: str | None
-    """Of a Ray cluster, as it was typed; None: this machine."""
-    keep_going: bool
-    fresh: bool = False
-    """Whether to begin from the start what has checkpoints."""
-    download: bool = False
-    ship_code: bool = False
-    """Whether a cluster's workers run this driver's code."""
-    keep_checkpoints: bool = False
-    pack: bool = False
-    """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
-    verbose: bool = False
 
 
 class Prepared(NamedTuple):
@@ -93,12 +74,13 @@ def prepare(
     if os.environ.get(SUBMITTED):
         os.chdir(space.home)  # Ray may remove a job's own folder before its driver has ended
     refusal: OrchError | None = None
+    executor: Executor
     try:
         address = addresses.parsed(options.address) if options.executor == "ray" and options.address else None
         options = options._replace(address=address)
-        executor = make_executor(expansion.spec, space, options, say=say)
+        executor = executors.load(options.executor).make(expansion.spec, space, options, say=say)
     except OrchError as error:  # what is complete already needs none
-        refusal, executor = error, SerialExecutor(runtime=Runtime(), folder=None)
+        refusal, executor = error, executors.nobody()
     with contextlib.ExitStack() as undo:
         undo.callback(executor.close)
         # Opening the store takes as long as starting Ray.
@@ -125,38 +107,6 @@ def prepare(
         info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
-
-
-class Screen(Protocol):
-    """Where a person, or a program, sees what happens to trials."""
-
-    def on_event(self, event: Event) -> None:
-        """Something happened to a trial."""
-
-    def tell(self, event: Event, note: str) -> None:
-        """A person should know this of `event`."""
-
-    def close(self) -> None:
-        """Nothing follows."""
-
-
-class Listening:
-    """No screen: whoever wants to hear of events does."""
-
-    def __init__(self, on_event: Callable[[Event], None] | None = None) -> None:
-        """Pass events on to `on_event`."""
-        self._on_event = on_event
-
-    def on_event(self, event: Event) -> None:
-        """Something happened to a trial."""
-        if self._on_event is not None:
-            self._on_event(event)
-
-    def tell(self, event: Event, note: str) -> None:
-        """The trial's log has it."""
-
-    def close(self) -> None:
-        """There is nothing to end."""
 
 
 def sweep(
@@ -241,7 +191,7 @@ def _trained(
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
         if mine or (first and not waited_for):
-            say(_will_run(plan._replace(todo=mine), prepared.store))
+            say(will_run(plan._replace(todo=mine), prepared.store.describe()))
         first = False
         if stop.asked:
             return stopped()
@@ -316,48 +266,6 @@ def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> Sw
     finally:
         with ignoring_closed_pipes():
             shown.close()
-
-
-def make_executor(spec: SweepSpec, space: Workspace, options: Options, *, say: Say) -> Executor:
-    """The executor by name."""
-    resources = spec.resources.packed if options.pack else spec.resources
-    runtime = Runtime(data_root=space.data_root, download=options.download)
-    if options.executor == "serial":
-        if options.pack:
-            raise UsageError("--pack lets trials run side by side, which needs --executor ray")
-        if spec.schedule is not None:
-            raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
-        return SerialExecutor(
-            runtime=runtime, folder=space.checkpoints, resources=resources, gpus=float(has_gpu())
-        )
-    if options.executor != "ray":
-        raise UsageError(f"no executor '{options.executor}'; known: ray, serial")
-    settings = Settings(
-        runtime=runtime,
-        checkpoints=space.checkpoints,
-        resources=resources,
-        schedule=spec.schedule,
-        address=options.address,
-        ship_code=options.ship_code,
-        verbose=options.verbose,
-    )
-    return ChildExecutor("ray", settings, logs=space.logs, say=say)
-
-
-def _will_run(plan: Plan, store: Store) -> str:
-    if not plan.todo:
-        return f"nothing to do: all {len(plan.done)} trials are in {store.describe()}"
-    number = len(plan.todo)
-    parts = ["1 trial will run" if number == 1 else f"{number} trials will run", f"{len(plan.done)} done"]
-    if plan.interrupted:
-        number = len(plan.interrupted)
-        parts.append("1 goes on where it stopped" if number == 1 else f"{number} go on where they stopped")
-    if plan.failed_before:
-        number = len(plan.failed_before)
-        parts.append(
-            f"{number} failed before and " + ("is tried again" if number == 1 else "are tried again")
-        )
-    return f"{', '.join(parts)}; results in {store.describe()}"
 
 
 def _keep(trial_id: str) -> None:

@@ -8,8 +8,9 @@ from typing import ClassVar, NamedTuple
 
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
-from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.records import FINAL, SweepInfo, TrialRecord, record_of
 from trainers.attempt.report import Outcome

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language.sweep_spec import SweepSpec, load
+from orchestrator.language.load import load
+from orchestrator.language.sweep_spec import SweepSpec
 
 
 def load_sweep(file: Path) -> SweepSpec:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.planning.expand import Cell, Expansion
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.trials import Cell
 from trainers.config.base import identity_dump
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
@@ -15,79 +14,9 @@ from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.designs import Choice, choices
-from orchestrator.records import TrialFacts
-from trainers.config.base import NOT_IDENTITY, LoopConfig, canonical, identity_dump, plain
+from orchestrator.planning.trials import Cell, TrialSpec
+from trainers.config.base import NOT_IDENTITY, LoopConfig, canonical, plain
 from trainers.config.plugins import config_type, names
-
-ID_LENGTH = 12
-
-
-class Cell(NamedTuple):
-    """One level per axis, seed open."""
-
-    choice: Choice
-    loop: type[LoopConfig]
-    fields: dict[str, Any]
-    """Validated blocks of the config by name; what is absent has its default."""
-    head: str
-    """Canonical JSON of the config before the seed's number; `tail` is what follows it."""
-    tail: str
-
-    @property
-    def trainer(self) -> str:
-        """Name of the loop that trains it."""
-        return str(self.loop.model_fields["trainer"].default)
-
-    @property
-    def label(self) -> str:
-        """Its levels in words; "base" where there are none."""
-        return " · ".join(label for _, label in self.choice if label is not None) or "base"
-
-    def config(self, seed: int = 0) -> LoopConfig:
-        """The resolved config with a seed."""
-        return self.loop.model_validate({**self.fields, "seed": seed})
-
-    def trial_id(self, seed: int) -> str:
-        """Id of the trial that this cell and `seed` make."""
-        return _hash(f"{self.head}{seed}{self.tail}")
-
-    @property
-    def id(self) -> str:
-        """Hash of the config without its seed; shared by all its trials."""
-        return _hash(self.head + self.tail)
-
-
-class TrialSpec(NamedTuple):
-    """A cell and a seed: trained once, whoever asks for it."""
-
-    id: str
-    cell: Cell
-    seed: int
-
-    @property
-    def config(self) -> LoopConfig:
-        """The resolved config."""
-        return self.cell.config(self.seed)
-
-    @property
-    def label(self) -> str:
-        """Cell and seed in words."""
-        return f"{self.cell.label} · seed {self.seed}"
-
-    @property
-    def facts(self) -> TrialFacts:
-        """What a store keeps of it besides results."""
-        config = self.config
-        return TrialFacts(
-            trial_id=self.id,
-            cell_id=self.cell.id,
-            label=self.label,
-            cell=self.cell.label,
-            seed=self.seed,
-            levels={axis: level for axis, level in self.cell.choice if level is not None},
-            identity=identity_dump(config),
-            config=config.model_dump(mode="json"),
-        )
 
 
 class Expansion(NamedTuple):
@@ -149,11 +78,6 @@ def _paths(tree: dict[str, Any], prefix: str = "") -> Iterator[str]:
             yield from _paths(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}"
-
-
-def trial_id(config: LoopConfig) -> str:
-    """First 12 hex digits of sha256 over the canonical JSON of everything that decides the numbers."""
-    return _hash(canonical(identity_dump(config)))
 
 
 def expand(
@@ -371,7 +295,3 @@ def _adapter(loop: type[LoopConfig], block: str) -> TypeAdapter[Any]:
     for extra in field.metadata:
         kind = Annotated[kind, extra]
     return TypeAdapter(kind)
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]

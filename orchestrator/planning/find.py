@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
-from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.trials import TrialSpec
 
 
 def find_trial(expansion: Expansion, text: str) -> TrialSpec:

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.errors import UsageError
-from orchestrator.language.sweep_spec import Published, TableSpec
-from orchestrator.planning.expand import Cell, Expansion
+from orchestrator.language.table_spec import Published, TableSpec
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.trials import Cell
 
 BASE = "base"
 """What a table calls the place where an axis has no level, and a `baseline` may call it too."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.records import TrialRecord
 
 
@@ -44,3 +45,20 @@ def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:
     finished = {t.id for t in done}
     todo = tuple(t for t in expansion.trials if t.id not in finished)
     return Plan(expansion, todo, done, records)
+
+
+def will_run(plan: Plan, where: str) -> str:
+    """What will be trained, in words; `where` says where results are kept."""
+    if not plan.todo:
+        return f"nothing to do: all {len(plan.done)} trials are in {where}"
+    number = len(plan.todo)
+    parts = ["1 trial will run" if number == 1 else f"{number} trials will run", f"{len(plan.done)} done"]
+    if plan.interrupted:
+        number = len(plan.interrupted)
+        parts.append("1 goes on where it stopped" if number == 1 else f"{number} go on where they stopped")
+    if plan.failed_before:
+        number = len(plan.failed_before)
+        parts.append(
+            f"{number} failed before and " + ("is tried again" if number == 1 else "are tried again")
+        )
+    return f"{', '.join(parts)}; results in {where}"

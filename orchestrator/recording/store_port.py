@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
 from orchestrator.events import OnEvent
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord
 from trainers.attempt.report import EpochReport, Outcome
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.language.resources import Bundle, SweepResources, TrialResources, check_room
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from trainers.attempt.rehearsal import Cost
 from trainers.config.base import LoopConfig, canonical, identity_dump
 

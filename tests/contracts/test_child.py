@@ -37,7 +37,8 @@ from orchestrator.execution.child.messages import (
 from orchestrator.execution.child.process import Child
 from orchestrator.language.files import load_sweep
 from orchestrator.language.resources import SweepResources
-from orchestrator.planning.expand import expand, trial_id
+from orchestrator.planning.expand import expand
+from orchestrator.planning.trials import trial_id
 from orchestrator.process.scratch import LOCK, scratch_folder
 from orchestrator.process.signals import Stop, stop_from_elsewhere
 from tests.builders import expansion, outcome, report, trials

@@ -16,10 +16,10 @@ from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.child.messages import Settings, packed_events, unpacked_events
-from orchestrator.execution.serial import SerialExecutor
+from orchestrator.execution.executors.serial import SerialExecutor
 from orchestrator.language.resources import CellNeeds, SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from tests.builders import TINY, expansion, trials, yaml
 from trainers.attempt.folders import S3Folder
 from trainers.attempt.report import Outcome

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.answer import draw, formats
 from orchestrator.errors import UsageError
-from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.language.figure_spec import FigureSpec
 from tests.orchestrator.test_render import PUBLISHED
 from tests.orchestrator.test_tables import made_table
 from trainers.config.families import members

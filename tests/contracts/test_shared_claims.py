@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.errors import StoreAway
 from orchestrator.execution.claims.home import Claims
-from orchestrator.execution.claims.shared import STALE_S, JointClaims, SharedClaims
+from orchestrator.execution.claims.joint import JointClaims
+from orchestrator.execution.claims.shared import STALE_S, SharedClaims
 from orchestrator.process.driver import Owner, this_driver
 from orchestrator.recording.memory import MemoryRegistry
 from orchestrator.recording.store_port import DriverRegistry

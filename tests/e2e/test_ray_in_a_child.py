@@ -194,7 +194,7 @@ def test_a_sweep_whose_trials_nobody_can_run_ends_with_exit_code_4_and_the_next_
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nobody = functools.partial(ChildExecutor, command=(sys.executable, "-c", "raise SystemExit(9)"))
-    monkeypatch.setattr("orchestrator.execution.drive.ChildExecutor", nobody)
+    monkeypatch.setattr("orchestrator.execution.executors.ray.ChildExecutor", nobody)
     errors = ready.orch("sweep", "sweep.yaml", "--seeds", "1", "--quiet", code=4).stderr
     assert "the process that runs the trials was lost: it ended with exit code 9, 2 times" in errors
     assert "finished trials and checkpoints are kept; go on with: orch" in errors

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.planning.expand import Expansion, expand, overruled, trial_id
+from orchestrator.planning.expand import Expansion, expand, overruled
+from orchestrator.planning.trials import trial_id
 from tests.builders import TINY, expansion, sweep, table_yaml, yaml
 
 

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.answer.draw import draw, to_pdf, to_png
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import UsageError
-from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.records import Curves
 
 D, EPOCHS = 64, (0, 1, *range(5, 100, 5), 100)

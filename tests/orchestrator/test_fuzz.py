@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.answer import publish as answer
 from orchestrator.errors import OrchError, Problem, SpecError
-from orchestrator.language.sweep_spec import load
+from orchestrator.language.load import load
 from orchestrator.planning.expand import expand
 
 SWEEPS = Path(__file__).parents[2] / "sweeps"

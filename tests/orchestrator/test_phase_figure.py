@@ -11,7 +11,7 @@ from orchestrator.answer import publish as answer
 from orchestrator.answer.draw import check, draw, to_png
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import UsageError
-from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.records import Curves, curves_of
 from tests.builders import expansion
 from trainers.attempt.report import EpochReport

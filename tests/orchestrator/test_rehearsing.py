@@ -18,7 +18,7 @@ import pytest
 from orchestrator.commands.look.forecast import forecast_of
 from orchestrator.errors import ExecutionError
 from orchestrator.language.resources import SweepResources, TrialResources
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import cores
 from orchestrator.process.signals import Stop
 from orchestrator.recording.workspace import workspace

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.events import Finished, OnEvent, Started
 from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.memory import MemoryStore
 from tests.builders import INFO, expansion
 from trainers.attempt.report import Outcome

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.language.sweep_spec import SweepSpec, load
+from orchestrator.language.load import load
+from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.expand import expand
 from trainers.attempt.isolation import run_trial
 from trainers.config.base import Runtime

@@ -15,7 +15,8 @@ from torchvision.transforms.v2 import functional as tv
 
 from trainers.randomness import stream
 from trainers.views import augmentation as views
-from trainers.views.augmentation import Draws, JitterConfig, ViewsConfig
+from trainers.views.augmentation import Draws
+from trainers.views.config import JitterConfig, ViewsConfig
 
 MEAN, STD = torch.tensor([0.5, 0.4, 0.3]), torch.tensor([0.2, 0.25, 0.3])
 NONE = ViewsConfig(crop=None, flip=0.0, jitter=None, grey=0.0)
@@ -248,7 +249,7 @@ def test_switching_one_step_off_leaves_the_draws_of_the_others() -> None:
 
 
 def test_a_shifted_view_is_the_image_moved_with_zeros_moving_in() -> None:
-    config = views.ViewsConfig(crop=None, jitter=None, grey=0, flip=0, shift=2)
+    config = ViewsConfig(crop=None, jitter=None, grey=0, flip=0, shift=2)
     images = torch.randint(
         1, 256, (40, 3, 6, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
@@ -269,7 +270,7 @@ def test_a_shifted_view_is_the_image_moved_with_zeros_moving_in() -> None:
 
 def test_a_view_is_cropped_or_shifted_and_not_both() -> None:
     with pytest.raises(ValidationError, match="crop: null"):
-        views.ViewsConfig(shift=4)
+        ViewsConfig(shift=4)
 
 
 @pytest.mark.parametrize("kernel", [3, 9])

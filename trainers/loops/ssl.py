@@ -34,7 +34,7 @@ from trainers.optimizers import sgd
 from trainers.optimizers.base import OptimizerConfig
 from trainers.randomness import stream
 from trainers.views import augmentation as views
-from trainers.views.augmentation import ViewsConfig
+from trainers.views.config import ViewsConfig
 from trainers.views.pairing import epoch_draws, streams_fingerprint
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")

@@ -8,10 +8,11 @@ from trainers.attempt.checkpoint import digest
 from trainers.config.lazy import torch
 from trainers.randomness import stream
 from trainers.views import augmentation as views
+from trainers.views.config import ViewsConfig
 
 
 def epoch_draws(
-    config: views.ViewsConfig, number: int, *, size: tuple[int, int], seed: int, epoch: int
+    config: ViewsConfig, number: int, *, size: tuple[int, int], seed: int, epoch: int
 ) -> tuple[torch.Tensor, list[views.Draws]]:
     """Order [N] of an epoch's `number` images, and the draws of both views in that order.
 
@@ -27,7 +28,7 @@ def epoch_draws(
     return order, [draws(1), draws(2)]
 
 
-def streams_fingerprint(config: views.ViewsConfig, images: torch.Tensor, *, seed: int) -> str:
+def streams_fingerprint(config: ViewsConfig, images: torch.Tensor, *, seed: int) -> str:
     """Hash of what the first epoch over `images` [N, C, H, W] draws: equal in cells that are paired."""
     size = (images.shape[2], images.shape[3])
     order, draws = epoch_draws(config, len(images), size=size, seed=seed, epoch=0)

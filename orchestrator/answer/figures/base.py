@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from orchestrator.answer.figures._bands import CellCurves, laid_over, reported_metrics
 from orchestrator.errors import UsageError
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import nearest
-from orchestrator.language.sweep_spec import FigureSpec
 
 EPOCHS = "epochs trained"
 

@@ -19,7 +19,7 @@ from orchestrator.answer.figures._page import (
     set_numbers,
 )
 from orchestrator.answer.figures.base import horizontal, reported
-from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.language.figure_spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -22,8 +22,8 @@ from orchestrator.answer.figures._page import (
 )
 from orchestrator.answer.figures.base import horizontal
 from orchestrator.errors import UsageError
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import nearest
-from orchestrator.language.sweep_spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

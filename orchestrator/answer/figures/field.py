@@ -11,7 +11,7 @@ from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.figures._diagrams import Arrays, finish_key, panels_of
 from orchestrator.answer.figures._page import FAINT, INK, KeyEntry
 from orchestrator.answer.figures.base import refuse_columns, refuse_over
-from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.language.figure_spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

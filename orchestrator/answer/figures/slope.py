@@ -12,7 +12,7 @@ from orchestrator.answer.figures._final_spectra import final, finished, row_of_a
 from orchestrator.answer.figures._lines import look
 from orchestrator.answer.figures._page import WIDTH_IN, Page
 from orchestrator.answer.figures.base import refuse_columns, refuse_over
-from orchestrator.language.sweep_spec import FigureSpec
+from orchestrator.language.figure_spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -13,8 +13,8 @@ from orchestrator.answer.figures._lines import look
 from orchestrator.answer.figures._page import WIDTH_IN, Page
 from orchestrator.answer.figures.base import refuse_over
 from orchestrator.errors import UsageError
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import nearest
-from orchestrator.language.sweep_spec import FigureSpec
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

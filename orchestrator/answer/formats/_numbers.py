@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator.answer.tables import Entry, Table
-from orchestrator.language.sweep_spec import Published
+from orchestrator.language.table_spec import Published
 
 
 def everything(table: Table) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from orchestrator.execution.child.messages import Rehearse, on_the_wire
 from orchestrator.execution.ray import address as addresses
 from orchestrator.language.resources import Bundle, SweepResources, check_room
 from orchestrator.planning.data import missing_data
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted, duration

@@ -8,12 +8,12 @@ from typing import Any
 
 from orchestrator.answer import publish as answer
 from orchestrator.answer.marks import MARKS, MEANINGS
-from orchestrator.answer.tables import status_of
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.plan import Plan
 from orchestrator.process.words import counted
+from orchestrator.records import status_of
 
 SIGNS = MARKS | {"completed": "✓"}
 SHOWN_CELLS = 40

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
-from orchestrator.planning.expand import TrialSpec
 from orchestrator.planning.plan import Plan
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import duration
 
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often

@@ -8,9 +8,10 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.shared import BEAT_S, SharedClaims
 from orchestrator.execution.drive import Only
-from orchestrator.planning.expand import Expansion, TrialSpec
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
 from orchestrator.recording.workspace import Workspace

@@ -6,7 +6,7 @@ import json
 
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import has_gpu
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.isolation import run_trial

@@ -21,7 +21,7 @@ from orchestrator.execution.child import messages
 from orchestrator.execution.child.conversation import LISTEN_S, Conversation, raise_unless_complete
 from orchestrator.execution.child.messages import Ended, Go, Settings, Train
 from orchestrator.execution.child.process import COMMAND, Child, ChildLost
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.scratch import keep_logs, scratch_folder
 from orchestrator.process.signals import Stop, stop_signals
 

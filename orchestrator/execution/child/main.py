@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
 from orchestrator.events import Event
+from orchestrator.execution import executors
 from orchestrator.execution.child import messages
 from orchestrator.execution.child.messages import (
     Answer,
@@ -31,13 +32,12 @@ from orchestrator.execution.child.messages import (
     Told,
     Train,
 )
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.session import end_session
 from orchestrator.process.signals import Stop, stop_from_elsewhere
 
 ON_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 LOAD_S = 180.0  # in which a library must have been imported, on a machine that is busy with much else
-A_DAY_S = 86_400.0  # one epoch in this very process may take long, and nothing can be said meanwhile
 AGAIN_S = 1.0  # a child that does the same for long says so again
 
 
@@ -101,23 +101,7 @@ class Driver:
 
 def train(job: Train, driver: Driver, after: contextlib.ExitStack) -> None:
     """Train the trials that follow."""
-    settings = job.settings
-    if job.executor == "serial":
-        from orchestrator.execution.serial import SerialExecutor
-
-        serial = SerialExecutor(
-            runtime=settings.runtime,
-            folder=settings.checkpoints,
-            resources=settings.resources,
-            gpus=settings.gpus,
-        )
-        driver.doing("", A_DAY_S)
-        serial.run(driver.trials(), driver.event)
-        return
-    driver.doing("loading Ray", LOAD_S)
-    from orchestrator.execution.ray import executor as ray_tune
-
-    ray_tune.train(job, driver, after)
+    executors.load(job.executor).train(job, driver, after)
 
 
 def rehearse(job: Rehearse, driver: Driver, after: contextlib.ExitStack) -> None:

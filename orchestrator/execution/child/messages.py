@@ -29,7 +29,7 @@ from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.language.resources import SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.designs import Choice
-from orchestrator.planning.expand import Cell, TrialSpec
+from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.attempt.folders import Folder
 from trainers.config.base import Frozen, LoopConfig, Runtime
 from trainers.config.plugins import config_type

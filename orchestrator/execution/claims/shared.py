@@ -20,7 +20,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple, TypeVar
 
 from orchestrator.errors import StoreAway, StoreError
-from orchestrator.execution.claims.home import Claims
 from orchestrator.process.driver import Owner
 from orchestrator.recording.store_port import DriverRegistry
 
@@ -249,49 +248,6 @@ class SharedClaims:
             else:
                 found[driver] = note
         return found
-
-
-class JointClaims:
-    """Claims in this home folder and, where the store is shared with others, in the store."""
-
-    def __init__(self, local: Claims, shared: SharedClaims | None, *, say: Callable[[str], None]) -> None:
-        """Use both; `say` is told when the store does not answer."""
-        self.local, self.shared, self._say = local, shared, say
-        self._elsewhere: dict[str, Owner] = {}
-
-    def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
-        """Claim these trials; those of other living drivers are returned with them."""
-        held = self.local.take(trial_ids)
-        rest = [trial_id for trial_id in trial_ids if trial_id not in held]
-        if self.shared is None or not (rest or self.shared.entered):
-            return held
-        try:
-            self._elsewhere = self.shared.take(rest)
-        except StoreError as error:
-            self._say(
-                "while the store does not answer, whether another machine trains some of these trials is not "
-                f"known ({error})"
-                if not isinstance(error, StoreAway)
-                else "whether another machine trains some of these trials is not known until it answers"
-            )
-            self._elsewhere = {}
-        return held | self._elsewhere
-
-    def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
-        """Which of these trials another living driver has; as before while the store does not answer."""
-        if self.shared is not None and self._elsewhere:
-            with contextlib.suppress(StoreError):
-                self._elsewhere = self.shared.held(self._elsewhere)
-        elsewhere = {i: owner for i, owner in self._elsewhere.items() if i in trial_ids}
-        return self.local.held(trial_ids) | elsewhere
-
-    def release(self) -> None:
-        """Give everything back."""
-        try:
-            self.local.release()
-        finally:
-            if self.shared is not None:
-                self.shared.release()
 
 
 def _trial_tags(state: str, trials: Collection[str]) -> dict[str, str]:

@@ -30,7 +30,7 @@ from orchestrator.execution.ray.queue import FixedListSearcher, scheduler
 from orchestrator.execution.ray.worker import name_of, packed, train_one
 from orchestrator.language.resources import SweepResources, TrialResources
 from orchestrator.language.sweep_spec import ScheduleSpec
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.rehearsal.forecast import needs_of
 from trainers.attempt.folders import Folder

@@ -17,7 +17,7 @@ from orchestrator.errors import ExecutionError
 from orchestrator.execution.ray.cluster import PACKAGES
 from orchestrator.language.resources import Bundle, check_room
 from orchestrator.planning.data import missing_data
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from trainers.attempt.folders import Folder, S3Folder, marked, unusable
 
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent

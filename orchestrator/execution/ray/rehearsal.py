@@ -16,7 +16,7 @@ from orchestrator.execution.child.messages import Rehearse
 from orchestrator.execution.ray import nodes as ray_nodes
 from orchestrator.execution.ray.cluster import Doing, joined
 from orchestrator.language.resources import GIB, TrialResources, fits
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.signals import Stop
 from orchestrator.process.words import counted
 from orchestrator.rehearsal.forecast import Measurement, kinds, needs_of, packed, packing_note

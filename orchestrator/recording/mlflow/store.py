@@ -10,18 +10,20 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.entities import Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.process.secrets import without_secret
-from orchestrator.recording.mlflow.experiments import experiment_id, experiment_ids, perhaps_twice
+from orchestrator.recording.mlflow.experiments import experiment_id, perhaps_twice
 from orchestrator.recording.mlflow.http import reject_truncated_responses
+from orchestrator.recording.mlflow.open_trial import OpenTrial, metrics_of
+from orchestrator.recording.mlflow.runs import find_runs, run_pages, runs_of
 from orchestrator.recording.mlflow.tags import (
     ENDING,
     end_tags,
@@ -40,25 +42,8 @@ from trainers.attempt.report import EpochReport, Outcome
 reject_truncated_responses()
 
 FLUSH_S = 2.0  # metrics wait at most so long before they are written
-FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
 
 _STATES = {status: "FINISHED" for status in FINAL} | {"failed": "FAILED"}
-
-
-@dataclass
-class _Open:
-    """A trial that was begun and not finished through this object."""
-
-    facts: TrialFacts
-    attempt: str | None
-    worker: str | None
-    run: str
-    started_ms: int
-    reports: list[EpochReport]
-    waiting: list[Metric]
-    """Metrics that are not written yet."""
-    written: float = field(default_factory=time.monotonic)
-    """When some were written last."""
 
 
 class MlflowStore:
@@ -75,7 +60,7 @@ class MlflowStore:
             StoreError: it does not answer, or another version made it.
         """
         self.uri, self.artifacts = uri, artifacts
-        self._open: dict[str, _Open] = {}  # by trial id; not those that are done already
+        self._open: dict[str, OpenTrial] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
         with self._errors():
             self._client = MlflowClient(tracking_uri=uri)
@@ -88,14 +73,14 @@ class MlflowStore:
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What is known of these trials."""
         with self._errors():
-            runs = self._find(trial_ids)
+            runs = find_runs(self._client, trial_ids)
             return {trial_id: _record(trial_id, run) for trial_id, run in runs.items()}
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, once they ended."""
         found: dict[str, Curves] = {}
         with self._errors():
-            for trial_id, run in self._find(trial_ids).items():
+            for trial_id, run in find_runs(self._client, trial_ids).items():
                 names = {item.path for item in self._client.list_artifacts(run.info.run_id)}
                 if SPECTRA in names:
                     with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +95,7 @@ class MlflowStore:
         """A trial starts, or starts again: its run is made, or taken up."""
         self._open.pop(trial.trial_id, None)
         with self._errors():
-            runs = self._all(trial.trial_id)
+            runs = runs_of(self._client, trial.trial_id)
             run = self._only(runs) if runs else self._create(trial, sweep, worker, attempt)
             tags = run.data.tags
             if is_done(tags):
@@ -123,7 +108,7 @@ class MlflowStore:
                     with perhaps_twice():
                         self._client.delete_tag(run.info.run_id, tag)
             self._log_params(run, trial)
-            self._open[trial.trial_id] = _Open(
+            self._open[trial.trial_id] = OpenTrial(
                 trial, attempt, worker, run.info.run_id, run.info.start_time, [], []
             )
 
@@ -133,7 +118,7 @@ class MlflowStore:
         if trial is None:
             return
         trial.reports.append(report)
-        trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
+        trial.waiting.extend(metrics_of(trial, report.epoch, report.metrics))
         if time.monotonic() - trial.written > FLUSH_S:
             trial.written = time.monotonic()
             with self._errors(), self._deleted_is_no_error(trial):
@@ -145,7 +130,7 @@ class MlflowStore:
         if trial is None:
             return
         with self._errors(refused=lambda: self._open.pop(trial_id, None)):
-            run = self._find([trial_id]).get(trial_id)
+            run = find_runs(self._client, [trial_id]).get(trial_id)
             if run is not None and (
                 is_done(run.data.tags)
                 or (outcome.status not in FINAL and not is_last(trial.attempt, run.data.tags))
@@ -156,7 +141,7 @@ class MlflowStore:
                 trial = self._again(trial, sweep, run)
             last = max((report.epoch for report in trial.reports), default=0)
             # One later than the last epoch's own, or MLflow would show that one.
-            trial.waiting.extend(_metrics(trial, last, outcome.metrics, later=1))
+            trial.waiting.extend(metrics_of(trial, last, outcome.metrics, later=1))
             self._write(trial)
             files = trial_files(trial.facts, outcome, sweep, curves_of(trial.reports))
             if not trial.reports:
@@ -172,14 +157,14 @@ class MlflowStore:
         """Tag the runs of these trials as this sweep's too."""
         tag = f"orch.in.{sweep.name}"
         with self._errors():
-            for run in self._find(labels).values():
+            for run in find_runs(self._client, labels).values():
                 if tag not in run.data.tags:
                     self._client.set_tag(run.info.run_id, tag, "true")
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial's other artifacts."""
         with self._errors():
-            run = self._find([trial_id]).get(trial_id)
+            run = find_runs(self._client, [trial_id]).get(trial_id)
             if run is not None:
                 self._log_files(run.info.run_id, files)
 
@@ -211,7 +196,8 @@ class MlflowStore:
         """Labels of all trials whose runs say that the sweep has asked for them."""
         tag = f"orch.in.{sweep}"
         with self._errors():
-            runs = self._pages(f"tags.`{tag}` = 'true'")  # a sweep's name has no character to be quoted
+            # A sweep's name has no character to be quoted.
+            runs = run_pages(self._client, f"tags.`{tag}` = 'true'")
             return {run.data.tags["orch.trial_id"]: str(run.info.run_name) for run in runs}
 
     def flush(self) -> None:
@@ -243,7 +229,7 @@ class MlflowStore:
                 (Path(folder) / name).write_bytes(content)
             self._client.log_artifacts(run, folder)
 
-    def _write(self, trial: _Open) -> None:
+    def _write(self, trial: OpenTrial) -> None:
         while trial.waiting:
             self._client.log_batch(trial.run, trial.waiting[:1000])  # MLflow takes no more in one batch
             del trial.waiting[:1000]
@@ -251,7 +237,7 @@ class MlflowStore:
     def _tag(self, run: str, tags: Mapping[str, str]) -> None:
         self._client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
 
-    def _again(self, trial: _Open, sweep: SweepInfo, run: Run | None) -> _Open:
+    def _again(self, trial: OpenTrial, sweep: SweepInfo, run: Run | None) -> OpenTrial:
         """Another run for a trial whose run is gone, with everything that the old one was told."""
         if run is None:
             self._experiments.pop(sweep.name, None)  # perhaps deleted with it
@@ -259,17 +245,17 @@ class MlflowStore:
         self._log_params(run, trial.facts)
         trial = replace(trial, run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
         for report in trial.reports:
-            trial.waiting.extend(_metrics(trial, report.epoch, report.metrics))
+            trial.waiting.extend(metrics_of(trial, report.epoch, report.metrics))
         self._open[trial.facts.trial_id] = trial
         return trial
 
     @contextlib.contextmanager
-    def _deleted_is_no_error(self, trial: _Open) -> Iterator[None]:
+    def _deleted_is_no_error(self, trial: OpenTrial) -> Iterator[None]:
         """A run that somebody deleted while it is trained is made anew when its trial ends."""
         try:
             yield
         except MlflowException:
-            if self._find([trial.facts.trial_id]):
+            if find_runs(self._client, [trial.facts.trial_id]):
                 raise
             trial.waiting.clear()
 
@@ -281,7 +267,7 @@ class MlflowStore:
             self._experiments.pop(sweep.name, None)
             run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
         # A connection that breaks before the answer makes MLflow's client ask again, for a second run.
-        return self._only([run, *self._all(trial.trial_id)])
+        return self._only([run, *runs_of(self._client, trial.trial_id)])
 
     def _only(self, runs: Sequence[Run]) -> Run:
         """The oldest of a trial's runs; the others are deleted."""
@@ -305,49 +291,10 @@ class MlflowStore:
             self._experiments[name] = experiment_id(self._client, name, artifacts=location)
         return self._experiments[name]
 
-    def _all(self, trial_id: str) -> list[Run]:
-        """Every run of a trial; more than one only where a connection broke while it was made."""
-        experiments = experiment_ids(self._client)
-        query = f"tags.`orch.trial_id` = '{trial_id}'"
-        return list(self._client.search_runs(experiments, query, order_by=_OLDEST)) if experiments else []
-
-    def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:
-        """The runs of these trials, wherever they were trained."""
-        experiments = experiment_ids(self._client)
-        if not trial_ids or not experiments:
-            return {}
-        found: dict[str, Run] = {}
-        if len(trial_ids) <= FEW:
-            for trial_id in trial_ids:
-                query = f"tags.`orch.trial_id` = '{trial_id}'"
-                runs = self._client.search_runs(experiments, query, max_results=1, order_by=_OLDEST)
-                found.update((trial_id, run) for run in runs)
-            return found
-        wanted = set(trial_ids)
-        for run in self._pages("tags.`orch.kind` = 'trial'"):
-            trial_id = run.data.tags["orch.trial_id"]
-            if trial_id in wanted:
-                found.setdefault(trial_id, run)
-        return found
-
-    def _pages(self, query: str) -> Iterator[Run]:
-        """All runs that fit, the oldest first, wherever they are."""
-        experiments = experiment_ids(self._client)
-        token: str | None = None
-        while token != "" and experiments:
-            page = self._client.search_runs(
-                experiments, query, max_results=1000, order_by=_OLDEST, page_token=token
-            )
-            yield from page
-            token = page.token or ""
-
     def _errors(
         self, refused: Callable[[], object] = lambda: None
     ) -> contextlib.AbstractContextManager[None]:
         return one_line_errors(f"MLflow at {self.describe()}", refused=refused)
-
-
-_OLDEST = ["attributes.start_time ASC"]
 
 
 def _record(trial_id: str, run: Run) -> TrialRecord:
@@ -359,13 +306,6 @@ def _record(trial_id: str, run: Run) -> TrialRecord:
             tags=run.data.tags,
             metrics=run.data.metrics,
         )
-
-
-def _metrics(trial: _Open, epoch: int, metrics: Mapping[str, float], *, later: int = 0) -> Iterator[Metric]:
-    # The store drops a metric that it has already, by name, step, time and value. A time that is the
-    # same whenever it is told makes a repeated report harmless.
-    at = trial.started_ms + epoch + later
-    return (Metric(name, value, at, epoch) for name, value in metrics.items())
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, UsageError
 from orchestrator.events import Finished, OnEvent, Progressed, Started
+from orchestrator.execution.child.messages import Train
+from orchestrator.execution.options import Options
 from orchestrator.language.resources import SweepResources
-from orchestrator.planning.expand import TrialSpec
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.machine import has_gpu
 from orchestrator.process.signals import stop_signals
+from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import Folder
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.report import EpochReport
 from trainers.config.base import Runtime
+
+if TYPE_CHECKING:
+    from orchestrator.execution.child.main import Driver
+
+A_DAY_S = 86_400.0  # one epoch in this very process may take long, and nothing can be said meanwhile
 
 
 class _ListenerError(BaseException):
@@ -75,3 +87,33 @@ class SerialExecutor:
                 on_event(Finished(trial.id, outcome))
                 if stop.asked:
                     raise Interrupted
+
+
+def make(
+    spec: SweepSpec, space: Workspace, options: Options, *, say: Callable[[str], None]
+) -> SerialExecutor:
+    """The executor of a driver.
+
+    Raises:
+        UsageError: what is asked for needs trials side by side.
+    """
+    if options.pack:
+        raise UsageError("--pack lets trials run side by side, which needs --executor ray")
+    if spec.schedule is not None:
+        raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
+    return SerialExecutor(
+        runtime=Runtime(data_root=space.data_root, download=options.download),
+        folder=space.checkpoints,
+        resources=spec.resources,
+        gpus=float(has_gpu()),
+    )
+
+
+def train(job: Train, driver: Driver, after: contextlib.ExitStack) -> None:
+    """What a child does that has it, which only tests ask for: the laws hold there, too."""
+    own = job.settings
+    serial = SerialExecutor(
+        runtime=own.runtime, folder=own.checkpoints, resources=own.resources, gpus=own.gpus
+    )
+    driver.doing("", A_DAY_S)
+    serial.run(driver.trials(), driver.event)

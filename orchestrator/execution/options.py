@@ -1,0 +1,23 @@
+"""How a sweep is run, as flags say it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Options(NamedTuple):
+    """How a sweep is run."""
+
+    executor: str
+    address: str | None
+    """Of a Ray cluster, as it was typed; None: this machine."""
+    keep_going: bool
+    fresh: bool = False
+    """Whether to begin from the start what has checkpoints."""
+    download: bool = False
+    ship_code: bool = False
+    """Whether a cluster's workers run this driver's code."""
+    keep_checkpoints: bool = False
+    pack: bool = False
+    """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
+    verbose: bool = False

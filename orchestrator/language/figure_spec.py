@@ -1,0 +1,31 @@
+"""A figure that a sweep draws."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from orchestrator.language.table_spec import NAME
+from trainers.config.base import Frozen
+from trainers.config.plugins import Member
+
+
+class FigureSpec(Frozen):
+    """A figure the sweep draws."""
+
+    kind: Annotated[str, Member("orchestrator.answer.figures", "figure kind")]
+    name: str | None = Field(None, pattern=NAME)
+    """File name; the kind if not given."""
+    columns: tuple[str, ...] = ()
+    """eigenspace: of F, Wp, alignment, asymmetry (all if empty). curves: metrics. spectra: of embedding,
+    feature (both if empty), F, Wp."""
+    over: str | None = None
+    """curves, eigenspace: a metric that replaces the epochs on the horizontal axis, such as dynamics/time."""
+    where: dict[str, str] = {}
+    """Fixed levels: only these cells are drawn."""
+
+    @property
+    def file_name(self) -> str:
+        """Its file's name, without ending."""
+        return self.name or self.kind

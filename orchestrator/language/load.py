@@ -1,0 +1,87 @@
+"""From the text of a sweep file, and of those it extends, to its spec."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import ValidationError
+
+from orchestrator.errors import Problem, SpecError
+from orchestrator.language.cross_checks import cross_references
+from orchestrator.language.hints import problems_of
+from orchestrator.language.settings import merged, nested
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.language.yaml_text import parse
+
+
+def load(file: str, read: Callable[[str, str | None], tuple[str, str]]) -> SweepSpec:
+    """The sweep that `file` describes, its `extends` resolved.
+
+    Args:
+        file: the file as the user named it.
+        read: (name, name of the file that refers to it) to (resolved name, text).
+
+    Raises:
+        SpecError: with every problem found.
+    """
+    tree = _with_parents(file, None, read, ())
+    return cross_checked(validated(tree, f"{file}:1"), f"{file}:1", tree)
+
+
+def validated(tree: dict[str, Any], default: str) -> SweepSpec:
+    """The sweep that `tree` says, from the place `default` where its keys know none.
+
+    Raises:
+        SpecError: with every problem found.
+    """
+    try:
+        return SweepSpec.model_validate(tree)
+    except ValidationError as error:
+        raise SpecError(problems_of(error, tree, default=default)) from None
+
+
+def cross_checked(spec: SweepSpec, default: str, tree: Any = None) -> SweepSpec:
+    """`spec`, if its parts fit each other.
+
+    Args:
+        spec: a sweep.
+        default: where it is from.
+        tree: what it was read from, whose keys know their lines; None: it was built in Python.
+
+    Raises:
+        SpecError: with every name of an axis, level or profile that does not exist.
+    """
+    if problems := list(cross_references(spec, {} if tree is None else tree, default)):
+        raise SpecError(problems)
+    return spec
+
+
+def _with_parents(
+    file: str,
+    child: str | None,
+    read: Callable[[str, str | None], tuple[str, str]],
+    seen: tuple[str, ...],
+) -> dict[str, Any]:
+    name, text = read(file, child)
+    if name in seen:
+        raise SpecError([Problem(f"{child}:1", "extends", f"a circle: {' -> '.join((*seen, name))}")])
+    tree = parse(text, name)
+    parent = tree.pop("extends", None)
+    if parent is None:
+        return tree
+    if not isinstance(parent, str):
+        raise SpecError([Problem(f"{name}:1", "extends", f"expected a file name, got {parent!r}")])
+    above = _with_parents(parent, name, read, (*seen, name))
+    if "base" in above and isinstance(above["base"], dict) and isinstance(tree.get("base"), dict):
+        tree["base"] = merged(nested(above["base"]), nested(tree["base"]))
+    if isinstance(above.get("axes"), dict) and isinstance(tree.get("axes"), dict):
+        tree["axes"] = above["axes"] | tree["axes"]
+    if isinstance(above.get("profiles"), dict) and isinstance(tree.get("profiles"), dict):
+        tree["profiles"] = above["profiles"] | {
+            name: merged(nested(above["profiles"][name]), nested(own))
+            if isinstance(above["profiles"].get(name), dict) and isinstance(own, dict)
+            else own
+            for name, own in tree["profiles"].items()
+        }
+    return above | tree

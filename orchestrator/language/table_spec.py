@@ -1,0 +1,84 @@
+"""A table that a sweep must fill, and the numbers that were published of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from trainers.config.base import Frozen
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+class Published(Frozen):
+    """A table's published numbers."""
+
+    source: str
+    """Where they are printed: paper and table."""
+    profile: str | None = None
+    """The profile that trains what was published; under another one there is no verdict."""
+    tolerance: float | None = Field(None, ge=0)
+    """Largest gap that counts as reproduced, in the unit of `values`; None: shown, with no verdict, as for
+    numbers of another protocol."""
+    values: tuple[tuple[float | None, ...], ...]
+    """Rows of values in the table's unit, in the order of its rows and columns; null where there is none."""
+    spread: tuple[tuple[Annotated[float, Field(ge=0)] | None, ...], ...] | None = None
+    """Published standard deviations, alike; a gap within two of them counts as reproduced, too."""
+
+    @model_validator(mode="after")
+    def _spread_has_the_shape_of_values(self) -> Published:
+        if self.spread is not None and [*map(len, self.spread)] != [*map(len, self.values)]:
+            raise ValueError("spread: expected as many rows and numbers as values has")
+        for values, spread in zip(self.values, self.spread or (), strict=False):
+            if any(v is None and sd is not None for v, sd in zip(values, spread, strict=False)):
+                raise ValueError("spread: a number stands where values has null")
+        return self
+
+
+class TableSpec(Frozen):
+    """A table the sweep must fill."""
+
+    name: str = Field(pattern=NAME)
+    rows: str | tuple[str, ...]
+    """Axis, or axes, down the table; "cells" lists every cell."""
+    columns: str | tuple[str, ...] = ()
+    """Axis, or axes, across; empty for a single column."""
+    where: dict[str, str] = {}
+    """Fixed levels of further axes: {axis: level}."""
+    metric: str = "probe/top1"
+    """Final metric of a trial."""
+    unit: Literal["percent", "plain"] | None = None
+    """How it is printed; percent for accuracies unless said otherwise."""
+    digits: int = Field(1, ge=0, le=6)
+    """Digits after the point."""
+    baseline: dict[str, str] = {}
+    """The cell that the others are compared with, paired by seed: {axis: level}."""
+    expected: Literal["rising", "falling"] | None = None
+    """How a theory says the numbers go down each column; the table says whether they do."""
+    published: Published | None = None
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether the metric is a share that is printed in percent."""
+        accuracy = self.metric.endswith(("top1", "top5"))
+        return accuracy if self.unit is None else self.unit == "percent"
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Every axis that rows, columns and `where` speak of."""
+        return (*self.row_axes, *self.column_axes, *self.where)
+
+    @property
+    def row_axes(self) -> tuple[str, ...]:
+        """Axes of the rows; none where the rows are cells."""
+        return () if self.rows == "cells" else _as_tuple(self.rows)
+
+    @property
+    def column_axes(self) -> tuple[str, ...]:
+        """Axes of the columns."""
+        return _as_tuple(self.columns)
+
+
+def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value

@@ -1,0 +1,89 @@
+"""Cells and trials, and the ids by which the same config is trained once."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+from orchestrator.planning.designs import Choice
+from orchestrator.records import TrialFacts
+from trainers.config.base import LoopConfig, canonical, identity_dump
+
+ID_LENGTH = 12
+
+
+class Cell(NamedTuple):
+    """One level per axis, seed open."""
+
+    choice: Choice
+    loop: type[LoopConfig]
+    fields: dict[str, Any]
+    """Validated blocks of the config by name; what is absent has its default."""
+    head: str
+    """Canonical JSON of the config before the seed's number; `tail` is what follows it."""
+    tail: str
+
+    @property
+    def trainer(self) -> str:
+        """Name of the loop that trains it."""
+        return str(self.loop.model_fields["trainer"].default)
+
+    @property
+    def label(self) -> str:
+        """Its levels in words; "base" where there are none."""
+        return " · ".join(label for _, label in self.choice if label is not None) or "base"
+
+    def config(self, seed: int = 0) -> LoopConfig:
+        """The resolved config with a seed."""
+        return self.loop.model_validate({**self.fields, "seed": seed})
+
+    def trial_id(self, seed: int) -> str:
+        """Id of the trial that this cell and `seed` make."""
+        return _hash(f"{self.head}{seed}{self.tail}")
+
+    @property
+    def id(self) -> str:
+        """Hash of the config without its seed; shared by all its trials."""
+        return _hash(self.head + self.tail)
+
+
+class TrialSpec(NamedTuple):
+    """A cell and a seed: trained once, whoever asks for it."""
+
+    id: str
+    cell: Cell
+    seed: int
+
+    @property
+    def config(self) -> LoopConfig:
+        """The resolved config."""
+        return self.cell.config(self.seed)
+
+    @property
+    def label(self) -> str:
+        """Cell and seed in words."""
+        return f"{self.cell.label} · seed {self.seed}"
+
+    @property
+    def facts(self) -> TrialFacts:
+        """What a store keeps of it besides results."""
+        config = self.config
+        return TrialFacts(
+            trial_id=self.id,
+            cell_id=self.cell.id,
+            label=self.label,
+            cell=self.cell.label,
+            seed=self.seed,
+            levels={axis: level for axis, level in self.cell.choice if level is not None},
+            identity=identity_dump(config),
+            config=config.model_dump(mode="json"),
+        )
+
+
+def trial_id(config: LoopConfig) -> str:
+    """First 12 hex digits of sha256 over the canonical JSON of everything that decides the numbers."""
+    return _hash(canonical(identity_dump(config)))
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]

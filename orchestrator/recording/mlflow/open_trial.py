@@ -1,0 +1,38 @@
+"""A trial that is being told to MLflow, and its metrics as MLflow has them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from mlflow.entities import Metric
+
+from orchestrator.records import TrialFacts
+from trainers.attempt.report import EpochReport
+
+
+@dataclass
+class OpenTrial:
+    """A trial that was begun and not finished through this object."""
+
+    facts: TrialFacts
+    attempt: str | None
+    worker: str | None
+    run: str
+    started_ms: int
+    reports: list[EpochReport]
+    waiting: list[Metric]
+    """Metrics that are not written yet."""
+    written: float = field(default_factory=time.monotonic)
+    """When some were written last."""
+
+
+def metrics_of(
+    trial: OpenTrial, epoch: int, metrics: Mapping[str, float], *, later: int = 0
+) -> Iterator[Metric]:
+    """An epoch's metrics; told again they are the same."""
+    # The store drops a metric that it has already, by name, step, time and value. A time that is the
+    # same whenever it is told makes a repeated report harmless.
+    at = trial.started_ms + epoch + later
+    return (Metric(name, value, at, epoch) for name, value in metrics.items())

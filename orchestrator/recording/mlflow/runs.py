@@ -1,0 +1,50 @@
+"""Runs in MLflow, found by the trials they are of, in whichever experiment those were trained."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from orchestrator.recording.mlflow.experiments import experiment_ids
+
+FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
+OLDEST = ["attributes.start_time ASC"]
+
+
+def runs_of(client: MlflowClient, trial_id: str) -> list[Run]:
+    """Every run of a trial; more than one only where a connection broke while it was made."""
+    experiments = experiment_ids(client)
+    query = f"tags.`orch.trial_id` = '{trial_id}'"
+    return list(client.search_runs(experiments, query, order_by=OLDEST)) if experiments else []
+
+
+def find_runs(client: MlflowClient, trial_ids: Collection[str]) -> dict[str, Run]:
+    """The runs of these trials, by their ids."""
+    experiments = experiment_ids(client)
+    if not trial_ids or not experiments:
+        return {}
+    found: dict[str, Run] = {}
+    if len(trial_ids) <= FEW:
+        for trial_id in trial_ids:
+            query = f"tags.`orch.trial_id` = '{trial_id}'"
+            runs = client.search_runs(experiments, query, max_results=1, order_by=OLDEST)
+            found.update((trial_id, run) for run in runs)
+        return found
+    wanted = set(trial_ids)
+    for run in run_pages(client, "tags.`orch.kind` = 'trial'"):
+        trial_id = run.data.tags["orch.trial_id"]
+        if trial_id in wanted:
+            found.setdefault(trial_id, run)
+    return found
+
+
+def run_pages(client: MlflowClient, query: str) -> Iterator[Run]:
+    """All runs that fit, the oldest first."""
+    experiments = experiment_ids(client)
+    token: str | None = None
+    while token != "" and experiments:
+        page = client.search_runs(experiments, query, max_results=1000, order_by=OLDEST, page_token=token)
+        yield from page
+        token = page.token or ""
