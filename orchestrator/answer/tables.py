@@ -72,10 +72,9 @@ class Table(NamedTuple):
         """A row per place with every number behind it, shares in [0, 1]; by row and column of the table."""
         import pandas
 
-        from orchestrator.answer.formats._numbers import record
+        from orchestrator.answer.formats import load
 
-        rows = [record(row, column, entry) for row, column, entry in self.flat()]
-        return pandas.DataFrame(rows).set_index(["row", "column"])
+        return pandas.DataFrame(load("json").places(self)).set_index(["row", "column"])
 
     def to_latex(self) -> str:
         """The table in LaTeX, for a document that loads booktabs."""

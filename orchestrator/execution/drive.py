@@ -132,6 +132,7 @@ def sweep(
         after.callback(prepared.executor.close)
         store.carry()
         claims = _claims(prepared.space, stop, say)
+        gave_up = False
         try:
             result = _trained(prepared, claims, stop, say, screen)
             after.enter_context(stop.answered(WRITING_ENDS))
@@ -140,10 +141,11 @@ def sweep(
             if not stop.at_once:
                 # Before its trials are anybody's: a driver of another home knows only what has arrived.
                 store.flush()
+                gave_up = store.away is not None
             claims.release()
         if not stop.at_once:
             result = published(prepared.plan, store, result, prepared.info, say=say)
-            if not store.away:  # else it was waited for already
+            if not gave_up:  # it is waited for once
                 store.flush()
     for note in store.notes:
         say(f"orch: {note}")
@@ -151,7 +153,7 @@ def sweep(
 
 
 def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
-    board, command = space.registry(), typed_command()
+    registry, command = space.registry(), typed_command()
 
     def pause(seconds: float) -> None:
         time.sleep(seconds)
@@ -163,8 +165,8 @@ def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
         say(f"orch: this driver stops: {why}")
 
     shared = None
-    if board is not None:
-        shared = SharedClaims(board, me=this_driver(command), pause=pause, on_stop=on_stop)
+    if registry is not None:
+        shared = SharedClaims(registry, me=this_driver(command), pause=pause, on_stop=on_stop)
     return JointClaims(Claims(space.home, command=command), shared, say=say)
 
 

@@ -52,10 +52,10 @@ class Flaky(MemoryRegistry):
         return super().read()
 
 
-def driver(board: DriverRegistry, host: str, clock: Clock | None = None) -> SharedClaims:
+def driver(registry: DriverRegistry, host: str, clock: Clock | None = None) -> SharedClaims:
     clock = clock or Clock()
     me = Owner(host, 1, "orch sweep x.yaml")
-    return SharedClaims(board, me=me, clock=clock, pause=clock.pause)
+    return SharedClaims(registry, me=me, clock=clock, pause=clock.pause)
 
 
 def watch(reader: SharedClaims, clock: Clock, seconds: float, other: SharedClaims | None = None) -> None:
@@ -81,8 +81,8 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DriverR
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
 
 
-def test_a_trial_is_one_drivers_at_a_time_and_free_when_it_leaves(board: DriverRegistry) -> None:
-    first, second = driver(board, "a"), driver(board, "b")
+def test_a_trial_is_one_drivers_at_a_time_and_free_when_it_leaves(registry: DriverRegistry) -> None:
+    first, second = driver(registry, "a"), driver(registry, "b")
     assert first.take(["x", "y"]) == {}
     assert second.take(["y", "z"]) == {"y": first.me}
     assert first.held(["z", "x"]) == {"z": second.me}
@@ -90,9 +90,9 @@ def test_a_trial_is_one_drivers_at_a_time_and_free_when_it_leaves(board: DriverR
     assert second.held(["y"]) == {} and second.take(["y"]) == {}
 
 
-def test_more_trials_than_a_tag_holds_are_claimed_and_given_back(board: DriverRegistry) -> None:
+def test_more_trials_than_a_tag_holds_are_claimed_and_given_back(registry: DriverRegistry) -> None:
     ids = [f"{number:012x}" for number in range(1000)]
-    first, second = driver(board, "a"), driver(board, "b")
+    first, second = driver(registry, "a"), driver(registry, "b")
     first.take(ids)
     assert set(second.take(ids)) == set(ids)
     first.take(ids[:1])
@@ -100,8 +100,8 @@ def test_more_trials_than_a_tag_holds_are_claimed_and_given_back(board: DriverRe
 
 
 def test_a_driver_whose_heart_stops_is_dead_after_a_while_of_the_readers_own_clock() -> None:
-    board, clock = MemoryRegistry(), Clock()
-    first, second = driver(board, "a"), driver(board, "b", clock)
+    registry, clock = MemoryRegistry(), Clock()
+    first, second = driver(registry, "a"), driver(registry, "b", clock)
     first.take(["x"])
     assert second.take(["x", "y"]) == {"x": first.me}
     watch(second, clock, 20 * STALE_S, first)  # it lives as long as its heart beats, however long that is
@@ -110,13 +110,13 @@ def test_a_driver_whose_heart_stops_is_dead_after_a_while_of_the_readers_own_clo
     assert second.held(["x"]) == {"x": first.me}
     watch(second, clock, 10)
     assert second.held(["x"]) == {}
-    assert board.left == {"driver1": True} and board.marked_stopped == {"x"}
+    assert registry.left == {"driver1": True} and registry.marked_stopped == {"x"}
     assert second.take(["x"]) == {}
 
 
 def test_reaping_tells_the_dead_from_the_living() -> None:
-    board, clock = MemoryRegistry(), Clock()
-    dead, alive = driver(board, "a"), driver(board, "b")
+    registry, clock = MemoryRegistry(), Clock()
+    dead, alive = driver(registry, "a"), driver(registry, "b")
     dead.take(["x"])
     alive.take(["y"])
 
@@ -125,16 +125,16 @@ def test_reaping_tells_the_dead_from_the_living() -> None:
         alive.beat()
 
     me = Owner("c", 1, "orch sync --reap")
-    assert SharedClaims(board, me=me, clock=clock, pause=pause).end_dead_drivers() == [dead.me]
-    assert board.marked_stopped == {"x"} and set(board.read()) == {"driver2"}
+    assert SharedClaims(registry, me=me, clock=clock, pause=pause).end_dead_drivers() == [dead.me]
+    assert registry.marked_stopped == {"x"} and set(registry.read()) == {"driver2"}
 
 
 @pytest.mark.parametrize("jump", [-1e9, 1e9])
 def test_a_jump_of_another_machines_wall_clock_kills_nobody(
     jump: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    board, clock = MemoryRegistry(), Clock()
-    first, second = driver(board, "a"), driver(board, "b", clock)
+    registry, clock = MemoryRegistry(), Clock()
+    first, second = driver(registry, "a"), driver(registry, "b", clock)
     monkeypatch.setattr("time.time", lambda: 1e9 + jump)
     first.take(["x"])
     monkeypatch.undo()
@@ -144,23 +144,23 @@ def test_a_jump_of_another_machines_wall_clock_kills_nobody(
 
 
 def test_time_in_which_the_store_did_not_answer_does_not_count() -> None:
-    board, clock = Flaky(), Clock()
-    first, second = driver(board, "a"), driver(board, "b", clock)
+    registry, clock = Flaky(), Clock()
+    first, second = driver(registry, "a"), driver(registry, "b", clock)
     first.take(["x"])
     second.take(["x"])
-    board.away = True
+    registry.away = True
     with pytest.raises(StoreAway):
         second.held(["x"])
     clock.now += 10 * STALE_S
-    board.away = False
+    registry.away = False
     assert set(second.held(["x"])) == {"x"}
     watch(second, clock, STALE_S - 10)
     assert set(second.held(["x"])) == {"x"}
 
 
 def test_a_reader_that_has_not_looked_for_long_watches_before_it_judges() -> None:
-    board, clock = MemoryRegistry(), Clock()
-    first, second = driver(board, "a"), driver(board, "b", clock)
+    registry, clock = MemoryRegistry(), Clock()
+    first, second = driver(registry, "a"), driver(registry, "b", clock)
     first.take(["x"])
     second.take(["x", "y"])
     clock.now += 100 * STALE_S  # training its own
@@ -168,29 +168,29 @@ def test_a_reader_that_has_not_looked_for_long_watches_before_it_judges() -> Non
 
 
 def test_a_store_that_misses_an_answer_while_trials_are_claimed_is_asked_again() -> None:
-    board = Flaky()
-    first, second = driver(board, "a"), driver(board, "b")
+    registry = Flaky()
+    first, second = driver(registry, "a"), driver(registry, "b")
     first.take(["x"])
-    board.misses = 5
+    registry.misses = 5
     assert set(second.take(["x", "y"])) == {"x"}
 
 
 def test_a_claim_that_the_stores_absence_left_open_is_settled_with_the_next_heartbeat() -> None:
-    board = Flaky()
-    first, second, third = driver(board, "a"), driver(board, "b"), driver(board, "c")
+    registry = Flaky()
+    first, second, third = driver(registry, "a"), driver(registry, "b"), driver(registry, "c")
     first.take(["w"])  # so that it has the earliest note
-    board.misses = 10**6
+    registry.misses = 10**6
     with pytest.raises(StoreAway):
         second.take(["x"])
-    board.misses = 0
+    registry.misses = 0
     assert second.beat() is None
     assert third.take(["x"]) == {"x": second.me}
     assert first.take(["x"]) == {"x": second.me}  # and is not kept waiting
 
 
 def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its_trials() -> None:
-    board, clock = MemoryRegistry(), Clock()
-    first, second = driver(board, "a"), driver(board, "b", clock)
+    registry, clock = MemoryRegistry(), Clock()
+    first, second = driver(registry, "a"), driver(registry, "b", clock)
     first.take(["x"])
     second.take(["y"])
     watch(second, clock, STALE_S + 10)
@@ -201,47 +201,47 @@ def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its
 
 
 def test_equal_names_of_hosts_do_not_make_one_machine() -> None:
-    board = MemoryRegistry()
+    registry = MemoryRegistry()
     here = Owner("node", 2**22 + 1, "orch sweep x.yaml", "this machine")  # no such process
-    first = SharedClaims(board, me=here)
+    first = SharedClaims(registry, me=here)
     first.take(["x"])
-    assert set(driver(board, "node").held(["x"])) == {"x"}
+    assert set(driver(registry, "node").held(["x"])) == {"x"}
     gone = this_driver("orch sweep x.yaml")._replace(pid=2**22 + 1)
-    SharedClaims(board, me=gone).take(["z"])
-    assert driver(board, "other").held(["z"]) == {}
+    SharedClaims(registry, me=gone).take(["z"])
+    assert driver(registry, "other").held(["z"]) == {}
 
 
 def test_a_driver_that_was_asked_to_stop_lives_until_it_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.execution.claims.shared.BEAT_S", 0.01)
-    board, told = MemoryRegistry(), list[str]()
-    claims = SharedClaims(board, me=Owner("a", 1, "orch"), on_stop=told.append)
+    registry, told = MemoryRegistry(), list[str]()
+    claims = SharedClaims(registry, me=Owner("a", 1, "orch"), on_stop=told.append)
     claims.take(["x"])
-    driver(board, "b").ask_to_stop(["x"])
+    driver(registry, "b").ask_to_stop(["x"])
     deadline = time.monotonic() + 60
     while not told and time.monotonic() < deadline:
         time.sleep(0.01)
-    beats = board.read()["driver1"]["orch.heartbeat"]
-    while board.read()["driver1"]["orch.heartbeat"] == beats and time.monotonic() < deadline:
+    beats = registry.read()["driver1"]["orch.heartbeat"]
+    while registry.read()["driver1"]["orch.heartbeat"] == beats and time.monotonic() < deadline:
         time.sleep(0.01)
     claims.release()
     assert time.monotonic() < deadline and len(told) == 1 and "orch stop" in told[0]
 
 
 def test_a_looker_changes_nothing() -> None:
-    board = MemoryRegistry()
-    driver(board, "a").take(["x"])
-    before = board.read()
-    driver(board, "b").held(["x"])
-    assert board.read() == before
+    registry = MemoryRegistry()
+    driver(registry, "a").take(["x"])
+    before = registry.read()
+    driver(registry, "b").held(["x"])
+    assert registry.read() == before
 
 
-def test_who_is_asked_to_stop_reads_it_with_a_heartbeat(board: DriverRegistry) -> None:
-    first, other = driver(board, "a"), driver(board, "b")
+def test_who_is_asked_to_stop_reads_it_with_a_heartbeat(registry: DriverRegistry) -> None:
+    first, other = driver(registry, "a"), driver(registry, "b")
     first.take(["x"])
     other.take(["z"])
     assert first.beat() is None
-    assert driver(board, "c").ask_to_stop(["x", "y"], but_not=[other.me]) == [first.me]
-    assert driver(board, "c").ask_to_stop(["z"], but_not=[other.me]) == []
+    assert driver(registry, "c").ask_to_stop(["x", "y"], but_not=[other.me]) == [first.me]
+    assert driver(registry, "c").ask_to_stop(["z"], but_not=[other.me]) == []
     assert "orch stop" in str(first.beat()) and other.beat() is None
 
 
@@ -275,14 +275,14 @@ class Slow(MemoryRegistry):
 
 @pytest.mark.parametrize("seed", range(20))
 def test_of_drivers_that_start_at_once_each_trial_goes_to_exactly_one(seed: int) -> None:
-    board, rng = Slow(seed), random.Random(seed)
+    registry, rng = Slow(seed), random.Random(seed)
     trials = [f"t{number}" for number in range(6)]
     asked = [rng.sample(trials, 4) for _ in range(4)]
     got: list[set[str]] = [set() for _ in asked]
 
     def run(index: int) -> None:
         me = Owner(f"host{index}", 1, "orch sweep")
-        claims = SharedClaims(board, me=me, pause=lambda s: threading.Event().wait(0.002) and None)
+        claims = SharedClaims(registry, me=me, pause=lambda s: threading.Event().wait(0.002) and None)
         got[index] = set(asked[index]) - claims.take(asked[index]).keys()
 
     threads = [threading.Thread(target=run, args=(index,)) for index in range(len(asked))]
@@ -305,32 +305,32 @@ class Twice(MemoryRegistry):
 
 
 def test_a_note_that_was_left_twice_stands_in_nobodys_way() -> None:
-    board = Twice()
-    first, second = driver(board, "a"), driver(board, "b")
+    registry = Twice()
+    first, second = driver(registry, "a"), driver(registry, "b")
     assert first.take(["x"]) == {}
     first.release()
     assert second.take(["x"]) == {}
     second.release()
-    assert board.read() == {}
+    assert registry.read() == {}
 
 
 # Joint claims
 
 
-def joint(tmp_path: Path, board: DriverRegistry, host: str, said: list[str]) -> JointClaims:
+def joint(tmp_path: Path, registry: DriverRegistry, host: str, said: list[str]) -> JointClaims:
     local = Claims(tmp_path / host, command="orch sweep")
-    return JointClaims(local, driver(board, host), say=said.append)
+    return JointClaims(local, driver(registry, host), say=said.append)
 
 
 def test_while_the_store_is_away_what_others_had_stays_theirs(tmp_path: Path) -> None:
-    board, said = Flaky(), list[str]()
-    first, second = joint(tmp_path, board, "a", said), joint(tmp_path, board, "b", said)
+    registry, said = Flaky(), list[str]()
+    first, second = joint(tmp_path, registry, "a", said), joint(tmp_path, registry, "b", said)
     first.take(["x"])
     held: Collection[str] = second.take(["x", "y"])
     assert set(held) == {"x"}
-    board.away = True
+    registry.away = True
     assert set(second.held(["x", "y"])) == {"x"}
-    board.away = False
+    registry.away = False
     first.release()
     assert second.held(["x", "y"]) == {}
     second.release()
@@ -338,9 +338,9 @@ def test_while_the_store_is_away_what_others_had_stays_theirs(tmp_path: Path) ->
 
 
 def test_a_driver_that_finds_the_store_away_says_so_and_trains(tmp_path: Path) -> None:
-    board, said = Flaky(), list[str]()
-    board.away = True
-    claims = joint(tmp_path, board, "a", said)
+    registry, said = Flaky(), list[str]()
+    registry.away = True
+    claims = joint(tmp_path, registry, "a", said)
     assert claims.take(["x"]) == {}
     assert "another machine trains some of these trials is not known" in said[0]
     claims.release()
@@ -348,26 +348,27 @@ def test_a_driver_that_finds_the_store_away_says_so_and_trains(tmp_path: Path) -
 
 def test_a_heartbeat_outlives_an_answer_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.execution.claims.shared.BEAT_S", 0.01)
-    board = Flaky()
-    claims = SharedClaims(board, me=Owner("one", 1, "orch sweep x.yaml"), on_stop=lambda why: None)
+    registry = Flaky()
+    claims = SharedClaims(registry, me=Owner("one", 1, "orch sweep x.yaml"), on_stop=lambda why: None)
     claims.take(["x"])
-    board.nonsense = 3
+    registry.nonsense = 3
     deadline = time.monotonic() + 10
-    while board.nonsense > 0 and time.monotonic() < deadline:
+    while registry.nonsense > 0 and time.monotonic() < deadline:
         time.sleep(0.01)
-    (note,) = MemoryRegistry.read(board).values()
+    (note,) = MemoryRegistry.read(registry).values()
     seen = note["orch.heartbeat"]
     while note["orch.heartbeat"] == seen and time.monotonic() < deadline:
         time.sleep(0.01)
-        (note,) = MemoryRegistry.read(board).values()
+        (note,) = MemoryRegistry.read(registry).values()
     assert note["orch.heartbeat"] != seen
     claims.release()
 
 
 def test_what_is_given_back_before_waiting_is_free_on_the_board_too(tmp_path: Path) -> None:
-    board = MemoryRegistry()
+    registry = MemoryRegistry()
     first, second = (
-        JointClaims(Claims(tmp_path / name, command="orch"), driver(board, name), say=print) for name in "ab"
+        JointClaims(Claims(tmp_path / name, command="orch"), driver(registry, name), say=print)
+        for name in "ab"
     )
     assert first.take(["x"]) == {}
     assert first.take([]) == {}

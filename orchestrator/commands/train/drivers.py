@@ -37,10 +37,10 @@ def failed(expansion: Expansion, cell: str | None) -> Only:
 
 def end_dead_drivers(space: Workspace) -> Iterator[str]:
     """End what drivers that share this store and died without a word left running; a line for each."""
-    board = space.registry()
-    if board is None:
+    registry = space.registry()
+    if registry is None:
         return
-    for owner in SharedClaims(board, me=_me()).end_dead_drivers():
+    for owner in SharedClaims(registry, me=_me()).end_dead_drivers():
         yield f"{owner} is dead; its trials are stopped, and `orch sweep` goes on with them"
 
 
@@ -51,10 +51,10 @@ def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
     here, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(ids)
     for owner in here:
         yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"
-    board, told = space.registry(), list[Owner]()
-    if board is not None:
+    registry, told = space.registry(), list[Owner]()
+    if registry is not None:
         try:
-            told = SharedClaims(board, me=_me()).ask_to_stop(ids, but_not=here)
+            told = SharedClaims(registry, me=_me()).ask_to_stop(ids, but_not=here)
         except StoreError as error:
             yield f"{name}: drivers of other machines could not be told: {error}"
     for owner in told:

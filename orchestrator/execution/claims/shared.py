@@ -1,4 +1,4 @@
-"""Who trains which trial, among drivers that share a store and no folder: claims as notes on a board.
+"""Who trains which trial, among drivers that share a store and no folder: claims as notes in a registry.
 
 No store that trackers offer can compare and swap, so a driver first writes what it wants and then reads
 what the others want and hold. Of two that want the same trial at once the earlier note wins; one with the
@@ -49,7 +49,7 @@ class SharedClaims:
 
     def __init__(
         self,
-        board: DriverRegistry,
+        registry: DriverRegistry,
         *,
         me: Owner,
         clock: Callable[[], float] = time.monotonic,
@@ -59,14 +59,14 @@ class SharedClaims:
         """A driver with no trials yet.
 
         Args:
-            board: where the notes are.
+            registry: where the notes are.
             me: what others are told of this driver.
             clock: seconds that only grow, of this machine.
             pause: waits for so many seconds; may raise what ends the waiting.
             on_stop: is told, in another thread, why this driver should stop; None: there is no such thread,
                 and whoever made this calls `beat`.
         """
-        self.registry, self.me, self._clock, self._pause, self._on_stop = board, me, clock, pause, on_stop
+        self.registry, self.me, self._clock, self._pause, self._on_stop = registry, me, clock, pause, on_stop
         self._driver: str | None = None
         self._token = uuid.uuid4().hex
         self._started = ""
