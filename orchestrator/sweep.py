@@ -20,8 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 from orchestrator.errors import Interrupted, UsageError
 from orchestrator.events import Event
 from orchestrator.language.figure_spec import FigureSpec
-from orchestrator.language.files import load_sweep
-from orchestrator.language.load import cross_checked, validated
+from orchestrator.language.load import cross_checked, load_sweep, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key

@@ -16,7 +16,7 @@ from orchestrator.process.exit_codes import USAGE
 def validate(specs: Specs) -> None:
     """Check sweep files under every profile without training anything."""
     from orchestrator.commands.screen import grid as overview
-    from orchestrator.language.files import load_sweep
+    from orchestrator.language.load import load_sweep
 
     wrong = False
     for file in specs:

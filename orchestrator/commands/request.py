@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.commands.screen.grid import size_of
 from orchestrator.errors import UsageError
-from orchestrator.language.files import load_sweep
+from orchestrator.language.load import load_sweep
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.expand import overruled

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.errors import ExecutionError, UsageError
-from orchestrator.execution.ray import address as addresses
+from orchestrator.execution import address as addresses
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.plan import Plan
 from orchestrator.process.machine import cores

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from orchestrator.answer import publish as answer
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
+from orchestrator.execution import address as addresses
 from orchestrator.execution import executors
 from orchestrator.execution.checks import check_before_training
 from orchestrator.execution.claims.home import Claims
@@ -19,7 +20,6 @@ from orchestrator.execution.claims.joint import JointClaims
 from orchestrator.execution.claims.shared import SharedClaims
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import published
-from orchestrator.execution.ray import address as addresses
 from orchestrator.execution.resume_notes import ResumeNotes
 from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.execution.screen import Screen

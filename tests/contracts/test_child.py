@@ -35,7 +35,7 @@ from orchestrator.execution.child.messages import (
     on_the_wire,
 )
 from orchestrator.execution.child.process import Child
-from orchestrator.language.files import load_sweep
+from orchestrator.language.load import load_sweep
 from orchestrator.language.resources import SweepResources
 from orchestrator.planning.expand import expand
 from orchestrator.planning.trials import trial_id

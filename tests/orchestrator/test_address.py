@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from orchestrator.errors import ExecutionError, UsageError
-from orchestrator.execution.ray import address as addresses
-from orchestrator.execution.ray.address import check_reachable, parsed
+from orchestrator.execution import address as addresses
+from orchestrator.execution.address import check_reachable, parsed
 
 
 @pytest.fixture

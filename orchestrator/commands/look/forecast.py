@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from orchestrator.errors import UsageError
+from orchestrator.execution import address as addresses
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Rehearse, on_the_wire
-from orchestrator.execution.ray import address as addresses
 from orchestrator.language.resources import Bundle, SweepResources, check_room
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec

@@ -11,7 +11,7 @@ from orchestrator.commands.request import Request
 from orchestrator.errors import ExecutionLost, Interrupted, UsageError
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Submit
-from orchestrator.language.files import sweep_files
+from orchestrator.language.load import sweep_files
 from orchestrator.recording.workspace import checkpoint_folder
 
 

@@ -1,4 +1,4 @@
-"""Trials on Ray; all but `address` is imported by the child process and by workers only.
+"""Trials on Ray; imported by the child process and by workers only: what is set here is not the driver's.
 
 Ray reads its settings when it is imported, which is after this.
 """
