@@ -75,55 +75,77 @@ def run_sweep(
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
         ExecutionError: the trials cannot be scheduled.
     """
-    trials = {trial.id: trial for trial in plan.todo}
-    begun: set[str] = set()
-    trained: Counter[str] = Counter()
-    records = dict(plan.records)
     guard = None if keep_going or plan.done else _EarlyFailureGuard(plan)
-
-    def end(trial_id: str, outcome: Outcome) -> None:
-        store.finish(trial_id, outcome, info)
-        records[trial_id] = record_of(trial_id, outcome, info.provenance)
-
-    def record(event: Event) -> None:
-        trial = trials[event.trial_id]
-        match event:
-            case Started():
-                begun.add(trial.id)
-                store.begin(trial.facts, info, worker=event.worker)
-            case Progressed():
-                store.report(trial.id, event.report)
-            case Finished():
-                if trial.id not in begun:  # it failed before its worker could say that it had started
-                    store.begin(trial.facts, info)
-                begun.discard(trial.id)
-                end(trial.id, event.outcome)
-                trained[event.outcome.status] += 1
-                if event.outcome.status in FINAL:
-                    discard(trial.id)
-        on_event(event)
-        if guard is not None and isinstance(event, Finished):
-            guard.take(trial, event.outcome)
-
-    def stop() -> None:
-        for trial_id in sorted(begun):
-            outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
-            end(trial_id, outcome)
-            on_event(Finished(trial_id, outcome))
-            trained["stopped"] += 1
-
+    recorder = _Recorder(plan, store, info, on_event, discard, guard)
     interrupted, hopeless = False, None
     try:
-        executor.run(plan.todo, record)
+        executor.run(plan.todo, recorder.take)
     except Interrupted:
         interrupted = True
     except FirstCellsFailed as reason:
         hopeless = str(reason)
     except ExecutionError:
-        stop()
+        recorder.stop()
         raise
-    stop()
-    return SweepResult(trained, records, interrupted, hopeless)
+    recorder.stop()
+    return SweepResult(recorder.trained, recorder.records, interrupted, hopeless)
+
+
+class _Recorder:
+    """Records what happens to trials, and keeps count."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: Store,
+        info: SweepInfo,
+        on_event: OnEvent,
+        discard: Callable[[str], None],
+        guard: _EarlyFailureGuard | None,
+    ) -> None:
+        self.trained: Counter[str] = Counter()
+        self.records = dict(plan.records)
+        self._trials = {trial.id: trial for trial in plan.todo}
+        self._begun: set[str] = set()
+        self._store, self._info, self._on_event = store, info, on_event
+        self._discard, self._guard = discard, guard
+
+    def take(self, event: Event) -> None:
+        """Something happened to a trial.
+
+        Raises:
+            StoreError: it could not be recorded.
+            FirstCellsFailed: there is no sense in going on.
+        """
+        trial = self._trials[event.trial_id]
+        match event:
+            case Started():
+                self._begun.add(trial.id)
+                self._store.begin(trial.facts, self._info, worker=event.worker)
+            case Progressed():
+                self._store.report(trial.id, event.report)
+            case Finished():
+                if trial.id not in self._begun:  # it failed before its worker could say that it had started
+                    self._store.begin(trial.facts, self._info)
+                self._begun.discard(trial.id)
+                self._end(trial.id, event.outcome)
+                if event.outcome.status in FINAL:
+                    self._discard(trial.id)
+        self._on_event(event)
+        if self._guard is not None and isinstance(event, Finished):
+            self._guard.take(trial, event.outcome)
+
+    def stop(self) -> None:
+        """What was begun goes on another time."""
+        for trial_id in sorted(self._begun):
+            outcome = Outcome(status="stopped", reason="the sweep was stopped; its checkpoint is kept")
+            self._end(trial_id, outcome)
+            self._on_event(Finished(trial_id, outcome))
+
+    def _end(self, trial_id: str, outcome: Outcome) -> None:
+        self._store.finish(trial_id, outcome, self._info)
+        self.records[trial_id] = record_of(trial_id, outcome, self._info.provenance)
+        self.trained[outcome.status] += 1
 
 
 class _EarlyFailureGuard:
