@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.errors import Interrupted, UsageError
 from orchestrator.events import Event
-from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.load import cross_checked, load_sweep, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.sweep_spec import SweepSpec
@@ -253,17 +252,9 @@ class Sweep:
         Raises:
             UsageError: there is no such figure, or nothing to draw.
         """
-        from pydantic import ValidationError
-
         from orchestrator.answer import publish
 
-        own = {figure.file_name: figure for figure in self.spec.figures}
-        try:
-            chosen = own[kind] if kind in own and not how else FigureSpec(kind=kind, **how)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"] if part != "kind")
-            raise UsageError(f"figure '{kind}': {where + ': ' if where else ''}{first['msg']}") from None
+        chosen = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, chosen)
         curves = self._curves()
         if not curves:

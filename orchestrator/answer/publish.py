@@ -7,7 +7,9 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
 
 from orchestrator.answer import draw as figures
 from orchestrator.answer import formats
@@ -41,6 +43,21 @@ def check(expansion: Expansion) -> None:
             check_figure(expansion, spec)
     if problems:
         raise UsageError("\n".join(problems))
+
+
+def figure_spec(expansion: Expansion, kind: str, how: Mapping[str, Any]) -> FigureSpec:
+    """The sweep's figure of that name, or else one of that kind.
+
+    Raises:
+        UsageError: there is no such figure.
+    """
+    own = {figure.file_name: figure for figure in expansion.spec.figures}
+    try:
+        return own[kind] if kind in own and not how else FigureSpec(kind=kind, **how)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "kind")
+        raise UsageError(f"figure '{kind}': {where + ': ' if where else ''}{first['msg']}") from None
 
 
 def check_figure(expansion: Expansion, spec: FigureSpec) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Param, Run
 
 from orchestrator.recording.mlflow.experiments import experiment_ids
+from orchestrator.records import TrialFacts
 
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
 OLDEST = ["attributes.start_time ASC"]
@@ -48,3 +50,21 @@ def run_pages(client: MlflowClient, query: str) -> Iterator[Run]:
         page = client.search_runs(experiments, query, max_results=1000, order_by=OLDEST, page_token=token)
         yield from page
         token = page.token or ""
+
+
+def log_params(client: MlflowClient, run: Run, trial: TrialFacts) -> None:
+    """Log what decides the trial's numbers, unless the run has it."""
+    flat = dict(_flat(trial.identity))
+    if flat.keys() <= run.data.params.keys():
+        return
+    params = [Param(name, str(value)[:6000]) for name, value in flat.items()]
+    for start in range(0, len(params), 100):  # MLflow takes no more in one batch
+        client.log_batch(run.info.run_id, params=params[start : start + 100])
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value

@@ -12,10 +12,9 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Param, Run, RunTag
+from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
@@ -23,7 +22,7 @@ from orchestrator.process.secrets import without_secret
 from orchestrator.recording.mlflow.experiments import experiment_id, perhaps_twice
 from orchestrator.recording.mlflow.http import reject_truncated_responses
 from orchestrator.recording.mlflow.open_trial import OpenTrial, metrics_of
-from orchestrator.recording.mlflow.runs import find_runs, run_pages, runs_of
+from orchestrator.recording.mlflow.runs import find_runs, log_params, run_pages, runs_of
 from orchestrator.recording.mlflow.tags import (
     ENDING,
     end_tags,
@@ -107,7 +106,7 @@ class MlflowStore:
                 for tag in ENDING & tags.keys():
                     with perhaps_twice():
                         self._client.delete_tag(run.info.run_id, tag)
-            self._log_params(run, trial)
+            log_params(self._client, run, trial)
             self._open[trial.trial_id] = OpenTrial(
                 trial, attempt, worker, run.info.run_id, run.info.start_time, [], []
             )
@@ -242,7 +241,7 @@ class MlflowStore:
         if run is None:
             self._experiments.pop(sweep.name, None)  # perhaps deleted with it
             run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
-        self._log_params(run, trial.facts)
+        log_params(self._client, run, trial.facts)
         trial = replace(trial, run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
         for report in trial.reports:
             trial.waiting.extend(metrics_of(trial, report.epoch, report.metrics))
@@ -277,14 +276,6 @@ class MlflowStore:
             self._client.delete_run(run.info.run_id)
         return first
 
-    def _log_params(self, run: Run, trial: TrialFacts) -> None:
-        flat = dict(_flat(trial.identity))
-        if flat.keys() <= run.data.params.keys():
-            return
-        params = [Param(name, str(value)[:6000]) for name, value in flat.items()]
-        for start in range(0, len(params), 100):  # MLflow takes no more in one batch
-            self._client.log_batch(run.info.run_id, params=params[start : start + 100])
-
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
             location = (self.artifacts / safe(name)).as_uri() if self.artifacts else None
@@ -306,11 +297,3 @@ def _record(trial_id: str, run: Run) -> TrialRecord:
             tags=run.data.tags,
             metrics=run.data.metrics,
         )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
