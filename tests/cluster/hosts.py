@@ -21,15 +21,15 @@ class Host:
 
     def __init__(self, number: int, folder: Path) -> None:
         self.name, self.address = f"orch-test-{number}", f"{NETWORK}.{number}"
-        self.folder = folder / self.name
+        self.folder, self.link = folder / self.name, f"orch-test-v{number}"
         self.private = [Path("/tmp/ray")]
         """Folders that no other host sees."""
 
     def add(self) -> None:
-        link, inside = f"orch-test-v{self.address.rpartition('.')[2]}", "eth0"
+        inside = "eth0"
         ip("netns", "add", self.name)
-        ip("link", "add", link, "type", "veth", "peer", "name", inside, "netns", self.name)
-        ip("link", "set", link, "master", BRIDGE, "up")
+        ip("link", "add", self.link, "type", "veth", "peer", "name", inside, "netns", self.name)
+        ip("link", "set", self.link, "master", BRIDGE, "up")
         ip("-n", self.name, "addr", "add", f"{self.address}/24", "dev", inside)
         ip("-n", self.name, "link", "set", inside, "up")
         ip("-n", self.name, "link", "set", "lo", "up")
@@ -88,6 +88,7 @@ class Host:
         deadline = time.monotonic() + 20
         while ip("netns", "pids", self.name) and time.monotonic() < deadline:
             time.sleep(0.1)
+        ip("link", "delete", self.link)  # with the namespace alone it goes some time later
         ip("netns", "delete", self.name)
 
 
