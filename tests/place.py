@@ -49,9 +49,8 @@ class Place:
 
     def process(self, *words: str, code: int = 0, **environment: str) -> Done:
         """A command in a process of its own."""
-        command = [sys.executable, "-m", "orchestrator", *words]
         done = subprocess.run(
-            command,
+            typed(*words),
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -61,6 +60,11 @@ class Place:
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return Done(done.stdout, done.stderr)
+
+
+def typed(*words: str) -> list[str]:
+    """The command line of `orch` in a process of its own."""
+    return [sys.executable, "-m", "orchestrator", *words]
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from orchestrator import OrchError, SpecError, Sweep, SweepSpec, TableSpec, Usag
 from orchestrator.events import Event, Finished
 from tests.builders import table_yaml
 from tests.place import Place
+from tests.trainers.builders import TINY
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and pandas warn about themselves
 ROOT = Path(__file__).parents[1]
@@ -118,16 +119,7 @@ def test_a_user_mistake_is_an_exception_with_the_commands_words(sweep: Sweep, tr
 
 
 def plain(**changes: object) -> dict[str, Any]:
-    base = {
-        "trainer": "ssl",
-        "method": "byol",
-        "data": {"name": "shapes", "size": 8, "train": 64, "test": 40},
-        "encoder": {"name": "mlp", "widths": [16]},
-        "projector": {"hidden": [12], "output": 6},
-        "epochs": 1,
-        "batch_size": 16,
-        "probe.epochs": 1,
-    }
+    base = TINY | {"trainer": "ssl", "epochs": 1, "probe": {"epochs": 1}}
     axes = {"ema": {"EMA": {"method.momentum": 0.9}, "no EMA": {"method.momentum": 0.0}}}
     whole = {
         "version": 1,

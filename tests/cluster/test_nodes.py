@@ -17,7 +17,7 @@ import pytest
 
 from tests.builders import table_yaml
 from tests.cluster.hosts import Host, hosts
-from tests.place import FIGURES, Place
+from tests.place import FIGURES, Place, typed
 from tests.storage import settings
 
 pytestmark = [
@@ -52,7 +52,7 @@ class Cluster(NamedTuple):
 
     def orch(self, place: Place, *words: str, code: int = 0, **environment: str) -> str:
         done = self.driver.run(
-            sys.executable, "-m", "orchestrator", *words, "--address", self.address,
+            *typed(*words), "--address", self.address,
             environment=self.environment | environment, cwd=place.folder,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
@@ -87,16 +87,7 @@ LONG = table_yaml().replace("epochs: 2\n  probe", "epochs: 60\n  probe") + FIGUR
 
 def trained_though_a_node_dies(cluster: Cluster, place: Place, *words: str) -> list[dict[str, Any]]:
     """The events of a sweep in which one of two nodes dies when it has trained an epoch, and what follows."""
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        *SWEEP,
-        "--json",
-        "--address",
-        cluster.address,
-        *words,
-    ]
+    command = typed(*SWEEP, "--json", "--address", cluster.address, *words)
     seen: list[dict[str, Any]] = []
     workers: dict[str, str] = {}
     victim, survivor = cluster.workers

@@ -6,7 +6,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from tests.builders import table_yaml
+from tests.place import typed
 
 SWEEP = table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe").replace("seeds: 2", "seeds: 1")
 TRIALS = 4
@@ -28,15 +28,7 @@ ALIVE: list[subprocess.Popen[str]] = []
 
 
 def started(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        "serial",
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", "serial")
     ALIVE.append(
         subprocess.Popen(
             [*command, *words], cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -240,7 +232,7 @@ def test_a_truncated_image_is_one_line_that_names_it_and_costs_no_other_trial(pl
 
 def test_no_port_is_opened_beyond_loopback(place: Path) -> None:
     """Every socket that a sweep on Ray listens on."""
-    command = [sys.executable, "-m", "orchestrator", "sweep", "sweep.yaml", "--json"]
+    command = typed("sweep", "sweep.yaml", "--json")
     driver = subprocess.Popen(command, cwd=place, text=True, stdout=subprocess.PIPE, start_new_session=True)
     assert driver.stdout is not None
     for line in driver.stdout:

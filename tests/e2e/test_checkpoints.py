@@ -6,14 +6,13 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.builders import TINY, table_yaml, yaml
-from tests.place import FIGURES, Place
+from tests.place import FIGURES, Place, typed
 from tests.proxy import LOOPBACK, Fault, Proxy
 from tests.storage import Storage
 from trainers.attempt.folders import S3Folder
@@ -35,16 +34,7 @@ def test_a_trial_goes_on_from_s3_on_another_machine_to_the_same_numbers(
     for home in ("one", "undisturbed"):
         (ready.folder / home).mkdir()
         shutil.copy(database, ready.folder / home)
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        *SWEEP,
-        "--checkpoints",
-        str(s3),
-        "--home",
-        "one",
-    ]
+    command = typed(*SWEEP, "--checkpoints", str(s3), "--home", "one")
     with subprocess.Popen(command, cwd=ready.folder, stderr=subprocess.PIPE, text=True) as running:
         waited = time.monotonic()
         while not any("epoch-" in key for key in storage.keys(s3.bucket)) and time.monotonic() - waited < 120:

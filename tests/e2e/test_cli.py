@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.builders import PUBLISHED, table_yaml
-from tests.place import FIGURES, Done, Place
+from tests.place import FIGURES, Done, Place, typed
 
 ROOT = Path(__file__).parents[2]
 
@@ -287,17 +287,7 @@ def test_help_says_which_variables_and_defaults_there_are(place: Place) -> None:
 
 
 def test_a_first_sweep_that_is_killed_while_it_makes_its_store_is_simply_typed_again(place: Place) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        "serial",
-        "--seeds",
-        "1",
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     home = place.folder / "runs"
     with subprocess.Popen(command, cwd=place.folder, stderr=subprocess.DEVNULL) as driver:
         while not (home / ".mlflow.db.part").exists():
@@ -310,15 +300,7 @@ def test_a_first_sweep_that_is_killed_while_it_makes_its_store_is_simply_typed_a
 
 
 def test_sigterm_before_anything_runs_is_a_line_and_130(place: Place) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        "serial",
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", "serial")
     with subprocess.Popen(command, cwd=place.folder, stderr=subprocess.PIPE, text=True) as driver:
         while not (place.folder / "runs" / ".mlflow.db.part").exists():
             time.sleep(0.005)

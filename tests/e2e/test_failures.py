@@ -12,7 +12,7 @@ import time
 import pytest
 
 from tests.builders import TINY, table_yaml, yaml
-from tests.place import FIGURES, Place
+from tests.place import FIGURES, Place, typed
 
 
 def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(ready: Place) -> None:
@@ -34,15 +34,7 @@ def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(ready: Place) -> 
 
 def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe"))
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        "serial",
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", "serial")
     running = subprocess.Popen(
         command, cwd=ready.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -70,15 +62,7 @@ def test_a_driver_that_is_told_to_stop_keeps_its_checkpoints_and_leaves_nothing_
     ready: Place, way: str, executor: str
 ) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        executor,
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", executor)
     running = subprocess.Popen(
         command, cwd=ready.folder, text=True, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -108,15 +92,7 @@ def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: 
         [sys.executable, "-c", code, *ids[:3]], cwd=ready.folder, stdout=subprocess.PIPE, text=True
     )
     assert first.stdout is not None and first.stdout.readline() == "ok\n"
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        "serial",
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", "serial")
     second = subprocess.Popen(
         [*command, "--seeds", "1"],
         cwd=ready.folder,
@@ -168,15 +144,7 @@ def test_a_sweep_whose_trials_all_diverge_is_complete(ready: Place) -> None:
 
 @pytest.mark.slow
 def test_output_that_nobody_reads_any_more_ends_no_training(ready: Place) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        "serial",
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", "serial")
     with subprocess.Popen(
         [*command, "--json"], cwd=ready.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as running:
@@ -190,15 +158,7 @@ def test_output_that_nobody_reads_any_more_ends_no_training(ready: Place) -> Non
 
 def test_ctrl_c_is_heard_although_nobody_reads_what_is_said(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
-    command = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        "--executor",
-        "serial",
-    ]
+    command = typed("sweep", "sweep.yaml", "--executor", "serial")
     with subprocess.Popen(
         command, cwd=ready.folder, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as running:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.place import Place
+from tests.place import Place, typed
 
 pytestmark = pytest.mark.browser
 PORT = 5077
@@ -23,7 +22,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of MLflow on the store of a swept place; the server ends with the test."""
     place = Place(tmp_path_factory.mktemp("pages"))
     place.orch("sweep", "sweep.yaml", "--executor", "serial")
-    command = [sys.executable, "-m", "orchestrator", "ui", "--port", str(PORT)]
+    command = typed("ui", "--port", str(PORT))
     server = subprocess.Popen(command, cwd=place.folder)
     address = f"http://127.0.0.1:{PORT}"
     try:

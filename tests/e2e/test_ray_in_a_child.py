@@ -20,10 +20,10 @@ import pytest
 from orchestrator.errors import StoreAway
 from orchestrator.execution.child.executor import ChildExecutor
 from tests.builders import table_yaml
-from tests.place import FIGURES, Place
+from tests.place import FIGURES, Place, typed
 
 LONG = table_yaml().replace("epochs: 2\n  probe", "epochs: 60\n  probe").replace("seeds: 2", "seeds: 1")
-SWEEP = [sys.executable, "-m", "orchestrator", "sweep", "sweep.yaml"]
+SWEEP = typed("sweep", "sweep.yaml")
 PROVOKE = Path(__file__).parents[2] / "benchmarks" / "late_call"
 
 

@@ -27,7 +27,7 @@ from orchestrator.errors import StoreAway
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.records import SweepInfo
 from tests.builders import INFO, outcome, report, table_yaml, trials
-from tests.place import own_signals
+from tests.place import own_signals, typed
 from tests.proxy import LOOPBACK, Fault, Proxy
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
@@ -294,16 +294,7 @@ def test_what_a_killed_driver_could_not_deliver_arrives_with_the_next_command(
 ) -> None:
     bad.proxy.close()
     (tmp_path / "sweep.yaml").write_text(table_yaml(), encoding="utf-8")
-    sweep = [
-        sys.executable,
-        "-m",
-        "orchestrator",
-        "sweep",
-        "sweep.yaml",
-        *SEEDS,
-        "--executor",
-        "serial",
-    ]
+    sweep = typed("sweep", "sweep.yaml", *SEEDS, "--executor", "serial")
     command = [*sweep, "--tracking-uri", bad.address, "--home", str(tmp_path / "runs")]
     driver = subprocess.Popen(
         [*command, "--json"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

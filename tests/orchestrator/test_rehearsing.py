@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,7 +25,7 @@ from orchestrator.rehearsal import rehearse as rehearsing
 from orchestrator.rehearsal.forecast import Measurement, kinds
 from orchestrator.rehearsal.rehearse import Failure, Measurements, RehearsalJob, pieces, rehearsed
 from tests.builders import TINY, expansion, yaml
-from tests.place import Place
+from tests.place import Place, typed
 from trainers.attempt.rehearsal import Cost
 from trainers.config.base import LoopConfig, Runtime
 
@@ -262,7 +261,7 @@ def test_what_says_its_needs_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_ctrl_c_while_rehearsals_begin_is_a_line_and_130(place: Place) -> None:
-    command = [sys.executable, "-m", "orchestrator", "plan", "sweep.yaml", "--forecast"]
+    command = typed("plan", "sweep.yaml", "--forecast")
     with subprocess.Popen(
         command,
         cwd=place.folder,
