@@ -64,7 +64,7 @@ class Progress(threading.Thread):
             self.epochs[trial] = max(epoch, self.epochs.get(trial, 0))
         gone = self.epochs.keys() - there.keys()
         done_before = set(self.done)  # told before the store is asked, which must know them
-        request = Request(self._file, seeds=str(self.seeds), home=self._home, uri=self._uri)
+        request = Request(self._file, seeds=str(self.seeds), home=self._home, tracking_uri=self._uri)
         self.queries += 1
         try:
             plan = plan_sweep(request.expansion, request.space.open_store())

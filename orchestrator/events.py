@@ -10,10 +10,11 @@ from pydantic.dataclasses import dataclass
 
 from trainers.attempt.report import EpochReport, Outcome
 
-_VALUE = ConfigDict(extra="forbid")
+VALUE = ConfigDict(extra="forbid")
+"""What is read from another process has no field that nobody knows."""
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Started:
     """A trial was taken up by a worker."""
 
@@ -25,7 +26,7 @@ class Started:
     event: Literal["started"] = "started"
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Progressed:
     """A trial finished an epoch."""
 
@@ -34,7 +35,7 @@ class Progressed:
     event: Literal["progressed"] = "progressed"
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Deferred:
     """A trial has to be started again under other conditions; its checkpoint is kept."""
 
@@ -43,7 +44,7 @@ class Deferred:
     event: Literal["deferred"] = "deferred"
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Finished:
     """A trial came to its end, whichever it was."""
 

@@ -159,6 +159,7 @@ class Sweep:
             StoreError: a result could not be kept; checkpoints are.
             ExecutionError: trials cannot be scheduled, or what runs them has died.
         """
+        from orchestrator.answer import explain
         from orchestrator.execution import drive
         from orchestrator.execution.options import Options
         from orchestrator.execution.screen import Listening
@@ -180,10 +181,8 @@ class Sweep:
             )
         except Interrupted:
             raise KeyboardInterrupt from None
-        for trial in self.trials:
-            record = result.records.get(trial.id)
-            if record is not None and record.status == "failed":
-                told(f"failed: {trial.label} ({trial.id}): {record.reason}")
+        for line in explain.failed(self.trials, result.records):
+            told(line)
         if result.hopeless:
             told(f"stopped: {result.hopeless}; remove the cause, or go on with keep_going=True")
         return result
@@ -206,7 +205,7 @@ class Sweep:
         """Metrics over training, a row per number: trial, cell, seed, epoch, metric, value."""
         from orchestrator.answer import frames
 
-        return frames.of_curves(self.trials, self._curves())
+        return frames.of_curves(self.trials, self._curves(self.trials))
 
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
         """Spectra over training of one cell, by seed.
@@ -223,7 +222,7 @@ class Sweep:
         from orchestrator.answer import frames
 
         chosen = find_trials(self.expansion, cell)
-        return frames.spectra_by_seed(chosen, self._curves([trial.id for trial in chosen]))
+        return frames.spectra_by_seed(chosen, self._curves(chosen))
 
     def table(self, name: str | None = None) -> Table:
         """A table of the sweep, made from the store; its only one where none is named.
@@ -256,10 +255,11 @@ class Sweep:
 
         chosen = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, chosen)
-        curves = self._curves()
+        store, ids = self.store(), [trial.id for trial in self.trials]
+        curves = store.curves(ids)
         if not curves:
             raise UsageError(f"figure '{kind}': no trial of '{self.spec.name}' has recorded anything; run it")
-        return publish.figure(self.expansion, chosen, self.records(), curves)
+        return publish.figure(self.expansion, chosen, store.records(ids), curves)
 
     def store(self) -> Store:
         """The store, to read from.
@@ -279,9 +279,8 @@ class Sweep:
             self.spec, profile=profile, changes=self._changes, seeds=self._seeds, default_place=self._place
         )
 
-    def _curves(self, ids: Sequence[str] | None = None) -> dict[str, Curves]:
-        wanted = [trial.id for trial in self.trials] if ids is None else list(ids)
-        return self.store().curves(wanted)
+    def _curves(self, trials: Sequence[TrialSpec]) -> dict[str, Curves]:
+        return self.store().curves([trial.id for trial in trials])
 
     def _take_the_profile_with_results(self) -> None:
         store = self.store()

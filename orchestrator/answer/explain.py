@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
@@ -33,6 +33,14 @@ NEXT_AFTER = {
     "the last checkpoint that was written",
 }
 """Next step by class of failure."""
+
+
+def failed(trials: Iterable[TrialSpec], records: Mapping[str, TrialRecord]) -> Iterator[str]:
+    """A line for each of these trials that failed, with its cause."""
+    for trial in trials:
+        record = records.get(trial.id)
+        if record is not None and record.status == "failed":
+            yield f"failed: {trial.label} ({trial.id}): {record.reason}"
 
 
 def explanation(

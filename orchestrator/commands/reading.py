@@ -97,11 +97,10 @@ def status(
 ) -> None:
     """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
     from orchestrator.commands.screen import grid as overview
-    from orchestrator.execution.run import plan_sweep
 
     records = []
     for asked in requests:
-        found = plan_sweep(asked.expansion, asked.space.open_store())
+        found = asked.plan()
         records.append(overview.status_record(found))
         if not as_json:
             typer.echo(asked.headline)
@@ -121,12 +120,10 @@ def table(
 ) -> None:
     """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
     from orchestrator.commands.screen import tables as printed
-    from orchestrator.execution.run import plan_sweep
 
     if check:
         asked.needs_published_profile()
-    found = plan_sweep(asked.expansion, asked.space.open_store())
-    shown = printed.tables(asked, found.records, form, name, required=True)
+    shown = printed.tables(asked, asked.records(), form, name, required=True)
     if not shown.complete:
         raise typer.Exit(USAGE)
     if check and shown.outside:
@@ -165,8 +162,7 @@ def failures(
     from orchestrator.answer import explain
 
     for asked in requests:
-        ids = [one.id for one in asked.expansion.trials]
-        records = asked.space.open_store().records(ids)
+        ids, records = [one.id for one in asked.trials], asked.records()
         logs = {i: str(path) for i in ids if (path := asked.space.log_of(i)) is not None}
         lines = list(explain.failures(asked.expansion, records, logs))
         typer.echo(f"{asked.spec.name}: {len(lines)} of {len(ids)} trials failed")

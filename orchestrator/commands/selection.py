@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
@@ -47,13 +47,15 @@ class Selection(NamedTuple):
     def options(self) -> dict[str, tuple[Any, Any]]:
         """Annotation and default of each option, by its parameter's name."""
         empty = inspect.Parameter.empty
-        found: dict[str, tuple[Any, Any]] = {"specs" if self.several else "spec": (Specs, empty)}
-        if not self.several:
-            found["spec"] = (Spec, empty)
-        found["profile"] = (Profile, "auto")
-        many = {"many": ("seeds", Seeds, None), "one": ("seed", Seed, 0), "any": ("seed", AnySeed, None)}
-        name, annotation, default = many[self.seeds]
-        found |= {name: (annotation, default), "changes": (Set, None)}
+        seeds: dict[str, dict[str, tuple[Any, Any]]] = {
+            "many": {"seeds": (Seeds, None)},
+            "one": {"seed": (Seed, 0)},
+            "any": {"seed": (AnySeed, None)},
+        }
+        found: dict[str, tuple[Any, Any]] = (
+            {"specs": (Specs, empty)} if self.several else {"spec": (Spec, empty)}
+        )
+        found |= {"profile": (Profile, "auto"), **seeds[self.seeds], "changes": (Set, None)}
         if self.stored:
             found |= {"home": (Home, None), "tracking_uri": (Uri, None)}
         if self.data:
@@ -67,17 +69,11 @@ class Selection(NamedTuple):
         from orchestrator.commands.request import Request
 
         seed = values.pop("seed", None)
-        files = values.pop("specs", None)
-        file = values.pop("spec", None)
-        how = {"uri" if name == "tracking_uri" else name: value for name, value in values.items()}
         if seed is not None:
-            how["seeds"] = f"{seed},"
-
-        def requests() -> Iterator[Request]:
-            for each in files:
-                yield Request(each, reads=self.reads, **how)
-
-        return requests() if files is not None else Request(file, reads=self.reads, **how)
+            values["seeds"] = f"{seed},"
+        if not self.several:
+            return Request(values.pop("spec"), reads=self.reads, **values)
+        return (Request(file, reads=self.reads, **values) for file in values.pop("specs"))
 
 
 def selects(

@@ -6,12 +6,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.errors import ExecutionError, UsageError
-from orchestrator.execution import address as addresses
+from orchestrator.errors import UsageError
+from orchestrator.execution import executors
+from orchestrator.execution.options import Options
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.plan import Plan
-from orchestrator.process.machine import cores
-from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
 
@@ -19,33 +18,19 @@ SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small tria
 
 
 def check_before_training(
-    plan: Plan,
-    space: Workspace,
-    *,
-    address: str | None,
-    download: bool,
-    on_ray: bool,
-    say: Callable[[str], None],
+    plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]
 ) -> None:
     """Check what would fail in every trial.
 
     Raises:
         UsageError: data, room on the disk or the folder of checkpoints is not there.
-        ExecutionError: the cluster is not there, or this machine has too few cores.
+        ExecutionError: the executor cannot have what it needs.
     """
     # Where a cluster trains, its nodes are asked for the data.
-    problems = [] if address else list(missing_data(plan.todo, space.data_root))
-    if problems and not download:
+    problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+    if problems and not options.download:
         raise UsageError("\n".join(problems))
-    most = plan.expansion.spec.resources.most_cpus
-    if address is not None:
-        with said_if_slow(f"looking for Ray at {address}", say):
-            addresses.check_reachable(address)
-    elif most > cores() and on_ray:
-        raise ExecutionError(
-            f"a trial asks for {most} CPUs, this process has {cores()}; "
-            "lower `resources.cpus` in the sweep file"
-        )
+    executors.load(options.executor).check(plan.expansion.spec, options, say=say)
     if problem := unusable(space.checkpoints):
         raise UsageError(f"checkpoints at {problem}")
     _check_space(space)

@@ -12,7 +12,6 @@ from typing import NamedTuple
 from orchestrator.answer import publish as answer
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
-from orchestrator.execution import address as addresses
 from orchestrator.execution import executors
 from orchestrator.execution.checks import check_before_training
 from orchestrator.execution.claims.home import Claims
@@ -76,9 +75,9 @@ def prepare(
     refusal: OrchError | None = None
     executor: Executor
     try:
-        address = addresses.parsed(options.address) if options.executor == "ray" and options.address else None
-        options = options._replace(address=address)
-        executor = executors.load(options.executor).make(expansion.spec, space, options, say=say)
+        kind = executors.load(options.executor)
+        options = options._replace(address=kind.address_in(options.address))
+        executor = kind.make(expansion.spec, space, options, say=say)
     except OrchError as error:  # what is complete already needs none
         refusal, executor = error, executors.nobody()
     with contextlib.ExitStack() as undo:
@@ -94,14 +93,7 @@ def prepare(
         if plan.todo:
             if refusal is not None:
                 raise refusal
-            check_before_training(
-                plan,
-                space,
-                address=options.address,
-                download=options.download,
-                on_ray=options.executor == "ray",
-                say=say,
-            )
+            check_before_training(plan, space, options, say=say)
         else:
             executor.close()
         info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())

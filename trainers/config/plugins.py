@@ -7,7 +7,6 @@ Dropping a file into a folder is the registration; there is no list to edit. A p
 from __future__ import annotations
 
 import functools
-import importlib
 from types import ModuleType
 from typing import Any
 
@@ -38,18 +37,7 @@ def load(kind: str, name: str) -> ModuleType:
     Raises:
         PydanticCustomError: no file of that name; lists the names that exist.
     """
-    if name not in names(kind):
-        raise PydanticCustomError(
-            "unknown_plugin",
-            "no {what} named '{name}'; available: {available}",
-            {
-                "what": SINGULAR[kind],
-                "name": name,
-                "available": ", ".join(names(kind)),
-                "names": list(names(kind)),
-            },
-        )
-    return importlib.import_module(f"trainers.{kind}.{name}")
+    return module(package := f"trainers.{kind}", _member(package, name, what=SINGULAR[kind]))
 
 
 def config_type(kind: str, name: str) -> type[Frozen]:
@@ -120,18 +108,7 @@ class Member:
 
     def check(self, value: str) -> str:
         """The name, if there is such a file."""
-        if value not in members(self.package):
-            raise PydanticCustomError(
-                "unknown_plugin",
-                "no {what} named '{name}'; available: {available}",
-                {
-                    "what": self.what,
-                    "name": value,
-                    "available": ", ".join(members(self.package)),
-                    "names": list(members(self.package)),
-                },
-            )
-        return value
+        return _member(self.package, value, what=self.what)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A string, and there is such a file."""
@@ -144,3 +121,19 @@ class Member:
         found = [(name, module(self.package, name).__doc__ or "") for name in members(self.package)]
         told = (f'"{name}": {text.splitlines()[0]}' for name, text in found)
         return {"type": "string", "enum": [name for name, _ in found], "description": " ".join(told)}
+
+
+def _member(package: str, name: str, *, what: str) -> str:
+    """`name`, if a file of the family is called so.
+
+    Raises:
+        PydanticCustomError: none is; lists the names that exist.
+    """
+    there = members(package)
+    if name not in there:
+        raise PydanticCustomError(
+            "unknown_plugin",
+            "no {what} named '{name}'; available: {available}",
+            {"what": what, "name": name, "available": ", ".join(there), "names": list(there)},
+        )
+    return name

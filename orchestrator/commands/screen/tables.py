@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from orchestrator.answer import formats
+from orchestrator.answer import explain, formats
 from orchestrator.answer import publish as answer
 from orchestrator.commands.request import Request
 from orchestrator.process.streams import ignoring_closed_pipes
@@ -52,11 +52,9 @@ def tables(
 
 def failures(asked: Request, records: Mapping[str, TrialRecord]) -> None:
     """Print a line for each trial that failed, with its cause, and what to do next."""
-    failed = [
-        one for one in asked.expansion.trials if one.id in records and records[one.id].status == "failed"
-    ]
+    lines = list(explain.failed(asked.trials, records))
     with ignoring_closed_pipes():
-        for one in failed:
-            print(f"orch: failed: {one.label} ({one.id}): {records[one.id].reason}", file=sys.stderr)
-        if failed:
+        for line in lines:
+            print(f"orch: {line}", file=sys.stderr)
+        if lines:
             print("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each", file=sys.stderr)

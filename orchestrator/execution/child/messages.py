@@ -21,11 +21,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from orchestrator.errors import ExecutionError
-from orchestrator.events import Deferred, Event, Finished, Progressed, Started
+from orchestrator.events import VALUE, Deferred, Event, Finished, Progressed, Started
 from orchestrator.language.resources import SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.designs import Choice
@@ -33,8 +33,6 @@ from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.attempt.folders import Folder
 from trainers.config.base import Frozen, LoopConfig, Runtime
 from trainers.config.plugins import config_type
-
-_VALUE = ConfigDict(extra="forbid")
 
 
 class WireCell(Frozen):
@@ -173,7 +171,7 @@ Job = Train | Rehearse | Submit
 Asked = Job | Go | Stop
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Doing:
     """What the child does from now on."""
 
@@ -184,7 +182,7 @@ class Doing:
     event: Literal["doing"] = "doing"
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Said:
     """A line for a person."""
 
@@ -192,7 +190,7 @@ class Said:
     event: Literal["said"] = "said"
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Answer:
     """What was asked for, as plain values."""
 
@@ -200,7 +198,7 @@ class Answer:
     event: Literal["answer"] = "answer"
 
 
-@dataclass(frozen=True, config=_VALUE)
+@dataclass(frozen=True, config=VALUE)
 class Ended:
     """The child has nothing more to say."""
 

@@ -53,7 +53,6 @@ class Child:
         Raises:
             OSError: it cannot be started.
         """
-        self.log = log
         with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
             read, self._control = os.pipe()
             always.callback(os.close, read)

@@ -1,5 +1,7 @@
 """Executors: a file each, found by its name.
 
+    address_in(text)                       the cluster that is meant, or None
+    check(spec, options, *, say)           raises ExecutionError if it cannot have what it needs
     make(spec, space, options, *, say)     the executor of a driver
     train(job, driver, after)              what a child process does that has it
 

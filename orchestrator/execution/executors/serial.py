@@ -109,6 +109,14 @@ def make(
     )
 
 
+def address_in(text: str | None) -> None:
+    """No cluster is asked for, whatever was typed."""
+
+
+def check(spec: SweepSpec, options: Options, *, say: Callable[[str], None]) -> None:
+    """Nothing but this process is needed."""
+
+
 def train(job: Train, driver: Driver, after: contextlib.ExitStack) -> None:
     """What a child does that has it, which only tests ask for: the laws hold there, too."""
     own = job.settings

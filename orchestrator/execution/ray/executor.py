@@ -164,20 +164,22 @@ class RayExecutor:
         payloads: dict[str, Any] = {}
         asked: list[dict[str, float]] = []
         kinds: dict[str, int] = {}
+        longest = 1
         for trial in trials:
             own = needs[trial.id].model_copy(update={"gpus": listener.gpus[trial.id]})
             bundle = own.bundle
             if bundle not in asked:
                 asked.append(bundle)
             kinds[trial.id] = asked.index(bundle)
-            payloads[trial.id] = (trial.config, own.runtime(self.runtime), self.folder / trial.id, watched)
+            config = trial.config
+            longest = max(longest, int(getattr(config, "epochs", 1)))
+            payloads[trial.id] = (config, own.runtime(self.runtime), self.folder / trial.id, watched)
         names, common = packed(payloads, kinds)
         groups = [tune.PlacementGroupFactory([bundle]) for bundle in asked]
 
         def train(config: dict[str, Any]) -> None:
             train_one(config["trial"], common)
 
-        longest = max(int(getattr(trial.config, "epochs", 1)) for trial in trials)
         trainable = tune.with_resources(train, lambda config: groups[int(config["trial"].split(":")[1])])
         tuner = tune.Tuner(
             trainable,
