@@ -165,15 +165,8 @@ class Sweep:
         from orchestrator.execution.screen import Listening
 
         told = say or _to_stderr
-        options = Options(
-            executor=executor,
-            address=address,
-            keep_going=keep_going,
-            download=download,
-            ship_code=ship_code,
-            keep_checkpoints=keep_checkpoints,
-            pack=pack,
-        )
+        options = Options(executor=executor, address=address, download=download, ship_code=ship_code)
+        options = options._replace(keep_going=keep_going, keep_checkpoints=keep_checkpoints, pack=pack)
         try:
             prepared = drive.prepare(self.expansion, self.space, options, say=told)
             result = drive.sweep(
@@ -255,11 +248,10 @@ class Sweep:
 
         chosen = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, chosen)
-        store, ids = self.store(), [trial.id for trial in self.trials]
-        curves = store.curves(ids)
+        curves = self._curves(self.trials)
         if not curves:
             raise UsageError(f"figure '{kind}': no trial of '{self.spec.name}' has recorded anything; run it")
-        return publish.figure(self.expansion, chosen, store.records(ids), curves)
+        return publish.figure(self.expansion, chosen, self.records(), curves)
 
     def store(self) -> Store:
         """The store, to read from.
@@ -283,14 +275,14 @@ class Sweep:
         return self.store().curves([trial.id for trial in trials])
 
     def _take_the_profile_with_results(self) -> None:
-        store = self.store()
-        if store.records([trial.id for trial in self.trials]):
-            return
-        for other in self.spec.profiles:
-            made = self._expanded(other)
-            if store.records([trial.id for trial in made.trials]):
-                self.profile, self.why, self.expansion = other, "it has results", made
+        first = self.expansion
+        others = (self._expanded(name) for name in self.spec.profiles if name != self.profile)
+        for self.expansion in (first, *others):
+            if self.records():
+                if self.expansion is not first:
+                    self.profile, self.why = self.expansion.profile, "it has results"
                 return
+        self.expansion = first
 
 
 def _path(value: str | Path | None) -> Path | None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
+from orchestrator import Sweep
+from orchestrator.answer.publish import check
 from orchestrator.commands.app import app
+from orchestrator.language.load import validated
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.language.yaml_text import parse
 from tests.place import Place
 
 ROOT = Path(__file__).parents[1]
@@ -58,3 +64,60 @@ def test_the_example_in_python_runs(ready: Place, monkeypatch: pytest.MonkeyPatc
     exec(example, found)
     assert len(found["trials"]) == 8  # type: ignore[arg-type]
     assert set(found["spectra"]) == {0, 1}  # type: ignore[call-overload]
+
+
+def yaml_blocks() -> list[tuple[str, dict[str, Any]]]:
+    """Each block of YAML in the documents, by page and line."""
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for block in re.finditer(r"^```yaml\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+            place = f"{page.relative_to(ROOT)}:{text[: block.start()].count(chr(10)) + 1}"
+            found.append((place, parse(block.group(1), place)))
+    return found
+
+
+BLOCKS = yaml_blocks()
+SHORT = {"base": {"trainer": "modes"}, "name": "a_page", "version": 1}
+OPEN = "..."
+"""What a page writes where a file of its reader's has more."""
+
+
+def filled(block: dict[str, Any]) -> dict[str, Any]:
+    """A block with what it leaves open left out."""
+    return {key: value for key, value in block.items() if OPEN not in str(value)}
+
+
+@pytest.mark.parametrize(("place", "block"), BLOCKS, ids=[place for place, _ in BLOCKS])
+def test_yaml_in_documents_is_what_a_sweep_file_takes(place: str, block: dict[str, Any]) -> None:
+    assert set(block) <= {*SweepSpec.model_fields, "extends"}
+    validated(SHORT | {key: value for key, value in filled(block).items() if key != "extends"}, place)
+
+
+WHOLE = [(place, block) for place, block in BLOCKS if "base" in block and filled(block) == block]
+
+
+@pytest.mark.parametrize(("place", "block"), WHOLE, ids=[place for place, _ in WHOLE])
+def test_a_sweep_file_in_a_document_is_one_that_could_run(place: str, block: dict[str, Any]) -> None:
+    assert Sweep(block, place=place).trials
+    check(Sweep(block, place=place).expansion)
+
+
+def test_what_the_readme_shows_of_a_sweep_is_in_its_file() -> None:
+    shown = next(block for place, block in BLOCKS if place.startswith("README") and "base" not in block)
+    path = ROOT / "sweeps" / "table1.yaml"
+    there = parse(path.read_text(encoding="utf-8"), str(path))
+    assert shown["axes"] == there["axes"]
+    assert shown["seeds"] == there["seeds"]
+    for table, own in zip(shown["tables"], there["tables"], strict=True):
+        assert table.items() <= own.items()
+
+
+def test_every_form_of_axis_in_the_documents_is_one() -> None:
+    page = (ROOT / "docs" / "sweep_files.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| [a-z ]+ \| `([^`]+)`", page.partition("## Axes")[2].partition("## ")[0], re.MULTILINE
+    )
+    assert len(rows) == 5
+    for row in rows:
+        validated(SHORT | {"axes": parse(row, "docs/sweep_files.md")}, "docs/sweep_files.md")

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*ROOT.glob("orchestrator/**/*.py"), *ROOT.glob("trainers/**/*.py")])
 FLOORS = sorted({path.parent for path in FILES})
-MAX_LINES = 340  # a file at the limit is two things; 300 is wanted
+MAX_LINES = 300  # a longer file is two things
 MAX_ENTRIES = 12  # on one floor, that a person can see at a glance
 FAMILIES = {"methods"}
 """Floors with a file for each thing that a sweep can name, however many those are."""

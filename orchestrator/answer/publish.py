@@ -6,13 +6,12 @@ import contextlib
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from orchestrator.answer import draw as figures
-from orchestrator.answer import formats
+from orchestrator.answer import draw, formats
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.tables import Table, tabulate
@@ -66,7 +65,7 @@ def check_figure(expansion: Expansion, spec: FigureSpec) -> None:
     Raises:
         UsageError: it cannot.
     """
-    figures.check(spec)
+    draw.check(spec)
     drawn = _drawn_cells(expansion, spec)
     if not drawn:
         raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
@@ -107,18 +106,13 @@ def tables(
     return made
 
 
-def table_files(
-    expansion: Expansion, records: Mapping[str, TrialRecord], problems: list[str]
-) -> dict[str, bytes]:
-    """Every table in every file format, by file name; why one cannot be made is added to `problems`."""
-    files: dict[str, bytes] = {}
-    for spec in expansion.spec.tables:
-        with _noting(problems):
-            table = tabulate(expansion, spec, records)
-            files |= {
-                f"{spec.name}.{form}": formats.load(form).write(table).encode() for form in formats.kept()
-            }
-    return files
+def table_files(tables: Iterable[Table]) -> dict[str, bytes]:
+    """Every table in every format of files, by file name."""
+    return {
+        f"{table.spec.name}.{form}": formats.load(form).write(table).encode()
+        for table in tables
+        for form in formats.kept()
+    }
 
 
 def figure_files(
@@ -131,7 +125,7 @@ def figure_files(
 ) -> dict[str, bytes]:
     """Every figure of the sweep, by file name; why one cannot be drawn is added to `problems`."""
     files: dict[str, bytes] = {}
-    writers = {"png": figures.to_png, "pdf": figures.to_pdf}
+    writers = {"png": draw.to_png, "pdf": draw.to_pdf}
     for spec in expansion.spec.figures:
         with _noting(problems):
             drawn = figure(expansion, spec, records, curves)
@@ -151,16 +145,16 @@ def figure(
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
     cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
-    return figures.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
+    return draw.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     """A short text that changes with what tables and figures show."""
-    asked = [(t.id, records[t.id].status if t.id in records else None) for t in expansion.trials]
+    states = [(t.id, records[t.id].status if t.id in records else None) for t in expansion.trials]
     spec = expansion.spec
     shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
     labels = [cell.label for cell in expansion.cells]
-    text = json.dumps([asked, labels, shown, spec.question], sort_keys=True)
+    text = json.dumps([states, labels, shown, spec.question], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -173,8 +167,8 @@ def trial_figure_files(
     files = {}
     for spec in expansion.spec.figures:
         with contextlib.suppress(UsageError):
-            drawn = figures.draw(spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record}))
-            files[f"{spec.file_name}.png"] = figures.to_png(drawn)
+            drawn = draw.draw(spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record}))
+            files[f"{spec.file_name}.png"] = draw.to_png(drawn)
     return files
 
 

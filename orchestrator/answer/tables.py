@@ -244,12 +244,12 @@ def _values(
 
 
 def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:
-    asked = {trial.id for trial in expansion.trials}
+    ids = {trial.id for trial in expansion.trials}
     # Where every trial diverged or failed nobody could report it: that is a table of marks, no mistake.
     reported = {
         name
         for i, record in records.items()
-        if i in asked and record.status in MEASURED
+        if i in ids and record.status in MEASURED
         for name in record.metrics
     }
     if reported and spec.metric not in reported:

@@ -15,13 +15,13 @@ from orchestrator.process.exit_codes import USAGE
 
 def validate(specs: Specs) -> None:
     """Check sweep files under every profile without training anything."""
-    from orchestrator.commands.screen import grid as overview
+    from orchestrator.commands.screen import grid
     from orchestrator.language.load import load_sweep
 
     wrong = False
     for file in specs:
         try:
-            typer.echo(overview.validated(load_sweep(file), str(file)))
+            typer.echo(grid.validated(load_sweep(file), str(file)))
         except OrchError as error:
             wrong = True
             typer.echo(str(error), err=True)
@@ -49,8 +49,8 @@ def diff(
     from orchestrator.planning import difference
 
     made = [Request(file, profile=profile, seeds=seeds, changes=changes) for file in (first, second)]
-    for asked in made:
-        typer.echo(asked.headline)
+    for request in made:
+        typer.echo(request.headline)
     typer.echo(difference.text(difference.compare(made[0].expansion, made[1].expansion)))
 
 
@@ -60,18 +60,18 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on this machine.", min=1, max=65535)] = 5000,
 ) -> None:
     """Open MLflow's pages on the store; ends with Ctrl-C."""
-    from orchestrator.commands.look import ui as pages
+    from orchestrator.commands.look.ui import serve
     from orchestrator.recording.workspace import workspace
 
-    pages.serve(workspace(home, tracking_uri, None), port=port, say=typer.echo)
+    serve(workspace(home, tracking_uri, None), port=port, say=typer.echo)
 
 
 def doctor(home: Home = None, tracking_uri: Uri = None, data: Data = None) -> None:
     """Check this machine: packages, GPU, Ray, store, data sets, disk; exits with 2 if something is broken."""
-    from orchestrator.commands.look import doctor as diagnosis
+    from orchestrator.commands.look.doctor import checks as checks_of
     from orchestrator.recording.workspace import workspace
 
-    checks = list(diagnosis.checks(workspace(home, tracking_uri, data)))
+    checks = list(checks_of(workspace(home, tracking_uri, data)))
     for check in checks:
         typer.echo(f"{check.sign:4}  {check.what:12}  {check.finding}")
     if any(check.sign == "bad" for check in checks):

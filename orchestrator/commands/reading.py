@@ -39,35 +39,34 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a sweep asks for, what the store has and what will run. Changes nothing."""
-    from orchestrator.commands.screen import grid as overview
-    from orchestrator.execution.run import plan_sweep
+    from orchestrator.commands.screen import grid
 
     if forecast:
-        from orchestrator.commands.look import forecast as forecasting
+        from orchestrator.commands.look.forecast import total
     if pack and not forecast:
         raise UsageError("--pack changes what a forecast comes to; add --forecast")
     unique: dict[str, Any] = {}
     plans = []
     forecasts: list[ForecastReport] = []
-    for asked in requests:
-        store = asked.space.open_store()
-        found = plan_sweep(asked.expansion, store)
-        left = [] if asked.expansion.changed else overview.orphans(found, store.asked_for(asked.spec.name))
+    for request in requests:
+        found = request.plan()
+        known = {} if request.expansion.changed else request.store().asked_for(request.spec.name)
+        left = grid.orphans(found, known)
         new = [trial for trial in found.todo if trial.id not in unique]
         unique |= {trial.id: trial for trial in new}
-        plans.append((asked, found, left, new))
+        plans.append((request, found, left, new))
     if forecast:
         forecasts = [
-            _forecast(asked, new, pack=pack, address=address, limit_s=limit) for asked, _, _, new in plans
+            _forecast(request, new, pack=pack, address=address, limit_s=limit) for request, _, _, new in plans
         ]
     if as_json:
-        records = [overview.plan_record(found) | {"orphans": left} for _, found, left, _ in plans]
+        records = [grid.plan_record(found) | {"orphans": left} for _, found, left, _ in plans]
         for record, told in zip(records, forecasts, strict=False):
             record["forecast"] = told.record()
         typer.echo(json.dumps(records, indent=2))
-    for index, (asked, found, left, _) in enumerate(() if as_json else plans):
-        typer.echo(asked.headline)
-        typer.echo(overview.plan_text(found, left))
+    for index, (request, found, left, _) in enumerate(() if as_json else plans):
+        typer.echo(request.headline)
+        typer.echo(grid.plan_text(found, left))
         if forecasts:
             typer.echo(forecasts[index].text(now=datetime.now()))
     if len(plans) > 1 and not as_json:
@@ -75,42 +74,42 @@ def plan(
         shared = f"; {together - len(unique)} shared, trained once" if together > len(unique) else ""
         typer.echo(f"together: {len(unique)} trials will run{shared}")
         if forecasts:
-            typer.echo(f"one after the other: {forecasting.total(forecasts)}")
+            typer.echo(f"one after the other: {total(forecasts)}")
     if any(told.failures for told in forecasts):
         raise typer.Exit(FAILED)
 
 
 def _forecast(
-    asked: Request, new: list[TrialSpec], *, pack: bool, address: str | None, limit_s: float
+    request: Request, new: list[TrialSpec], *, pack: bool, address: str | None, limit_s: float
 ) -> ForecastReport:
-    from orchestrator.commands.look import forecast as forecasting
+    from orchestrator.commands.look.forecast import forecast_of
 
-    resources = asked.spec.resources.packed if pack else asked.spec.resources
+    resources = request.spec.resources.with_auto if pack else request.spec.resources
     say = functools.partial(typer.echo, err=True)
-    return forecasting.forecast_of(new, resources, asked.space, address=address, limit_s=limit_s, say=say)
+    return forecast_of(new, resources, request.space, address=address, limit_s=limit_s, say=say)
 
 
 def status(
-    requests: Iterator[Request] = selects(several=True, reads=True),
+    requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
     *,
     as_json: Json = False,
 ) -> None:
     """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
-    from orchestrator.commands.screen import grid as overview
+    from orchestrator.commands.screen import grid
 
     records = []
-    for asked in requests:
-        found = asked.plan()
-        records.append(overview.status_record(found))
+    for request in requests:
+        found = request.plan()
+        records.append(grid.status_record(found))
         if not as_json:
-            typer.echo(asked.headline)
-            typer.echo(overview.status_text(found))
+            typer.echo(request.headline)
+            typer.echo(grid.status_text(found))
     if as_json:
         typer.echo(json.dumps(records, indent=2))
 
 
 def table(
-    asked: Request = selects(reads=True),
+    request: Request = selects(prefer_profile_with_results=True),
     *,
     form: Annotated[str, typer.Option("--format", "-f", help=one_of(formats.names()))] = "text",
     name: Annotated[str | None, typer.Option(help="One table of several.", show_default=False)] = None,
@@ -119,11 +118,12 @@ def table(
     ] = False,
 ) -> None:
     """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
-    from orchestrator.commands.screen import tables as printed
+    from orchestrator.commands.screen import tables
 
     if check:
-        asked.needs_published_profile()
-    shown = printed.tables(asked, asked.records(), form, name, required=True)
+        request.needs_published_profile()
+    made, problems = tables.made(request, request.records(), name)
+    shown = tables.print_tables(made, problems, form)
     if not shown.complete:
         raise typer.Exit(USAGE)
     if check and shown.outside:
@@ -131,7 +131,7 @@ def table(
 
 
 def figures(
-    asked: Request = selects(reads=True),
+    request: Request = selects(prefer_profile_with_results=True),
     *,
     out: Annotated[
         Path | None,
@@ -145,33 +145,33 @@ def figures(
     form: Annotated[list[str] | None, typer.Option("--format", "-f", help="png or pdf; repeatable.")] = None,
 ) -> None:
     """Draw a sweep's figures from the store."""
-    from orchestrator.commands.look import write_figures as drawing
+    from orchestrator.commands.look.write_figures import write_figures
 
     formats = tuple(form or ["png"])
     if unknown := set(formats) - {"png", "pdf"}:
         raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
-    folder = out or asked.space.home / "figures" / f"{asked.spec.name}-{asked.profile or 'none'}"
-    for path in drawing.write_figures(asked.expansion, asked.space, folder, formats=formats):
+    folder = out or request.space.home / "figures" / f"{request.spec.name}-{request.profile or 'none'}"
+    for path in write_figures(request, folder, formats=formats):
         typer.echo(str(path))
 
 
 def failures(
-    requests: Iterator[Request] = selects(several=True, reads=True),
+    requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
 ) -> None:
     """List every failed trial with its cause, where it ran and its log. Changes nothing."""
     from orchestrator.answer import explain
 
-    for asked in requests:
-        ids, records = [one.id for one in asked.trials], asked.records()
-        logs = {i: str(path) for i in ids if (path := asked.space.log_of(i)) is not None}
-        lines = list(explain.failures(asked.expansion, records, logs))
-        typer.echo(f"{asked.spec.name}: {len(lines)} of {len(ids)} trials failed")
+    for request in requests:
+        ids, records = [one.id for one in request.trials], request.records()
+        logs = {i: str(path) for i in ids if (path := request.space.log_of(i)) is not None}
+        lines = list(explain.failures(request.expansion, records, logs))
+        typer.echo(f"{request.spec.name}: {len(lines)} of {len(ids)} trials failed")
         for line in lines:
             typer.echo(f"  {line}")
 
 
 def why(
-    asked: Request = selects(seeds="any", reads=True),
+    request: Request = selects(seeds="any", prefer_profile_with_results=True),
     *,
     cell: Cell,
 ) -> None:
@@ -179,13 +179,12 @@ def why(
     from orchestrator.answer import explain
     from orchestrator.planning.find import find_trials
 
-    chosen = find_trials(asked.expansion, cell)
-    store = asked.space.open_store()
-    records = store.records([one.id for one in chosen])
+    chosen = find_trials(request.expansion, cell)
+    store, records = request.store(), request.records()
     for number, one in enumerate(chosen):
-        log = asked.space.log_of(one.id)
+        log = request.space.log_of(one.id)
         lines = explain.explanation(
-            asked.expansion,
+            request.expansion,
             one,
             records.get(one.id),
             store=store.describe(),
@@ -195,7 +194,7 @@ def why(
 
 
 def logs(
-    asked: Request = selects(seeds="any", reads=True),
+    request: Request = selects(seeds="any", prefer_profile_with_results=True),
     *,
     cell: Cell,
     following: Annotated[
@@ -207,15 +206,15 @@ def logs(
 ) -> None:
     """Print the logs of a cell's trials: attempts, epochs, tracebacks."""
     from orchestrator.planning.find import find_trials
-    from orchestrator.recording import logs as trial_logs
+    from orchestrator.recording.logs import follow, log_path, tail
 
-    chosen = find_trials(asked.expansion, cell)
-    paths = [(one.label, trial_logs.log_path(asked.space.logs, one.id)) for one in chosen]
+    chosen = find_trials(request.expansion, cell)
+    paths = [(one.label, log_path(request.space.logs, one.id)) for one in chosen]
     there = [(label, path) for label, path in paths if path.exists()]
     if not there and not following:
-        raise UsageError(f"no log of '{cell}' in {asked.space.logs}; logs are where the driver ran")
-    for line in trial_logs.tail(there, lines=lines):
+        raise UsageError(f"no log of '{cell}' in {request.space.logs}; logs are where the driver ran")
+    for line in tail(there, lines=lines):
         typer.echo(line)
     if following:
         with contextlib.suppress(KeyboardInterrupt):
-            trial_logs.follow(paths, say=typer.echo)
+            follow(paths, say=typer.echo)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.commands.screen.grid import size_of
 from orchestrator.errors import UsageError
@@ -13,6 +13,10 @@ from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.expand import overruled
 from orchestrator.process.command import typed_command
 from orchestrator.sweep import Sweep
+
+if TYPE_CHECKING:
+    from orchestrator.recording.store_port import Store
+    from orchestrator.records import TrialRecord
 
 
 class Request(Sweep):
@@ -29,7 +33,7 @@ class Request(Sweep):
         tracking_uri: str | None = None,
         data: Path | None = None,
         checkpoints: str | None = None,
-        reads: bool = False,
+        prefer_profile_with_results: bool = False,
     ) -> None:
         """Read and expand `file`.
 
@@ -38,6 +42,8 @@ class Request(Sweep):
             UsageError: a flag is.
         """
         self.file = file
+        self._opened: Store | None = None
+        self._read: dict[str | None, dict[str, TrialRecord]] = {}
         words = {"--profile": profile, "--seeds": seeds}
         self.typed = [word for flag, value in words.items() if value is not None for word in (flag, value)]
         """Flags that ask for the same."""
@@ -51,9 +57,21 @@ class Request(Sweep):
             tracking_uri=tracking_uri,
             data=data,
             checkpoints=checkpoints,
-            prefer_profile_with_results=reads,
+            prefer_profile_with_results=prefer_profile_with_results,
             place=f"{file}:1",
         )
+
+    def store(self) -> Store:
+        """The store, to read from; opened once."""
+        self._opened = self._opened or super().store()
+        return self._opened
+
+    def records(self) -> dict[str, TrialRecord]:
+        """What the store knows of the trials; read once under each profile."""
+        profile = self.expansion.profile
+        if profile not in self._read:
+            self._read[profile] = super().records()
+        return self._read[profile]
 
     @property
     def headline(self) -> str:

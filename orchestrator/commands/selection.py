@@ -2,7 +2,7 @@
 
 A command asks for it with a parameter's default, and gets what was selected:
 
-    def table(request: Request = selects(reads=True), form: ... = "text") -> None: ...
+    def table(request: Request = selects(data=True), form: ... = "text") -> None: ...
 
 `command` puts the options in that parameter's place, and makes errors end in one line each.
 """
@@ -41,7 +41,7 @@ class Selection(NamedTuple):
     stored: bool
     data: bool
     checkpoints: bool
-    reads: bool
+    prefer_profile_with_results: bool
 
     @property
     def options(self) -> dict[str, tuple[Any, Any]]:
@@ -71,9 +71,10 @@ class Selection(NamedTuple):
         seed = values.pop("seed", None)
         if seed is not None:
             values["seeds"] = f"{seed},"
+        values["prefer_profile_with_results"] = self.prefer_profile_with_results
         if not self.several:
-            return Request(values.pop("spec"), reads=self.reads, **values)
-        return (Request(file, reads=self.reads, **values) for file in values.pop("specs"))
+            return Request(values.pop("spec"), **values)
+        return (Request(file, **values) for file in values.pop("specs"))
 
 
 def selects(
@@ -83,7 +84,7 @@ def selects(
     stored: bool = True,
     data: bool = False,
     checkpoints: bool = False,
-    reads: bool = False,
+    prefer_profile_with_results: bool = False,
 ) -> Any:
     """A command's parameter that is a `Request`, or an iterator of them.
 
@@ -93,9 +94,9 @@ def selects(
         stored: whether results are somewhere.
         data: whether data is needed.
         checkpoints: whether checkpoints are.
-        reads: whether the profile with results is meant where none is named.
+        prefer_profile_with_results: whether the profile with results is meant where none is named.
     """
-    return Selection(several, seeds, stored, data, checkpoints, reads)
+    return Selection(several, seeds, stored, data, checkpoints, prefer_profile_with_results)
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -31,7 +31,7 @@ from orchestrator.process.signals import ignore_signals
 if TYPE_CHECKING:
     from orchestrator.commands.request import Request
     from orchestrator.execution.drive import Prepared
-    from orchestrator.execution.run import SweepResult
+    from orchestrator.execution.publishing import Answer
 
 
 def sweep(
@@ -125,15 +125,15 @@ def submit(
     keep_going: KeepGoing = False,
 ) -> None:
     """Hand a sweep to a cluster, which runs it without this machine."""
-    from orchestrator.commands.train import submit as submitting
+    from orchestrator.commands.train import submit as sent
 
     if home is not None and not home.is_absolute():
         raise UsageError(f"--home {home}: expected a folder of the cluster's nodes from the root, /...")
-    flags = {"--home": str(home) if home else None, "--checkpoints": submitting.there(checkpoints)}
+    flags = {"--home": str(home) if home else None, "--checkpoints": sent.there(checkpoints)}
     words = [*request.typed, *(word for flag, value in flags.items() if value for word in (flag, value))]
     switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}
     words += [flag for flag, on in switches.items() if on]
-    for line in submitting.submit(request, request.file, words, address=address, say=sayer(silent=False)):
+    for line in sent.submit(request, request.file, words, address=address, say=sayer(silent=False)):
         typer.echo(line)
 
 
@@ -188,16 +188,16 @@ def trial(
     as_json: Json = False,
 ) -> None:
     """Train one trial in this process and print every epoch; nothing is stored. For debugging."""
-    from orchestrator.commands.train import trial as one_trial
+    from orchestrator.commands.train.trial import outcome_text, run_one
     from orchestrator.planning.find import find_trial
 
     chosen = find_trial(request.expansion, cell)
     if not as_json:
         typer.echo(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}", err=True)
-    outcome = one_trial.run_one(
+    outcome = run_one(
         chosen, request.space, device=device, threads=threads, download=download, as_json=as_json
     )
-    typer.echo(outcome.model_dump_json() if as_json else one_trial.outcome_text(outcome))
+    typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
     if outcome.status == "failed":
         typer.echo(outcome.details.get("traceback", ""), err=True, nl=False)
         raise typer.Exit(FAILED)
@@ -207,21 +207,20 @@ def _complete(
     request: Request, prepared: Prepared, say: Callable[[str], None], output: str, *, check: bool = False
 ) -> None:
     """Run what is prepared, print the table, and exit with the code that fits."""
-    from orchestrator.commands.screen import live
-    from orchestrator.commands.screen import tables as printed
+    from orchestrator.commands.screen import live, tables
     from orchestrator.execution import drive
     from orchestrator.process.streams import forget_lost_readers
 
-    shown, tell = printed.Shown(0, complete=True), sayer(silent=False)
+    shown, tell = tables.Shown(0, complete=True), sayer(silent=False)
 
-    def show(result: SweepResult) -> None:
+    def show(answer: Answer) -> None:
         nonlocal shown
+        result = answer.result
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
-        form = "event" if output == "json" else "text"
-        shown = printed.tables(request, result.records, form, None)
+        shown = tables.print_tables(answer.tables, answer.problems, "event" if output == "json" else "text")
         if not result.interrupted:
-            printed.failures(request, result.records)
+            tables.print_failures(request, result.records)
 
     try:
         try:

@@ -14,7 +14,7 @@ VARIABLE = "RAY_ADDRESS"
 _FORM = re.compile(r"(?P<client>ray://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
 
 
-def parsed(text: str) -> str | None:
+def parsed_address(text: str) -> str | None:
     """The address in `text`; None if it means this machine.
 
     Raises:

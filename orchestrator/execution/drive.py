@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from orchestrator.answer import publish as answer
+from orchestrator.answer import publish
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
@@ -18,12 +18,12 @@ from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.joint import JointClaims
 from orchestrator.execution.claims.shared import SharedClaims
 from orchestrator.execution.options import Options
-from orchestrator.execution.publishing import published
+from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.resume_notes import ResumeNotes
 from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.execution.screen import Screen
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.plan import Plan, will_run
+from orchestrator.planning.plan import Plan, make_plan, will_run
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.driver import this_driver
@@ -67,7 +67,7 @@ def prepare(
         UsageError: a table or figure cannot be made of these cells; data, room on the disk, the folder of
             checkpoints or an executor of that name are not there.
     """
-    answer.check(expansion)
+    publish.check(expansion)
     _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
     space.check_writable()
     if os.environ.get(SUBMITTED):
@@ -102,7 +102,7 @@ def prepare(
 
 
 def sweep(
-    prepared: Prepared, *, say: Say, show: Callable[[SweepResult], None], screen: Callable[[Plan], Screen]
+    prepared: Prepared, *, say: Say, show: Callable[[Answer], None], screen: Callable[[Plan], Screen]
 ) -> SweepResult:
     """Complete a sweep, show it, and then publish its tables and figures in the store.
 
@@ -112,8 +112,8 @@ def sweep(
     Args:
         prepared: the sweep.
         say: is told what a person should know.
-        show: is given the results as soon as the last one is recorded: nothing that fails later can take
-            them away.
+        show: is given results and tables as soon as the last result is recorded: nothing that fails later
+            can take them away.
         screen: makes what shows how the trials of a plan go.
     """
     store = prepared.store
@@ -128,7 +128,8 @@ def sweep(
         try:
             result = _trained(prepared, claims, stop, say, screen)
             after.enter_context(stop.answered(WRITING_ENDS))
-            show(result)
+            answer = answered(prepared.plan.expansion, result)
+            show(answer)
         finally:
             if not stop.at_once:
                 # Before its trials are anybody's: a driver of another home knows only what has arrived.
@@ -136,7 +137,7 @@ def sweep(
                 gave_up = store.away is not None
             claims.release()
         if not stop.at_once:
-            result = published(prepared.plan, store, result, prepared.info, say=say)
+            result = published(prepared.plan, store, answer, prepared.info, say=say)
             if not gave_up:  # it is waited for once
                 store.flush()
     for note in store.notes:
@@ -149,11 +150,11 @@ def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
 
     def pause(seconds: float) -> None:
         time.sleep(seconds)
-        if stop.asked:
+        if stop.requested:
             raise Interrupted
 
     def on_stop(why: str) -> None:
-        stop.asked = True  # first: nothing said may keep it from that
+        stop.requested = True  # first: nothing said may keep it from that
         say(f"orch: this driver stops: {why}")
 
     shared = None
@@ -166,7 +167,7 @@ def _trained(
     prepared: Prepared, claims: JointClaims, stop: Stop, say: Say, screen: Callable[[Plan], Screen]
 ) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for."""
-    asked = {trial.id for trial in prepared.plan.todo}
+    wanted = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
     first, records = True, dict(prepared.plan.records)
 
@@ -175,19 +176,19 @@ def _trained(
 
     while True:
         try:
-            held = claims.take(sorted(asked)) if asked else {}
+            held = claims.take(sorted(wanted)) if wanted else {}
         except Interrupted:
             return stopped()
         # Read again: what another driver finished until just now is done, and what it began is known.
-        plan = plan_sweep(prepared.plan.expansion, prepared.store) if asked else prepared.plan
-        records |= plan.records
-        mine = tuple(trial for trial in plan.todo if trial.id in asked and trial.id not in held)
+        records |= prepared.store.records(wanted) if wanted else {}
+        plan = make_plan(prepared.plan.expansion, records)
+        mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
         if mine or (first and not waited_for):
             say(will_run(plan._replace(todo=mine), prepared.store.describe()))
         first = False
-        if stop.asked:
+        if stop.requested:
             return stopped()
         if prepared.options.fresh:
             for trial in mine:
@@ -197,7 +198,7 @@ def _trained(
         records |= result.records
         if result.interrupted or result.hopeless or not waited_for:
             return result._replace(trained=trained, records=records)
-        asked = {trial.id for trial in waited_for}
+        wanted = {trial.id for trial in waited_for}
         owners = sorted({str(held[trial.id]) for trial in waited_for})
         if not mine:
             prepared.executor.close()  # its Ray would be idle for as long as that takes
@@ -207,24 +208,24 @@ def _trained(
             claims.take(())
         except Interrupted:
             return stopped()
-        say(f"waiting for {len(asked)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
-        if not _waited(claims, asked, prepared, records):
+        say(f"waiting for {len(wanted)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
+        if not _waited(claims, wanted, prepared, records):
             return stopped()
 
 
 def _waited(
-    claims: JointClaims, asked: set[str], prepared: Prepared, records: dict[str, TrialRecord]
+    claims: JointClaims, wanted: set[str], prepared: Prepared, records: dict[str, TrialRecord]
 ) -> bool:
     """Wait until a trial of another driver is done or free; False if the user does not want to.
 
     What they finish meanwhile is added to `records`.
     """
     with stop_signals() as stop:
-        while not stop.asked:
+        while not stop.requested:
             time.sleep(WAIT_S)
-            done = prepared.store.records(asked)
+            done = prepared.store.records(wanted)
             records |= {i: record for i, record in done.items() if record.is_done}
-            left = {i for i in asked if i not in done or not done[i].is_done}
+            left = {i for i in wanted if i not in done or not done[i].is_done}
             if not left or len(claims.held(left)) < len(left):
                 return True
     return False

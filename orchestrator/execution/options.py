@@ -11,7 +11,7 @@ class Options(NamedTuple):
     executor: str
     address: str | None
     """Of a Ray cluster, as it was typed; None: this machine."""
-    keep_going: bool
+    keep_going: bool = False
     fresh: bool = False
     """Whether to begin from the start what has checkpoints."""
     download: bool = False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-from orchestrator.answer import publish as answer
+from orchestrator.answer import publish
+from orchestrator.answer.tables import Table
 from orchestrator.errors import Interrupted, OrchError, StoreAway
 from orchestrator.execution.run import SweepResult
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.records import SweepInfo
@@ -15,12 +18,27 @@ PLOTTED = 60  # trials of one call that get plots of their own, at half a second
 Say = Callable[[str], None]
 
 
-def published(
-    plan: Plan, store: JournaledStore, result: SweepResult, info: SweepInfo, *, say: Say
-) -> SweepResult:
-    """`result`, and whether its tables and figures are in the store, or on their way there."""
+class Answer(NamedTuple):
+    """What a sweep came to: its results, and the tables made of them."""
+
+    result: SweepResult
+    tables: list[Table]
+    problems: list[str]
+    """Why a table could not be made, a line each."""
+
+
+def answered(expansion: Expansion, result: SweepResult) -> Answer:
+    """`result` with the tables that can be made of it."""
+    problems: list[str] = []
+    made = publish.tables(expansion, result.records, problems) if expansion.spec.tables else []
+    return Answer(result, made, problems)
+
+
+def published(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo, *, say: Say) -> SweepResult:
+    """The result, and whether its tables and figures are in the store, or on their way there."""
+    result = answer.result
     try:
-        _publish(plan, store, result, info, say=say)
+        _publish(plan, store, answer, info, say=say)
     except StoreAway:
         say("figures and summary wait for the tracker: the same command makes them")
     except (OrchError, Interrupted):
@@ -33,21 +51,21 @@ def published(
     return result._replace(unpublished=True)
 
 
-def _publish(plan: Plan, store: JournaledStore, result: SweepResult, info: SweepInfo, *, say: Say) -> None:
+def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo, *, say: Say) -> None:
     """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
-    expansion = plan.expansion
-    content = answer.content(expansion, result.records)
+    expansion, result = plan.expansion, answer.result
+    content = publish.content(expansion, result.records)
     if not any(record.is_done for record in result.records.values()) or store.published(info) == content:
         return
     problems: list[str] = []
-    files = answer.table_files(expansion, result.records, [])  # what is wrong with a table is said beside it
+    files = publish.table_files(answer.tables)
     if expansion.spec.figures:
         curves = store.curves([trial.id for trial in expansion.trials])
-        files |= answer.figure_files(expansion, result.records, curves, problems)
+        files |= publish.figure_files(expansion, result.records, curves, problems)
         plotted = [trial for trial in plan.todo if trial.id in curves]
         for trial in plotted[:PLOTTED]:
             record = result.records[trial.id]
-            store.attach(trial.id, answer.trial_figure_files(expansion, trial, curves, record))
+            store.attach(trial.id, publish.trial_figure_files(expansion, trial, curves, record))
         if len(plotted) > PLOTTED:
             say(f"plots of their own for the first {PLOTTED} of {len(plotted)} trials")
     for problem in problems:

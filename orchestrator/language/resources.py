@@ -60,12 +60,12 @@ class TrialResources(Frozen):
     @property
     def bundle(self) -> Bundle:
         """All of it by Ray's names; memory that is open is left out."""
-        asked = {"CPU": float(self.cpus or 1)} | (self.custom or {})
+        bundle = {"CPU": float(self.cpus or 1)} | (self.custom or {})
         if self.share:
-            asked["GPU"] = self.share
+            bundle["GPU"] = self.share
         if self.memory_gib is not None and self.memory_gib != "auto":
-            asked["memory"] = float(int(self.memory_gib * GIB))
-        return asked
+            bundle["memory"] = float(int(self.memory_gib * GIB))
+        return bundle
 
     def runtime(self, runtime: Runtime) -> Runtime:
         """`runtime` with the device and threads of a trial that asks for this."""
@@ -92,16 +92,16 @@ class SweepResources(TrialResources):
 
     def of(self, levels: Mapping[str, str | None], *, gpus: float) -> TrialResources:
         """What trials of the cell with these levels ask for; `gpus` where the file leaves that open."""
-        asked = [self, *(c for c in self.cells if c.where.items() <= levels.items())]
+        layers = [self, *(c for c in self.cells if c.where.items() <= levels.items())]
         found: dict[str, Any] = {"gpus": gpus}
-        for needs in asked:
+        for needs in layers:
             found |= needs.model_dump(include=set(TrialResources.model_fields), exclude_none=True)
         if found["gpus"] == "auto" and not gpus:
             found["gpus"] = 0.0  # there is nothing to share
         return TrialResources.model_validate(found)
 
     @property
-    def packed(self) -> SweepResources:
+    def with_auto(self) -> SweepResources:
         """Itself with everything that the file leaves unsaid to be found out by rehearsals."""
         return self.model_copy(
             update={
@@ -121,13 +121,13 @@ def fits(bundle: Bundle, node: Mapping[str, float]) -> bool:
     return all(node.get(name, 0) >= amount for name, amount in bundle.items())
 
 
-def check_room(asked: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) -> None:
+def check_room(bundles: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) -> None:
     """A request that none of `nodes` can meet would wait for ever.
 
     Raises:
         ExecutionError: there is one.
     """
-    for wanted in asked:
+    for wanted in bundles:
         if any(fits(wanted, node) for node in nodes):
             continue
         most = {k: max((node.get(k, 0) for node in nodes), default=0) for k in wanted}

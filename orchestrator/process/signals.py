@@ -21,14 +21,14 @@ class Stop:
     """Whether somebody asked for the end."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.requested = False
         """Whether what runs should come to a good end."""
         self.at_once = False
         """Whether nothing is waited for any more."""
         self.word = EPOCHS_END
         """What a first signal is answered with."""
         self._polled = False
-        self._asked_at = 0.0
+        self._requested_at = 0.0
 
     @contextlib.contextmanager
     def answered(self, word: str) -> Iterator[None]:
@@ -54,14 +54,14 @@ class Stop:
         Raises:
             KeyboardInterrupt: it is to break off whatever is done.
         """
-        now, again = time.monotonic(), self.asked
-        if number == signal.SIGHUP or (again and now - self._asked_at > SAME_S):
+        now, again = time.monotonic(), self.requested
+        if number == signal.SIGHUP or (again and now - self._requested_at > SAME_S):
             patient = self._polled and not self.at_once
-            self.asked = self.at_once = True
+            self.requested = self.at_once = True
             if not patient:
                 raise KeyboardInterrupt
         elif not again:
-            self.asked, self._asked_at = True, now
+            self.requested, self._requested_at = True, now
             with contextlib.suppress(OSError):  # the terminal may be gone, and `tee` with it
                 # Not print: it may be that which is interrupted.
                 os.write(2, f"\norch: {self.word}\n".encode())

@@ -25,10 +25,10 @@ def trial_files(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo, curves: C
         **sweep.provenance.model_dump(),
         "trial": outcome.details,
     }
-    return {SPECTRA: packed(curves), "config.json": _json(trial.config), "provenance.json": _json(facts)}
+    return {SPECTRA: to_npz(curves), "config.json": _json(trial.config), "provenance.json": _json(facts)}
 
 
-def packed(curves: Curves) -> bytes:
+def to_npz(curves: Curves) -> bytes:
     """One .npz: "epochs" [R], spectra [R, d] by name, and "metric/<name>" [E, 2] as (epoch, value)."""
     arrays = {"epochs": np.array(curves.spectra_epochs, dtype=np.int64), **curves.spectra}
     arrays |= {f"metric/{name}": np.array(pairs) for name, pairs in curves.metrics.items()}
@@ -37,8 +37,8 @@ def packed(curves: Curves) -> bytes:
     return out.getvalue()
 
 
-def unpacked(content: bytes) -> Curves:
-    """The curves that `packed` wrote."""
+def from_npz(content: bytes) -> Curves:
+    """The curves that `to_npz` wrote."""
     with np.load(io.BytesIO(content), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     epochs = tuple(int(epoch) for epoch in arrays.pop("epochs"))

@@ -29,7 +29,7 @@ class CostClass(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """What rehearsals found out about a kind of trial."""
+    """What rehearsals found out about trials of one cost class."""
 
     cost: Cost
     paces: Mapping[int, float] = {1: 1.0}
@@ -53,9 +53,9 @@ class Measurement(NamedTuple):
 
 
 class Row(NamedTuple):
-    """The forecast of one kind of trial."""
+    """The forecast of one cost class."""
 
-    kind: CostClass
+    cost_class: CostClass
     found: Measurement
     needs: TrialResources
     """What each of its trials asks for, nothing open."""
@@ -75,7 +75,7 @@ class Forecast(NamedTuple):
 
     @property
     def is_whole(self) -> bool:
-        """Whether every kind was rehearsed to the end of an epoch and its evaluation."""
+        """Whether every cost class was rehearsed to the end of an epoch and its evaluation."""
         return all(row.found.cost.whole for row in self.rows)
 
 
@@ -88,8 +88,8 @@ def needs_of(
     return {trial.id: found[trial.cell.id] for trial in trials}
 
 
-def kinds(trials: Sequence[TrialSpec], needs: Mapping[str, TrialResources]) -> tuple[CostClass, ...]:
-    """The kinds of trials there are, in the order of their first trials.
+def cost_classes(trials: Sequence[TrialSpec], needs: Mapping[str, TrialResources]) -> tuple[CostClass, ...]:
+    """The cost classes of the trials, in the order of their first trials.
 
     Args:
         trials: the trials.
@@ -102,7 +102,7 @@ def kinds(trials: Sequence[TrialSpec], needs: Mapping[str, TrialResources]) -> t
     return tuple(CostClass(name, needs[own[0].id], tuple(own)) for name, own in found.items())
 
 
-def packed(needs: TrialResources, found: Measurement) -> TrialResources:
+def resolve_auto(needs: TrialResources, found: Measurement) -> TrialResources:
     """`needs` with nothing open: a share of a GPU and memory for what a trial was seen to take.
 
     What was not seen to its end may take more at its end: it gets a whole GPU.
@@ -120,7 +120,7 @@ def packed(needs: TrialResources, found: Measurement) -> TrialResources:
 
 
 def packing_note(label: str, needs: TrialResources, found: Measurement) -> str:
-    """What a kind of trial gets, and why, in one line."""
+    """What trials of a cost class get, and why, in one line."""
     cost, parts = found.cost, list[str]()
     if needs.share:
         many = int(1 / needs.share + 1e-6)
@@ -140,7 +140,7 @@ def packing_note(label: str, needs: TrialResources, found: Measurement) -> str:
 
 def forecast(
     found: Mapping[str, Measurement],
-    asked: Sequence[CostClass],
+    classes: Sequence[CostClass],
     order: Sequence[TrialSpec],
     nodes: Sequence[Bundle],
     *,
@@ -149,8 +149,8 @@ def forecast(
     """What training `order` takes on `nodes`.
 
     Args:
-        found: what rehearsals found, by the kind's name.
-        asked: the kinds.
+        found: what rehearsals found, by the name of the cost class.
+        classes: the cost classes.
         order: the trials, in the order in which they are begun.
         nodes: what each node has, by Ray's names.
         most: trials at once; None: as many as there is room for.
@@ -159,16 +159,18 @@ def forecast(
         ExecutionError: no node has what a trial turns out to need.
     """
     rows, seconds, bundles = [], {}, {}
-    for kind in asked:
-        own, needs = found[kind.name], packed(kind.needs, found[kind.name])
+    for cost_class in classes:
+        own, needs = found[cost_class.name], resolve_auto(cost_class.needs, found[cost_class.name])
         slower = own.slower(_sharing(needs, nodes, min(most or len(order), len(order))))
-        for trial in kind.trials:
+        for trial in cost_class.trials:
             epochs = int(getattr(trial.config, "epochs", 0))
             seconds[trial.id] = own.cost.of(epochs) * slower
             bundles[trial.id] = needs.bundle
-        rows.append(Row(kind, own, needs, seconds[kind.trials[0].id]))
+        rows.append(Row(cost_class, own, needs, seconds[cost_class.trials[0].id]))
     check_room([row.needs.bundle for row in rows], nodes)
-    starts = {trial.id: found[kind.name].cost.start_s for kind in asked for trial in kind.trials}
+    starts = {
+        trial.id: found[cost_class.name].cost.start_s for cost_class in classes for trial in cost_class.trials
+    }
     jobs = [(seconds[t.id], starts[t.id], bundles[t.id]) for t in order]
     wall_s, together = _scheduled(jobs, nodes, most=most)
     return Forecast(

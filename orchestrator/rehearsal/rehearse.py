@@ -40,17 +40,17 @@ class RehearsalJob(NamedTuple):
         return self.needs.gpus == "auto" or 0 < self.needs.share < 1
 
 
-def pieces(asked: Sequence[CostClass], runtime: Runtime) -> list[RehearsalJob]:
+def rehearsal_jobs(classes: Sequence[CostClass], runtime: Runtime) -> list[RehearsalJob]:
     """The first trial of each kind, to be rehearsed under `runtime`."""
     return [
         RehearsalJob(
-            name=kind.name,
-            config=kind.trials[0].config,
-            needs=kind.needs,
-            runtime=kind.needs.runtime(runtime),
-            number=len(kind.trials),
+            name=cost_class.name,
+            config=cost_class.trials[0].config,
+            needs=cost_class.needs,
+            runtime=cost_class.needs.runtime(runtime),
+            number=len(cost_class.trials),
         )
-        for kind in asked
+        for cost_class in classes
     ]
 
 
@@ -62,9 +62,9 @@ def slots_on(node: Bundle, group: Sequence[RehearsalJob], most: int | None) -> i
         group: one trial of each kind.
         most: trials that may run at once; None: as many as there is room for.
     """
-    gpus = int(node.get("GPU", 0)) if any(piece.needs.share for piece in group) else 0
-    slots = max(1, int(node["CPU"] // max(piece.runtime.threads for piece in group)) // max(1, gpus))
-    return min(slots, most or slots, sum(piece.number for piece in group))
+    gpus = int(node.get("GPU", 0)) if any(job.needs.share for job in group) else 0
+    slots = max(1, int(node["CPU"] // max(job.runtime.threads for job in group)) // max(1, gpus))
+    return min(slots, most or slots, sum(job.number for job in group))
 
 
 class Failure(NamedTuple):
@@ -92,12 +92,12 @@ class ClusterFindings(NamedTuple):
     findings: Measurements
 
 
-def announcement(asked: Sequence[CostClass]) -> str:
+def announcement(classes: Sequence[CostClass]) -> str:
     """What is said before these kinds are rehearsed."""
-    return f"rehearsing {counted(len(asked), 'kind')} of trials, an epoch of each"
+    return f"rehearsing {counted(len(classes), 'kind')} of trials, an epoch of each"
 
 
-def rehearsed(pieces: Sequence[RehearsalJob], *, slots: int, limit_s: float = LIMIT_S) -> Measurements:
+def rehearsed(jobs: Sequence[RehearsalJob], *, slots: int, limit_s: float = LIMIT_S) -> Measurements:
     """What rehearsals on this machine find.
 
     On a CPU `slots` of them run at a time, as trials will; what is killed in that crowd is asked again alone.
@@ -105,34 +105,34 @@ def rehearsed(pieces: Sequence[RehearsalJob], *, slots: int, limit_s: float = LI
     until that gets nothing more done, or memory is full.
 
     Args:
-        pieces: one trial of each kind.
+        jobs: one trial of each kind.
         slots: trials at once.
         limit_s: the longest epoch, in seconds, that is run to its end.
     """
     findings = Measurements({}, {})
-    on_cpu = [piece for piece in pieces if piece.runtime.device == "cpu"]
-    on_gpu = [piece for piece in pieces if piece.runtime.device != "cpu"]
+    on_cpu = [job for job in jobs if job.runtime.device == "cpu"]
+    on_gpu = [job for job in jobs if job.runtime.device != "cpu"]
     with _Processes(patience_s=PATIENCE_S + 5 * limit_s) as processes:
 
         def ask(group: Sequence[RehearsalJob], together: int) -> None:
-            asked = [(rehearse, (p.config,), {"runtime": p.runtime, "limit_s": limit_s}) for p in group]
-            for piece, answer in zip(group, processes.answers(asked, together=together), strict=True):
+            calls = [(rehearse, (p.config,), {"runtime": p.runtime, "limit_s": limit_s}) for p in group]
+            for job, answer in zip(group, processes.answers(calls, together=together), strict=True):
                 if isinstance(answer, Failure):
-                    findings.failures.setdefault(piece.name, answer)
+                    findings.failures.setdefault(job.name, answer)
                 else:
-                    findings.found.setdefault(piece.name, Measurement(answer))
+                    findings.found.setdefault(job.name, Measurement(answer))
             for name in findings.found:  # somebody of the same kind came to its end
                 findings.failures.pop(name, None)
 
         # Cores that would be busy are kept busy: a trial alone has the memory's whole bandwidth.
-        size = max(len(on_cpu), min(slots, sum(piece.number for piece in on_cpu)))
+        size = max(len(on_cpu), min(slots, sum(job.number for job in on_cpu)))
         ask([on_cpu[i % len(on_cpu)] for i in range(size)], slots)
         killed = [p for p in on_cpu if p.name in findings.failures and findings.failures[p.name].killed]
-        for piece in killed if slots > 1 else ():
-            del findings.failures[piece.name]
-            ask([piece], 1)
+        for job in killed if slots > 1 else ():
+            del findings.failures[job.name]
+            ask([job], 1)
         ask(on_gpu, 1)
-        sharing = [piece for piece in on_gpu if piece.shares and piece.name in findings.found]
+        sharing = [job for job in on_gpu if job.shares and job.name in findings.found]
         if sharing:
             paces = _paces(sharing, findings.found, processes, slots=slots)
             findings.found.update({p.name: findings.found[p.name]._replace(paces=paces) for p in sharing})
@@ -144,25 +144,25 @@ def _paces(
 ) -> dict[int, float]:
     """The paces of that kind of trial on which most time is spent."""
 
-    def weight(piece: RehearsalJob) -> float:
-        return piece.number * found[piece.name].cost.of(int(getattr(piece.config, "epochs", 0)))
+    def weight(job: RehearsalJob) -> float:
+        return job.number * found[job.name].cost.of(int(getattr(job.config, "epochs", 0)))
 
     costliest = max(sharing, key=weight)
-    most = min(slots, _fit(found[costliest.name].cost), sum(piece.number for piece in sharing))
+    most = min(slots, _fit(found[costliest.name].cost), sum(job.number for job in sharing))
     return paces_of(costliest, processes, most=most)
 
 
 def paces_of(
-    piece: RehearsalJob, processes: _Processes, *, most: int, window_s: float = WINDOW_S
+    job: RehearsalJob, processes: _Processes, *, most: int, window_s: float = WINDOW_S
 ) -> dict[int, float]:
     """Steps per second of 1, 2, 4 … trials at once, all together, up to `most` or until it gains nothing."""
     paces: dict[int, float] = {}
     count = 1
     while count <= max(1, most):
         gate = processes.context.Barrier(count)
-        named = {"runtime": piece.runtime, "window_s": window_s}
-        asked = [(_paced, (piece.config, gate), named)] * count
-        answers = processes.answers(asked, together=count)
+        named = {"runtime": job.runtime, "window_s": window_s}
+        calls = [(_paced, (job.config, gate), named)] * count
+        answers = processes.answers(calls, together=count)
         if any(answer is None or isinstance(answer, Failure) for answer in answers):
             break  # no steps to count, or no room for so many: fewer are known to work
         paces[count] = sum(answers)
@@ -217,14 +217,14 @@ class _Processes:
                 process.kill()
 
     def answers(
-        self, asked: Sequence[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]], *, together: int
+        self, calls: Sequence[tuple[Callable[..., Any], tuple[Any, ...], Mapping[str, Any]]], *, together: int
     ) -> list[Any]:
         """What each call returns, or a `Failure`; so many at a time."""
-        if not asked:
+        if not calls:
             return []
         pool = ThreadPoolExecutor(together)
         try:
-            return list(pool.map(lambda call: self._answer(*call), asked))
+            return list(pool.map(lambda call: self._answer(*call), calls))
         except BaseException:
             self.__exit__()  # so that the threads, which wait for their processes, end
             raise

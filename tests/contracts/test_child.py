@@ -145,8 +145,8 @@ def test_a_trial_that_has_travelled_is_the_same_trial(path: Path) -> None:
     spec = load_sweep(path)
     for profile in [*spec.profiles] or [None]:
         sent = expand(spec, profile=profile).trials
-        line = messages.asked_line(Go(trials=on_the_wire(sent)))
-        arrived = messages.asked(line)
+        line = messages.driver_line(Go(trials=on_the_wire(sent)))
+        arrived = messages.read_driver_line(line)
         assert isinstance(arrived, Go) and line.count(b"\n") == 1
         for before, after in zip(sent, arrived.trials.specs(), strict=True):
             assert (after.id, after.label, after.config) == (before.id, before.label, before.config)
@@ -173,15 +173,15 @@ def test_every_message_is_one_line_and_comes_back_equal(text: str, number: float
         Answer({"any": [text, number, None]}),
         Ended("lost", text),
     ):
-        line = messages.told_line(message)
+        line = messages.child_line(message)
         assert line.endswith(b"\n") and line.count(b"\n") == 1
-        assert messages.told(line) == message
+        assert messages.read_child_line(line) == message
 
 
 @given(st.binary())
 def test_what_is_no_message_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(messages.GarbledError):
-        messages.told(content)
+        messages.read_child_line(content)
 
 
 # A child that is lost
@@ -347,7 +347,7 @@ def test_a_child_ends_with_everything_that_it_has_started(acted: Acted) -> None:
 
 def test_a_child_that_reads_nothing_holds_nobody_up(acted: Acted) -> None:
     many = expansion(seeds=range(4000)).trials
-    line = messages.asked_line(Go(trials=on_the_wire(many)))
+    line = messages.driver_line(Go(trials=on_the_wire(many)))
     assert len(line) > 200_000  # more than a pipe takes
     job = Submit(name="x", files={}, command=(), address="x")
     child = Child(job, log=None, command=(sys.executable, "-c", "import time; time.sleep(60)"))
@@ -407,20 +407,20 @@ if json.loads(asked.readline())["ask"] == "stop":
 
 def test_a_child_is_asked_to_stop_once_and_answers(acted: Acted) -> None:
     with stop_from_elsewhere() as stop, pytest.raises(Interrupted):
-        acted.by(TRAINING, hear=lambda event: setattr(stop, "asked", True))
+        acted.by(TRAINING, hear=lambda event: setattr(stop, "requested", True))
     assert acted.finished == [] and gone(*acted.children)
 
 
 def test_a_child_that_trains_nothing_yet_is_not_asked(acted: Acted) -> None:
     with stop_from_elsewhere() as stop, pytest.raises(Interrupted):
-        stop.asked = True
+        stop.requested = True
         acted.by("time.sleep(60)")
     assert gone(*acted.children)
 
 
 def test_at_once_means_whatever_the_child_does(acted: Acted) -> None:
     def at_once(event: Event) -> None:
-        stop.asked = stop.at_once = True
+        stop.requested = stop.at_once = True
 
     begun = time.monotonic()
     with stop_from_elsewhere() as stop, pytest.raises(Interrupted):
@@ -432,7 +432,7 @@ def test_a_child_that_is_lost_while_it_stops_is_not_replaced(acted: Acted) -> No
     with stop_from_elsewhere() as stop, pytest.raises(Interrupted):
         acted.by(
             "started(trials()[0]); asked.readline(); os._exit(1)",
-            hear=lambda event: setattr(stop, "asked", True),
+            hear=lambda event: setattr(stop, "requested", True),
         )
     assert len(acted.children) == 1
 
@@ -469,7 +469,7 @@ def test_a_first_signal_asks_and_a_second_or_a_closed_terminal_ends_at_once(
                 stop.take(number)
             except KeyboardInterrupt:
                 broken = True
-    assert (stop.asked, stop.at_once, broken) == expected
+    assert (stop.requested, stop.at_once, broken) == expected
 
 
 # A driver that is lost

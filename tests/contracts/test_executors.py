@@ -15,7 +15,7 @@ import pytest
 from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.execution.child.executor import ChildExecutor
-from orchestrator.execution.child.messages import Settings, packed_events, unpacked_events
+from orchestrator.execution.child.messages import Settings, decode_events, encode_events
 from orchestrator.execution.executors.serial import SerialExecutor
 from orchestrator.language.resources import CellNeeds, SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
@@ -238,7 +238,7 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
             outcome = Outcome.model_validate(error if short else {"status": "completed"})
             told = (Started(trial.id, 1, "node:1"), Finished(trial.id, outcome))
             tunes = SimpleNamespace(num_failures=0, max_failures=3)
-            listener.on_trial_result(0, [], tunes, {"events": packed_events(told)})
+            listener.on_trial_result(0, [], tunes, {"events": encode_events(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     monkeypatch.setattr(ray_tune.RayExecutor, "_look_over", lambda self, *_: None)
@@ -266,7 +266,7 @@ def test_a_worker_that_is_lost_after_its_trials_end_changes_nothing(
 
     def fit(self: object, left: object, needs: object, listener: Any, *_: object) -> None:
         for told in ([Started(trial.id, 1, "node:1"), end], [Started(trial.id, 1, "node:2")], [end]):
-            listener.on_trial_result(0, [], tunes, {"events": packed_events(told)})
+            listener.on_trial_result(0, [], tunes, {"events": encode_events(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     on_ray(tmp_path).run([trial], events.append)
@@ -290,14 +290,14 @@ def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool
 
     monkeypatch.setattr(ray_worker.ray.util, "get_node_ip_address", lambda: "node")
     monkeypatch.setattr(
-        ray_worker.tune, "report", lambda message: told.extend(unpacked_events(message["events"]))
+        ray_worker.tune, "report", lambda message: told.extend(decode_events(message["events"]))
     )
     monkeypatch.setattr(ray_worker.os, "_exit", end)
     monkeypatch.setattr(trainers.attempt.isolation, "run_trial", lambda *_, **__: outcome)
     monkeypatch.setattr(trainers.attempt.isolation, "usable", lambda device: usable)
     trial = trials(1)[0]
     payload = (trial.config, Runtime(), Path("nowhere"), None)
-    (word,), common = ray_worker.packed({trial.id: payload}, {trial.id: 0})
+    (word,), common = ray_worker.encode_trials({trial.id: payload}, {trial.id: 0})
     ray_worker.train_one(word, common)
     return told
 

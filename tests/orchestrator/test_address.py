@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.errors import ExecutionError, UsageError
 from orchestrator.execution import address as addresses
-from orchestrator.execution.address import check_reachable, parsed
+from orchestrator.execution.address import check_reachable, parsed_address
 
 
 @pytest.fixture
@@ -35,17 +35,17 @@ def head() -> Iterator[str]:
 @pytest.mark.parametrize("form", ["{}", " {}\n", "{} ", "ray://{}"])
 def test_an_address_may_have_blanks_around_it(head: str, form: str) -> None:
     address = form.format(head).strip()
-    assert parsed(form.format(head)) == address
+    assert parsed_address(form.format(head)) == address
     check_reachable(address)
 
 
 def test_where_auto_is_only_ray_knows() -> None:
-    assert parsed("auto ") == "auto"
+    assert parsed_address("auto ") == "auto"
     check_reachable("auto")
 
 
 def test_local_is_this_machine() -> None:
-    assert parsed("local") is None
+    assert parsed_address("local") is None
 
 
 def test_a_name_that_is_none_is_nowhere() -> None:
@@ -68,7 +68,7 @@ def test_a_name_that_is_none_is_nowhere() -> None:
 )
 def test_what_is_no_address_is_said_to_be_none_without_its_password(text: str) -> None:
     with pytest.raises(UsageError, match="expected HOST:PORT of Ray's head") as raised:
-        parsed(text)
+        parsed_address(text)
     assert "pw" not in str(raised.value)
 
 

@@ -11,10 +11,10 @@ from orchestrator.rehearsal.forecast import (
     FILLED,
     Forecast,
     Measurement,
+    cost_classes,
     forecast,
-    kinds,
-    packed,
     packing_note,
+    resolve_auto,
 )
 from tests.builders import AXES, TINY, expansion, yaml
 from trainers.attempt.rehearsal import Cost
@@ -34,14 +34,14 @@ def found(paces: dict[int, float] | None = None, **more: float) -> Measurement:
 
 def kinds_of(path: str, values: str) -> int:
     asked = expansion(yaml(TINY) + AXIS % (path, values))
-    return len(kinds(asked.trials, {trial.id: TrialResources() for trial in asked.trials}))
+    return len(cost_classes(asked.trials, {trial.id: TrialResources() for trial in asked.trials}))
 
 
 def test_trials_that_differ_in_seed_epochs_and_rates_cost_the_same() -> None:
     assert kinds_of("optimizer.lr", "0.1, 0.2, 0.3") == 1
     assert kinds_of("epochs", "2, 30") == 1
     asked = expansion().trials
-    assert len(kinds(asked, {trial.id: TrialResources() for trial in asked})) == len(expansion().cells)
+    assert len(cost_classes(asked, {trial.id: TrialResources() for trial in asked})) == len(expansion().cells)
 
 
 def test_trials_that_differ_in_sizes_names_and_what_is_zero_do_not() -> None:
@@ -53,7 +53,7 @@ def test_trials_that_differ_in_sizes_names_and_what_is_zero_do_not() -> None:
 def test_trials_with_other_needs_are_of_another_kind() -> None:
     asked = expansion(yaml(TINY) + AXIS % ("optimizer.lr", "0.1, 0.2")).trials
     needs = {trial.id: TrialResources(cpus=1 + index) for index, trial in enumerate(asked)}
-    assert len(kinds(asked, needs)) == 2
+    assert len(cost_classes(asked, needs)) == 2
 
 
 @pytest.mark.parametrize(
@@ -67,14 +67,18 @@ def test_trials_with_other_needs_are_of_another_kind() -> None:
 )
 def test_as_many_trials_share_a_gpu_as_get_more_done_together(paces: dict[int, float], together: int) -> None:
     assert found(paces).together == together
-    assert packed(TrialResources(gpus="auto"), found(paces)).share == pytest.approx(1 / together, abs=1e-4)
+    assert resolve_auto(TrialResources(gpus="auto"), found(paces)).share == pytest.approx(
+        1 / together, abs=1e-4
+    )
 
 
 def test_shares_never_add_up_to_more_memory_than_was_free() -> None:
     kinds_on_one_gpu = [cost(gpu_gib=gib, room_gib=80.0) for gib in (0.3, 7.9, 11.0, 26.0, 60.0)]
     paces = {count: float(count) for count in (1, 2, 4, 8, 16, 32, 64)}
     for together in itertools.combinations_with_replacement(kinds_on_one_gpu, 4):
-        shares = [packed(TrialResources(gpus="auto"), Measurement(one, paces)).share for one in together]
+        shares = [
+            resolve_auto(TrialResources(gpus="auto"), Measurement(one, paces)).share for one in together
+        ]
         if sum(shares) <= 1:
             assert sum(one.gpu_gib or 0.0 for one in together) <= FILLED * 80.0
 
@@ -82,26 +86,28 @@ def test_shares_never_add_up_to_more_memory_than_was_free() -> None:
 def test_equal_shares_fill_a_whole_gpu() -> None:
     for together in (1, 2, 4, 8, 16):
         paces = {n: float(n) for n in (1, 2, 4, 8, 16) if n <= together}
-        share = packed(TrialResources(gpus="auto"), found(paces, gpu_gib=0.1)).share
+        share = resolve_auto(TrialResources(gpus="auto"), found(paces, gpu_gib=0.1)).share
         assert together * share <= 1 < (together + 1) * share
 
 
 def test_a_trial_too_large_for_sharing_gets_a_whole_gpu() -> None:
-    assert packed(TrialResources(gpus="auto"), found({1: 1.0, 2: 2.0}, gpu_gib=79.0)).share == 1.0
+    assert resolve_auto(TrialResources(gpus="auto"), found({1: 1.0, 2: 2.0}, gpu_gib=79.0)).share == 1.0
 
 
 def test_only_what_is_open_is_settled() -> None:
-    own = packed(TrialResources(cpus=3, gpus=0.5, memory_gib="auto"), found())
+    own = resolve_auto(TrialResources(cpus=3, gpus=0.5, memory_gib="auto"), found())
     assert (own.cpus, own.gpus) == (3, 0.5)
     assert own.memory_gib == pytest.approx(2.3)
     assert not own.is_open
-    assert packed(TrialResources(gpus=0.5, memory_gib=7), found()) == TrialResources(gpus=0.5, memory_gib=7)
+    assert resolve_auto(TrialResources(gpus=0.5, memory_gib=7), found()) == TrialResources(
+        gpus=0.5, memory_gib=7
+    )
 
 
 def test_a_share_is_asked_of_a_gpu_only_where_there_is_one() -> None:
     assert SweepResources(gpus="auto").of({}, gpus=0.0).share == 0
     assert SweepResources(gpus="auto").of({}, gpus=1.0).is_open
-    assert SweepResources(gpus=0.5).packed == SweepResources(gpus=0.5, memory_gib="auto")
+    assert SweepResources(gpus=0.5).with_auto == SweepResources(gpus=0.5, memory_gib="auto")
 
 
 def made(
@@ -109,7 +115,7 @@ def made(
 ) -> Forecast:
     """The forecast of four trials of one kind."""
     asked = expansion(yaml(TINY, AXES), seeds=range(4)).trials[:4]
-    own = kinds(asked, {trial.id: needs for trial in asked})
+    own = cost_classes(asked, {trial.id: needs for trial in asked})
     return forecast({kind.name: one for kind in own}, own, asked, nodes, most=most)
 
 
@@ -162,8 +168,8 @@ def test_trials_are_slowed_by_those_that_really_share_their_gpu() -> None:
 
 def test_what_was_not_rehearsed_to_its_end_shares_no_gpu() -> None:
     cut = Measurement(cost().model_copy(update={"whole": False}), {1: 1.0, 2: 2.0, 4: 4.0})
-    assert packed(TrialResources(gpus="auto"), cut).share == 1.0
-    assert "shares no GPU" in packing_note("a cell", packed(TrialResources(gpus="auto"), cut), cut)
+    assert resolve_auto(TrialResources(gpus="auto"), cut).share == 1.0
+    assert "shares no GPU" in packing_note("a cell", resolve_auto(TrialResources(gpus="auto"), cut), cut)
 
 
 def test_loops_without_epochs_cost_what_their_real_numbers_say() -> None:
@@ -175,4 +181,4 @@ def test_loops_without_epochs_cost_what_their_real_numbers_say() -> None:
         axes: {time: {path: time, values: [20.0, 200.0]}}
     """)
     ).trials
-    assert len(kinds(asked, {trial.id: TrialResources() for trial in asked})) == 2
+    assert len(cost_classes(asked, {trial.id: TrialResources() for trial in asked})) == 2

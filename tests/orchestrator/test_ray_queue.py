@@ -99,7 +99,7 @@ def test_once_asked_to_stop_no_trial_begins_and_those_that_run_go_on(spec: Sched
     stop, running, waiting, paused = Stop(), Waiting(), Waiting(), Waiting()
     running.now, paused.now = "RUNNING", "PAUSED"
     queue, search = scheduler(spec, stop, epochs=3), FixedListSearcher("trial", ["a"], stop)
-    stop.asked = True
+    stop.requested = True
     assert queue.choose_trial_to_run(Controller([running, waiting, paused])) is None  # type: ignore[arg-type]
     assert [trial.now for trial in (running, waiting, paused)] == ["RUNNING", "TERMINATED", "TERMINATED"]
     assert search.suggest("") == "FINISHED"
@@ -111,5 +111,5 @@ def test_once_asked_to_stop_no_trial_begins_and_those_that_run_go_on(spec: Sched
     for heard, ends in ((Heard({"a"}), False), (Heard(set()), True), (Heard({"a"}, OSError()), True)):
         stopper: Any = _Stopper(stop, heard)  # type: ignore[arg-type]
         assert stopper.stop_all() is ends and stopper("a", {}) is True
-    stop.asked = False
+    stop.requested = False
     assert not stopper.stop_all() and not stopper("a", {})

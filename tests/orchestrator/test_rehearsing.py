@@ -22,8 +22,8 @@ from orchestrator.process.machine import cores
 from orchestrator.process.signals import Stop
 from orchestrator.recording.workspace import workspace
 from orchestrator.rehearsal import rehearse as rehearsing
-from orchestrator.rehearsal.forecast import Measurement, kinds
-from orchestrator.rehearsal.rehearse import Failure, Measurements, RehearsalJob, pieces, rehearsed
+from orchestrator.rehearsal.forecast import Measurement, cost_classes
+from orchestrator.rehearsal.rehearse import Failure, Measurements, RehearsalJob, rehearsal_jobs, rehearsed
 from tests.builders import TINY, expansion, yaml
 from tests.place import Place, typed
 from trainers.attempt.rehearsal import Cost
@@ -34,7 +34,9 @@ SIZES = "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
 
 def all_pieces(text: str | None = None) -> list[RehearsalJob]:
     asked = expansion(text).trials
-    return pieces(kinds(asked, {trial.id: TrialResources(gpus=0) for trial in asked}), Runtime())
+    return rehearsal_jobs(
+        cost_classes(asked, {trial.id: TrialResources(gpus=0) for trial in asked}), Runtime()
+    )
 
 
 def test_each_kind_is_rehearsed_and_a_failing_one_says_why() -> None:

@@ -75,13 +75,13 @@ def clear(folder: Folder) -> None:
     there.remove_if_empty()
 
 
-def packed(report: EpochReport) -> dict[str, Any]:
+def to_plain(report: EpochReport) -> dict[str, Any]:
     """A report as torch.load(weights_only=True) will take it: arrays as tensors."""
     return report.model_dump() | {"arrays": {name: torch.from_numpy(a) for name, a in report.arrays.items()}}
 
 
-def unpacked(content: dict[str, Any]) -> EpochReport:
-    """The report that `packed` packed."""
+def from_plain(content: dict[str, Any]) -> EpochReport:
+    """The report that `to_plain` made plain."""
     arrays = {name: tensor.cpu().numpy() for name, tensor in content["arrays"].items()}
     return EpochReport.model_validate(content | {"arrays": arrays})
 

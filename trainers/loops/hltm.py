@@ -84,7 +84,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     identity = canonical(identity_dump(config))
     if state is not None and state.get("config") == identity:
         network.restore(state["network"])
-        history = [checkpoint.unpacked(packed) for packed in state["history"]]
+        history = [checkpoint.from_plain(plain) for plain in state["history"]]
         details["resumed_at_epoch"] = len(history) - 1
         for message in history:
             report(EpochReport.model_validate(dict(message) | {"replayed": True}))
@@ -106,7 +106,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         except FloatingPointError as error:  # weights overflowed in the last step, after the last loss
             return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
-            past = [checkpoint.packed(message) for message in history]
+            past = [checkpoint.to_plain(message) for message in history]
             state = {"config": identity, "network": network.state(), "history": past}
             checkpoint.save(folder, state, epoch=epoch + 1)
         report(history[-1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 import time
 from typing import Annotated, Any, Literal
@@ -17,8 +16,8 @@ from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, load
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
-from trainers.measures import collapse
-from trainers.measures.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
+from trainers.measures import collapse, frozen
+from trainers.measures.probe import KnnConfig, ProbeConfig
 from trainers.measures.spectra import (
     CorrelationEMA,
     SpectraConfig,
@@ -29,12 +28,12 @@ from trainers.measures.spectra import (
 from trainers.methods.base import AbstractMethod, MethodConfig
 from trainers.networks.blueprint import Blueprint
 from trainers.networks.heads import ProjectorConfig, hidden_blocks
-from trainers.networks.rates import ScheduleConfig, build_optimizer, set_rates
+from trainers.networks.rates import ScheduleConfig, build_optimizer, flow_time, set_rates
 from trainers.optimizers import sgd
 from trainers.optimizers.base import OptimizerConfig
-from trainers.randomness import stream
 from trainers.views import augmentation as views
 from trainers.views.config import ViewsConfig
+from trainers.views.device_images import DeviceImages, load_images, on_device
 from trainers.views.pairing import epoch_draws, streams_fingerprint
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
@@ -89,16 +88,16 @@ class Trial:
             "optimizer": self.optimizer.state_dict(),
             "correlation": self.correlation.value,
             "correlation_batches": self.correlation.batches,
-            "history": [checkpoint.packed(report) for report in self.history],
+            "history": [checkpoint.to_plain(report) for report in self.history],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take over a state that `state` made."""
+        """Take over what `state` made."""
         self.networks.load_state_dict(state["networks"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.correlation.value = state["correlation"]
         self.correlation.batches = state["correlation_batches"]
-        self.history = [checkpoint.unpacked(packed) for packed in state["history"]]
+        self.history = [checkpoint.from_plain(plain) for plain in state["history"]]
 
 
 def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
@@ -115,71 +114,82 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         StorageError: a checkpoint could not be written, or the storage does not say whether there is one.
     """
     started = time.perf_counter()
-    images = load_images(config.data, runtime)
-    trial = Trial(config, images, runtime)
-    mean, std = (torch.tensor(v, device=runtime.device) for v in (images.mean, images.std))
-    if config.views.normalise is False:
-        mean, std = torch.zeros_like(mean), torch.ones_like(std)
-    train, labels = (values.to(runtime.device) for values in images.for_training())
-    held_out = views.normalise(images.test[: collapse.SAMPLES].to(runtime.device), mean=mean, std=std)
+    data = on_device(
+        config.data, runtime, normalise=config.views.normalise is not False, held_out=collapse.SAMPLES
+    )
+    trial = Trial(config, data.images, runtime)
     details: dict[str, Any] = {
         "data": config.data.name,
-        "data_fingerprint": images.fingerprint(),
-        "streams_fingerprint": streams_fingerprint(config.views, train, seed=config.seed),
+        "data_fingerprint": data.images.fingerprint(),
+        "streams_fingerprint": streams_fingerprint(config.views, data.train, seed=config.seed),
         "encoder_start": checkpoint.digest(trial.method.encoder.state_dict()),
         "device": _device_name(runtime.device),
         "threads": runtime.threads,
     }
-
-    state, warnings = checkpoint.load(folder, device=runtime.device) if folder else (None, [])
-    if state is not None and state.get("config") == canonical(identity_dump(config)):
-        trial.restore(state)
-        details["resumed_at_epoch"] = len(trial.history) - 1
-        for past in trial.history:
-            report(EpochReport.model_validate(dict(past) | {"replayed": True}))
-    else:
-        report(_measured(trial, 0, {"dynamics/time": 0.0}, held_out))
-    if warnings:
-        details["warnings"] = warnings
-
+    details |= _begin(trial, data, folder, report)
     for epoch in range(len(trial.history) - 1, config.epochs):
-        epoch_started = time.perf_counter()
-        losses = train_epoch(trial, train, labels, epoch, mean=mean, std=std)
-        bad = (~torch.isfinite(losses)).nonzero()
-        if len(bad):
-            step = epoch * len(losses) + int(bad[0])
-            reason = f"loss {float(losses[bad[0]])} at step {step} (epoch {epoch + 1})"
-            return Outcome(status="diverged", reason=reason, details=details)
-        seconds = time.perf_counter() - epoch_started
-        metrics = {
-            "train/loss": float(losses.mean()),
-            "dynamics/time": trial.history[-1].metrics.get("dynamics/time", 0.0)
-            + flow_time(config, epoch, len(losses)),
-            "train/lr": trial.optimizer.param_groups[0]["lr"],
-            "time/epoch_s": seconds,
-            "time/images_per_s": len(losses) * config.batch_size / seconds,
-        }
         try:
-            message = _measured(trial, epoch + 1, metrics, held_out)
-        except FloatingPointError as error:  # weights overflowed in the last step, after the last loss
-            return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
+            message = _one_epoch(trial, data, epoch)
+        except FloatingPointError as error:
+            return Outcome(status="diverged", reason=str(error), details=details)
         # Saved before it is told, so that whatever was told once is told again after an interruption.
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
             checkpoint.save(folder, trial.state(), epoch=epoch + 1)
         report(message)
 
-    final = trial.history[-1].metrics | evaluate(trial, images, mean=mean, std=std)
-    diagnosis = _diagnose(trial, held_out)
+    final = trial.history[-1].metrics | evaluate(trial, data.images, mean=data.mean, std=data.std)
+    diagnosis = _diagnose(trial, data.held_out)
     final |= diagnosis.metrics
     details["wall_s"] = time.perf_counter() - started
     details["collapse"] = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
-    collapsed = diagnosis.verdict == "total"
     return Outcome(
-        status="collapsed" if collapsed else "completed",
+        status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
         metrics=final,
         details=details,
     )
+
+
+def _begin(trial: Trial, data: DeviceImages, folder: Folder | None, report: Report) -> dict[str, Any]:
+    """Report where the trial starts: fresh, or with all epochs of its newest checkpoint; details of that."""
+    details: dict[str, Any] = {}
+    state, warnings = checkpoint.load(folder, device=trial.device) if folder else (None, [])
+    if state is not None and state.get("config") == canonical(identity_dump(trial.config)):
+        trial.restore(state)
+        details["resumed_at_epoch"] = len(trial.history) - 1
+        for past in trial.history:
+            report(EpochReport.model_validate(dict(past) | {"replayed": True}))
+    else:
+        report(_measured(trial, 0, {"dynamics/time": 0.0}, data.held_out))
+    return details | ({"warnings": warnings} if warnings else {})
+
+
+def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
+    """Train one epoch after `epoch` others, and measure.
+
+    Raises:
+        FloatingPointError: a loss or a weight is not finite; when and which.
+    """
+    began, config = time.perf_counter(), trial.config
+    losses = train_epoch(trial, data.train, data.labels, epoch, mean=data.mean, std=data.std)
+    bad = (~torch.isfinite(losses)).nonzero()
+    if len(bad):
+        step = epoch * len(losses) + int(bad[0])
+        raise FloatingPointError(f"loss {float(losses[bad[0]])} at step {step} (epoch {epoch + 1})")
+    seconds = time.perf_counter() - began
+    before = trial.history[-1].metrics.get("dynamics/time", 0.0)
+    flow = flow_time(config.optimizer, config.schedule, epoch, epochs=config.epochs, steps=len(losses))
+    metrics = {
+        "train/loss": float(losses.mean()),
+        "dynamics/time": before + flow,
+        "train/lr": trial.optimizer.param_groups[0]["lr"],
+        "time/epoch_s": seconds,
+        "time/images_per_s": len(losses) * config.batch_size / seconds,
+    }
+    try:
+        return _measured(trial, epoch + 1, metrics, data.held_out)
+    except FloatingPointError as error:  # weights overflowed in the last step, after the last loss
+        raise FloatingPointError(f"{error} after epoch {epoch + 1}") from None
 
 
 def train_epoch(
@@ -209,12 +219,7 @@ def train_epoch(
     order, draws = order.to(trial.device), [d.to(trial.device) for d in draws]
     # Losses stay on the device until the epoch is over: reading one would make the GPU wait.
     losses = torch.empty(steps, device=trial.device)
-    autocast = functools.partial(
-        torch.autocast,
-        torch.device(trial.device).type,
-        dtype=torch.bfloat16,
-        enabled=config.precision == "bf16",
-    )
+    device, bf16 = torch.device(trial.device).type, config.precision == "bf16"
     method.before_epoch(epoch)
     for index in range(steps):
         start, stop = index * config.batch_size, (index + 1) * config.batch_size
@@ -227,7 +232,7 @@ def train_epoch(
             for d in draws
         )
         step = epoch * steps + index
-        with autocast():
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
             forward = method.forward(view1, view2, labels[chosen])
         trial.correlation.update(forward.z1, forward.z2)
         optimizer.zero_grad()
@@ -245,48 +250,18 @@ def steps_per_epoch(config: Config, runtime: Runtime) -> int:
     return len(load_images(config.data, runtime).for_training()[0]) // config.batch_size
 
 
-def flow_time(config: Config, epoch: int, steps: int) -> float:
-    """Time t of the theory's gradient flow in one epoch of `steps` steps: the sum of its learning rates.
-
-    With momentum μ every gradient acts 1/(1 - μ) times. An adaptive optimizer's steps are counted alike,
-    although they follow no gradient flow.
-    """
-    factors = (
-        config.schedule.factor(step, steps=config.epochs * steps, steps_per_epoch=steps)
-        for step in range(epoch * steps, (epoch + 1) * steps)
-    )
-    return config.optimizer.lr / (1 - getattr(config.optimizer, "momentum", 0.0)) * sum(factors)
-
-
 def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor) -> dict[str, float]:
     """Linear probe and k-NN on frozen features, in eval mode, without augmentation.
 
     The features are the encoder's; with `projector.probed_blocks` they go through that many hidden blocks
     of the projector first.
     """
-    device, method = trial.device, trial.method
-    blocks = hidden_blocks(method.projector, trial.config.projector.probed_blocks or 0)
+    config, method = trial.config, trial.method
+    blocks = hidden_blocks(method.projector, config.projector.probed_blocks or 0)
     network = nn.Sequential(method.encoder, blocks)
-
-    def features(split: torch.Tensor) -> torch.Tensor:
-        chunks = (views.normalise(c.to(device), mean=mean, std=std) for c in split.split(512))
-        return torch.cat([_in_eval_mode(network, chunk) for chunk in chunks])
-
-    train, test = features(images.train), features(images.test)
-    data = train, images.train_labels.to(device), test, images.test_labels.to(device)
-    classes, generator = len(images.classes), stream(trial.config.seed, "probe")
-    metrics = linear_probe(*data, classes=classes, config=trial.config.probe, generator=generator)
-    metrics["knn/top1"] = knn_top1(*data, classes=classes, config=trial.config.knn)
-    return metrics
-
-
-@functools.lru_cache(maxsize=2)
-def load_images(config: DatasetConfig, runtime: Runtime) -> Images:
-    """The data set of `config`, loaded once per process: a warm worker keeps it for the next trial."""
-    images: Images = load("datasets", config.name).load(
-        config, root=runtime.data_root, download=runtime.download
+    return frozen.accuracies(
+        network, images, mean=mean, std=std, probe=config.probe, knn=config.knn, seed=config.seed
     )
-    return images
 
 
 def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: torch.Tensor) -> EpochReport:
@@ -316,20 +291,9 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
 
 
 def _diagnose(trial: Trial, held_out: torch.Tensor) -> collapse.Diagnosis:
-    features = _in_eval_mode(trial.method.encoder, held_out)
-    embeddings = _in_eval_mode(trial.method.projector, features)
+    features = frozen.in_eval_mode(trial.method.encoder, held_out)
+    embeddings = frozen.in_eval_mode(trial.method.projector, features)
     return collapse.diagnose(embeddings, features)
-
-
-def _in_eval_mode(network: nn.Module, values: torch.Tensor) -> torch.Tensor:
-    """The network's output with running statistics and no gradient; its mode is put back."""
-    network.eval()
-    try:
-        with torch.no_grad():
-            output: torch.Tensor = network(values)
-            return output
-    finally:
-        network.train()
 
 
 def _device_name(device: str) -> str:

@@ -98,3 +98,20 @@ def _decays(module: nn.Module, name: str, scope: str) -> bool:
     if is_norm:
         return scope == "no_bias"
     return kind != "bias"
+
+
+def flow_time(
+    optimizer: OptimizerConfig, schedule: ScheduleConfig, epoch: int, *, epochs: int, steps: int
+) -> float:
+    """Time t of the theory's gradient flow in an epoch of `steps` steps: the sum of its learning rates.
+
+    `epoch` counts from 0, `epochs` are all of the training.
+
+    With momentum μ every gradient acts 1/(1 - μ) times. An adaptive optimizer's steps are counted alike,
+    although they follow no gradient flow.
+    """
+    factors = (
+        schedule.factor(step, steps=epochs * steps, steps_per_epoch=steps)
+        for step in range(epoch * steps, (epoch + 1) * steps)
+    )
+    return optimizer.lr / (1 - getattr(optimizer, "momentum", 0.0)) * sum(factors)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from orchestrator.errors import UsageError
-from orchestrator.execution import address as addresses
+from orchestrator.execution.address import check_reachable, parsed_address
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Rehearse, on_the_wire
 from orchestrator.language.resources import Bundle, SweepResources, check_room
@@ -25,8 +25,8 @@ from orchestrator.rehearsal.forecast import (
     RAY_START_S,
     CostClass,
     Forecast,
+    cost_classes,
     forecast,
-    kinds,
     needs_of,
     packing_note,
 )
@@ -34,7 +34,7 @@ from orchestrator.rehearsal.rehearse import (
     ClusterFindings,
     Measurements,
     announcement,
-    pieces,
+    rehearsal_jobs,
     rehearsed,
     slots_on,
 )
@@ -65,7 +65,7 @@ class ForecastReport(NamedTuple):
             return "\n".join([*lines, "nothing to forecast"])
         made = self.forecast
         head = ("", "trials", "one trial", "an epoch", "a step", "memory")
-        body = [_row(row.kind, row.trial_s, row.found.cost.model_dump()) for row in made.rows]
+        body = [_row(row.cost_class, row.trial_s, row.found.cost.model_dump()) for row in made.rows]
         widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
         for line in (head, *body):
             cells = (
@@ -74,9 +74,9 @@ class ForecastReport(NamedTuple):
             )
             lines.append("  " + "  ".join(cells).rstrip())
         lines += [
-            f"  {packing_note(r.kind.trials[0].cell.label, r.needs, r.found)}"
+            f"  {packing_note(r.cost_class.trials[0].cell.label, r.needs, r.found)}"
             for r in made.rows
-            if r.kind.needs.is_open or r.needs.share
+            if r.cost_class.needs.is_open or r.needs.share
         ]
         end = now + timedelta(seconds=self.wall_s)
         day = "" if end.date() == now.date() else f" on {end:%Y-%m-%d}"
@@ -107,8 +107,8 @@ class ForecastReport(NamedTuple):
             "rehearsed_s": self.rehearsed_s,
             "kinds": [
                 {
-                    "cells": sorted({trial.cell.label for trial in row.kind.trials}),
-                    "trials": len(row.kind.trials),
+                    "cells": sorted({trial.cell.label for trial in row.cost_class.trials}),
+                    "trials": len(row.cost_class.trials),
                     "trial_s": row.trial_s,
                     "cost": row.found.cost.model_dump(),
                     "needs": row.needs.model_dump(exclude_none=True),
@@ -145,26 +145,29 @@ def forecast_of(
         return ForecastReport(None, {}, "", 0.0)
     runtime = Runtime(data_root=space.data_root)
     began = time.monotonic()
-    address = addresses.parsed(address) if address else None
+    address = parsed_address(address) if address else None
     if address is None:
         problems = list(missing_data(todo, space.data_root))
         if problems:
             raise UsageError("\n".join(problems))
         node = _this_machine()
-        nodes, asked = [node], kinds(todo, needs_of(todo, resources, gpus=min(1.0, node.get("GPU", 0.0))))
-        check_room([kind.needs.bundle for kind in asked], nodes)
+        nodes, classes = (
+            [node],
+            cost_classes(todo, needs_of(todo, resources, gpus=min(1.0, node.get("GPU", 0.0)))),
+        )
+        check_room([cost_class.needs.bundle for cost_class in classes], nodes)
         where = "this machine"
-        say(announcement(asked))
-        group = pieces(asked, runtime)
+        say(announcement(classes))
+        group = rehearsal_jobs(classes, runtime)
         slots = slots_on(node, group, resources.max_concurrent)
         findings = rehearsed(group, slots=slots, limit_s=limit_s)
     else:
-        nodes, asked, findings = _on_cluster(todo, resources, runtime, address, limit_s=limit_s, say=say)
+        nodes, classes, findings = _on_cluster(todo, resources, runtime, address, limit_s=limit_s, say=say)
         where = counted(sum(node.get("CPU", 0) >= 1 for node in nodes), "node")
-    known = tuple(kind for kind in asked if kind.name in findings.found)
-    labels = {kind.name: kind.trials[0].cell.label for kind in asked}
+    known = tuple(cost_class for cost_class in classes if cost_class.name in findings.found)
+    labels = {cost_class.name: cost_class.trials[0].cell.label for cost_class in classes}
     failures = {labels[name]: failure.reason for name, failure in findings.failures.items()}
-    trained = {trial.id for kind in known for trial in kind.trials}
+    trained = {trial.id for cost_class in known for trial in cost_class.trials}
     order = [trial for trial in todo if trial.id in trained]
     made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
     return ForecastReport(made, failures, where, time.monotonic() - began, left_out=len(todo) - len(order))
@@ -180,12 +183,12 @@ def _on_cluster(
     say: Callable[[str], None],
 ) -> tuple[list[Bundle], tuple[CostClass, ...], Measurements]:
     with said_if_slow(f"looking for Ray at {address}", say):
-        addresses.check_reachable(address)
+        check_reachable(address)
     job = Rehearse(
         trials=on_the_wire(todo), resources=resources, runtime=runtime, address=address, limit_s=limit_s
     )
     found = TypeAdapter(ClusterFindings).validate_python(ask(job, say=say))
-    return found.nodes, kinds(todo, needs_of(todo, resources, gpus=found.gpus)), found.findings
+    return found.nodes, cost_classes(todo, needs_of(todo, resources, gpus=found.gpus)), found.findings
 
 
 def _this_machine() -> Bundle:
@@ -199,9 +202,9 @@ def _this_machine() -> Bundle:
     return node
 
 
-def _row(kind: CostClass, trial_s: float, cost: dict[str, Any]) -> tuple[str, ...]:
-    cells = list(dict.fromkeys(trial.cell.label for trial in kind.trials))
+def _row(cost_class: CostClass, trial_s: float, cost: dict[str, Any]) -> tuple[str, ...]:
+    cells = list(dict.fromkeys(trial.cell.label for trial in cost_class.trials))
     label = cells[0] if len(cells) == 1 else f"{cells[0]} and {len(cells) - 1} more cells"
     step = "" if cost["step_s"] is None else f"{1000 * cost['step_s']:.3g} ms"
     epoch = f"{cost['epoch_s']:.3g} s" if cost["epoch_s"] else ""
-    return label, str(len(kind.trials)), duration(trial_s), epoch, step, f"{cost['host_gib']:.1f} GiB"
+    return label, str(len(cost_class.trials)), duration(trial_s), epoch, step, f"{cost['host_gib']:.1f} GiB"

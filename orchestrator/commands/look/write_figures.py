@@ -4,27 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.answer import publish as answer
+from orchestrator.answer import publish
 from orchestrator.errors import UsageError
-from orchestrator.planning.expand import Expansion
-from orchestrator.recording.workspace import Workspace
+from orchestrator.sweep import Sweep
 
 
-def write_figures(
-    expansion: Expansion, space: Workspace, folder: Path, *, formats: tuple[str, ...]
-) -> list[Path]:
+def write_figures(sweep: Sweep, folder: Path, *, formats: tuple[str, ...]) -> list[Path]:
     """Draw the sweep's figures from the store into `folder`."""
+    expansion, store = sweep.expansion, sweep.store()
     if not expansion.spec.figures:
         raise UsageError(f"sweep '{expansion.spec.name}' has no figures; add `figures:` to its file")
-    store = space.open_store()
-    ids = [trial.id for trial in expansion.trials]
-    curves = store.curves(ids)
+    curves = store.curves([trial.id for trial in expansion.trials])
     if not curves:
         raise UsageError(
             f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
         )
     problems: list[str] = []
-    files = answer.figure_files(expansion, store.records(ids), curves, problems, formats=formats)
+    files = publish.figure_files(expansion, sweep.records(), curves, problems, formats=formats)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in files.items():

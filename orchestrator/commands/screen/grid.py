@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from orchestrator.answer import publish as answer
+from orchestrator.answer import publish
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
@@ -103,7 +103,7 @@ def validated(spec: SweepSpec, file: str) -> str:
     for profile in spec.profiles or [None]:
         made = expand(spec, profile=profile, default_place=f"{file}:1")
         try:
-            answer.check(made)
+            publish.check(made)
         except UsageError as error:
             raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
         under = f"profile {profile}: " if profile else ""

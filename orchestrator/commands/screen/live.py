@@ -35,8 +35,8 @@ class Progress:
         self.running: dict[str, tuple[float, int, Progressed | None]] = {}
         """(start, attempt, last report) by trial id."""
         # What the sweep's tables ask for first; accuracies also where no table asks for them.
-        asked = {table.metric: table.in_percent for table in plan.expansion.spec.tables}
-        self.shown: dict[str, bool] = asked | {"probe/top1": True, "knn/top1": True}
+        of_tables = {table.metric: table.in_percent for table in plan.expansion.spec.tables}
+        self.shown: dict[str, bool] = of_tables | {"probe/top1": True, "knn/top1": True}
         """Metrics that the line of a finished trial shows, and whether in percent."""
         self.ended = 0
         self._share_done = 0.0

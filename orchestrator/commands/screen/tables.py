@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.answer import explain, formats
-from orchestrator.answer import publish as answer
+from orchestrator.answer import explain, formats, publish
+from orchestrator.answer.tables import Table
 from orchestrator.commands.request import Request
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.records import TrialRecord
@@ -22,37 +22,38 @@ class Shown(NamedTuple):
     """Whether every table could be made."""
 
 
-def tables(
-    asked: Request,
-    records: Mapping[str, TrialRecord],
-    form: str,
-    name: str | None,
-    *,
-    required: bool = False,
-) -> Shown:
+def made(
+    request: Request, records: Mapping[str, TrialRecord], name: str | None
+) -> tuple[list[Table], list[str]]:
+    """The sweep's tables, or the one of that name, and why others cannot be made.
+
+    Raises:
+        UsageError: it has none, or none of that name.
+    """
+    problems: list[str] = []
+    return publish.tables(request.expansion, records, problems, name=name), problems
+
+
+def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) -> Shown:
     """Print the tables in format `form`, and a line for each that cannot be made.
 
     Raises:
-        UsageError: no such format or table, or none at all where one is `required`.
+        UsageError: no such format.
     """
     write = formats.load("json").event if form == "event" else formats.load(form).write
-    if not required and not asked.spec.tables:
-        return Shown(0, complete=True)
-    problems: list[str] = []
-    made = answer.tables(asked.expansion, records, problems, name=name)
     with ignoring_closed_pipes():
-        print("\n".join(map(write, made)), end="", flush=True)
+        print("\n".join(map(write, tables)), end="", flush=True)
     with ignoring_closed_pipes():
         for problem in problems:
             print(f"orch: {problem}", file=sys.stderr)
-    outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in made)
-    outside += sum(one.prediction in ("fails", "incomplete") for one in made)
+    outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in tables)
+    outside += sum(one.prediction in ("fails", "incomplete") for one in tables)
     return Shown(outside, complete=not problems)
 
 
-def failures(asked: Request, records: Mapping[str, TrialRecord]) -> None:
+def print_failures(request: Request, records: Mapping[str, TrialRecord]) -> None:
     """Print a line for each trial that failed, with its cause, and what to do next."""
-    lines = list(explain.failed(asked.trials, records))
+    lines = list(explain.failed(request.trials, records))
     with ignoring_closed_pipes():
         for line in lines:
             print(f"orch: {line}", file=sys.stderr)

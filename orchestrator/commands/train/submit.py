@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from orchestrator.answer import publish as answer
+from orchestrator.answer import publish
 from orchestrator.commands.request import Request
 from orchestrator.errors import ExecutionLost, Interrupted, UsageError
 from orchestrator.execution.child.conversation import ask
@@ -16,26 +16,26 @@ from orchestrator.recording.workspace import checkpoint_folder
 
 
 def submit(
-    asked: Request, spec: Path, words: Sequence[str], *, address: str, say: Callable[[str], None]
+    request: Request, spec: Path, words: Sequence[str], *, address: str, say: Callable[[str], None]
 ) -> Iterator[str]:
-    """Send what is `asked`, by the file `spec` and the flags in `words`; lines on how to follow it.
+    """Send what is requested, by the file `spec` and the flags in `words`; lines on how to follow it.
 
     Raises:
         UsageError: a table or figure cannot be made of these cells.
         ExecutionError: the cluster is not there, or does not let us in.
     """
-    answer.check(asked.expansion)
+    publish.check(request.expansion)
     files = sweep_files(spec)
     top = Path(os.path.commonpath([path.absolute().parent for path in files]))
     sent = {str(path.absolute().relative_to(top)): text for path, text in files.items()}
     name = str(spec.absolute().relative_to(top))
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
-        job = ask(Submit(name=asked.spec.name, files=sent, command=command, address=address), say=say)
+        job = ask(Submit(name=request.spec.name, files=sent, command=command, address=address), say=say)
     except (ExecutionLost, Interrupted) as error:
         look = f"the cluster may have the sweep all the same: look with  ray job list --address {address}"
         raise type(error)(f"{error}; {look}" if str(error) else look) from None
-    yield f"{asked.spec.name}: submitted as {job}; it runs without this machine"
+    yield f"{request.spec.name}: submitted as {job}; it runs without this machine"
     yield f"follow it:  ray job logs --follow {job} --address {address}"
     yield f"its state:  orch status {spec} --tracking-uri ADDRESS-OF-MLFLOW   (and orch table, orch figures)"
     yield f"stop it:    orch stop {spec} --tracking-uri ADDRESS-OF-MLFLOW"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
-from orchestrator.execution.child.messages import Answer, Doing, Ended, Job, Said, Told
+from orchestrator.execution.child.messages import Answer, Doing, Ended, FromChild, Job, Said
 from orchestrator.execution.child.process import COMMAND, Child, ChildLost
 from orchestrator.process.scratch import scratch_folder
 from orchestrator.process.signals import stop_signals
@@ -29,7 +29,7 @@ class Conversation:
         self._doing = Doing("starting a process", BEGIN_S)
         self._since, self._silent_s, self._is_told = time.monotonic(), 0.0, False
 
-    def next(self) -> Told | None:
+    def next(self) -> FromChild | None:
         """The next message that is not for a person, or None after a moment.
 
         Raises:
@@ -102,7 +102,7 @@ def _answer(job: Job, log: Path, say: Callable[[str], None], command: Sequence[s
         after.callback(child.end)
         talk, answer = Conversation(child, say=say), None
         while True:
-            if stop.asked:
+            if stop.requested:
                 raise Interrupted
             try:
                 message = talk.next()

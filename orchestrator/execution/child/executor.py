@@ -125,14 +125,14 @@ class ChildExecutor:
         try:
             child.tell(Go(trials=messages.on_the_wire(heard.left.values())))
             while heard.left:
-                if stop.at_once or (stop.asked and not heard.running):
+                if stop.at_once or (stop.requested and not heard.running):
                     raise Interrupted
-                if stop.asked and not told_to_stop:
+                if stop.requested and not told_to_stop:
                     told_to_stop = True
                     child.tell(messages.Stop())
                 message = talk.next()
                 if isinstance(message, Ended):
-                    if message.how == "interrupted" and not stop.asked:
+                    if message.how == "interrupted" and not stop.requested:
                         raise ChildLost("somebody else interrupted it")
                     raise_unless_complete(message)
                     raise ChildLost("it ended before all trials had")
@@ -167,7 +167,7 @@ class ChildExecutor:
             keep_logs(self._scratch, self._log)
         what = f"the process that runs the trials was lost: {lost}"
         log = f"; its log: {self._log}" if self._log is not None and _is_written(self._log) else ""
-        if stop.asked:
+        if stop.requested:
             raise Interrupted
         if losses >= most:
             raise ExecutionLost(f"{what}, {losses} times without an epoch in between{log}")
@@ -176,7 +176,7 @@ class ChildExecutor:
         pause_s = PAUSE_S * losses if self.settings.address else 0.0
         until = time.monotonic() + pause_s
         while time.monotonic() < until:
-            if stop.asked:
+            if stop.requested:
                 raise Interrupted
             time.sleep(LISTEN_S / 5)
 

@@ -25,11 +25,11 @@ from orchestrator.execution.child.messages import (
     Answer,
     Doing,
     Ended,
+    FromChild,
     Go,
     Rehearse,
     Said,
     Submit,
-    Told,
     Train,
 )
 from orchestrator.planning.trials import TrialSpec
@@ -50,12 +50,12 @@ class Driver:
         self._trials: queue.SimpleQueue[Go] = queue.SimpleQueue()
         self._doing: tuple[str, float] = ("", 0.0)
         self._lock = threading.Lock()
-        self.job = messages.asked(control.readline())
+        self.job = messages.read_driver_line(control.readline())
         threading.Thread(target=self._hear, name="orch-control", daemon=True).start()
 
-    def send(self, message: Told) -> None:
+    def send(self, message: FromChild) -> None:
         """Tell the driver."""
-        content = memoryview(messages.told_line(message))
+        content = memoryview(messages.child_line(message))
         with self._lock:
             while content:
                 content = content[os.write(self._told, content) :]
@@ -88,9 +88,9 @@ class Driver:
         """Listen until the driver is dead; then nothing is to outlive it."""
         with contextlib.suppress(Exception):
             for line in self._control:
-                message = messages.asked(line)
+                message = messages.read_driver_line(line)
                 if isinstance(message, messages.Stop):
-                    self.stop.asked = True
+                    self.stop.requested = True
                 elif isinstance(message, Go):
                     self._trials.put(message)
         end_session(os.getpid(), but=os.getpid())

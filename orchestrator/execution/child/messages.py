@@ -168,7 +168,7 @@ class Stop(Frozen):
 
 
 Job = Train | Rehearse | Submit
-Asked = Job | Go | Stop
+FromDriver = Job | Go | Stop
 
 
 @dataclass(frozen=True, config=VALUE)
@@ -208,9 +208,9 @@ class Ended:
     event: Literal["ended"] = "ended"
 
 
-Told = Started | Progressed | Deferred | Finished | Doing | Said | Answer | Ended
-_TOLD: TypeAdapter[Told] = TypeAdapter(Annotated[Told, Field(discriminator="event")])
-_ASKED: TypeAdapter[Asked] = TypeAdapter(Annotated[Asked, Field(discriminator="ask")])
+FromChild = Started | Progressed | Deferred | Finished | Doing | Said | Answer | Ended
+_FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(discriminator="event")])
+_FROM_DRIVER: TypeAdapter[FromDriver] = TypeAdapter(Annotated[FromDriver, Field(discriminator="ask")])
 _EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Annotated[Event, Field(discriminator="event")]])
 
 
@@ -218,40 +218,40 @@ class GarbledError(Exception):
     """A line that is no message."""
 
 
-def told_line(message: Told) -> bytes:
+def child_line(message: FromChild) -> bytes:
     """What a child writes for `message`."""
-    return _TOLD.dump_json(message) + b"\n"
+    return _FROM_CHILD.dump_json(message) + b"\n"
 
 
-def told(line: bytes) -> Told:
+def read_child_line(line: bytes) -> FromChild:
     """The message of a child's line.
 
     Raises:
         GarbledError: it is none.
     """
-    return _parsed(_TOLD, line)
+    return _parsed(_FROM_CHILD, line)
 
 
-def asked_line(message: Asked) -> bytes:
+def driver_line(message: FromDriver) -> bytes:
     """What a driver writes for `message`."""
-    return _ASKED.dump_json(message) + b"\n"
+    return _FROM_DRIVER.dump_json(message) + b"\n"
 
 
-def asked(line: bytes) -> Asked:
+def read_driver_line(line: bytes) -> FromDriver:
     """The message of a driver's line.
 
     Raises:
         GarbledError: it is none.
     """
-    return _parsed(_ASKED, line)
+    return _parsed(_FROM_DRIVER, line)
 
 
-def packed_events(events: Sequence[Event]) -> bytes:
+def encode_events(events: Sequence[Event]) -> bytes:
     """Events as one piece of JSON, for whoever passes them on unread."""
     return _EVENTS.dump_json(list(events))
 
 
-def unpacked_events(content: bytes) -> list[Event]:
+def decode_events(content: bytes) -> list[Event]:
     """The events of such a piece.
 
     Raises:

@@ -14,7 +14,14 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator.execution.child.messages import Asked, GarbledError, Job, Told, asked_line, told
+from orchestrator.execution.child.messages import (
+    FromChild,
+    FromDriver,
+    GarbledError,
+    Job,
+    driver_line,
+    read_child_line,
+)
 from orchestrator.process.session import end_session
 
 COMMAND = (sys.executable, "-P", "-m", "orchestrator.execution.child.main")
@@ -82,12 +89,12 @@ class Child:
         """Its number, and its session's."""
         return self._process.pid
 
-    def tell(self, message: Asked) -> None:
+    def tell(self, message: FromDriver) -> None:
         """Say something; it is sent on while this process listens, for a child that hangs reads nothing."""
-        self._unsent += asked_line(message)
+        self._unsent += driver_line(message)
         self._send()
 
-    def listen(self, wait_s: float) -> Told | None:
+    def listen(self, wait_s: float) -> FromChild | None:
         """The next message, or None if there is none within `wait_s`.
 
         Raises:
@@ -100,7 +107,7 @@ class Child:
                 line = bytes(self._received[:end])
                 del self._received[: end + 1]
                 try:
-                    return told(line)
+                    return read_child_line(line)
                 except GarbledError as error:
                     raise ChildLost(f"it wrote what is no message ({error})") from None
             left = deadline - time.monotonic()

@@ -113,12 +113,12 @@ class SharedClaims:
 
     def ask_to_stop(self, trial_ids: Collection[str], *, but_not: Collection[Owner] = ()) -> list[Owner]:
         """Leave word for the drivers that have some of these trials; their next heartbeat reads it."""
-        asked = []
+        told = []
         for driver, note in _notes(self.registry.read()).items():
             if note.trials.intersection(trial_ids) and note.owner not in but_not:
                 self.registry.write(driver, {"orch.stop": "true"})
-                asked.append(note.owner)
-        return asked
+                told.append(note.owner)
+        return told
 
     def end_dead_drivers(self) -> list[Owner]:
         """Watch the other drivers for as long as it takes to tell the dead from the living; returns the dead.

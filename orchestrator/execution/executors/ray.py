@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import ExecutionError
-from orchestrator.execution import address as addresses
+from orchestrator.execution.address import check_reachable, parsed_address
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.child.messages import Settings, Train
 from orchestrator.execution.options import Options
@@ -28,7 +28,7 @@ def make(spec: SweepSpec, space: Workspace, options: Options, *, say: Callable[[
     settings = Settings(
         runtime=Runtime(data_root=space.data_root, download=options.download),
         checkpoints=space.checkpoints,
-        resources=spec.resources.packed if options.pack else spec.resources,
+        resources=spec.resources.with_auto if options.pack else spec.resources,
         schedule=spec.schedule,
         address=options.address,
         ship_code=options.ship_code,
@@ -43,7 +43,7 @@ def address_in(text: str | None) -> str | None:
     Raises:
         UsageError: it is no address.
     """
-    return addresses.parsed(text) if text else None
+    return parsed_address(text) if text else None
 
 
 def check(spec: SweepSpec, options: Options, *, say: Callable[[str], None]) -> None:
@@ -55,7 +55,7 @@ def check(spec: SweepSpec, options: Options, *, say: Callable[[str], None]) -> N
     most = spec.resources.most_cpus
     if options.address is not None:
         with said_if_slow(f"looking for Ray at {options.address}", say):
-            addresses.check_reachable(options.address)
+            check_reachable(options.address)
     elif most > cores():
         raise ExecutionError(
             f"a trial asks for {most} CPUs, this process has {cores()}; "

@@ -69,7 +69,7 @@ class SerialExecutor:
                 def report(message: EpochReport, trial_id: str = trial.id) -> None:
                     try:
                         on_event(Progressed(trial_id, message))
-                        if stop.asked:
+                        if stop.requested:
                             raise Interrupted
                     except Exception as error:
                         raise _ListenerError(error) from error
@@ -85,7 +85,7 @@ class SerialExecutor:
                 except _ListenerError as raised:
                     raise raised.error from None
                 on_event(Finished(trial.id, outcome))
-                if stop.asked:
+                if stop.requested:
                     raise Interrupted
 
 

@@ -27,7 +27,7 @@ from orchestrator.execution.ray import rehearsal as ray_packing
 from orchestrator.execution.ray.cluster import Doing, joined, nobody_waits, watched
 from orchestrator.execution.ray.listener import STARTING, Listener
 from orchestrator.execution.ray.queue import FixedListSearcher, scheduler
-from orchestrator.execution.ray.worker import name_of, packed, train_one
+from orchestrator.execution.ray.worker import encode_trials, name_of, train_one
 from orchestrator.language.resources import SweepResources, TrialResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.trials import TrialSpec
@@ -132,7 +132,7 @@ class RayExecutor:
                 say=self.say,
                 doing=self.doing,
             )
-            if stop.asked:  # while Ray was starting
+            if stop.requested:  # while Ray was starting
                 raise Interrupted
             self.doing(STARTING, SETUP_S)
             listener = Listener(on_event, stop, retries=self.resources.retries, doing=self.doing)
@@ -146,7 +146,7 @@ class RayExecutor:
                     shutil.rmtree(scratch, ignore_errors=True)
                 if listener.error is not None:
                     raise listener.error
-                if stop.asked:
+                if stop.requested:
                     raise Interrupted
                 listener.close([trial.id for trial in left])
                 left = [trial for trial in left if trial.id in listener.deferred]
@@ -162,20 +162,20 @@ class RayExecutor:
     ) -> None:
         watched = self.schedule.metric if self.schedule else None
         payloads: dict[str, Any] = {}
-        asked: list[dict[str, float]] = []
+        bundles: list[dict[str, float]] = []
         kinds: dict[str, int] = {}
         longest = 1
         for trial in trials:
             own = needs[trial.id].model_copy(update={"gpus": listener.gpus[trial.id]})
             bundle = own.bundle
-            if bundle not in asked:
-                asked.append(bundle)
-            kinds[trial.id] = asked.index(bundle)
+            if bundle not in bundles:
+                bundles.append(bundle)
+            kinds[trial.id] = bundles.index(bundle)
             config = trial.config
             longest = max(longest, int(getattr(config, "epochs", 1)))
             payloads[trial.id] = (config, own.runtime(self.runtime), self.folder / trial.id, watched)
-        names, common = packed(payloads, kinds)
-        groups = [tune.PlacementGroupFactory([bundle]) for bundle in asked]
+        names, common = encode_trials(payloads, kinds)
+        groups = [tune.PlacementGroupFactory([bundle]) for bundle in bundles]
 
         def train(config: dict[str, Any]) -> None:
             train_one(config["trial"], common)
@@ -227,10 +227,10 @@ class _Stopper(tune.Stopper):
         self.stop, self.listener = stop, listener
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        return self.stop.asked
+        return self.stop.requested
 
     def stop_all(self) -> bool:
-        return self.stop.asked and (not self.listener.running or self.listener.error is not None)
+        return self.stop.requested and (not self.listener.running or self.listener.error is not None)
 
 
 class _Silence(TrialProgressCallback):

@@ -10,7 +10,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
-from orchestrator.execution.child.messages import unpacked_events
+from orchestrator.execution.child.messages import decode_events
 from orchestrator.execution.ray.cluster import Doing, nobody_waits
 from orchestrator.execution.ray.worker import name_of
 from orchestrator.process.signals import Stop
@@ -65,7 +65,7 @@ class Listener(tune.Callback):
         # the experiment: of thousands of trials that is hundreds of megabytes.
         for name in _KEPT_FOR_NOBODY:
             result.pop(name, None)
-        for event in unpacked_events(result.pop("events")):
+        for event in decode_events(result.pop("events")):
             if event.trial_id in self.finished:
                 continue  # its worker was lost after its end was told, and Tune began it again
             if isinstance(event, Started):
@@ -96,7 +96,7 @@ class Listener(tune.Callback):
         self.running.discard(identity)
         trial.run_metadata.metric_analysis.clear()
         trial.run_metadata.metric_n_steps.clear()
-        if self._is_told(identity) or self.stop.asked or identity not in self.last:
+        if self._is_told(identity) or self.stop.requested or identity not in self.last:
             return
         last = self.last[identity]  # it ended without saying so: the schedule ended it
         self.finished.add(identity)
@@ -120,14 +120,14 @@ class Listener(tune.Callback):
         try:
             self.on_event(event)
         except Exception as error:
-            self.error, self.stop.asked = error, True
+            self.error, self.stop.requested = error, True
 
     def _is_told(self, identity: str) -> bool:
         return identity in self.finished or identity in self.deferred
 
-    def close(self, asked: list[str]) -> None:
+    def close(self, trial_ids: list[str]) -> None:
         """Tune returns without an error also when it gave trials up: those must not vanish."""
-        for identity in asked:
+        for identity in trial_ids:
             if not self._is_told(identity):
                 reason = "Ray Tune ended without running it to its end; run the sweep again"
                 self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))

@@ -43,13 +43,13 @@ def has_gpus() -> bool:
     return any(node["Resources"].get("GPU", 0) >= 1 for node in alive())
 
 
-def check(asked: Sequence[Bundle]) -> None:
+def check(bundles: Sequence[Bundle]) -> None:
     """A request that no node can meet would wait for ever.
 
     Raises:
         ExecutionError: there is one.
     """
-    check_room(asked, [node["Resources"] for node in alive()])
+    check_room(bundles, [node["Resources"] for node in alive()])
 
 
 def check_nodes(folder: Folder, *, shipped: bool) -> str | None:
@@ -130,24 +130,24 @@ def everywhere(function: Callable[..., Any], *arguments: Any, once: bool = False
     """
     task = ray.remote(num_cpus=0, max_retries=0, max_calls=int(once))(function)
     nodes = {node["NodeID"]: name_of(node) for node in alive() if node["Resources"].get("CPU", 0) >= 1}
-    asked = {
+    pending = {
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(identity, soft=False)).remote(
             *arguments
         ): name
         for identity, name in nodes.items()
     }
-    done, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER_S)
+    done, silent = ray.wait(list(pending), num_returns=len(pending), timeout=ANSWER_S)
     if silent:
-        names = ", ".join(asked[one] for one in silent)
+        names = ", ".join(pending[one] for one in silent)
         raise ExecutionError(
             f"no worker started on {names} within {ANSWER_S:.0f} s; look at Ray's logs there, or take it out"
         )
     found = {}
     for one in done:
         try:
-            found[asked[one]] = ray.get(one)
+            found[pending[one]] = ray.get(one)
         except Exception as error:
-            raise ExecutionError(f"node {asked[one]} cannot run a worker: {cause(error)}") from None
+            raise ExecutionError(f"node {pending[one]} cannot run a worker: {cause(error)}") from None
     return dict(sorted(found.items()))
 
 

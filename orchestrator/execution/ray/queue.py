@@ -27,7 +27,7 @@ class FixedListSearcher(Searcher):
 
     def suggest(self, trial_id: str) -> Any:
         """The next value."""
-        value = None if self._stop.asked else next(self._values, None)
+        value = None if self._stop.requested else next(self._values, None)
         return Searcher.FINISHED if value is None else {self.name: value}
 
     def on_trial_complete(
@@ -49,7 +49,7 @@ class _Stoppable(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The next trial."""
-        if not self.stop.asked:
+        if not self.stop.requested:
             return self._next(tune_controller)
         for trial in tune_controller.get_trials():
             if trial.status in (Trial.PENDING, Trial.PAUSED):

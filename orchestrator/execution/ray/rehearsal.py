@@ -19,14 +19,14 @@ from orchestrator.language.resources import GIB, TrialResources, fits
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.signals import Stop
 from orchestrator.process.words import counted
-from orchestrator.rehearsal.forecast import Measurement, kinds, needs_of, packed, packing_note
+from orchestrator.rehearsal.forecast import Measurement, cost_classes, needs_of, packing_note, resolve_auto
 from orchestrator.rehearsal.rehearse import (
     LIMIT_S,
     ClusterFindings,
     Measurements,
     RehearsalJob,
     announcement,
-    pieces,
+    rehearsal_jobs,
     rehearsed,
     slots_on,
 )
@@ -61,10 +61,10 @@ def rehearsed_on_cluster(job: Rehearse, driver: Driver, after: contextlib.ExitSt
     ray_nodes.check_alike()
     driver.doing("looking for the data on the nodes", 2 * ray_nodes.ANSWER_S)
     ray_nodes.check_data(trials, job.runtime.data_root)
-    asked = kinds(trials, needs)
-    driver.say(announcement(asked))
+    classes = cost_classes(trials, needs)
+    driver.say(announcement(classes))
     findings = rehearsed_on_nodes(
-        pieces(asked, job.runtime),
+        rehearsal_jobs(classes, job.runtime),
         limit_s=job.limit_s,
         most=job.resources.max_concurrent,
         stop=driver.stop,
@@ -97,19 +97,19 @@ def settled(
     open_ones = [trial for trial in trials if needs[trial.id].is_open]
     if not open_ones:
         return dict(needs)
-    asked = kinds(open_ones, needs)
-    say(f"rehearsing {counted(len(asked), 'kind')} of trials, to see what they take")
+    classes = cost_classes(open_ones, needs)
+    say(f"rehearsing {counted(len(classes), 'kind')} of trials, to see what they take")
     findings = rehearsed_on_nodes(
-        pieces(asked, runtime), limit_s=LIMIT_S, most=most, stop=stop, say=say, doing=doing
+        rehearsal_jobs(classes, runtime), limit_s=LIMIT_S, most=most, stop=stop, say=say, doing=doing
     )
     settled = dict(needs)
-    for kind in asked:
-        label, failure = kind.trials[0].cell.label, findings.failures.get(kind.name)
-        found = findings.found.get(kind.name)
+    for cost_class in classes:
+        label, failure = cost_class.trials[0].cell.label, findings.failures.get(cost_class.name)
+        found = findings.found.get(cost_class.name)
         if failure is not None:
             say(f"{label}: its rehearsal failed: {failure.reason}")
         if found is not None:
-            own = packed(kind.needs, found)
+            own = resolve_auto(cost_class.needs, found)
             say(packing_note(label, own, found))
         elif failure is not None and failure.killed:
             raise ExecutionError(
@@ -117,15 +117,15 @@ def settled(
                 "a trial needs more memory than there is: lower its sizes, or add a larger node"
             )
         else:
-            closed = {"gpus": kind.needs.share, "memory_gib": None}
-            own = TrialResources.model_validate(kind.needs.model_dump() | closed)
-        settled.update({trial.id: own for trial in kind.trials})
+            closed = {"gpus": cost_class.needs.share, "memory_gib": None}
+            own = TrialResources.model_validate(cost_class.needs.model_dump() | closed)
+        settled.update({trial.id: own for trial in cost_class.trials})
     ray_nodes.check([own.bundle for own in settled.values()])
     return settled
 
 
 def rehearsed_on_nodes(
-    asked: Sequence[RehearsalJob],
+    jobs: Sequence[RehearsalJob],
     *,
     limit_s: float,
     most: int | None,
@@ -139,7 +139,7 @@ def rehearsed_on_nodes(
     wherever it is sent. What failed on one type only is among the findings and among the failures.
 
     Args:
-        asked: one trial of each kind.
+        jobs: one trial of each kind.
         limit_s: the longest epoch, in seconds, that is run to its end.
         most: trials that will run at once; None: as many as there is room for.
         stop: whether the user wants to stop.
@@ -151,24 +151,24 @@ def rehearsed_on_nodes(
         Interrupted: the user does not want to wait.
     """
     together = Measurements({}, {})
-    rooms = _rooms() if any(piece.needs.share for piece in asked) else {}
+    rooms = _rooms() if any(job.needs.share for job in jobs) else {}
     seen: set[tuple[str, str]] = set()
     for node in ray_nodes.alive():
         has = node["Resources"]
         accelerator = _accelerator(node)
         for on_gpu in (False, True):
-            kind = accelerator if on_gpu else "CPU"
-            fitting = [p for p in asked if bool(p.needs.share) == on_gpu and fits(p.needs.bundle, has)]
-            group = [piece for piece in fitting if (piece.name, kind) not in seen]
+            processor = accelerator if on_gpu else "CPU"
+            fitting = [p for p in jobs if bool(p.needs.share) == on_gpu and fits(p.needs.bundle, has)]
+            group = [job for job in fitting if (job.name, processor) not in seen]
             if not group:
                 continue
-            seen |= {(piece.name, kind) for piece in group}
+            seen |= {(job.name, processor) for job in group}
             findings = _on(node, group, limit_s=limit_s, most=most, stop=stop, say=say, doing=doing)
             for name, failure in findings.failures.items():
                 reason = f"{failure.reason} (node {ray_nodes.name_of(node)})"
                 together.failures[name] = failure._replace(reason=reason)
             for name, found in findings.found.items():
-                own, other = _in_room(found, rooms.get(kind)), together.found.get(name)
+                own, other = _in_room(found, rooms.get(processor)), together.found.get(name)
                 together.found[name] = own if other is None else max(other, own, key=_weight)
     return together
 
@@ -184,7 +184,7 @@ def _on(
     doing: Doing,
 ) -> Measurements:
     name, slots = ray_nodes.name_of(node), slots_on(node["Resources"], group, most)
-    cpus = slots * max(piece.runtime.threads for piece in group)
+    cpus = slots * max(job.runtime.threads for job in group)
     gpus = int(bool(group[0].needs.share))
     # A worker of its own, for the processes it leaves behind keep torch in memory.
     function: Callable[..., Any] = rehearsed
@@ -194,7 +194,7 @@ def _on(
     noted, asked_at = False, time.monotonic()
     while not ray.wait([answer], timeout=LOOK_S)[0]:
         doing(REHEARSING, SILENT_S)
-        if stop.asked:
+        if stop.requested:
             ray.cancel(answer, force=True)
             raise Interrupted
         if not noted and time.monotonic() - asked_at > NOTE_S:
@@ -217,8 +217,8 @@ def _rooms() -> dict[str, float]:
     free, rooms = ray_nodes.everywhere(_free_gib, once=True), dict[str, float]()
     for node in ray_nodes.alive():
         for gib in free.get(ray_nodes.name_of(node), ()):
-            kind = _accelerator(node)
-            rooms[kind] = min(gib, rooms.get(kind, gib))
+            accelerator = _accelerator(node)
+            rooms[accelerator] = min(gib, rooms.get(accelerator, gib))
     return rooms
 
 
@@ -241,4 +241,4 @@ def _in_room(found: Measurement, room_gib: float | None) -> Measurement:
 
 def _weight(found: Measurement) -> tuple[float, float]:
     """What of two findings asks for more: of a GPU, then of time."""
-    return packed(TrialResources(gpus="auto"), found).share, found.cost.epoch_s
+    return resolve_auto(TrialResources(gpus="auto"), found).share, found.cost.epoch_s

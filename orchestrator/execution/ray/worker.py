@@ -13,10 +13,10 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from orchestrator.events import Finished, Progressed, Started
-from orchestrator.execution.child.messages import packed_events
+from orchestrator.execution.child.messages import encode_events
 
 
-def packed(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], bytes]:
+def encode_trials(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], bytes]:
     """A word for each trial, "id:kind:payload", and what the payloads have in common.
 
     Tune copies, searches and rewrites parameters that are not plain text, and keeps several copies of each
@@ -28,8 +28,8 @@ def packed(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], 
     words = []
     for identity, one in pickled.items():
         packing = zlib.compressobj(level=9, zdict=common)
-        packed = base64.b64encode(packing.compress(one) + packing.flush()).decode()
-        words.append(f"{identity}:{kinds[identity]}:{packed}")
+        encoded = base64.b64encode(packing.compress(one) + packing.flush()).decode()
+        words.append(f"{identity}:{kinds[identity]}:{encoded}")
     return words, common
 
 
@@ -49,9 +49,9 @@ def train_one(word: str, common: bytes) -> None:
 
     from trainers.attempt.isolation import run_trial, usable
 
-    identity, _, packed = word.split(":")
+    identity, _, encoded = word.split(":")
     unpacking = zlib.decompressobj(zdict=common)
-    trial, runtime, folder, watched = pickle.loads(unpacking.decompress(base64.b64decode(packed)))
+    trial, runtime, folder, watched = pickle.loads(unpacking.decompress(base64.b64decode(encoded)))
     worker = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
     if runtime.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a worker that asked for none
@@ -63,7 +63,7 @@ def train_one(word: str, common: bytes) -> None:
             if watched and isinstance(event, Progressed) and watched in event.report.metrics:
                 seen.update({"epoch": event.report.epoch, watched: event.report.metrics[watched]})
         try:
-            tune.report({"events": packed_events(events), **seen})
+            tune.report({"events": encode_events(events), **seen})
         except SystemExit:
             raise _PrunedError from None
 

@@ -34,7 +34,7 @@ from orchestrator.recording.mlflow.tags import (
     safe,
 )
 from orchestrator.recording.store_errors import one_line_errors, readable
-from orchestrator.recording.trial_files import SPECTRA, trial_files, unpacked
+from orchestrator.recording.trial_files import SPECTRA, from_npz, trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
 from trainers.attempt.report import EpochReport, Outcome
 
@@ -85,7 +85,7 @@ class MlflowStore:
                     with tempfile.TemporaryDirectory() as folder:
                         path = self._client.download_artifacts(run.info.run_id, SPECTRA, folder)
                         with readable(f"{SPECTRA} of run {run.info.run_id}"):
-                            found[trial_id] = unpacked(Path(path).read_bytes())
+                            found[trial_id] = from_npz(Path(path).read_bytes())
         return found
 
     def begin(
