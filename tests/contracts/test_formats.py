@@ -7,8 +7,8 @@ import pytest
 from orchestrator.answer import draw, formats
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
-from tests.orchestrator.test_render import PUBLISHED
-from tests.orchestrator.test_tables import made_table
+from tests.answer.test_formats import PUBLISHED
+from tests.answer.test_tables import made_table
 from trainers.config.families import members
 
 KINDS = members(draw.KINDS)

@@ -32,7 +32,7 @@ from orchestrator.records import Provenance, SweepInfo, TrialFacts
 from tests.builders import INFO, outcome, trials
 from trainers.attempt.report import EpochReport
 
-GOLDEN = Path(__file__).parents[1] / "orchestrator" / "golden" / "journal"
+GOLDEN = Path(__file__).parent / "golden" / "journal"
 NAME = "http://tracker:5000"
 TELLING = ("begin", "report", "finish", "adopt", "attach", "publish", "flush")
 FIRST, SECOND, THIRD = trials(3)

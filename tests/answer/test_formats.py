@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.answer import formats
 from tests.builders import PUBLISHED, record
-from tests.orchestrator.test_tables import EMA_SYMMETRIC_0, made_table
+from tests.answer.test_tables import EMA_SYMMETRIC_0, made_table
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("ORCH_UPDATE_GOLDEN") == "1"
