@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         StoreError,
         UsageError,
     )
+    from orchestrator.events import Deferred, Finished, Progressed, Started
     from orchestrator.execution.run import SweepResult
     from orchestrator.language.figure_spec import FigureSpec
     from orchestrator.language.sweep_spec import SweepSpec
@@ -23,11 +24,15 @@ if TYPE_CHECKING:
     from orchestrator.sweep import Sweep
 
 __all__ = [
+    "Deferred",
     "ExecutionError",
     "ExecutionLost",
     "FigureSpec",
+    "Finished",
     "OrchError",
+    "Progressed",
     "SpecError",
+    "Started",
     "StoreError",
     "Sweep",
     "SweepResult",
@@ -37,6 +42,7 @@ __all__ = [
     "__version__",
 ]
 _HOME = {
+    **dict.fromkeys(("Deferred", "Finished", "Progressed", "Started"), "orchestrator.events"),
     "FigureSpec": "orchestrator.language.figure_spec",
     "Sweep": "orchestrator.sweep",
     "SweepResult": "orchestrator.execution.run",

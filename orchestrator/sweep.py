@@ -12,7 +12,6 @@ The commands of `orch` are made of this; whatever it raises for a user's mistake
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -21,11 +20,12 @@ from orchestrator.errors import Interrupted, UsageError
 from orchestrator.events import Event
 from orchestrator.language.load import cross_checked, load_sweep, validated
 from orchestrator.language.seeds import seed_list
+from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.language.yaml_text import Key
+from orchestrator.language.yaml_text import Key, written
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.find import find_trials
-from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.plan import Plan, make_plan, size
 from orchestrator.planning.profile import choose_profile
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.workspace import workspace
@@ -78,16 +78,17 @@ class Sweep:
             UsageError: a profile, seed, setting or folder is wrong.
         """
         if isinstance(spec, Mapping):
-            spec = validated(dict(spec), place or "sweep")
+            spec = validated(as_in_a_file(spec), place or "sweep")
+        if not isinstance(spec, SweepSpec):
+            raise UsageError(f"Sweep({spec!r}): expected a SweepSpec or a dict; Sweep.load reads a file")
         profile = profile or "auto"
         place = place or f"sweep '{spec.name}'"
         self.spec = cross_checked(spec, place)
-        kept = None if checkpoints is None else str(checkpoints)
-        self.space = workspace(_path(home), tracking_uri, _path(data), checkpoints=kept)
+        self.space = workspace(home, tracking_uri, data, checkpoints=checkpoints)
         self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
         self._open = profile == "auto" and bool(spec.profiles)
         self._changes: dict[str, Any] = {
-            path if isinstance(path, Key) else Key(str(path), place): value
+            path if isinstance(path, Key) else Key(str(path), place): as_in_a_file(value)
             for path, value in (changes or {}).items()
         }
         self._place = place
@@ -105,6 +106,18 @@ class Sweep:
             UsageError: a profile, seed, setting or folder is wrong.
         """
         return cls(load_sweep(Path(path)), place=f"{path}:1", **how)
+
+    def save(self, path: str | Path) -> None:
+        """Write the spec as a sweep file, which asks for the same trials.
+
+        Raises:
+            UsageError: the file cannot be written.
+        """
+        text = written(self.spec.model_dump(mode="json", exclude_defaults=True))
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{path}: {error.strerror}; choose another place") from None
 
     @property
     def trials(self) -> tuple[TrialSpec, ...]:
@@ -150,8 +163,8 @@ class Sweep:
             pack: whether rehearsals find out what a trial needs.
             ship_code: whether a cluster's workers run this code, sent to them.
             keep_checkpoints: whether to keep the checkpoints of finished trials.
-            say: is told what a person should know, a line each; None: standard error.
-            on_event: is told what happens to trials.
+            say: is told what a person should know, also when a trial ends, a line each; None: standard error.
+            on_event: is told what happens to trials: Started, Progressed, Deferred, Finished.
 
         Raises:
             KeyboardInterrupt: on a second Ctrl-C.
@@ -162,16 +175,18 @@ class Sweep:
         from orchestrator.answer import explain
         from orchestrator.execution import drive
         from orchestrator.execution.options import Options
-        from orchestrator.execution.screen import Listening
+        from orchestrator.execution.screen import LineDisplay, Listening, to_stderr
 
-        told = say or _to_stderr
+        told = say or to_stderr
+
+        def screen(plan: Plan) -> Listening:
+            return Listening(LineDisplay(plan, say=told), on_event)
+
         options = Options(executor=executor, address=address, download=download, ship_code=ship_code)
         options = options._replace(keep_going=keep_going, keep_checkpoints=keep_checkpoints, pack=pack)
         try:
             prepared = drive.prepare(self.expansion, self.space, options, say=told)
-            result = drive.sweep(
-                prepared, say=told, show=lambda result: None, screen=lambda plan: Listening(on_event)
-            )
+            result = drive.sweep(prepared, say=told, show=lambda answer: None, screen=screen)
         except Interrupted:
             raise KeyboardInterrupt from None
         for line in explain.failed(self.trials, result.records):
@@ -189,7 +204,7 @@ class Sweep:
         return self.store().records([trial.id for trial in self.trials])
 
     def frame(self) -> pandas.DataFrame:
-        """One row per trial, by id: cell, seed, a column per axis, status, and a column per final metric."""
+        """One row per trial, by id: cell, seed, axes (labels, or numbers), status, failure, final metrics."""
         from orchestrator.answer import frames
 
         return frames.of_trials(self.trials, self.records())
@@ -263,8 +278,7 @@ class Sweep:
 
     def __repr__(self) -> str:
         profile = f", profile {self.expansion.setting}" if self.expansion.setting else ""
-        cells, seeds = len(self.expansion.cells), len(self.expansion.seeds)
-        return f"<Sweep {self.spec.name}: {cells} cells × {seeds} seeds{profile}>"
+        return f"<Sweep {self.spec.name}: {size(self.expansion)}{profile}>"
 
     def _expanded(self, profile: str | None) -> Expansion:
         return expand(
@@ -283,11 +297,3 @@ class Sweep:
                     self.profile, self.why = self.expansion.profile, "it has results"
                 return
         self.expansion = first
-
-
-def _path(value: str | Path | None) -> Path | None:
-    return None if value is None else Path(value)
-
-
-def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -97,6 +97,9 @@ def test_a_figure_is_matplotlibs(sweep: Sweep, tmp_path: Path) -> None:
 
 def test_a_user_mistake_is_an_exception_with_the_commands_words(sweep: Sweep, trained: Place) -> None:
     mistakes = {
+        "Sweep.load reads a file": lambda: Sweep("sweep.yaml"),  # type: ignore[arg-type]
+        "only a file extends another": lambda: Sweep({"extends": "sweep.yaml"}),
+        "did you mean 'sweep.yaml'": lambda: Sweep.load("sweeep.yaml"),
         "no figure kind named 'nope'": lambda: sweep.figure("nope"),
         "no table 'nope'": lambda: sweep.table("nope"),
         "no cell 'nope'": lambda: sweep.spectra("nope"),
@@ -110,7 +113,7 @@ def test_a_user_mistake_is_an_exception_with_the_commands_words(sweep: Sweep, tr
         "has recorded anything; run it": lambda: Sweep(sweep.spec, home="nowhere").figure("curves"),
         "optimizer.lrr: no such field": lambda: Sweep(sweep.spec, changes={"optimizer.lrr": 1}),
         "no profile 'nope'": lambda: Sweep(sweep.spec, profile="nope"),
-        "no executor 'nope'": lambda: Sweep(sweep.spec, seeds=5).run("nope"),
+        "no executor 'nope'": lambda: sweep.run("nope"),
     }
     for words, mistake in mistakes.items():
         with pytest.raises(OrchError, match=words):
@@ -147,7 +150,8 @@ def test_a_sweep_built_in_python_runs_inside_an_event_loop(ready: Place) -> None
     sweep = asyncio.run(notebook())
     assert sum(isinstance(event, Finished) for event in heard) == 2
     assert sweep.plan().todo == () and list(sweep.table().rows) == ["EMA", "no EMA"]
-    assert repr(sweep) == "<Sweep built: 2 cells × 1 seeds>"
+    assert repr(sweep) == "<Sweep built: 2 cells × 1 seed = 2 trials>"
+    assert repr(sweep.plan()) == "<Plan: 0 to train, 2 done>"
 
 
 def test_a_spec_may_be_plain_and_seeds_be_numpys(tmp_path: Path) -> None:
@@ -161,6 +165,30 @@ def test_a_spec_may_be_plain_and_seeds_be_numpys(tmp_path: Path) -> None:
     assert list(frame["axis.seed"]) == ["low", "high"] and set(frame["seed"]) == {0}
 
 
+def test_a_spec_survives_being_dumped_and_read_again() -> None:
+    conditional = {"path": "method.tau", "values": [1, 2], "when": {"ema": "EMA"}}
+    spec = built(tables=[], axes=plain()["axes"] | {"lr": {"path": "optimizer.lr", "values": [0.1, 0.2]}})
+    again = Sweep(spec.model_dump(mode="json"))
+    assert [trial.id for trial in again.trials] == [trial.id for trial in Sweep(spec).trials]
+    axis = SweepSpec.model_validate(plain(axes=plain()["axes"] | {"m": conditional})).axes["m"]
+    assert axis.model_dump() == {
+        "levels": {"1": {"method.tau": 1}, "2": {"method.tau": 2}},
+        "when": {"ema": ["EMA"]},
+    }
+
+
+@pytest.mark.parametrize("values", [(0.1, 0.2), np.array([0.1, 0.2]), [np.float64(0.1), np.float64(0.2)]])
+def test_values_may_be_what_python_has_and_come_back_as_numbers(values: Any, tmp_path: Path) -> None:
+    axes = {"lr": {"path": "optimizer.lr", "values": values}, "ema": plain()["axes"]["ema"]}
+    sweep = Sweep(plain(axes=axes, tables=[]), home=tmp_path)
+    usual = Sweep(
+        plain(tables=[], axes=axes | {"lr": {"path": "optimizer.lr", "values": [0.1, 0.2]}}), home=tmp_path
+    )
+    assert [trial.id for trial in sweep.trials] == [trial.id for trial in usual.trials]
+    frame = sweep.frame()
+    assert sorted(set(frame["lr"])) == [0.1, 0.2] and set(frame["ema"]) == {"EMA", "no EMA"}
+
+
 def test_what_failed_is_said_and_a_second_ctrl_c_is_pythons_own(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,6 +200,9 @@ def test_what_failed_is_said_and_a_second_ctrl_c_is_pythons_own(
     result = Sweep(broken, home=ready.folder / "runs").run("serial", say=said.append)
     assert result.failed == 1 and repr(result) == "<SweepResult: 1 completed, 1 failed>"
     assert [line for line in said if line.startswith("failed: too large · seed 0")]
+    assert [line for line in said if line.startswith("[1/2] ") and "fits · seed 0: completed" in line]
+    frame = Sweep(broken, home=ready.folder / "runs").frame().set_index("cell")
+    assert frame.loc["too large", "error"] == "code" and "batch_size" in frame.loc["too large", "reason"]
 
     def stop(*_: object, **__: object) -> None:
         raise Interrupted
@@ -186,3 +217,11 @@ def test_parts_that_do_not_fit_each_other_are_an_error_without_a_file() -> None:
         Sweep(built(tables=[TableSpec(name="main", rows="nope")]))
     with pytest.raises(UsageError, match="no profile 'paper'"):
         Sweep(built(), profile="paper")
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_saved_sweep_asks_for_the_same_trials(file: Path, tmp_path: Path) -> None:
+    sweep = Sweep.load(file, profile=None, seeds=1, home=tmp_path)
+    sweep.save(tmp_path / "saved.yaml")
+    again = Sweep.load(tmp_path / "saved.yaml", profile=None, seeds=1, home=tmp_path)
+    assert [trial.id for trial in again.trials] == [trial.id for trial in sweep.trials]

@@ -79,9 +79,8 @@ def explanation(
     if record is not None and record.error is not None:
         lines.append(("next", NEXT_AFTER[record.error]))
     elif record is None and trial.seed not in expansion.spec.seed_list:
-        lines.append(
-            ("next", f"the file does not ask for this seed: `orch sweep --seeds {trial.seed},` does")
-        )
+        alone = f"`orch sweep SPEC --seeds {trial.seed},` trains it alone"
+        lines.append(("next", f"the file does not ask for this seed: {alone}"))
     else:
         lines.append(("next", NEXT.get(status, "`orch status` shows all")))
     return lines

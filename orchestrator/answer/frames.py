@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,25 @@ from orchestrator.records import Curves, TrialRecord
 if TYPE_CHECKING:
     import pandas
 
+OUTCOME = ("status", "collapse", "error", "reason")
+OWN = frozenset({"trial", "cell", "seed", *OUTCOME})
+"""Columns of every frame; an axis of that name becomes "axis.name"."""
 
-def of_trials(trials: Iterable[TrialSpec], records: Mapping[str, TrialRecord]) -> pandas.DataFrame:
-    """One row per trial, by id: cell, seed, a column per axis, status, and a column per final metric."""
+
+def of_trials(trials: Sequence[TrialSpec], records: Mapping[str, TrialRecord]) -> pandas.DataFrame:
+    """One row per trial, by id.
+
+    Columns: cell, seed, one per axis (labels of levels; numbers where all of them are), status, collapse,
+    error and reason of a failure, and one per final metric.
+    """
     import pandas
 
-    return pandas.DataFrame([_row(trial, records.get(trial.id)) for trial in trials]).set_index("trial")
+    rows = [_row(trial, records.get(trial.id)) for trial in trials]
+    frame = pandas.DataFrame(rows).set_index("trial")
+    for axis in {name for trial in trials for name in _columns(trial)}:
+        with contextlib.suppress(ValueError, TypeError):
+            frame[axis] = pandas.to_numeric(frame[axis])
+    return frame
 
 
 def of_curves(trials: Iterable[TrialSpec], curves: Mapping[str, Curves]) -> pandas.DataFrame:
@@ -47,9 +61,18 @@ def spectra_by_seed(
 
 
 def _row(trial: TrialSpec, record: TrialRecord | None) -> dict[str, Any]:
-    facts = {"trial": trial.id, "cell": trial.cell.label, "seed": trial.seed}
-    taken = {*facts, "status", "collapse"}
-    levels = {f"axis.{a}" if a in taken else a: level for a, level in trial.cell.choice}
+    facts = {"trial": trial.id, "cell": trial.cell.label, "seed": trial.seed, **_columns(trial)}
     if record is None:
-        return {**facts, **levels, "status": "missing", "collapse": None}
-    return {**facts, **levels, "status": record.status, "collapse": record.collapse, **record.metrics}
+        return facts | dict.fromkeys(OUTCOME) | {"status": "missing"}
+    own = {
+        "status": record.status,
+        "collapse": record.collapse,
+        "error": record.error,
+        "reason": record.reason,
+    }
+    return facts | own | record.metrics
+
+
+def _columns(trial: TrialSpec) -> dict[str, str | None]:
+    """Levels by the name of their column."""
+    return {f"axis.{axis}" if axis in OWN else axis: level for axis, level in trial.cell.choice}

@@ -96,9 +96,9 @@ def tables(
     """
     specs = [spec for spec in expansion.spec.tables if name in (None, spec.name)]
     if not specs:
-        known = ", ".join(spec.name for spec in expansion.spec.tables) or "it has none"
-        wanted = f"table '{name}'" if name else "table"
-        raise UsageError(f"sweep '{expansion.spec.name}' has no {wanted}; tables: {known}")
+        known = ", ".join(spec.name for spec in expansion.spec.tables)
+        wanted = f"no table '{name}'; tables: {known}" if name and known else "no tables; add `tables:` to it"
+        raise UsageError(f"sweep '{expansion.spec.name}' has {wanted}")
     made = []
     for spec in specs:
         with _noting(problems):

@@ -89,6 +89,18 @@ def _forecast(
     return forecast_of(new, resources, request.space, address=address, limit_s=limit_s, say=say)
 
 
+def _hint_at_others(request: Request) -> None:
+    """Say that the store has trials of this sweep where it has none of those that are meant."""
+    if request.records():
+        return
+    if others := len(request.store().asked_for(request.spec.name)):
+        typer.echo(
+            f"orch: the store has {others} trials of '{request.spec.name}', and none of these; repeat the "
+            "--profile, --seeds and --set that they were trained with",
+            err=True,
+        )
+
+
 def status(
     requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
     *,
@@ -104,6 +116,7 @@ def status(
         if not as_json:
             typer.echo(request.headline)
             typer.echo(grid.status_text(found))
+            _hint_at_others(request)
     if as_json:
         typer.echo(json.dumps(records, indent=2))
 
@@ -118,12 +131,13 @@ def table(
     ] = False,
 ) -> None:
     """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
-    from orchestrator.commands.screen import tables
+    from orchestrator.commands.screen.tables import made_tables, print_tables
 
     if check:
         request.needs_published_profile()
-    made, problems = tables.made(request, request.records(), name)
-    shown = tables.print_tables(made, problems, form)
+    _hint_at_others(request)
+    made, problems = made_tables(request, request.records(), name)
+    shown = print_tables(made, problems, form)
     if not shown.complete:
         raise typer.Exit(USAGE)
     if check and shown.outside:
@@ -150,7 +164,7 @@ def figures(
     formats = tuple(form or ["png"])
     if unknown := set(formats) - {"png", "pdf"}:
         raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
-    folder = out or request.space.home / "figures" / f"{request.spec.name}-{request.profile or 'none'}"
+    folder = out or request.space.home / "figures" / request.folder_name
     for path in write_figures(request, folder, formats=formats):
         typer.echo(str(path))
 

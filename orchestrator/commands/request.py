@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.commands.screen.grid import size_of
 from orchestrator.errors import UsageError
 from orchestrator.language.load import load_sweep
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.expand import overruled
+from orchestrator.planning.plan import size
 from orchestrator.process.command import typed_command
 from orchestrator.sweep import Sweep
 
@@ -77,7 +78,7 @@ class Request(Sweep):
     def headline(self) -> str:
         """How many cells, seeds and trials, which profile, and what `--set` does not reach."""
         profile = f"profile {self.profile} ({self.why})" if self.profile else "no profile"
-        lines = [f"{self.spec.name}: {size_of(self.expansion)}, {profile}"]
+        lines = [f"{self.spec.name}: {size(self.expansion)}, {profile}"]
         for path, cells in overruled(self.expansion):
             number = len(self.expansion.cells)
             lines.append(f"--set {path} has no effect in {cells} of {number} cells: a level decides there")
@@ -87,6 +88,15 @@ class Request(Sweep):
     def again(self) -> str:
         """The command that goes on with this one."""
         return typed_command()
+
+    @property
+    def folder_name(self) -> str:
+        """A folder for its figures: no other profile's, and no other settings'."""
+        name = self.spec.name + (f"-{self.profile}" if self.profile else "")
+        if not self.expansion.changed:
+            return name
+        cells = "".join(cell.id for cell in self.expansion.cells)
+        return f"{name}-changed-{hashlib.sha256(cells.encode()).hexdigest()[:6]}"
 
     def needs_published_profile(self) -> None:
         """Check that published numbers, or what a theory expects, can be compared with.

@@ -50,7 +50,7 @@ class Selection(NamedTuple):
         seeds: dict[str, dict[str, tuple[Any, Any]]] = {
             "many": {"seeds": (Seeds, None)},
             "one": {"seed": (Seed, 0)},
-            "any": {"seed": (AnySeed, None)},
+            "any": {"seed": (AnySeed, None), "seeds": (Seeds, None)},
         }
         found: dict[str, tuple[Any, Any]] = (
             {"specs": (Specs, empty)} if self.several else {"spec": (Spec, empty)}

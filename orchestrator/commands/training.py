@@ -207,20 +207,21 @@ def _complete(
     request: Request, prepared: Prepared, say: Callable[[str], None], output: str, *, check: bool = False
 ) -> None:
     """Run what is prepared, print the table, and exit with the code that fits."""
-    from orchestrator.commands.screen import live, tables
+    from orchestrator.commands.screen import live
+    from orchestrator.commands.screen.tables import Shown, print_failures, print_tables
     from orchestrator.execution import drive
     from orchestrator.process.streams import forget_lost_readers
 
-    shown, tell = tables.Shown(0, complete=True), sayer(silent=False)
+    shown, tell = Shown(0, complete=True), sayer(silent=False)
 
     def show(answer: Answer) -> None:
         nonlocal shown
         result = answer.result
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
-        shown = tables.print_tables(answer.tables, answer.problems, "event" if output == "json" else "text")
+        shown = print_tables(answer.tables, answer.problems, "event" if output == "json" else "text")
         if not result.interrupted:
-            tables.print_failures(request, result.records)
+            print_failures(request, result.records)
 
     try:
         try:

@@ -41,7 +41,7 @@ from trainers.attempt.isolation import discard_checkpoints
 Say = Callable[[str], None]
 Only = Callable[[Plan], tuple[TrialSpec, ...]]
 WAIT_S = 2.0  # between two looks at what another driver has done
-WRITING_ENDS = "stopping once what is shown is written; Ctrl-C (again) stops at once"
+WRITING_ENDS = "the table is made; stopping once it is kept in the store, Ctrl-C again stops at once"
 
 
 class Prepared(NamedTuple):
@@ -74,8 +74,8 @@ def prepare(
         os.chdir(space.home)  # Ray may remove a job's own folder before its driver has ended
     refusal: OrchError | None = None
     executor: Executor
+    kind = executors.load(options.executor)
     try:
-        kind = executors.load(options.executor)
         options = options._replace(address=kind.address_in(options.address))
         executor = kind.make(expansion.spec, space, options, say=say)
     except OrchError as error:  # what is complete already needs none

@@ -72,4 +72,7 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
         say(f"orch: {problem}")
     store.publish(info, files, content=content)
     where = "in the journal, for" if store.away else "in"
-    say(f"tables and figures: summary run of experiment {info.name} {where} {store.describe()}")
+    say(
+        f"tables and figures: summary run of experiment {info.name} {where} {store.describe()}; "
+        "`orch ui` shows them, `orch figures` writes them to files"
+    )

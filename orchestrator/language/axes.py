@@ -6,7 +6,7 @@ import hashlib
 import math
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, model_serializer, model_validator
 
 from orchestrator.language.json_schema import axis_schema
 from orchestrator.language.yaml_text import Key
@@ -31,6 +31,13 @@ class _Axis(Frozen):
     levels: tuple[Level, ...]
     when: dict[str, tuple[str, ...]] = {}
     """The axis applies only where these earlier axes have one of these levels."""
+
+    @model_serializer
+    def _as_a_file_has_it(self) -> dict[str, Any]:
+        written: dict[str, Any] = {"levels": {level.label: level.settings for level in self.levels}}
+        if self.when:
+            written["when"] = {axis: list(labels) for axis, labels in self.when.items()}
+        return written
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ def validated(tree: dict[str, Any], default: str) -> SweepSpec:
     Raises:
         SpecError: with every problem found.
     """
+    if "extends" in tree:  # files have been laid over what they extend
+        raise SpecError([Problem(default, "extends", "only a file extends another; read it by Sweep.load")])
     try:
         return SweepSpec.model_validate(tree)
     except ValidationError as error:
@@ -112,8 +115,11 @@ def _read(name: str, child: str | None) -> tuple[str, str]:
     try:
         return str(path), path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        hint = "; see sweeps/ for examples" if child is None else f" (extended by {child})"
-        raise SpecError([Problem(place, "", f"no such file: {path}{hint}")]) from None
+        said = "no such file" if child is None else f"no such file: {path} (extended by {child})"
+        beside = sorted(one.name for one in path.parent.glob("*.y*ml"))
+        close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
+        hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
+        raise SpecError([Problem(place, "", f"{said}{hint}")]) from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
         raise SpecError([Problem(place, "", f"cannot be read: {reason}")]) from None

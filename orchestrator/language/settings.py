@@ -8,6 +8,8 @@ Trees here are plain nested dicts as read from YAML; nothing is validated yet.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 from orchestrator.errors import Problem, SpecError
@@ -84,3 +86,18 @@ def _joined(first: Tree, second: Tree, path: str) -> Tree:
             place = getattr(key, "place", "")
             raise SpecError([Problem(place, f"{path}.{key}", "set twice in one block; keep one of the two")])
     return out
+
+
+def as_in_a_file(value: Any) -> Any:
+    """`value` with dictionaries, lists and Python's own numbers in place of what is like them.
+
+    Tuples, ranges and NumPy's arrays become lists, NumPy's numbers Python's, paths text. Keys stay as they
+    are: those of a file know their lines.
+    """
+    if isinstance(value, Mapping):
+        return {key: as_in_a_file(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | range):
+        return [as_in_a_file(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    return value.tolist() if hasattr(value, "tolist") else value

@@ -147,3 +147,26 @@ def place_of(tree: Any, path: tuple[str | int, ...], default: str) -> str:
         else:
             break
     return place
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes words so that `parse` reads them as words."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Write what occurs twice twice: a reader need not look for it."""
+        return True
+
+
+def _word(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = yaml.ScalarNode("tag:yaml.org,2002:str", text)
+    style = None if isinstance(_scalar(plain), str) else '"'
+    return dumper.represent_scalar(plain.tag, str(text), style=style)
+
+
+_Dumper.add_multi_representer(str, _word)
+_Dumper.add_representer(str, _word)
+
+
+def written(tree: dict[str, Any]) -> str:
+    """`tree` as YAML that `parse` reads as the same."""
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
 
 
@@ -19,6 +20,10 @@ class Plan(NamedTuple):
     done: tuple[TrialSpec, ...]
     """In the store: completed, collapsed or diverged."""
     records: Mapping[str, TrialRecord]
+
+    def __repr__(self) -> str:
+        """What a notebook shows: the counts, not thousands of trials."""
+        return f"<Plan: {len(self.todo)} to train, {len(self.done)} done>"
 
     @property
     def failed_before(self) -> tuple[TrialSpec, ...]:
@@ -37,6 +42,12 @@ class Plan(NamedTuple):
 
     def _status(self, trial: TrialSpec) -> str:
         return self.status(trial.id)
+
+
+def size(expansion: Expansion) -> str:
+    """How many cells, seeds and trials, in words."""
+    cells, seeds = counted(len(expansion.cells), "cell"), counted(len(expansion.seeds), "seed")
+    return f"{cells} × {seeds} = {counted(len(expansion.trials), 'trial')}"
 
 
 def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:

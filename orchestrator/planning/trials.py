@@ -54,6 +54,10 @@ class TrialSpec(NamedTuple):
     cell: Cell
     seed: int
 
+    def __repr__(self) -> str:
+        """Its id and label; its config is long."""
+        return f"<TrialSpec {self.id}: {self.label}>"
+
     @property
     def config(self) -> LoopConfig:
         """The resolved config."""

@@ -11,8 +11,9 @@ from trainers.attempt.report import EpochReport, Outcome
 class MemoryStore:
     """Keeps everything until the process ends."""
 
-    def __init__(self) -> None:
-        """An empty store."""
+    def __init__(self, name: str = "memory") -> None:
+        """An empty store, which calls itself `name`."""
+        self._name = name
         self._records: dict[str, TrialRecord] = {}
         self._reports: dict[str, dict[int, EpochReport]] = {}
         self._attempts: dict[str, list[str]] = {}
@@ -28,7 +29,7 @@ class MemoryStore:
 
     def describe(self) -> str:
         """Where it keeps things."""
-        return "memory"
+        return self._name
 
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What is known of these trials."""

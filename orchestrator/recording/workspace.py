@@ -77,7 +77,7 @@ class Workspace(NamedTuple):
         if self.database is not None:
             self._check_home()
             if not self.database.exists():
-                return MemoryStore()
+                return MemoryStore(self.tracking_uri)
             _writable(self.database.parent)
         name = without_secret(self.tracking_uri)
         # While a tracking server is away, what this folder knows is better than nothing, if it has something.
@@ -140,7 +140,11 @@ class Workspace(NamedTuple):
 
 
 def workspace(
-    home: Path | None, tracking_uri: str | None, data: Path | None, *, checkpoints: str | None = None
+    home: str | Path | None,
+    tracking_uri: str | None,
+    data: str | Path | None,
+    *,
+    checkpoints: str | Path | None = None,
 ) -> Workspace:
     """The workspace that flags and environment name."""
     named = home or os.environ.get("ORCH_HOME")
@@ -157,8 +161,8 @@ def workspace(
     else:
         uri, source = f"sqlite:///{folder / 'mlflow.db'}", "default"
     if checkpoints:
-        checkpoint_folder(checkpoints)  # what was typed is told now; most commands have no use for the rest
-    kept = checkpoints or os.environ.get("ORCH_CHECKPOINTS") or None
+        checkpoint_folder(str(checkpoints))  # what was typed is told now; most commands need nothing more
+    kept = str(checkpoints or "") or os.environ.get("ORCH_CHECKPOINTS") or None
     return Workspace(folder, uri, source, data_folder(data).resolve(), kept)
 
 

@@ -9,6 +9,7 @@ from rich.console import Console
 from orchestrator.commands.screen import live as display
 from orchestrator.events import Finished, Progressed, Started
 from orchestrator.planning.plan import make_plan
+from orchestrator.process.words import duration
 from tests.builders import expansion, outcome, record, report
 
 
@@ -46,7 +47,7 @@ def test_epochs_repeated_from_a_checkpoint_do_not_count_as_pace(clock: list[floa
 def test_a_log_has_a_line_for_each_finished_trial_and_for_a_lost_worker(clock: list[float]) -> None:
     made, out = expansion(), io.StringIO()
     done = {made.trials[0].id: record(made.trials[0].id)}
-    lines = display.LineDisplay(make_plan(made, done), out=out)
+    lines = display.LineDisplay(make_plan(made, done), say=lambda line: print(line, file=out))
     trial = made.trials[1]
     lines.on_event(Started(trial.id, 1, "here"))
     lines.on_event(started := Started(trial.id, 2, "there"))
@@ -77,4 +78,4 @@ def test_the_live_table_shows_epoch_loss_rank_and_what_is_done(clock: list[float
     ("seconds", "text"), [(0.4, "0s"), (59.4, "59s"), (60, "1m 00s"), (3599, "59m 59s"), (3900, "1h 05m")]
 )
 def test_durations_are_written_for_people(seconds: float, text: str) -> None:
-    assert display.duration(seconds) == text
+    assert duration(seconds) == text

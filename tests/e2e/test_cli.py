@@ -100,6 +100,12 @@ def test_status_shows_every_cell_and_seed(swept: Place) -> None:
     assert {t["status"] for t in record["trials"]} == {"completed"}
 
 
+def test_a_table_of_other_settings_says_that_the_store_has_those_of_some(swept: Place) -> None:
+    told = swept.orch("table", "sweep.yaml", "--set", "epochs=3").stderr
+    assert "trials of 'tiny', and none of these; repeat the --profile, --seeds and --set" in told
+    assert swept.orch("table", "sweep.yaml").stderr == ""
+
+
 def test_a_single_trial_runs_in_process_and_stores_nothing(place: Place) -> None:
     done = place.orch("trial", "sweep.yaml", "ema=EMA,predictor=regular", "--seed", "7")
     assert "epoch 2/2" in done.stdout

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
+from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of, written
 
 
 def problem(text: str) -> str:
@@ -76,3 +76,13 @@ def test_nested_aliases_cannot_blow_up() -> None:
     lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
     lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 9)]
     assert "too many values" in problem("\n".join(lines))
+
+
+WORDS = ["1e-3", "true", "null", "", "~", "0", "on", "1_000", "a: b", "- a", "λ\n#", "'", ".5"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_what_is_written_is_read_as_the_same(word: str) -> None:
+    numbers = [1e-3, 1e-07, 3, -0.5, 1e22, True, None]
+    tree = {"word": word, word or "empty": [word, {"a": word}], "numbers": numbers}
+    assert parse(written(tree), "a.yaml") == tree

@@ -76,6 +76,6 @@ class Images:
         return digest.hexdigest()[:12]
 
 
-def data_folder(root: Path | None) -> Path:
+def data_folder(root: str | Path | None) -> Path:
     """The folder that downloaded data sets live in: `root`, else $ORCH_DATA, else ./data."""
     return Path(root or os.environ.get("ORCH_DATA") or "data").expanduser()

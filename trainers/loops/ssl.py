@@ -225,12 +225,9 @@ def train_epoch(
         start, stop = index * config.batch_size, (index + 1) * config.batch_size
         chosen = order[start:stop]
         batch = images[chosen]
-        view1, view2 = (
-            views.apply(batch, d.rows(start, stop), config.views, mean=mean, std=std).contiguous(
-                memory_format=torch.channels_last
-            )
-            for d in draws
-        )
+        drawn = (d.rows(start, stop) for d in draws)
+        both = (views.apply(batch, rows, config.views, mean=mean, std=std) for rows in drawn)
+        view1, view2 = (view.contiguous(memory_format=torch.channels_last) for view in both)
         step = epoch * steps + index
         with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
             forward = method.forward(view1, view2, labels[chosen])
@@ -259,9 +256,11 @@ def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Ten
     config, method = trial.config, trial.method
     blocks = hidden_blocks(method.projector, config.projector.probed_blocks or 0)
     network = nn.Sequential(method.encoder, blocks)
-    return frozen.accuracies(
-        network, images, mean=mean, std=std, probe=config.probe, knn=config.knn, seed=config.seed
-    )
+
+    def prepared(batch: torch.Tensor) -> torch.Tensor:
+        return views.normalise(batch.to(trial.device), mean=mean, std=std)
+
+    return frozen.accuracies(network, images, prepared, probe=config.probe, knn=config.knn, seed=config.seed)
 
 
 def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: torch.Tensor) -> EpochReport:

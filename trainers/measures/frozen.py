@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trainers.config.lazy import nn, torch
 from trainers.datasets.base import Images
 from trainers.measures.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
 from trainers.randomness import stream
-from trainers.views.augmentation import normalise
 
 CHUNK = 512  # images that go through a network together
 
@@ -23,25 +24,23 @@ def in_eval_mode(network: nn.Module, values: torch.Tensor) -> torch.Tensor:
 
 
 def features(
-    network: nn.Module, images: torch.Tensor, *, mean: torch.Tensor, std: torch.Tensor
+    network: nn.Module, images: torch.Tensor, prepared: Callable[[torch.Tensor], torch.Tensor]
 ) -> torch.Tensor:
-    """What `network` makes of images without augmentation, float32 [N, d], on the device of `mean`.
+    """What `network` makes of images without augmentation, float32 [N, d].
 
     Args:
-        network: from normalised images to features.
+        network: from prepared images to features.
         images: uint8 [N, C, H, W].
-        mean, std: normalisation, [C].
+        prepared: some of them as the network takes them: normalised, on its device.
     """
-    chunks = (normalise(chunk.to(mean.device), mean=mean, std=std) for chunk in images.split(CHUNK))
-    return torch.cat([in_eval_mode(network, chunk) for chunk in chunks])
+    return torch.cat([in_eval_mode(network, prepared(chunk)) for chunk in images.split(CHUNK)])
 
 
 def accuracies(
     network: nn.Module,
     images: Images,
+    prepared: Callable[[torch.Tensor], torch.Tensor],
     *,
-    mean: torch.Tensor,
-    std: torch.Tensor,
     probe: ProbeConfig,
     knn: KnnConfig,
     seed: int,
@@ -49,15 +48,15 @@ def accuracies(
     """Test accuracies in [0, 1] of a linear probe and of nearest neighbours on frozen features, by metric.
 
     Args:
-        network: from normalised images to features.
+        network: from prepared images to features.
         images: the data set, with labels.
-        mean, std: normalisation, [C].
+        prepared: images as the network takes them: normalised, on its device.
         probe: how the linear probe is trained.
         knn: how neighbours vote.
         seed: of the trial; decides the probe's start and order.
     """
-    train, test = (features(network, split, mean=mean, std=std) for split in (images.train, images.test))
-    data = train, images.train_labels.to(mean.device), test, images.test_labels.to(mean.device)
+    train, test = (features(network, split, prepared) for split in (images.train, images.test))
+    data = train, images.train_labels.to(train.device), test, images.test_labels.to(test.device)
     classes = len(images.classes)
     metrics = linear_probe(*data, classes=classes, config=probe, generator=stream(seed, "probe"))
     metrics["knn/top1"] = knn_top1(*data, classes=classes, config=knn)

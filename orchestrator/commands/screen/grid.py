@@ -10,9 +10,8 @@ from orchestrator.answer import publish
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.planning.expand import Expansion, expand
-from orchestrator.planning.plan import Plan
-from orchestrator.process.words import counted
+from orchestrator.planning.expand import expand
+from orchestrator.planning.plan import Plan, size
 from orchestrator.records import status_of
 
 SIGNS = MARKS | {"completed": "✓"}
@@ -107,14 +106,8 @@ def validated(spec: SweepSpec, file: str) -> str:
         except UsageError as error:
             raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
         under = f"profile {profile}: " if profile else ""
-        lines.append(f"{file}: ok, {under}{size_of(made)}")
+        lines.append(f"{file}: ok, {under}{size(made)}")
     return "\n".join(lines)
-
-
-def size_of(expansion: Expansion) -> str:
-    """How many cells, seeds and trials, in words."""
-    cells, seeds = counted(len(expansion.cells), "cell"), counted(len(expansion.seeds), "seed")
-    return f"{cells} × {seeds} = {counted(len(expansion.trials), 'trial')}"
 
 
 def _grid(plan: Plan) -> list[str]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from collections.abc import Callable
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,67 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
+from orchestrator.execution.screen import LineDisplay, Progress, Screen, epochs_of, finished_line, to_stderr
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import duration
 
-LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
 _STYLES = {"completed": "green", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}
-
-
-class Progress:
-    """The state of a running sweep, in numbers; each display writes it in its own way."""
-
-    def __init__(self, plan: Plan) -> None:
-        """The state before the first event."""
-        self.trials: dict[str, TrialSpec] = {trial.id: trial for trial in plan.todo}
-        self.total, self.before = len(plan.expansion.trials), len(plan.done)
-        self.started = time.monotonic()
-        self.running: dict[str, tuple[float, int, Progressed | None]] = {}
-        """(start, attempt, last report) by trial id."""
-        # What the sweep's tables ask for first; accuracies also where no table asks for them.
-        of_tables = {table.metric: table.in_percent for table in plan.expansion.spec.tables}
-        self.shown: dict[str, bool] = of_tables | {"probe/top1": True, "knn/top1": True}
-        """Metrics that the line of a finished trial shows, and whether in percent."""
-        self.ended = 0
-        self._share_done = 0.0
-
-    def take(self, event: Event) -> None:
-        """Move on by one event."""
-        match event:
-            case Started():
-                self.running[event.trial_id] = (time.monotonic(), event.attempt, None)
-            case Progressed():
-                begun, attempt, _ = self.running.get(event.trial_id, (time.monotonic(), 1, None))
-                self.running[event.trial_id] = (begun, attempt, event)
-                if not event.report.replayed and event.report.epoch > 0:
-                    self._share_done += 1 / event.report.epochs
-            case Deferred():
-                self.running.pop(event.trial_id, None)
-            case Finished():
-                self.running.pop(event.trial_id, None)
-                self.ended += 1
-
-    def forecast_s(self) -> float | None:
-        """Seconds until the sweep is done, from the pace so far; None before there is one."""
-        done = max(self._share_done, float(self.ended))
-        left = len(self.trials) - self.ended - sum(self._share(i) for i in self.running)
-        if done < 0.2 or left < 0:
-            return None
-        return (time.monotonic() - self.started) * left / done
-
-    def rows(self) -> Iterator[tuple[TrialSpec, int, Progressed | None, float | None]]:
-        """(trial, attempt, last report, seconds left) of each running trial."""
-        for trial_id, (begun, attempt, last) in self.running.items():
-            share = self._share(trial_id)
-            left = (time.monotonic() - begun) * (1 - share) / share if share > 0 else None
-            yield self.trials[trial_id], attempt, last, left
-
-    def _share(self, trial_id: str) -> float:
-        last = self.running[trial_id][2]
-        return last.report.epoch / last.report.epochs if last else 0.0
 
 
 class QuietDisplay:
@@ -91,38 +34,6 @@ class QuietDisplay:
 
     def close(self) -> None:
         """Nothing to end."""
-
-
-class LineDisplay(QuietDisplay):
-    """One line per finished trial and now and then one about those that run."""
-
-    def __init__(self, plan: Plan, *, out: TextIO | None = None) -> None:
-        """Write to `out`, stderr by default."""
-        self.progress, self.out = Progress(plan), out or sys.stderr
-        self._last_line = time.monotonic()
-
-    def on_event(self, event: Event) -> None:
-        """Write the line of `event`, if it has one."""
-        self.progress.take(event)
-        trial = self.progress.trials[event.trial_id]
-        if isinstance(event, Finished):
-            self._write(finished_line(self.progress, trial, event))
-        elif isinstance(event, Deferred):
-            self._write(f"{trial.label}: {event.reason}")
-        elif time.monotonic() - self._last_line > LINE_EVERY_S:
-            running = "; ".join(
-                f"{t.label} epoch {_epochs(p)}" + (f", {duration(left)} left" if left else "")
-                for t, _, p, left in self.progress.rows()
-            )
-            self._write(f"running: {running}")
-
-    def tell(self, event: Event, note: str) -> None:
-        """Write `note` as a line of its own."""
-        self._write(f"{self.progress.trials[event.trial_id].label}: {note}")
-
-    def _write(self, line: str) -> None:
-        print(line, file=self.out, flush=True)
-        self._last_line = time.monotonic()
 
 
 class JsonDisplay(QuietDisplay):
@@ -181,7 +92,7 @@ class LiveDisplay(QuietDisplay):
             again = f" (attempt {attempt})" if attempt > 1 else ""
             table.add_row(
                 trial.label + again,
-                _epochs(last),
+                epochs_of(last),
                 _metric(metrics, "train/loss", ".3f"),
                 _metric(metrics, "F/rankme", ".1f"),
                 duration(left) if left is not None else "",
@@ -195,41 +106,14 @@ class LiveDisplay(QuietDisplay):
         return Group(table, bar)
 
 
-def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
-    """A finished trial in one line."""
-    outcome = event.outcome
-    done = progress.before + progress.ended
-    count = f"[{done:>{len(str(progress.total))}}/{progress.total}]"
-    verdict = outcome.details.get("collapse", {}).get("verdict")
-    partly = outcome.status == "completed" and verdict == "dimensional"
-    mark = MARKS["dimensional"] if partly else MARKS.get(outcome.status, "✓")
-    known = [
-        f"{name} {outcome.metrics[name] * 100:.1f} %" if share else f"{name} {outcome.metrics[name]:.4g}"
-        for name, share in progress.shown.items()
-        if name in outcome.metrics
-    ]
-    seconds = outcome.details.get("wall_s")
-    parts = [
-        f"{count} {mark} {trial.label}: {outcome.status}",
-        ", ".join(known[:3]),
-        outcome.reason or "",
-        duration(seconds) if seconds else "",
-    ]
-    return "  ".join(part for part in parts if part)
-
-
-def _epochs(last: Progressed | None) -> str:
-    return f"{last.report.epoch}/{last.report.epochs}" if last else "starts"
-
-
 def _metric(metrics: dict[str, float], name: str, form: str) -> str:
     return format(metrics[name], form) if name in metrics else ""
 
 
-def screen(output: str) -> Callable[[Plan], QuietDisplay]:
+def screen(output: str) -> Callable[[Plan], Screen]:
     """What shows how trials go: to a "person", to a program ("json"), or to nobody ("quiet")."""
 
-    def of(plan: Plan) -> QuietDisplay:
+    def of(plan: Plan) -> Screen:
         if output == "json":
             return JsonDisplay(plan)
         if output == "quiet" or not plan.todo:
@@ -237,6 +121,6 @@ def screen(output: str) -> Callable[[Plan], QuietDisplay]:
         console = Console(stderr=True)
         if console.is_terminal and not console.is_dumb_terminal:
             return LiveDisplay(plan, console=console)
-        return LineDisplay(plan, out=sys.stderr)
+        return LineDisplay(plan, say=to_stderr)
 
     return of

@@ -22,7 +22,7 @@ class Shown(NamedTuple):
     """Whether every table could be made."""
 
 
-def made(
+def made_tables(
     request: Request, records: Mapping[str, TrialRecord], name: str | None
 ) -> tuple[list[Table], list[str]]:
     """The sweep's tables, or the one of that name, and why others cannot be made.
