@@ -55,6 +55,10 @@ class TrialRecord(Frozen):
     """Commit (with "+dirty" if it had changes) or release that trained it."""
     data_fingerprint: str | None = None
     streams_fingerprint: str | None = None
+    source: dict[str, str] = {}
+    """Digests of the code that trained it, by file; empty where that was not recorded."""
+    data_listing: str | None = None
+    """Number of the files it has seen, and a digest of names and sizes; None: they cannot change."""
     run: str | None = None
     """The store's own name for it, such as the MLflow run id."""
     attempts: int = 0
@@ -135,6 +139,8 @@ def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialR
         code_version=provenance.code_version,
         data_fingerprint=details.get("data_fingerprint"),
         streams_fingerprint=details.get("streams_fingerprint"),
+        source=details.get("source", {}),
+        data_listing=details.get("data_listing"),
     )
 
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from orchestrator.errors import Interrupted, UsageError
+from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.language.load import cross_checked, load_sweep, validated
 from orchestrator.language.seeds import seed_list
@@ -147,6 +147,8 @@ class Sweep:
         pack: bool = False,
         ship_code: bool = False,
         keep_checkpoints: bool = False,
+        retrain_changed: bool = False,
+        accept_data: bool = False,
         say: Callable[[str], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> SweepResult:
@@ -163,6 +165,8 @@ class Sweep:
             pack: whether rehearsals find out what a trial needs.
             ship_code: whether a cluster's workers run this code, sent to them.
             keep_checkpoints: whether to keep the checkpoints of finished trials.
+            retrain_changed: whether to train again what other code has trained; old runs stay.
+            accept_data: whether changed files of a data set are the same images.
             say: is told what a person should know, also when a trial ends, a line each; None: standard error.
             on_event: is told what happens to trials: Started, Progressed, Deferred, Finished.
 
@@ -172,28 +176,13 @@ class Sweep:
             StoreError: a result could not be kept; checkpoints are.
             ExecutionError: trials cannot be scheduled, or what runs them has died.
         """
-        from orchestrator.answer import explain
-        from orchestrator.execution import drive
+        from orchestrator.execution.from_python import run
         from orchestrator.execution.options import Options
-        from orchestrator.execution.screen import LineDisplay, Listening, to_stderr
-
-        told = say or to_stderr
-
-        def screen(plan: Plan) -> Listening:
-            return Listening(LineDisplay(plan, say=told), on_event)
 
         options = Options(executor=executor, address=address, download=download, ship_code=ship_code)
         options = options._replace(keep_going=keep_going, keep_checkpoints=keep_checkpoints, pack=pack)
-        try:
-            prepared = drive.prepare(self.expansion, self.space, options, say=told)
-            result = drive.sweep(prepared, say=told, show=lambda answer: None, screen=screen)
-        except Interrupted:
-            raise KeyboardInterrupt from None
-        for line in explain.failed(self.trials, result.records):
-            told(line)
-        if result.hopeless:
-            told(f"stopped: {result.hopeless}; remove the cause, or go on with keep_going=True")
-        return result
+        options = options._replace(retrain_changed=retrain_changed, accept_data=accept_data)
+        return run(self.expansion, self.space, options, say=say, on_event=on_event)
 
     def records(self) -> dict[str, TrialRecord]:
         """What the store knows of the trials, by id; those it does not know are absent.

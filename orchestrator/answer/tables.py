@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from orchestrator.answer.notes import notes
 from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
@@ -139,14 +140,14 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         )
         for i, line in enumerate(cells)
     )
-    notes = list(_notes(expansion, spec, records, compared=compared))
+    told = list(notes(expansion, spec, records, compared=compared))
     prediction: Prediction | None = None
     if spec.expected:
         prediction, said = _predicted(spec.expected, rows, columns, entries)
-        notes.insert(0, said)
+        told.insert(0, said)
     setting = expansion.brief_setting
     return Table(
-        spec, expansion.spec.name, setting, expansion.seeds, rows, columns, entries, tuple(notes), prediction
+        spec, expansion.spec.name, setting, expansion.seeds, rows, columns, entries, tuple(told), prediction
     )
 
 
@@ -255,43 +256,3 @@ def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, T
     if reported and spec.metric not in reported:
         hint = nearest(spec.metric, sorted(reported))
         raise UsageError(f"table '{spec.name}': metric '{spec.metric}' was never reported; {hint}")
-
-
-def _notes(
-    expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord], *, compared: bool
-) -> Iterator[str]:
-    """What a reader must know to trust the table."""
-    published = spec.published
-    if published and not compared:
-        ours = f"'{expansion.brief_setting}'" if expansion.brief_setting else "without one"
-        theirs = f"profile '{published.profile}'" if published.profile else "the file as it is"
-        yield f"published numbers are for {theirs}, these are {ours}: no verdict"
-    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
-    versions = sorted({r.code_version for r in used if r.code_version})
-    if len(versions) > 1:
-        yield f"trained by different code versions: {', '.join(versions)}"
-    if len({r.data_fingerprint for r in used if r.data_fingerprint}) > 1 and not any(
-        "data" in level.settings or any(k.startswith("data.") for k in level.settings)
-        for axis in expansion.spec.axes.values()
-        for level in axis.levels
-    ):
-        yield "cells were trained on different data although no axis sets it"
-    unpaired = _unpaired(expansion, records)
-    if unpaired:
-        cells = ", ".join(unpaired)
-        yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
-
-
-def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:
-    """Cells that saw other random draws than most cells of the same seed."""
-    odd: dict[str, None] = {}
-    for seed in expansion.seeds:
-        seen = {
-            trial.cell.label: records[trial.id].streams_fingerprint
-            for trial in expansion.trials
-            if trial.seed == seed and trial.id in records and records[trial.id].streams_fingerprint
-        }
-        if len(set(seen.values())) > 1:
-            usual = Counter(seen.values()).most_common(1)[0][0]
-            odd |= {label: None for label, stream in seen.items() if stream != usual}
-    return list(odd)

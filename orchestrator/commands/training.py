@@ -45,6 +45,12 @@ def sweep(
         bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
     ] = False,
     pack: Pack = False,
+    retrain_changed: Annotated[
+        bool, typer.Option("--retrain-changed", help="Train anew what other code has trained; old runs stay.")
+    ] = False,
+    accept_data: Annotated[
+        bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
+    ] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
@@ -67,6 +73,8 @@ def sweep(
         keep_checkpoints=keep_checkpoints,
         keep_going=keep_going,
         pack=pack,
+        retrain_changed=retrain_changed,
+        accept_data=accept_data,
         verbose=verbose,
     )
     say = sayer(silent=as_json or quiet)

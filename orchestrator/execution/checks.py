@@ -10,6 +10,7 @@ from orchestrator.errors import UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.options import Options
 from orchestrator.planning.data import missing_data
+from orchestrator.planning.origin import trained_on_other_files
 from orchestrator.planning.plan import Plan
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
@@ -34,6 +35,18 @@ def check_before_training(
     if problem := unusable(space.checkpoints):
         raise UsageError(f"checkpoints at {problem}")
     _check_space(space)
+
+
+def check_same_data(plan: Plan, space: Workspace, options: Options) -> None:
+    """Check that the files of data sets are those that the sweep's done trials have seen.
+
+    Raises:
+        UsageError: they are not, and nobody has said that they are the same images.
+    """
+    if options.address or options.accept_data:
+        return
+    if problems := trained_on_other_files(plan.done, plan.records, space.data_root):
+        raise UsageError("\n".join(problems))
 
 
 def _check_space(space: Workspace) -> None:

@@ -13,7 +13,7 @@ from orchestrator.answer import publish
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
-from orchestrator.execution.checks import check_before_training
+from orchestrator.execution.checks import check_before_training, check_same_data
 from orchestrator.execution.claims.home import Claims
 from orchestrator.execution.claims.joint import JointClaims
 from orchestrator.execution.claims.shared import SharedClaims
@@ -88,6 +88,9 @@ def prepare(
             executor.prepare(certain=done is not None)
         store = space.open_journaled()
         plan = plan_sweep(expansion, store)
+        check_same_data(plan, space, options)
+        if options.retrain_changed:
+            plan = plan.with_changed_anew()
         if only is not None:
             plan = plan._replace(todo=only(plan))
         if plan.todo:
@@ -182,6 +185,8 @@ def _trained(
         # Read again: what another driver finished until just now is done, and what it began is known.
         records |= prepared.store.records(wanted) if wanted else {}
         plan = make_plan(prepared.plan.expansion, records)
+        if prepared.options.retrain_changed:
+            plan = plan.with_changed_anew()
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
@@ -193,6 +198,10 @@ def _trained(
         if prepared.options.fresh:
             for trial in mine:
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
+        if anew := [trial.id for trial in mine if trial.id in plan.anew]:
+            prepared.store.set_aside(anew)
+            records = {i: record for i, record in records.items() if i not in anew}
+            plan = plan._replace(records=records)
         result = _run(prepared, plan._replace(todo=mine), screen)
         trained += result.trained
         records |= result.records

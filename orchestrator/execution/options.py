@@ -18,6 +18,10 @@ class Options(NamedTuple):
     ship_code: bool = False
     """Whether a cluster's workers run this driver's code."""
     keep_checkpoints: bool = False
+    retrain_changed: bool = False
+    """Whether to train again what other code has trained."""
+    accept_data: bool = False
+    """Whether files that differ from those that done trials saw are the same images."""
     pack: bool = False
     """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
     verbose: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.planning.expand import Expansion
+from orchestrator.planning.origin import code_note, trained_by_other_code
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
@@ -20,6 +21,8 @@ class Plan(NamedTuple):
     done: tuple[TrialSpec, ...]
     """In the store: completed, collapsed or diverged."""
     records: Mapping[str, TrialRecord]
+    anew: frozenset[str] = frozenset()
+    """Ids of those in `todo` that have results, of other code, which are set aside."""
 
     def __repr__(self) -> str:
         """What a notebook shows: the counts, not thousands of trials."""
@@ -34,6 +37,19 @@ class Plan(NamedTuple):
     def interrupted(self) -> tuple[TrialSpec, ...]:
         """Those in `todo` that were begun and not finished."""
         return tuple(t for t in self.todo if self._status(t) in ("running", "stopped"))
+
+    @property
+    def by_other_code(self) -> dict[str, list[str]]:
+        """Of those that are done: the files whose code has changed since, by trial id."""
+        return trained_by_other_code(self.done, self.records)
+
+    def with_changed_anew(self) -> Plan:
+        """The plan that also trains again what other code has trained."""
+        others = frozenset(self.by_other_code)
+        done = tuple(trial for trial in self.done if trial.id not in others)
+        finished = {trial.id for trial in done}
+        todo = tuple(trial for trial in self.expansion.trials if trial.id not in finished)
+        return self._replace(todo=todo, done=done, anew=others)
 
     def status(self, trial_id: str) -> str:
         """Status of one trial: its record's, or "missing"."""
@@ -60,8 +76,10 @@ def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:
 
 def will_run(plan: Plan, where: str) -> str:
     """What will be trained, in words; `where` says where results are kept."""
+    other = code_note(len(plan.done), plan.by_other_code)
+    other = f"; {other}; --retrain-changed trains them anew" if other else ""
     if not plan.todo:
-        return f"nothing to do: all {len(plan.done)} trials are in {where}"
+        return f"nothing to do: all {len(plan.done)} trials are in {where}{other}"
     number = len(plan.todo)
     parts = ["1 trial will run" if number == 1 else f"{number} trials will run", f"{len(plan.done)} done"]
     if plan.interrupted:
@@ -72,4 +90,6 @@ def will_run(plan: Plan, where: str) -> str:
         parts.append(
             f"{number} failed before and " + ("is tried again" if number == 1 else "are tried again")
         )
-    return f"{', '.join(parts)}; results in {where}"
+    if plan.anew:
+        parts.append(f"{len(plan.anew)} anew, for other code has trained them")
+    return f"{', '.join(parts)}; results in {where}{other}"

@@ -91,6 +91,12 @@ class MemoryStore:
         """Keep files beside a trial."""
         self.attached.setdefault(trial_id, {}).update(files)
 
+    def set_aside(self, trial_ids: Collection[str]) -> None:
+        """Forget these trials."""
+        for trial_id in trial_ids:
+            for kept in (self._records, self._reports, self._attempts):
+                kept.pop(trial_id, None)
+
     def published(self, sweep: SweepInfo) -> str | None:
         """What the published files show."""
         return self._content.get((sweep.name, sweep.profile))

@@ -91,6 +91,13 @@ class Store(Protocol):
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial that is known, such as its plots."""
 
+    def set_aside(self, trial_ids: Collection[str]) -> None:
+        """Forget that these trials are known: they can be trained anew. What is kept of them stays, unnamed.
+
+        Raises:
+            StoreError: the store does not answer.
+        """
+
     def published(self, sweep: SweepInfo) -> str | None:
         """The `content` that `publish` was given last for this sweep and profile; None before that."""
 

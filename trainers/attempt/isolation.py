@@ -20,10 +20,11 @@ from threadpoolctl import threadpool_limits
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder, StorageError
 from trainers.attempt.report import ErrorClass, Outcome, Report
+from trainers.attempt.source import source_of
 from trainers.config.base import LoopConfig, Runtime
 from trainers.config.lazy import torch
 from trainers.config.plugins import load
-from trainers.datasets.base import MissingDataError
+from trainers.datasets.base import MissingDataError, listing_of
 
 TRACEBACK = "traceback"
 """Name of a failure's traceback among the details of its outcome."""
@@ -43,7 +44,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
             outcome: Outcome = load("loops", config.trainer).fit(
                 config, runtime=runtime, folder=folder, report=report
             )
-            return outcome
+            return outcome.model_copy(update={"details": outcome.details | _origin(config, runtime)})
         except MissingDataError as error:
             return Outcome(status="failed", reason=_printable(str(error)), error="data")
         except StorageError as error:
@@ -100,6 +101,13 @@ def discard_checkpoints(folder: Folder) -> None:
     """Remove a finished trial's checkpoints, as far as this user may; other files stay."""
     with contextlib.suppress(OSError):
         checkpoint.clear(folder)
+
+
+def _origin(config: LoopConfig, runtime: Runtime) -> dict[str, str | dict[str, str]]:
+    """What a result's record says of the code and of the files that it is from."""
+    data = getattr(config, "data", None)
+    listing = listing_of(data, runtime.data_root) if data is not None else None
+    return {"source": source_of(config)} | ({"data_listing": listing} if listing else {})
 
 
 def _is_out_of_gpu_memory(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainers.config.base import Frozen
 from trainers.config.lazy import torch
+from trainers.config.plugins import load
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,6 +75,19 @@ class Images:
                 digest.update(str(tuple(tensor.shape)).encode())
                 digest.update(tensor.contiguous().numpy().data)
         return digest.hexdigest()[:12]
+
+
+def listing_of(config: DatasetConfig, root: Path | None) -> str | None:
+    """The number of a data set's files and a digest of their names and sizes: others are told in no time.
+
+    None for data sets that cannot change, or that are not there.
+    """
+    listed = getattr(load("datasets", config.name), "listing", None)
+    files = listed(config, root=root) if listed else []
+    if not files:
+        return None
+    text = "\n".join(f"{name} {size}" for name, size in files)
+    return f"{len(files)} files, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def data_folder(root: str | Path | None) -> Path:

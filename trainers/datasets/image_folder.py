@@ -90,6 +90,16 @@ def load(config: Config, *, root: Path | None, download: bool) -> Images:
     )
 
 
+def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:
+    """Name and size in bytes of every image file, by name; none where they are not there."""
+    folder = _folder(config, root)
+    if missing(config, root=root):
+        return []
+    places = [folder / split / name for split in ("train", "test") for name in _classes(folder / split)]
+    files = [path for place in places for path in _files(place)]
+    return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
+
+
 def _folder(config: Config, root: Path | None) -> Path:
     return (data_folder(root) / config.root.expanduser()).absolute()
 

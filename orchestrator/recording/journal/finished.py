@@ -37,6 +37,14 @@ class FinishedTrials:
                 file.write(b"".join(b"\n" + one.model_dump_json().encode() for one in new) + b"\n")
             there.update((one.trial_id, one) for one in new)
 
+    def discard(self, trial_ids: Collection[str]) -> None:
+        """Know these trials no more."""
+        there = self._read()
+        if not there.keys().isdisjoint(trial_ids):
+            self._records = {}
+            self.path.unlink(missing_ok=True)
+            self.add(record for trial_id, record in there.items() if trial_id not in trial_ids)
+
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What is known of these trials."""
         there = self._read()

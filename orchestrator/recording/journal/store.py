@@ -116,6 +116,13 @@ class JournaledStore:
         """Keep files beside a trial."""
         self._tell(journal.Attached.model_construct(trial_id=trial_id, files=dict(files)))
 
+    def set_aside(self, trial_ids: Collection[str]) -> None:
+        """Forget that these trials are known; done at once, for what follows depends on it."""
+        self.flush()  # what waits of them would be told of their next run
+        self._reachable().set_aside(trial_ids)
+        if self._known is not None:
+            self._known.discard(trial_ids)
+
     def published(self, sweep: SweepInfo) -> str | None:
         """The content that the sweep's summary shows, or will."""
         told = journal_files.waiting(self.root, self.name).published(sweep)

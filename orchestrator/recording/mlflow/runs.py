@@ -6,10 +6,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Param, Run
+from mlflow.entities import Param, Run, RunTag
 
-from orchestrator.recording.mlflow.experiments import experiment_ids
-from orchestrator.records import TrialFacts
+from orchestrator.recording.mlflow.experiments import experiment_ids, perhaps_twice
+from orchestrator.recording.mlflow.tags import record_from
+from orchestrator.recording.store_errors import readable
+from orchestrator.records import TrialFacts, TrialRecord
 
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
 OLDEST = ["attributes.start_time ASC"]
@@ -50,6 +52,32 @@ def run_pages(client: MlflowClient, query: str) -> Iterator[Run]:
         page = client.search_runs(experiments, query, max_results=1000, order_by=OLDEST, page_token=token)
         yield from page
         token = page.token or ""
+
+
+def read_record(trial_id: str, run: Run) -> TrialRecord:
+    """The record that a trial's run amounts to.
+
+    Raises:
+        StoreError: somebody has changed the run so that it is none.
+    """
+    with readable(f"run {run.info.run_id} of trial {trial_id}"):
+        return record_from(
+            trial_id,
+            run=run.info.run_id,
+            state=run.info.status,
+            tags=run.data.tags,
+            metrics=run.data.metrics,
+        )
+
+
+def set_run_aside(client: MlflowClient, run: Run, trial_id: str) -> None:
+    """Take away what finds a trial's run; what it was stays beside its numbers."""
+    tags = {"orch.kind": "set aside", "orch.set_aside": trial_id}
+    client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    for tag in run.data.tags:
+        if tag == "orch.trial_id" or tag.startswith("orch.in."):
+            with perhaps_twice():
+                client.delete_tag(run.info.run_id, tag)
 
 
 def log_params(client: MlflowClient, run: Run, trial: TrialFacts) -> None:

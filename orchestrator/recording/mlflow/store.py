@@ -22,17 +22,15 @@ from orchestrator.process.secrets import without_secret
 from orchestrator.recording.mlflow.experiments import experiment_id, perhaps_twice
 from orchestrator.recording.mlflow.http import reject_truncated_responses
 from orchestrator.recording.mlflow.open_trial import OpenTrial, metrics_of
-from orchestrator.recording.mlflow.runs import find_runs, log_params, run_pages, runs_of
-from orchestrator.recording.mlflow.tags import (
-    ENDING,
-    end_tags,
-    first_tags,
-    is_done,
-    is_last,
-    next_tags,
-    record_from,
-    safe,
+from orchestrator.recording.mlflow.runs import (
+    find_runs,
+    log_params,
+    read_record,
+    run_pages,
+    runs_of,
+    set_run_aside,
 )
+from orchestrator.recording.mlflow.tags import ENDING, end_tags, first_tags, is_done, is_last, next_tags, safe
 from orchestrator.recording.store_errors import one_line_errors, readable
 from orchestrator.recording.trial_files import SPECTRA, from_npz, trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
@@ -73,7 +71,7 @@ class MlflowStore:
         """What is known of these trials."""
         with self._errors():
             runs = find_runs(self._client, trial_ids)
-            return {trial_id: _record(trial_id, run) for trial_id, run in runs.items()}
+            return {trial_id: read_record(trial_id, run) for trial_id, run in runs.items()}
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, once they ended."""
@@ -166,6 +164,13 @@ class MlflowStore:
             run = find_runs(self._client, [trial_id]).get(trial_id)
             if run is not None:
                 self._log_files(run.info.run_id, files)
+
+    def set_aside(self, trial_ids: Collection[str]) -> None:
+        """Let the runs of these trials be found by no id any more; they keep it as a tag of another name."""
+        with self._errors():
+            for trial_id, run in find_runs(self._client, trial_ids).items():
+                self._open.pop(trial_id, None)
+                set_run_aside(self._client, run, trial_id)
 
     def published(self, sweep: SweepInfo) -> str | None:
         """The content that the sweep's summary run shows, if there is one."""
@@ -286,14 +291,3 @@ class MlflowStore:
         self, refused: Callable[[], object] = lambda: None
     ) -> contextlib.AbstractContextManager[None]:
         return one_line_errors(f"MLflow at {self.describe()}", refused=refused)
-
-
-def _record(trial_id: str, run: Run) -> TrialRecord:
-    with readable(f"run {run.info.run_id} of trial {trial_id}"):
-        return record_from(
-            trial_id,
-            run=run.info.run_id,
-            state=run.info.status,
-            tags=run.data.tags,
-            metrics=run.data.metrics,
-        )

@@ -16,6 +16,8 @@ ENDING = frozenset(
         "orch.error",
         "orch.data_fingerprint",
         "orch.streams_fingerprint",
+        "orch.source",
+        "orch.data_listing",
         "orch.undefined_at_end",
     }
 )
@@ -89,6 +91,8 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
         "orch.code_version": record.code_version,
         "orch.data_fingerprint": record.data_fingerprint,
         "orch.streams_fingerprint": record.streams_fingerprint,
+        "orch.source": json.dumps(record.source) if record.source else None,
+        "orch.data_listing": record.data_listing,
         "orch.undefined_at_end": json.dumps(undefined) if undefined else None,
     }
     return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value}
@@ -115,6 +119,8 @@ def record_from(
             "code_version": tags.get("orch.code_version"),
             "data_fingerprint": tags.get("orch.data_fingerprint"),
             "streams_fingerprint": tags.get("orch.streams_fingerprint"),
+            "source": json.loads(tags.get("orch.source", "{}")),
+            "data_listing": tags.get("orch.data_listing"),
             "run": run,
             "attempts": int(tags.get("orch.attempts", "1")),
             "worker": tags.get("orch.worker") or None,

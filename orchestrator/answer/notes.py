@@ -1,0 +1,69 @@
+"""What a reader must know to trust a table: which code, data and random streams are behind its trials."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+from orchestrator.language.table_spec import TableSpec
+from orchestrator.planning.expand import Expansion
+from orchestrator.records import TrialRecord
+
+
+def notes(
+    expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord], *, compared: bool
+) -> Iterator[str]:
+    """What a reader must know to trust the table."""
+    published = spec.published
+    if published and not compared:
+        ours = f"'{expansion.brief_setting}'" if expansion.brief_setting else "without one"
+        theirs = f"profile '{published.profile}'" if published.profile else "the file as it is"
+        yield f"published numbers are for {theirs}, these are {ours}: no verdict"
+    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
+    versions = sorted({r.code_version for r in used if r.code_version})
+    if len(versions) > 1:
+        yield f"trained by different code versions: {', '.join(versions)}"
+    if len({r.data_fingerprint for r in used if r.data_fingerprint}) > 1 and not any(
+        "data" in level.settings or any(k.startswith("data.") for k in level.settings)
+        for axis in expansion.spec.axes.values()
+        for level in axis.levels
+    ):
+        yield f"trained on different data although no axis sets it: {_groups(expansion, records, _data)}"
+    unpaired = _unpaired(expansion, records)
+    if unpaired:
+        cells = ", ".join(unpaired)
+        yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
+
+
+def _data(record: TrialRecord) -> str | None:
+    listing = f" ({record.data_listing})" if record.data_listing else ""
+    return f"{record.data_fingerprint}{listing}" if record.data_fingerprint else None
+
+
+def _groups(
+    expansion: Expansion, records: Mapping[str, TrialRecord], of: Callable[[TrialRecord], str | None]
+) -> str:
+    """Which trials have what, the most frequent first: of the others each is named."""
+    found: dict[str, list[str]] = {}
+    for trial in expansion.trials:
+        value = of(records[trial.id]) if trial.id in records else None
+        if value is not None:
+            found.setdefault(value, []).append(trial.label)
+    (usual, _), *others = sorted(found.items(), key=lambda item: -len(item[1]))
+    named = "; ".join(f"{', '.join(labels)} on {value}" for value, labels in others)
+    return f"{named}; the others on {usual}"
+
+
+def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:
+    """Cells that saw other random draws than most cells of the same seed."""
+    odd: dict[str, None] = {}
+    for seed in expansion.seeds:
+        seen = {
+            trial.cell.label: records[trial.id].streams_fingerprint
+            for trial in expansion.trials
+            if trial.seed == seed and trial.id in records and records[trial.id].streams_fingerprint
+        }
+        if len(set(seen.values())) > 1:
+            usual = Counter(seen.values()).most_common(1)[0][0]
+            odd |= {label: None for label, stream in seen.items() if stream != usual}
+    return list(odd)

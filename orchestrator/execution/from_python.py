@@ -1,0 +1,47 @@
+"""Runs a sweep for a program: in lines of text, with Python's own interrupt, and without a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from orchestrator.answer import explain
+from orchestrator.errors import Interrupted
+from orchestrator.events import Event
+from orchestrator.execution import drive
+from orchestrator.execution.options import Options
+from orchestrator.execution.run import SweepResult
+from orchestrator.execution.screen import LineDisplay, Listening, to_stderr
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.plan import Plan
+from orchestrator.recording.workspace import Workspace
+
+
+def run(
+    expansion: Expansion,
+    space: Workspace,
+    options: Options,
+    *,
+    say: Callable[[str], None] | None = None,
+    on_event: Callable[[Event], None] | None = None,
+) -> SweepResult:
+    """Complete a sweep; `say` (or standard error) is told what a person should know, `on_event` what happens.
+
+    Raises:
+        KeyboardInterrupt: on a second Ctrl-C.
+        OrchError: the sweep cannot be run.
+    """
+    told = say or to_stderr
+
+    def screen(plan: Plan) -> Listening:
+        return Listening(LineDisplay(plan, say=told), on_event)
+
+    try:
+        prepared = drive.prepare(expansion, space, options, say=told)
+        result = drive.sweep(prepared, say=told, show=lambda answer: None, screen=screen)
+    except Interrupted:
+        raise KeyboardInterrupt from None
+    for line in explain.failed(expansion.trials, result.records):
+        told(line)
+    if result.hopeless:
+        told(f"stopped: {result.hopeless}; remove the cause, or go on with keep_going=True")
+    return result

@@ -1,0 +1,59 @@
+"""Whether done trials are from the code and the files that are there now: an id tells only of settings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.words import counted
+from orchestrator.records import TrialRecord
+from trainers.attempt.source import changed, source_of
+from trainers.datasets.base import DatasetConfig, listing_of
+
+
+def trained_by_other_code(
+    done: Iterable[TrialSpec], records: Mapping[str, TrialRecord]
+) -> dict[str, list[str]]:
+    """The files whose code is not what trained a trial, by the trial's id; trials without such are absent."""
+    now: dict[str, dict[str, str]] = {}
+    found = {}
+    for trial in done:
+        before = records[trial.id].source
+        if before and trial.cell.id not in now:
+            now[trial.cell.id] = source_of(trial.config)
+        if before and (names := changed(before, now[trial.cell.id])):
+            found[trial.id] = names
+    return found
+
+
+def code_note(done: int, others: Mapping[str, list[str]]) -> str | None:
+    """What is said of trials that other code has trained, or None."""
+    if not others:
+        return None
+    names = Counter(name for changes in others.values() for name in changes)
+    shown = ", ".join(name for name, _ in names.most_common(4)) + (" and more" if len(names) > 4 else "")
+    return f"{len(others)} of {done} done were trained by other code ({shown} changed)"
+
+
+def trained_on_other_files(
+    done: Iterable[TrialSpec], records: Mapping[str, TrialRecord], root: Path | None
+) -> list[str]:
+    """A sentence on each data set whose files are not those that done trials have seen."""
+    now: dict[DatasetConfig, str | None] = {}
+    seen: Counter[tuple[DatasetConfig, str]] = Counter()
+    for trial in done:
+        before, config = records[trial.id].data_listing, trial.cell.fields.get("data")
+        if before is None or config is None:
+            continue
+        if config not in now:
+            now[config] = listing_of(config, root)
+        if now[config] not in (None, before):
+            seen[config, before] += 1
+    return [
+        f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
+        f"{counted(number, 'trial')} of this sweep saw {before}; other images need another label, or "
+        "--accept-data if they are the same"
+        for (config, before), number in seen.items()
+    ]

@@ -1,0 +1,128 @@
+"""What an id does not tell: whether the code and the files behind done trials are those of today."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from orchestrator import Sweep, UsageError
+from tests.place import Place
+from trainers.attempt import source
+from trainers.attempt.source import changed, source_of
+from trainers.config.base import LoopConfig
+
+pytestmark = pytest.mark.filterwarnings("default")
+THEORY: dict[str, Any] = {
+    "version": 1,
+    "name": "t",
+    "base": {
+        "trainer": "modes",
+        "x": {"of": "p0", "low": -1, "high": 2, "points": 5},
+        "y": {"of": "s0", "low": 0.02, "high": 2, "points": 5},
+        "time": 5,
+    },
+    "axes": {"m": {"path": "eta", "values": [0.1, 0.3]}},
+    "tables": [{"name": "t", "rows": "m", "metric": "modes/collapsed_share"}],
+}
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def config() -> LoopConfig:
+    return Sweep(THEORY).trials[0].config
+
+
+def test_the_source_of_a_trial_is_its_plug_ins_and_the_rest_of_the_trainers() -> None:
+    ssl = {"trainer": "ssl", "method": "byol", "data": "digits", "encoder": "mlp", "epochs": 1}
+    one = source_of(Sweep({"version": 1, "name": "s", "base": ssl}).trials[0].config)
+    files = ["datasets/digits.py", "encoders/mlp.py", "loops/ssl.py", "methods/byol.py", "optimizers/sgd.py"]
+    assert sorted(one) == sorted([*files, "trainers"])
+    assert sorted(source_of(config())) == ["loops/modes.py", "trainers"]
+
+
+def test_comments_and_blank_lines_are_no_other_code(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    texts = ["x = 1\ny = 2\n", "# why\nx = 1  \n\n    # more\ny = 2\n", "x = 1\ny = 3\n"]
+    digests = []
+    for text in texts:
+        file.write_text(text)
+        source._digest.cache_clear()
+        digests.append(source._digest(file))
+    source._digest.cache_clear()
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_what_was_not_recorded_has_not_changed() -> None:
+    assert changed({}, {"trainers": "a"}) == []
+    assert changed({"trainers": "a", "methods/x.py": "b"}, {"trainers": "a", "methods/x.py": "c"}) == [
+        "methods/x.py"
+    ]
+
+
+def test_trials_of_other_code_are_told_and_trained_anew_only_when_asked(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.planning import origin
+
+    sweep = Sweep(THEORY, home=ready.folder / "runs")
+    sweep.run("serial", say=quiet)
+    before = sweep.records()
+    monkeypatch.setattr(origin, "source_of", lambda config: source_of(config) | {"loops/modes.py": "0" * 8})
+    said: list[str] = []
+    assert sweep.run("serial", say=said.append).trained.total() == 0
+    assert "2 of 2 done were trained by other code (loops/modes.py changed); --retrain-changed" in said[0]
+
+    assert sweep.run("serial", retrain_changed=True, say=said.append).trained["completed"] == 2
+    after = sweep.records()
+    assert {i: one.metrics for i, one in after.items()} == {i: one.metrics for i, one in before.items()}
+    assert not {one.run for one in after.values()} & {one.run for one in before.values()}
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=sweep.space.tracking_uri)
+    for one in before.values():
+        assert (
+            client.get_run(str(one.run)).data.tags["orch.set_aside"] == one.trial_id
+        )  # and its numbers stay
+    assert sweep.store().asked_for("t").keys() == after.keys()
+
+
+def image_folder(folder: Path, number: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (number, 8, 8, 3), dtype=np.uint8)
+    for split in ("train", "test"):
+        for index, image in enumerate(pixels):
+            path = folder / split / f"class{index % 2}" / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(path)
+
+
+def test_other_images_under_one_label_are_an_error_before_training(ready: Place, tmp_path: Path) -> None:
+    image_folder(tmp_path / "images", 8)
+    base = {
+        "trainer": "ssl",
+        "method": "byol",
+        "data": {"name": "image_folder", "label": "mine", "root": str(tmp_path / "images"), "size": 8},
+        "encoder": {"name": "mlp", "widths": [8]},
+        "projector": {"hidden": [8], "output": 4},
+        "epochs": 1,
+        "batch_size": 4,
+        "probe": {"epochs": 1},
+    }
+    spec = {
+        "version": 1,
+        "name": "images",
+        "base": base,
+        "axes": {"m": {"path": "method.momentum", "values": [0.9]}},
+    }
+    assert Sweep(spec, home=ready.folder / "runs").run("serial", say=quiet).trained["completed"] == 1
+    image_folder(tmp_path / "images", 12)
+    more = Sweep(spec, seeds=2, home=ready.folder / "runs")
+    words = "image_folder 'mine': its folder has 24 files, .*, and 1 trial of this sweep saw 16 files"
+    with pytest.raises(UsageError, match=words):
+        more.run("serial", say=quiet)
+    assert more.run("serial", accept_data=True, say=quiet).trained["completed"] == 1

@@ -1,0 +1,66 @@
+"""Which code trained a trial: a digest of each plug-in's file that its config names, and of the rest."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from trainers.config.base import LoopConfig
+from trainers.config.families import members
+from trainers.config.plugins import SINGULAR
+
+ROOT = Path(__file__).parents[1]
+SHARED = "trainers"
+"""Stands for every file of the trainers that is no plug-in's own."""
+
+
+def source_of(config: LoopConfig) -> dict[str, str]:
+    """Digests (8 hex digits) of the code behind a trial: by file, such as "methods/byol.py", and "trainers".
+
+    Blank lines and lines of comments do not count. Nor do plug-ins that the config does not name.
+    """
+    files = {_name(path): path for path in _plugins(config)}
+    return {SHARED: _shared(), **{name: _digest(path) for name, path in sorted(files.items())}}
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """The names whose code differs, of two answers of `source_of`; none where the first knows nothing."""
+    names = before.keys() | now.keys() if before else set()
+    return sorted(name for name in names if before.get(name) != now.get(name))
+
+
+def _plugins(value: Any) -> Iterator[Path]:
+    """The files of the configs in a config, itself among them, that lie in a family's folder."""
+    if isinstance(value, LoopConfig) or type(value).__module__.rpartition(".")[0] in _FAMILIES:
+        module = sys.modules[type(value).__module__]
+        if module.__file__:
+            yield Path(module.__file__)
+    if hasattr(type(value), "model_fields"):
+        for field in type(value).model_fields:
+            yield from _plugins(getattr(value, field))
+
+
+_FAMILIES = frozenset(f"trainers.{family}" for family in SINGULAR)
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
+
+
+@functools.cache
+def _shared() -> str:
+    own = {ROOT / family / f"{name}.py" for family in SINGULAR for name in members(f"trainers.{family}")}
+    shared = sorted(set(ROOT.rglob("*.py")) - own)
+    text = "\n".join(f"{_name(path)} {_digest(path)}" for path in shared)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    lines = (line.rstrip() for line in path.read_text(encoding="utf-8").splitlines())
+    code = "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
+    return hashlib.sha256(code.encode()).hexdigest()[:8]
