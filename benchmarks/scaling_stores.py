@@ -25,12 +25,12 @@ from scaling_driver import INFO, expansion_of, memory_mb
 from scaling_trials import messages
 
 from orchestrator.events import Finished, Progressed
-from orchestrator.execution.claims.shared import SharedClaims
 from orchestrator.execution.ray import cluster as ray_cluster
 from orchestrator.execution.ray import nodes as ray_nodes
 from orchestrator.execution.run import plan_sweep
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.driver import this_driver
+from orchestrator.recording.claims.shared import SharedClaims
 from orchestrator.recording.mlflow.registry import MlflowRegistry
 from orchestrator.recording.mlflow.store import MlflowStore
 

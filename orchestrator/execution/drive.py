@@ -14,9 +14,6 @@ from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
 from orchestrator.execution.checks import check_before_training, check_same_data
-from orchestrator.execution.claims.home import Claims
-from orchestrator.execution.claims.joint import JointClaims
-from orchestrator.execution.claims.shared import SharedClaims
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.resume_notes import ResumeNotes
@@ -30,6 +27,9 @@ from orchestrator.process.driver import this_driver
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.recording.claims.home import Claims
+from orchestrator.recording.claims.joint import JointClaims
+from orchestrator.recording.claims.shared import SharedClaims
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance

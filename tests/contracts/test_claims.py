@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.execution.claims.home import Claims
+from orchestrator.recording.claims.home import Claims
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from orchestrator.execution.claims.home import Claims
+from orchestrator.recording.claims.home import Claims
 claims = Claims(Path(sys.argv[1]), command="orch sweep other.yaml")
 print(sorted(claims.take(sys.argv[2:])), flush=True)
 time.sleep(60)
@@ -105,7 +105,7 @@ def test_of_drivers_that_start_at_once_one_has_the_trials(tmp_path: Path) -> Non
 CHURN = """
 import sys
 from pathlib import Path
-from orchestrator.execution.claims.home import Claims
+from orchestrator.recording.claims.home import Claims
 for _ in range(400):
     claims = Claims(Path(sys.argv[1]), command="orch sweep")
     claims.take(["a", "b"])

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import StoreAway
-from orchestrator.execution.claims.home import Claims
-from orchestrator.execution.claims.joint import JointClaims
-from orchestrator.execution.claims.shared import STALE_S, SharedClaims
 from orchestrator.process.driver import Owner, this_driver
+from orchestrator.recording.claims.home import Claims
+from orchestrator.recording.claims.joint import JointClaims
+from orchestrator.recording.claims.shared import STALE_S, SharedClaims
 from orchestrator.recording.memory import MemoryRegistry
 from orchestrator.recording.store_port import DriverRegistry
 
@@ -212,7 +212,7 @@ def test_equal_names_of_hosts_do_not_make_one_machine() -> None:
 
 
 def test_a_driver_that_was_asked_to_stop_lives_until_it_has_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.execution.claims.shared.BEAT_S", 0.01)
+    monkeypatch.setattr("orchestrator.recording.claims.shared.BEAT_S", 0.01)
     registry, told = MemoryRegistry(), list[str]()
     claims = SharedClaims(registry, me=Owner("a", 1, "orch"), on_stop=told.append)
     claims.take(["x"])
@@ -347,7 +347,7 @@ def test_a_driver_that_finds_the_store_away_says_so_and_trains(tmp_path: Path) -
 
 
 def test_a_heartbeat_outlives_an_answer_that_makes_no_sense(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.execution.claims.shared.BEAT_S", 0.01)
+    monkeypatch.setattr("orchestrator.recording.claims.shared.BEAT_S", 0.01)
     registry = Flaky()
     claims = SharedClaims(registry, me=Owner("one", 1, "orch sweep x.yaml"), on_stop=lambda why: None)
     claims.take(["x"])

@@ -84,7 +84,7 @@ def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: 
     plan = json.loads(ready.orch("plan", "sweep.yaml", "--json", "--seeds", "1").stdout)[0]
     ids = [trial["id"] for trial in plan["todo"]]
     code = (
-        "import sys, time; from pathlib import Path; from orchestrator.execution.claims.home import Claims;"
+        "import sys, time; from pathlib import Path; from orchestrator.recording.claims.home import Claims;"
         "c = Claims(Path('runs'), command='orch sweep'); c.take(sys.argv[1:]); print('ok', flush=True);"
         "time.sleep(120)"
     )
@@ -177,7 +177,7 @@ def test_stop_asks_a_driver_of_any_profile_though_the_tracker_is_away(ready: Pla
     ready.write(table_yaml() + "profiles: {laptop: {epochs: 2}, other: {epochs: 3}}\n")
     plan = json.loads(ready.orch("plan", "sweep.yaml", "--json", "--profile", "other").stdout)[0]
     code = (
-        "import sys, time; from pathlib import Path; from orchestrator.execution.claims.home import Claims;"
+        "import sys, time; from pathlib import Path; from orchestrator.recording.claims.home import Claims;"
         "c = Claims(Path('runs'), command='orch sweep'); c.take(sys.argv[1:]); print('ok', flush=True);"
         "time.sleep(120)"
     )

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.execution.claims.home import Claims
-from orchestrator.execution.claims.shared import BEAT_S, SharedClaims
 from orchestrator.execution.drive import Only
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_trials
@@ -14,6 +12,8 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
+from orchestrator.recording.claims.home import Claims
+from orchestrator.recording.claims.shared import BEAT_S, SharedClaims
 from orchestrator.recording.workspace import Workspace
 
 

@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Callable, Collection
 
 from orchestrator.errors import StoreAway, StoreError
-from orchestrator.execution.claims.home import Claims
-from orchestrator.execution.claims.shared import SharedClaims
 from orchestrator.process.driver import Owner
+from orchestrator.recording.claims.home import Claims
+from orchestrator.recording.claims.shared import SharedClaims
 
 
 class JointClaims:
