@@ -12,6 +12,7 @@ The commands of `orch` are made of this; whatever it raises for a user's mistake
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,11 +26,12 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key, written
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.find import find_trials
-from orchestrator.planning.plan import Plan, make_plan, size
+from orchestrator.planning.plan import Plan, size
 from orchestrator.planning.profile import choose_profile
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves, TrialRecord
+from trainers.config.foreign import is_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,7 +115,11 @@ class Sweep:
         Raises:
             UsageError: the file cannot be written.
         """
-        text = written(self.spec.model_dump(mode="json", exclude_defaults=True))
+        tree = self.spec.model_dump(mode="json", exclude_defaults=True)
+        if own := self.spec.plugins:
+            there = Path(path).parent
+            tree["plugins"] = [f"./{os.path.relpath(one, there)}" if is_path(one) else one for one in own]
+        text = written(tree)
         try:
             Path(path).write_text(text, encoding="utf-8")
         except OSError as error:
@@ -135,7 +141,9 @@ class Sweep:
         Raises:
             StoreError: the store does not answer.
         """
-        return make_plan(self.expansion, self.records())
+        from orchestrator.execution.run import plan_sweep
+
+        return plan_sweep(self.expansion, self.store(), self.records())
 
     def run(
         self,

@@ -14,6 +14,7 @@ import pytest
 from tests.place import Place
 from tests.storage import Storage, served
 from trainers.attempt.folders import S3Folder
+from trainers.config import foreign
 
 # Who starts tests in the background may have them ignore Ctrl-C and hang-ups, and their children, too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -34,6 +35,13 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def no_plugins() -> Iterator[None]:
+    """Names that a sweep of one test has brought are no other test's."""
+    yield
+    foreign.forget()
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -21,7 +22,8 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.records import Curves, TrialRecord, status_of
-from trainers.config.plugins import load, names
+from trainers.config.families import members
+from trainers.config.plugins import behind, load
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -69,17 +71,21 @@ def check_figure(expansion: Expansion, spec: FigureSpec) -> None:
     drawn = _drawn_cells(expansion, spec)
     if not drawn:
         raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
-    kinds = [load("loops", expansion.cells[i].trainer).FIGURES for i in drawn]
+    kinds = [_kinds_of(behind(expansion.cells[i].loop)) for i in drawn]
     if any(spec.kind in known for known in kinds):
         return
     # A kind that no trainer speaks of is for the trials of any.
-    if any(spec.kind in load("loops", name).FIGURES for name in names("loops")):
+    if any(spec.kind in _kinds_of(load("loops", name)) for name in members("trainers.loops")):
         trainers = ", ".join(dict.fromkeys(expansion.cells[i].trainer for i in drawn))
-        there = ", ".join(dict.fromkeys(kind for known in kinds for kind in known))
+        there = ", ".join(dict.fromkeys(kind for known in kinds for kind in known)) or "none"
         raise UsageError(
             f"figure '{spec.file_name}': trials of {trainers} record nothing for kind {spec.kind}; they "
             f"have {there}"
         )
+
+
+def _kinds_of(trainer: ModuleType) -> tuple[str, ...]:
+    return getattr(trainer, "FIGURES", ())
 
 
 def tables(

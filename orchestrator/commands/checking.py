@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Uri
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, UsageError
 from orchestrator.process.exit_codes import USAGE
 
 
@@ -29,12 +29,24 @@ def validate(specs: Specs) -> None:
         raise typer.Exit(USAGE)
 
 
-def schema() -> None:
+def schema(
+    spec: Annotated[
+        Path | None,
+        typer.Option("--for", help="Sweep file whose plug-ins it has, too.", show_default=False),
+    ] = None,
+) -> None:
     """Print the JSON Schema of sweep files, for editors."""
     from orchestrator.language.json_schema import sweep_schema
+    from orchestrator.language.load import join_plugins
     from orchestrator.language.sweep_spec import SweepSpec
+    from trainers.config.examined import PluginError
 
-    typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
+    if spec is not None:
+        join_plugins(spec)
+    try:
+        typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
+    except PluginError as error:
+        raise UsageError(str(error)) from None
 
 
 def diff(

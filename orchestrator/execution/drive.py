@@ -184,7 +184,7 @@ def _trained(
             return stopped()
         # Read again: what another driver finished until just now is done, and what it began is known.
         records |= prepared.store.records(wanted) if wanted else {}
-        plan = make_plan(prepared.plan.expansion, records)
+        plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited)
         if prepared.options.retrain_changed:
             plan = plan.with_changed_anew()
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)

@@ -9,11 +9,13 @@ from typing import ClassVar, NamedTuple
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.planning.expand import Expansion
+from orchestrator.planning.origin import edited_plugins
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.records import FINAL, SweepInfo, TrialRecord, record_of
 from trainers.attempt.report import Outcome
+from trainers.config.foreign import used_by
 
 
 class SweepResult(NamedTuple):
@@ -41,9 +43,24 @@ class SweepResult(NamedTuple):
         return self.trained["failed"]
 
 
-def plan_sweep(expansion: Expansion, store: Store) -> Plan:
-    """What `expansion` still needs, given what `store` has. Changes nothing."""
-    return make_plan(expansion, store.records([trial.id for trial in expansion.trials]))
+def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRecord] | None = None) -> Plan:
+    """What `expansion` still needs, given what `store` has. Changes nothing.
+
+    Args:
+        expansion: the sweep.
+        store: has results.
+        records: those of the sweep's trials; None: the store is asked.
+    """
+    if records is None:
+        records = store.records([trial.id for trial in expansion.trials])
+    plan = make_plan(expansion, records)
+    missing = [trial for trial in plan.todo if trial.id not in records and any(used_by(trial.config))]
+    if not missing:
+        return plan
+    labels = store.asked_for(expansion.spec.name)
+    wanted = {trial.label for trial in missing}
+    former = store.records([one for one, label in labels.items() if label in wanted and one not in records])
+    return plan._replace(edited=edited_plugins(missing, former, labels))
 
 
 def run_sweep(

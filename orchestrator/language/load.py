@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from orchestrator.language.cross_checks import cross_references
 from orchestrator.language.hints import problems_of
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.language.yaml_text import parse
+from orchestrator.language.yaml_text import parse, place_of
+from trainers.config.examined import PluginError
+from trainers.config.foreign import is_path, join, resolved
 
 
 def load(file: str, read: Callable[[str, str | None], tuple[str, str]]) -> SweepSpec:
@@ -54,8 +56,10 @@ def cross_checked(spec: SweepSpec, default: str, tree: Any = None) -> SweepSpec:
         tree: what it was read from, whose keys know their lines; None: it was built in Python.
 
     Raises:
-        SpecError: with every name of an axis, level or profile that does not exist.
+        SpecError: with every name of an axis, level or profile that does not exist, and every plug-in that
+            cannot be used.
     """
+    _join(spec.plugins, tree, default)
     if problems := list(cross_references(spec, {} if tree is None else tree, default)):
         raise SpecError(problems)
     return spec
@@ -71,6 +75,9 @@ def _with_parents(
     if name in seen:
         raise SpecError([Problem(f"{child}:1", "extends", f"a circle: {' -> '.join((*seen, name))}")])
     tree = parse(text, name)
+    if isinstance(own := tree.get("plugins"), list) and all(isinstance(entry, str) for entry in own):
+        tree["plugins"] = own = [resolved(entry, Path(name).parent) for entry in own]
+        _join(own, tree, f"{name}:1")  # before anything is merged: names decide what is kept
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -79,6 +86,8 @@ def _with_parents(
     above = _with_parents(parent, name, read, (*seen, name))
     if "base" in above and isinstance(above["base"], dict) and isinstance(tree.get("base"), dict):
         tree["base"] = merged(nested(above["base"]), nested(tree["base"]))
+    if isinstance(above.get("plugins"), list) and isinstance(tree.get("plugins"), list):
+        tree["plugins"] = [*dict.fromkeys([*above["plugins"], *tree["plugins"]])]
     if isinstance(above.get("axes"), dict) and isinstance(tree.get("axes"), dict):
         tree["axes"] = above["axes"] | tree["axes"]
     if isinstance(above.get("profiles"), dict) and isinstance(tree.get("profiles"), dict):
@@ -91,22 +100,61 @@ def _with_parents(
     return above | tree
 
 
+def _join(entries: Sequence[str], tree: Any, default: str) -> None:
+    """Let plug-ins be known, which are named from the working folder.
+
+    Raises:
+        SpecError: with every one that cannot be used.
+    """
+    problems: list[Problem] = []
+    for entry in entries:
+        try:
+            join(entry)
+        except PluginError as error:
+            place = place_of(tree, ("plugins",), default)
+            problems += [Problem(place, "plugins", line) for line in str(error).splitlines()]
+    if problems:
+        raise SpecError(problems)
+
+
+def join_plugins(file: Path) -> None:
+    """Let the plug-ins of a sweep file be known, whatever else it says.
+
+    Raises:
+        SpecError: one cannot be used, or the file cannot be read.
+    """
+    _with_parents(str(file), None, _read, ())
+
+
 def load_sweep(file: Path) -> SweepSpec:
     """The sweep in `file`; a file it extends is looked up beside it."""
     return load(str(file), _read)
 
 
 def sweep_files(file: Path) -> dict[Path, str]:
-    """The texts of `file` and of every file it extends, by path."""
+    """The texts of `file`, of every file it extends and of their plug-ins, by path.
+
+    Raises:
+        SpecError: a plug-in is named in a way that means nothing elsewhere.
+    """
     found: dict[Path, str] = {}
+    problems: list[Problem] = []
 
     def read(name: str, child: str | None) -> tuple[str, str]:
         path, text = _read(name, child)
         found[Path(path)] = text
+        tree = parse(text, path)
+        for entry in tree.get("plugins") or ():
+            if is_path(entry) and Path(entry).expanduser().is_absolute():
+                message = f"{entry} means nothing on another machine; name it relative to this file"
+                problems.append(Problem(place_of(tree, ("plugins",), path), "plugins", message))
         return path, text
 
-    load(str(file), read)
-    return found
+    spec = load(str(file), read)
+    if problems:
+        raise SpecError(problems)
+    carried = [one.carried for entry in spec.plugins for one in join(entry)]
+    return found | {Path(path): text for one in carried for path, text in one.files.values()}
 
 
 def _read(name: str, child: str | None) -> tuple[str, str]:

@@ -47,6 +47,9 @@ class SweepSpec(Frozen):
     """Name of the sweep and of its experiment in MLflow."""
     question: str | None = None
     """What the sweep answers, in one sentence."""
+    plugins: tuple[str, ...] = ()
+    """Methods, data sets, encoders, optimizers and trainers of one's own: files (./mine.py), folders
+    (./mine/, all their *.py), relative to this file, or importable modules."""
     base: Annotated[Any, BeforeValidator(_tree), config_tree_schema]
     """The config that every cell starts from."""
     profiles: dict[Annotated[str, Field(pattern=NAME)], Settings] = {}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orchestrator.planning.trials import TrialSpec
-from trainers.config.plugins import load
+from trainers.config.plugins import behind
 
 
 def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str]:
@@ -17,6 +17,6 @@ def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str
         if config is None or config in seen:
             continue
         seen.add(config)
-        problem = load("datasets", config.name).missing(config, root=root)
-        if problem:
+        look = getattr(behind(type(config)), "missing", None)
+        if look and (problem := look(config, root=root)):
             yield problem

@@ -16,6 +16,8 @@ from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.designs import Choice, choices
 from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.config.base import NOT_IDENTITY, LoopConfig, canonical, plain
+from trainers.config.examined import PluginError
+from trainers.config.foreign import CODE, code_of
 from trainers.config.plugins import config_type, names
 
 
@@ -189,6 +191,9 @@ class _Builder:
         self.fixed_fields: dict[str, Any] = {}
         self.fixed_texts: dict[str, str] = {}
         self.fixed_valid = True
+        if (code := code_of(self.loop)) is not None:
+            self.before = sorted([*self.before, CODE])
+            self.fixed_texts[CODE] = f'"{CODE}":{canonical(code)},'
         for name in blocks:
             if name not in self.touching:
                 fixed = self._validated(name, ())
@@ -205,7 +210,10 @@ class _Builder:
             close = f" {hint}" if hint.startswith("did") else ""
             known = ", ".join(names("loops"))
             raise SpecError([Problem(place, "trainer", f"{got};{close} available: {known}")])
-        loop = config_type("loops", name)
+        try:
+            loop = config_type("loops", name)
+        except PluginError as error:
+            raise SpecError([Problem(place, "trainer", str(error))]) from None
         assert issubclass(loop, LoopConfig)
         return loop
 

@@ -10,6 +10,7 @@ from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
 from trainers.attempt.source import changed, source_of
+from trainers.config.foreign import used_by
 from trainers.datasets.base import DatasetConfig, listing_of
 
 
@@ -35,6 +36,33 @@ def code_note(done: int, others: Mapping[str, list[str]]) -> str | None:
     names = Counter(name for changes in others.values() for name in changes)
     shown = ", ".join(name for name, _ in names.most_common(4)) + (" and more" if len(names) > 4 else "")
     return f"{len(others)} of {done} done were trained by other code ({shown} changed)"
+
+
+def edited_plugins(
+    missing: Iterable[TrialSpec], former: Mapping[str, TrialRecord], labels: Mapping[str, str]
+) -> dict[str, list[str]]:
+    """The plug-ins that have changed since trials of the same label were trained, by the missing trial's id.
+
+    Args:
+        missing: trials that no store has.
+        former: records of trials that the sweep asked for once.
+        labels: of those trials, by id.
+    """
+    found: dict[str, list[str]] = {}
+    for trial in missing:
+        now = source_of(trial.config)
+        plugins = {one.label for one in used_by(trial.config)}
+        for identity, record in former.items():
+            names = plugins.intersection(changed(record.source, now)) if record.is_done else ()
+            if labels[identity] == trial.label and names:
+                found[trial.id] = sorted(names)
+    return found
+
+
+def edit_notes(edited: Mapping[str, list[str]]) -> list[str]:
+    """What is said of plug-ins that have changed, each in a few words."""
+    names = Counter(name for changes in edited.values() for name in changes)
+    return [f"{name} changed since {counted(number, 'trial')}" for name, number in names.items()]
 
 
 def trained_on_other_files(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.origin import code_note, trained_by_other_code
+from orchestrator.planning.origin import code_note, edit_notes, trained_by_other_code
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
@@ -23,6 +23,8 @@ class Plan(NamedTuple):
     records: Mapping[str, TrialRecord]
     anew: frozenset[str] = frozenset()
     """Ids of those in `todo` that have results, of other code, which are set aside."""
+    edited: Mapping[str, list[str]] = {}
+    """Of those in `todo`: the plug-ins for whose edit they are missing, by trial id, where that is known."""
 
     def __repr__(self) -> str:
         """What a notebook shows: the counts, not thousands of trials."""
@@ -92,4 +94,5 @@ def will_run(plan: Plan, where: str) -> str:
         )
     if plan.anew:
         parts.append(f"{len(plan.anew)} anew, for other code has trained them")
+    parts += edit_notes(plan.edited)
     return f"{', '.join(parts)}; results in {where}{other}"

@@ -23,7 +23,7 @@ from trainers.attempt.report import ErrorClass, Outcome, Report
 from trainers.attempt.source import source_of
 from trainers.config.base import LoopConfig, Runtime
 from trainers.config.lazy import torch
-from trainers.config.plugins import load
+from trainers.config.plugins import behind
 from trainers.datasets.base import MissingDataError, listing_of
 
 TRACEBACK = "traceback"
@@ -41,9 +41,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
     """
     with clean_process(threads=runtime.threads):
         try:
-            outcome: Outcome = load("loops", config.trainer).fit(
-                config, runtime=runtime, folder=folder, report=report
-            )
+            outcome: Outcome = behind(type(config)).fit(config, runtime=runtime, folder=folder, report=report)
             return outcome.model_copy(update={"details": outcome.details | _origin(config, runtime)})
         except MissingDataError as error:
             return Outcome(status="failed", reason=_printable(str(error)), error="data")

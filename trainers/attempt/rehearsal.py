@@ -20,7 +20,7 @@ from trainers.attempt.isolation import run_trial
 from trainers.attempt.report import EpochReport
 from trainers.config.base import Frozen, LoopConfig, Runtime
 from trainers.config.lazy import torch
-from trainers.config.plugins import load
+from trainers.config.plugins import behind
 
 WARM_STEPS = 5  # steps before any is timed: kernels are chosen, memory is taken from the system
 WARM_S = 1.0  # seconds of steps that decide whether a whole epoch is affordable
@@ -82,7 +82,7 @@ def rehearse(config: LoopConfig, *, runtime: Runtime, limit_s: float = 60.0) -> 
     first.run(short, runtime)
     watch, whole = first, True
     if not first.ended:  # it stopped to see whether there is time for an epoch
-        count = getattr(load("loops", config.trainer), "steps_per_epoch", None)
+        count = getattr(behind(type(config)), "steps_per_epoch", None)
         steps = count(config, runtime) if count else 0
         whole = steps * first.step_s <= limit_s
         if whole:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from trainers.config.base import LoopConfig
-from trainers.config.families import members
-from trainers.config.plugins import SINGULAR
+from trainers.config.families import SINGULAR, members
+from trainers.config.foreign import used_by
 
 ROOT = Path(__file__).parents[1]
 SHARED = "trainers"
@@ -24,7 +24,9 @@ def source_of(config: LoopConfig) -> dict[str, str]:
     Blank lines and lines of comments do not count. Nor do plug-ins that the config does not name.
     """
     files = {_name(path): path for path in _plugins(config)}
-    return {SHARED: _shared(), **{name: _digest(path) for name, path in sorted(files.items())}}
+    found = {name: _digest(path) for name, path in files.items()}
+    found |= {one.label: one.digest[:8] for one in used_by(config)}
+    return {SHARED: _shared(), **dict(sorted(found.items()))}
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -35,7 +37,7 @@ def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
 
 def _plugins(value: Any) -> Iterator[Path]:
     """The files of the configs in a config, itself among them, that lie in a family's folder."""
-    if isinstance(value, LoopConfig) or type(value).__module__.rpartition(".")[0] in _FAMILIES:
+    if type(value).__module__.rpartition(".")[0] in _FAMILIES:
         module = sys.modules[type(value).__module__]
         if module.__file__:
             yield Path(module.__file__)

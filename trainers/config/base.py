@@ -21,6 +21,8 @@ from pydantic import (
 from pydantic.config import JsonDict
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from trainers.config import foreign
+
 
 class Frozen(BaseModel):
     """An immutable value; unknown keys, NaN and infinities are refused."""
@@ -72,6 +74,10 @@ class LoopConfig(Frozen):
     seed: int = Field(0, ge=0, lt=2**31)
     """Seed of the trial; every random stream is derived from it and the stream's purpose."""
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle with the code of plug-ins, which the process that reads it may not have."""
+        return foreign.pickled_with_code(self) or super().__reduce_ex__(protocol)
+
 
 class Runtime(Frozen):
     """Where and how a trial runs: nothing here may change its numbers, beyond how the device rounds."""
@@ -94,8 +100,12 @@ NOT_IDENTITY: JsonDict = {"identity": False}
 
 
 def identity_dump(config: BaseModel) -> dict[str, Any]:
-    """Everything in `config` that decides a trial's numbers, as plain JSON values without `None`s."""
-    out: dict[str, Any] = {}
+    """Everything in `config` that decides a trial's numbers, as plain JSON values without `None`s.
+
+    Code that is not of this package does, too.
+    """
+    code = foreign.code_of(type(config))
+    out: dict[str, Any] = {} if code is None else {foreign.CODE: code}
     for name, field in type(config).model_fields.items():
         value = getattr(config, name)
         if value is None or field.json_schema_extra == NOT_IDENTITY:

@@ -7,6 +7,15 @@ import importlib
 import pkgutil
 from types import ModuleType
 
+SINGULAR = {
+    "methods": "method",
+    "encoders": "encoder",
+    "datasets": "data set",
+    "optimizers": "optimizer",
+    "loops": "trainer",
+}
+"""Families of the trainers' plug-ins, and what one of each is called."""
+
 
 @functools.cache
 def members(package: str) -> tuple[str, ...]:

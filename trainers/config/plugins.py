@@ -1,43 +1,43 @@
 """Plug-ins by file name: trainers/methods/byol.py is what YAML calls `method: {name: byol}`.
 
 Dropping a file into a folder is the registration; there is no list to edit. A plug-in module holds a
-`Config` whose `name` is the file's, beside the code that reads it.
+`Config` whose `name` is the file's, beside the code that reads it. Those of other packages are in `foreign`.
 """
 
 from __future__ import annotations
 
-import functools
+import sys
 from types import ModuleType
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from trainers.config import foreign
 from trainers.config.base import Frozen
-from trainers.config.families import members, module
-
-SINGULAR = {
-    "methods": "method",
-    "encoders": "encoder",
-    "datasets": "data set",
-    "optimizers": "optimizer",
-    "loops": "trainer",
-}
+from trainers.config.families import SINGULAR, members, module
 
 
 def names(kind: str) -> tuple[str, ...]:
-    """The names of all plug-ins in folder `kind`, sorted."""
-    return members(f"trainers.{kind}")
+    """The names of all plug-ins of a family, sorted: those in its folder, and those of other packages."""
+    return tuple(sorted({*members(f"trainers.{kind}"), *foreign.names(kind)}))
 
 
-@functools.cache
 def load(kind: str, name: str) -> ModuleType:
     """The module of one plug-in.
 
     Raises:
-        PydanticCustomError: no file of that name; lists the names that exist.
+        PydanticCustomError: none of that name; lists the names that exist.
+        PluginError: an installed one cannot be used.
     """
-    return module(package := f"trainers.{kind}", _member(package, name, what=SINGULAR[kind]))
+    if (found := foreign.find(kind, name)) is not None:
+        return behind(found.config)
+    return module(f"trainers.{kind}", _known(name, names(kind), what=SINGULAR[kind]))
+
+
+def behind(config: type[Frozen]) -> ModuleType:
+    """The module of the plug-in whose config this is, also where another has its name by now."""
+    return sys.modules[config.__module__]
 
 
 def config_type(kind: str, name: str) -> type[Frozen]:
@@ -108,7 +108,7 @@ class Member:
 
     def check(self, value: str) -> str:
         """The name, if there is such a file."""
-        return _member(self.package, value, what=self.what)
+        return _known(value, members(self.package), what=self.what)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A string, and there is such a file."""
@@ -123,13 +123,12 @@ class Member:
         return {"type": "string", "enum": [name for name, _ in found], "description": " ".join(told)}
 
 
-def _member(package: str, name: str, *, what: str) -> str:
-    """`name`, if a file of the family is called so.
+def _known(name: str, there: tuple[str, ...], *, what: str) -> str:
+    """`name`, if it is one of those that are there.
 
     Raises:
-        PydanticCustomError: none is; lists the names that exist.
+        PydanticCustomError: it is not; lists them.
     """
-    there = members(package)
     if name not in there:
         raise PydanticCustomError(
             "unknown_plugin",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from trainers.config.base import Frozen
 from trainers.config.lazy import torch
-from trainers.config.plugins import load
+from trainers.config.plugins import behind
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -82,7 +82,7 @@ def listing_of(config: DatasetConfig, root: Path | None) -> str | None:
 
     None for data sets that cannot change, or that are not there.
     """
-    listed = getattr(load("datasets", config.name), "listing", None)
+    listed = getattr(behind(type(config)), "listing", None)
     files = listed(config, root=root) if listed else []
     if not files:
         return None

@@ -13,7 +13,7 @@ from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome, Report
 from trainers.config.base import LoopConfig, Runtime, canonical, identity_dump
 from trainers.config.lazy import nn, torch
-from trainers.config.plugins import Plugin, load
+from trainers.config.plugins import Plugin, behind
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
 from trainers.measures import collapse, frozen
@@ -74,7 +74,7 @@ class Trial:
         blueprint = Blueprint(
             config.encoder, config.projector, images.shape, config.seed, classes=len(images.classes)
         )
-        self.method: AbstractMethod = load("methods", config.method.name).build(config.method, blueprint)
+        self.method: AbstractMethod = behind(type(config.method)).build(config.method, blueprint)
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
         self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)

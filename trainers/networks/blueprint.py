@@ -6,7 +6,7 @@ import copy
 from dataclasses import dataclass
 
 from trainers.config.lazy import nn, torch
-from trainers.config.plugins import load
+from trainers.config.plugins import behind
 from trainers.encoders.base import EncoderConfig
 from trainers.networks.heads import (
     LinearPredictor,
@@ -43,9 +43,7 @@ class Blueprint:
     def encoder(self, copy_of: str = "online") -> tuple[nn.Module, int]:
         """A fresh encoder and its feature dimension; `copy_of` names whose weights it starts from."""
         with seeded(self.seed, "weights", "encoder", copy_of):
-            network, features = load("encoders", self.encoder_config.name).build(
-                self.encoder_config, self.shape
-            )
+            network, features = behind(type(self.encoder_config)).build(self.encoder_config, self.shape)
         return network, features
 
     def projector(self, features: int, copy_of: str = "online") -> nn.Sequential:

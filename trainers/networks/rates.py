@@ -9,7 +9,7 @@ from pydantic import Field
 
 from trainers.config.base import Frozen
 from trainers.config.lazy import nn, torch
-from trainers.config.plugins import load
+from trainers.config.plugins import behind
 from trainers.optimizers.base import NetworkRates, OptimizerConfig
 
 
@@ -44,9 +44,7 @@ def build_optimizer(networks: dict[str, nn.Module], config: OptimizerConfig) -> 
     Raises:
         AssertionError: a parameter belongs to two networks, and would be stepped twice.
     """
-    optimizer: torch.optim.Optimizer = load("optimizers", config.name).build(
-        config, parameter_groups(networks, config)
-    )
+    optimizer: torch.optim.Optimizer = behind(type(config)).build(config, parameter_groups(networks, config))
     return optimizer
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from trainers.config.base import Runtime
 from trainers.config.lazy import torch
-from trainers.config.plugins import load
+from trainers.config.plugins import behind
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.views.augmentation import normalise as normalised
 
@@ -30,9 +30,7 @@ class DeviceImages(NamedTuple):
 @functools.lru_cache(maxsize=2)
 def load_images(config: DatasetConfig, runtime: Runtime) -> Images:
     """The data set of `config`, loaded once per process: a warm worker keeps it for the next trial."""
-    images: Images = load("datasets", config.name).load(
-        config, root=runtime.data_root, download=runtime.download
-    )
+    images: Images = behind(type(config)).load(config, root=runtime.data_root, download=runtime.download)
     return images
 
 

@@ -13,6 +13,7 @@ from orchestrator.errors import OrchError
 from orchestrator.process.machine import cores, has_gpu
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
+from trainers.config.examined import PluginError
 from trainers.config.plugins import config_type, load, names
 
 
@@ -99,7 +100,12 @@ def _store(space: Workspace) -> Check:
 
 def _data(space: Workspace) -> Iterator[Check]:
     for name in names("datasets"):
-        if name == "image_folder":
+        try:
+            config, module = config_type("datasets", name), load("datasets", name)
+        except PluginError as error:
+            yield Check("bad", name, str(error))
+            continue
+        if any(field.is_required() for field in config.model_fields.values()):
             continue  # it is wherever its user says
-        problem = load("datasets", name).missing(config_type("datasets", name)(), root=space.data_root)
+        problem = module.missing(config(), root=space.data_root) if hasattr(module, "missing") else None
         yield Check("note" if problem else "ok", name, problem or "there")

@@ -11,7 +11,7 @@ from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.expand import expand
-from orchestrator.planning.origin import code_note
+from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
 from orchestrator.records import status_of
 
@@ -30,7 +30,7 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
         parts.append(f"{len(plan.interrupted)} go on where they stopped")
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
-    lines.append(", ".join(parts))
+    lines.append(", ".join(parts + edit_notes(plan.edited)))
     if note := code_note(len(plan.done), plan.by_other_code):
         lines.append(f"{note}; `orch sweep --retrain-changed` trains them anew")
     if orphans:

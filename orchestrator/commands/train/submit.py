@@ -26,9 +26,10 @@ def submit(
     """
     publish.check(request.expansion)
     files = sweep_files(spec)
-    top = Path(os.path.commonpath([path.absolute().parent for path in files]))
-    sent = {str(path.absolute().relative_to(top)): text for path, text in files.items()}
-    name = str(spec.absolute().relative_to(top))
+    files = {Path(os.path.abspath(path)): text for path, text in files.items()}
+    top = Path(os.path.commonpath([path.parent for path in files]))
+    sent = {str(path.relative_to(top)): text for path, text in files.items()}
+    name = str(Path(os.path.abspath(spec)).relative_to(top))
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
         job = ask(Submit(name=request.spec.name, files=sent, command=command, address=address), say=say)

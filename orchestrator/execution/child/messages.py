@@ -32,6 +32,8 @@ from orchestrator.planning.designs import Choice
 from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.attempt.folders import Folder
 from trainers.config.base import Frozen, LoopConfig, Runtime
+from trainers.config.examined import Carried, PluginError
+from trainers.config.foreign import receive, used_by
 from trainers.config.plugins import config_type
 
 
@@ -64,13 +66,20 @@ class Trials(Frozen):
     cells: tuple[WireCell, ...]
     trials: tuple[tuple[str, int, int], ...]
     """(id, place of its cell, seed) of each."""
+    plugins: tuple[Carried, ...] = ()
+    """Code that they need and that is not of this package."""
 
     def specs(self) -> list[TrialSpec]:
         """The trials.
 
         Raises:
-            ExecutionError: they are other trials in this process than in the one that sent them.
+            ExecutionError: they are other trials in this process than in the one that sent them, or their
+                plug-ins cannot be had here.
         """
+        try:
+            receive(self.plugins)
+        except PluginError as error:
+            raise ExecutionError(f"plug-in {error}") from None
         cells = [one.cell() for one in self.cells]
         specs = [TrialSpec(identity, cells[place], seed) for identity, place, seed in self.trials]
         for spec in specs:
@@ -86,20 +95,23 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
     places: dict[str, int] = {}
     cells: list[WireCell] = []
     listed = []
+    plugins: dict[str, Carried] = {}
     for trial in trials:
         cell = trial.cell
         identity = f"{cell.head}\n{cell.tail}\n{cell.choice}"
         if identity not in places:
             places[identity] = len(cells)
             # Only what was set: some configs refuse a setting that counts for nothing, be it their default.
-            dumped = cell.config().model_dump(mode="json", exclude_unset=True)
+            config = cell.config()
+            dumped = config.model_dump(mode="json", exclude_unset=True)
+            plugins |= {one.carried.module: one.carried for one in used_by(config)}
             cells.append(
                 WireCell(
                     choice=cell.choice, trainer=cell.trainer, config=dumped, head=cell.head, tail=cell.tail
                 )
             )
         listed.append((trial.id, places[identity], trial.seed))
-    return Trials(cells=tuple(cells), trials=tuple(listed))
+    return Trials(cells=tuple(cells), trials=tuple(listed), plugins=tuple(plugins.values()))
 
 
 class Settings(Frozen):

@@ -215,6 +215,8 @@ class RayExecutor:
         self.doing("looking at the nodes", 2 * ray_nodes.ANSWER_S)
         if note := ray_nodes.check_nodes(self.folder, shipped=self.ship_code):
             self.say(note)
+        self.doing("looking whether the nodes can have the plug-ins", 2 * ray_nodes.ANSWER_S)
+        ray_nodes.check_plugins(trials)
         if not self.runtime.download:
             self.doing("looking for the data on the nodes", 2 * ray_nodes.ANSWER_S)
             ray_nodes.check_data(trials, self.runtime.data_root)

@@ -14,11 +14,14 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.errors import ExecutionError
+from orchestrator.execution.child.messages import Trials, on_the_wire
 from orchestrator.execution.ray.cluster import PACKAGES
 from orchestrator.language.resources import Bundle, check_room
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec
 from trainers.attempt.folders import Folder, S3Folder, marked, unusable
+from trainers.config.examined import Carried
+from trainers.config.foreign import receive
 
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent
 
@@ -100,6 +103,20 @@ def _compared(marker: str | None, *, shipped: bool) -> tuple[dict[str, NodeFacts
     return found, [p for n, facts in found.items() for p in _differences(n, facts, here, shipped=shipped)]
 
 
+def check_plugins(trials: Sequence[TrialSpec]) -> None:
+    """A trial that needs what a node cannot import fails where it is sent.
+
+    Raises:
+        ExecutionError: a node cannot have the plug-ins of these trials.
+    """
+    if (sent := on_the_wire(trials)).plugins:
+        everywhere(_receive, sent.plugins)
+
+
+def _receive(plugins: Sequence[Carried]) -> None:
+    receive(plugins)
+
+
 def check_data(trials: Sequence[TrialSpec], root: Path | None) -> None:
     """A trial whose data is not there fails where it is sent.
 
@@ -107,14 +124,14 @@ def check_data(trials: Sequence[TrialSpec], root: Path | None) -> None:
         ExecutionError: a node lacks some.
     """
     one_of_each = {repr(trial.cell.fields.get("data")): trial for trial in trials}
-    lacking = everywhere(_missing, list(one_of_each.values()), root)
+    lacking = everywhere(_missing, on_the_wire(one_of_each.values()), root)
     problems = [f"node {name}: {line}" for name, lines in lacking.items() for line in lines]
     if problems:
         raise ExecutionError("\n".join(problems))
 
 
-def _missing(trials: list[TrialSpec], root: Path | None) -> list[str]:
-    return list(missing_data(trials, root))
+def _missing(trials: Trials, root: Path | None) -> list[str]:
+    return list(missing_data(trials.specs(), root))
 
 
 def everywhere(function: Callable[..., Any], *arguments: Any, once: bool = False) -> dict[str, Any]:

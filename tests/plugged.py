@@ -1,0 +1,71 @@
+"""Plug-ins as a user writes them, in files of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+METHOD = '''"""BYOL with a hat."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from trainers.methods._siamese import Siamese, SiameseConfig
+from trainers.networks.blueprint import Blueprint
+from trainers.networks.heads import LinearPredictor
+
+
+class Config(SiameseConfig):
+    """Mine."""
+
+    name: Literal["mine"] = "mine"
+    hat: float = 1.0
+    """Height of the hat."""
+
+
+def build(config: Config, blueprint: Blueprint) -> Siamese:
+    """Networks of `blueprint`."""
+    return Siamese(config, blueprint, LinearPredictor())
+'''
+TRAINER = '''"""A trainer that costs nothing."""
+
+from typing import Literal
+
+from trainers.attempt.report import EpochReport, Outcome
+from trainers.config.base import LoopConfig
+
+FIGURES = ("curves",)
+
+
+class Config(LoopConfig):
+    """A number and its multiples."""
+
+    trainer: Literal["counting"] = "counting"
+    step: float = 1.0
+    epochs: int = 2
+
+
+def fit(config, *, runtime, folder, report):
+    for epoch in range(config.epochs + 1):
+        report(EpochReport(epoch=epoch, epochs=config.epochs, metrics={"count": epoch * config.step}))
+    return Outcome(status="completed", metrics={"count": config.epochs * config.step})
+'''
+COUNTING: dict[str, Any] = {
+    "version": 1,
+    "name": "counting",
+    "plugins": ["./counting.py"],
+    "base": {"trainer": "counting"},
+    "axes": {"step": {"path": "step", "values": [1, 2]}},
+    "tables": [{"name": "t", "rows": "step", "metric": "count"}],
+    "figures": [{"kind": "curves", "columns": ["count"]}],
+}
+"""A sweep of `TRAINER`, which is in the working folder."""
+
+
+def written(folder: Path, **files: str) -> Path:
+    """`folder` with files of these names, without their ending."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text, encoding="utf-8")
+    return folder
