@@ -14,7 +14,7 @@ from orchestrator.answer.publish import check
 from orchestrator.commands.app import app
 from orchestrator.language.load import validated
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.language.yaml_text import parse
+from orchestrator.language.yaml_text import parse, written
 from tests.place import Place
 
 ROOT = Path(__file__).parents[1]
@@ -94,13 +94,38 @@ def test_yaml_in_documents_is_what_a_sweep_file_takes(place: str, block: dict[st
     validated(SHORT | {key: value for key, value in filled(block).items() if key != "extends"}, place)
 
 
+def write_own_code(page: str, folder: Path) -> None:
+    """Write the files of Python that a page shows under their names."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for name, code in re.findall(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        (folder / name).write_text(code, encoding="utf-8")
+
+
 WHOLE = [(place, block) for place, block in BLOCKS if "base" in block and filled(block) == block]
 
 
 @pytest.mark.parametrize(("place", "block"), WHOLE, ids=[place for place, _ in WHOLE])
 def test_a_sweep_file_in_a_document_is_one_that_could_run(place: str, block: dict[str, Any]) -> None:
+    write_own_code(place.rpartition(":")[0], Path.cwd())
     assert Sweep(block, place=place).trials
     check(Sweep(block, place=place).expansion)
+
+
+@pytest.mark.filterwarnings("default")
+def test_code_of_ones_own_trains_beside_byol_as_its_page_says(ready: Place) -> None:
+    page = "docs/own_code.md"
+    write_own_code(page, ready.folder)
+    (block,) = (block for place, block in BLOCKS if place.startswith(page))
+    ready.write(written(block), "mine.yaml")
+    words = ("mine.yaml", "--seeds", "1", "--set", "epochs=1")
+    said = ready.orch("sweep", *words, "--executor", "serial").stdout
+    assert [line.split("  ")[0] for line in said.splitlines()[4:7]] == ["BYOL", "mine", "mine, longer"]
+    code = ready.folder / "mybyol.py"
+    code.write_text(code.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
+    assert "0 will run, 3 done" in ready.orch("plan", *words).stdout
+    code.write_text(code.read_text(encoding="utf-8").replace("dim=1)", "dim=1, eps=1e-6)"), encoding="utf-8")
+    told = "2 will run, 1 done, methods/mybyol.py changed since 2 trials"
+    assert told in ready.orch("plan", *words).stdout
 
 
 def test_what_the_readme_shows_of_a_sweep_is_in_its_file() -> None:

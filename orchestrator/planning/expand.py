@@ -16,8 +16,7 @@ from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.designs import Choice, choices
 from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.config.base import NOT_IDENTITY, LoopConfig, canonical, plain
-from trainers.config.examined import PluginError
-from trainers.config.foreign import CODE, code_of
+from trainers.config.foreign import CODE, PluginError, code_of
 from trainers.config.plugins import config_type, names
 
 
@@ -192,8 +191,7 @@ class _Builder:
         self.fixed_texts: dict[str, str] = {}
         self.fixed_valid = True
         if (code := code_of(self.loop)) is not None:
-            self.before = sorted([*self.before, CODE])
-            self.fixed_texts[CODE] = f'"{CODE}":{canonical(code)},'
+            self.before, self.fixed_texts[CODE] = sorted([*self.before, CODE]), f'"{CODE}":{canonical(code)},'
         for name in blocks:
             if name not in self.touching:
                 fixed = self._validated(name, ())
@@ -202,19 +200,17 @@ class _Builder:
         self.has_cross_checks = len(self.loop.__pydantic_decorators__.model_validators) > 1
 
     def _loop_config(self) -> type[LoopConfig]:
-        name = self.base.get("trainer")
+        name, there = self.base.get("trainer"), names("loops")
         place = place_of(self.base, ("trainer",), self.place)
-        if not isinstance(name, str) or name not in names("loops"):
+        if not isinstance(name, str) or name not in there:
             got = "is missing" if name is None else f"no trainer named {name!r}"
-            hint = nearest(str(name), names("loops"))
+            hint = nearest(str(name), there)
             close = f" {hint}" if hint.startswith("did") else ""
-            known = ", ".join(names("loops"))
-            raise SpecError([Problem(place, "trainer", f"{got};{close} available: {known}")])
+            raise SpecError([Problem(place, "trainer", f"{got};{close} available: {', '.join(there)}")])
         try:
-            loop = config_type("loops", name)
+            loop: type[Any] = config_type("loops", name)
         except PluginError as error:
             raise SpecError([Problem(place, "trainer", str(error))]) from None
-        assert issubclass(loop, LoopConfig)
         return loop
 
     def cell(self, choice: Choice) -> Cell | None:
@@ -228,10 +224,9 @@ class _Builder:
             valid = known.put(block, fields, texts) and valid
         if not valid:
             return None
-        before = [texts[name] for name in self.before if name in texts]
-        after = [texts[name] for name in self.after if name in texts]
-        head = "{" + "".join(before) + '"seed":'
-        cell = Cell(choice, self.loop, fields, head, "".join(after) + "}")
+        head = "{" + "".join(texts[name] for name in self.before if name in texts) + '"seed":'
+        tail = "".join(texts[name] for name in self.after if name in texts) + "}"
+        cell = Cell(choice, self.loop, fields, head, tail)
         if self.has_cross_checks:
             try:
                 cell.config()

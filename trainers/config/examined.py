@@ -189,7 +189,7 @@ def _checked(module: ModuleType, place: str, text: str) -> tuple[str, str, type[
         PluginError: it is none.
     """
     config: Any = getattr(module, "Config", None)
-    if not isinstance(config, type) or config.__module__ != module.__name__:
+    if not hasattr(config, "__mro__") or config.__module__ != module.__name__:
         raise PluginError(f"{place}:1: no class `Config` of its own; expected one that derives from {BASES}")
     line, name_line = _lines(text)
     kind = next(filter(None, map(_family, config.__mro__)), None)

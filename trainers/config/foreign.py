@@ -9,7 +9,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from trainers.config.examined import Carried, Foreign, PluginError, examined, from_files, texts
+from trainers.config.examined import Carried, Foreign, examined, from_files, texts
+from trainers.config.examined import PluginError as PluginError
 from trainers.config.families import SINGULAR, members
 
 CODE = "plug-in"

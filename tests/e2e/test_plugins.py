@@ -1,0 +1,192 @@
+"""A trainer of one's own in whole commands: planned, trained, tabled and drawn like a built-in one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from orchestrator import SpecError, Sweep
+from orchestrator.errors import ExecutionError
+from orchestrator.events import Event, Progressed, Started
+from orchestrator.execution.child.messages import Trials, on_the_wire
+from orchestrator.language.load import sweep_files
+from orchestrator.language.yaml_text import written as as_yaml
+from tests.builders import TINY, yaml
+from tests.place import Place
+from tests.plugged import COUNTING, METHOD, TRAINER, written
+from trainers.config import examined, foreign
+
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+def quiet(line: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def counting(ready: Place) -> Place:
+    """A place with a trainer and a sweep of it."""
+    written(ready.folder, counting=TRAINER)
+    ready.write(as_yaml(COUNTING))
+    return ready
+
+
+def test_a_trainer_of_ones_own_is_planned_trained_tabled_and_drawn(counting: Place) -> None:
+    assert "2 will run, 0 done" in counting.orch("plan", "sweep.yaml").stdout
+    table = counting.orch("sweep", "sweep.yaml", "--executor", "serial").stdout
+    assert "1  2.0" in table and "2  4.0" in table
+    assert "nothing to do" in counting.orch("sweep", "sweep.yaml", "--executor", "serial").stderr
+    assert counting.orch("figures", "sweep.yaml").stdout.strip().endswith(".png")
+
+
+def test_who_edits_a_plug_in_reads_that_it_changed_and_a_comment_is_no_edit(counting: Place) -> None:
+    counting.orch("sweep", "sweep.yaml", "--executor", "serial")
+    written(counting.folder, counting=f"# a comment\n{TRAINER}")
+    assert "0 will run, 2 done" in counting.orch("plan", "sweep.yaml").stdout
+    written(counting.folder, counting=TRAINER.replace("epoch * config.step", "epoch + config.step"))
+    said = "loops/counting.py changed since 2 trials"
+    assert f"2 will run, 0 done, {said}" in counting.orch("plan", "sweep.yaml").stdout
+    assert said in counting.orch("sweep", "sweep.yaml", "--executor", "serial").stderr
+    assert "changed since" not in counting.orch("plan", "sweep.yaml").stdout
+
+
+def test_an_edit_under_the_same_version_is_told_as_other_code(counting: Place) -> None:
+    written(counting.folder, counting=f"{TRAINER}\nVERSION = 1\n")
+    counting.orch("sweep", "sweep.yaml", "--executor", "serial")
+    written(counting.folder, counting=f"{TRAINER}\nVERSION = 1\nother = 2\n")
+    told = counting.orch("plan", "sweep.yaml").stdout
+    assert "0 will run, 2 done" in told
+    assert "2 of 2 done were trained by other code (loops/counting.py changed)" in told
+
+
+def test_what_is_wrong_with_a_plug_in_ends_every_command_in_a_line_and_exit_code_2(counting: Place) -> None:
+    written(counting.folder, counting="import nowhere\n")
+    for command in ("plan", "sweep", "validate", "table"):
+        (line,) = counting.orch(command, "sweep.yaml", code=2).stderr.splitlines()
+        assert line == (
+            "sweep.yaml:3: plugins: counting.py:1: cannot be imported: ModuleNotFoundError: No module named "
+            "'nowhere'"
+        )
+
+
+def test_the_schema_for_a_sweep_has_its_plug_ins(counting: Place) -> None:
+    schema = json.loads(counting.orch("schema", "--for", "sweep.yaml").stdout)
+    spec = json.loads(json.dumps(COUNTING))
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(spec)) == []
+    spec["base"]["stepp"] = 3
+    assert list(jsonschema.Draft202012Validator(schema).iter_errors(spec)) != []
+
+
+# In Python
+
+
+def test_a_sweep_from_python_names_plug_ins_from_the_working_folder(counting: Place) -> None:
+    sweep = Sweep(COUNTING, home=counting.folder / "runs")
+    assert sweep.run("serial", say=quiet).trained["completed"] == 2
+    assert sorted(sweep.frame()["count"]) == [2.0, 4.0]
+
+
+def test_a_saved_sweep_names_its_plug_ins_from_where_it_lies(counting: Place) -> None:
+    sweep = Sweep(COUNTING)
+    (counting.folder / "there").mkdir()
+    sweep.save("there/saved.yaml")
+    assert "- ./../counting.py" in Path("there/saved.yaml").read_text()
+    assert [trial.id for trial in Sweep.load("there/saved.yaml").trials] == [t.id for t in sweep.trials]
+
+
+def test_an_older_plan_of_an_edited_plug_in_trains_the_code_that_it_was_made_with(counting: Place) -> None:
+    before = Sweep(COUNTING, home=counting.folder / "runs")
+    written(counting.folder, counting=TRAINER.replace("config.epochs * config.step", "-1.0"))
+    after = Sweep(COUNTING, home=counting.folder / "runs")
+    assert {trial.id for trial in before.trials}.isdisjoint(trial.id for trial in after.trials)
+    for sweep, counts in ((before, [2.0, 4.0]), (after, [-1.0, -1.0])):
+        sweep.run("serial", say=quiet)
+        assert sorted(sweep.frame()["count"]) == counts
+
+
+# Files
+
+
+def test_a_file_and_what_it_extends_name_plug_ins_each_from_where_it_lies(tmp_path: Path) -> None:
+    written(tmp_path / "base" / "own", mine=METHOD)
+    written(tmp_path, counting=TRAINER)
+    (tmp_path / "base" / "base.yaml").write_text(
+        "version: 1\nname: b\nplugins: [./own/]\n"
+        "base: {trainer: ssl, method: {name: byol, momentum: 0.5}, data: shapes, encoder: mlp}\n"
+    )
+    (tmp_path / "s.yaml").write_text(
+        "extends: base/base.yaml\nversion: 1\nname: s\nplugins: [./counting.py]\n"
+        "axes: {a: {mine: {method.name: mine}, count: {trainer: counting}}}\n"
+    )
+    sweep = Sweep.load(tmp_path / "s.yaml")
+    mine, count = (cell.config() for cell in sweep.expansion.cells)
+    assert mine.method.momentum == 0.5 and mine.method.name == "mine"  # type: ignore[attr-defined]
+    assert count.trainer == "counting"
+    assert sorted(path.name for path in sweep_files(tmp_path / "s.yaml")) == [
+        "base.yaml",
+        "counting.py",
+        "mine.py",
+        "s.yaml",
+    ]
+
+
+def test_what_is_sent_elsewhere_must_be_named_from_the_file(tmp_path: Path) -> None:
+    written(tmp_path, counting=TRAINER)
+    (tmp_path / "s.yaml").write_text(as_yaml(COUNTING | {"plugins": [f"{tmp_path}/counting.py"]}))
+    assert Sweep.load(tmp_path / "s.yaml").trials
+    with pytest.raises(SpecError, match=r"s.yaml:3: plugins: .*name it relative to this file"):
+        sweep_files(tmp_path / "s.yaml")
+
+
+# Other processes
+
+
+def test_trials_bring_their_plug_ins_to_a_process_that_has_no_such_file(
+    counting: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = on_the_wire(Sweep(COUNTING).trials).model_dump_json()
+    foreign.forget()
+    monkeypatch.setattr(examined, "texts", texts := dict[str, examined.File]())
+    monkeypatch.setattr(foreign, "texts", texts)
+    for name in [name for name in sys.modules if name.startswith(examined.PREFIX)]:
+        monkeypatch.delitem(sys.modules, name)
+    (counting.folder / "counting.py").unlink()
+    received = Trials.model_validate_json(sent).specs()
+    assert [trial.config.trainer for trial in received] == ["counting", "counting"]
+
+
+def test_plug_ins_that_cannot_be_had_elsewhere_end_the_child_in_a_line(counting: Place) -> None:
+    sent = on_the_wire(Sweep(COUNTING).trials)
+    (one,) = sent.plugins
+    lost = one._replace(module="not_installed", files={})
+    with pytest.raises(ExecutionError, match=r"plug-in counting\.py: cannot be imported: Mod"):
+        sent.model_copy(update={"plugins": (lost,)}).specs()
+
+
+@pytest.mark.slow
+def test_ray_trains_a_method_of_ones_own_and_goes_on_with_it_when_a_worker_is_lost(ready: Place) -> None:
+    written(ready.folder, mine=METHOD)
+    text = yaml(TINY).replace("{name: byol, predictor: {hidden: 16}}", "mine")
+    ready.write("plugins: [./mine.py]\n" + text.replace("epochs: 2\n  probe", "epochs: 6\n  probe"))
+    sweep, attempts = Sweep.load("sweep.yaml", home=ready.folder / "runs"), list[Started]()
+
+    def hear(event: Event) -> None:
+        (ready.folder / "mine.py").unlink(missing_ok=True)  # what trains has all that it needs
+        if isinstance(event, Started):
+            attempts.append(event)
+        if isinstance(event, Progressed) and event.report.epoch == 3 and len(attempts) == 1:
+            os.kill(int(str(attempts[0].worker).rpartition(":")[2]), signal.SIGKILL)
+
+    assert sweep.run("ray", say=quiet, on_event=hear).trained["completed"] == 1
+    assert len(attempts) == 2
+
+
+def test_built_in_trials_bring_nothing(ready: Place) -> None:
+    sweep = Sweep.load("sweep.yaml")
+    assert on_the_wire(sweep.trials).plugins == ()
