@@ -145,7 +145,7 @@ def sweep_files(file: Path) -> dict[Path, str]:
         found[Path(path)] = text
         tree = parse(text, path)
         for entry in tree.get("plugins") or ():
-            if is_path(entry) and Path(entry).expanduser().is_absolute():
+            if is_path(entry) and Path(entry).is_absolute():
                 message = f"{entry} means nothing on another machine; name it relative to this file"
                 problems.append(Problem(place_of(tree, ("plugins",), path), "plugins", message))
         return path, text

@@ -14,7 +14,7 @@ import pytest
 from orchestrator import SpecError, Sweep
 from orchestrator.errors import ExecutionError
 from orchestrator.events import Event, Progressed, Started
-from orchestrator.execution.child.messages import Trials, on_the_wire
+from orchestrator.execution.child.messages import Submit, Trials, on_the_wire
 from orchestrator.language.load import sweep_files
 from orchestrator.language.yaml_text import written as as_yaml
 from tests.builders import TINY, yaml
@@ -52,6 +52,7 @@ def test_who_edits_a_plug_in_reads_that_it_changed_and_a_comment_is_no_edit(coun
     written(counting.folder, counting=TRAINER.replace("epoch * config.step", "epoch + config.step"))
     said = "loops/counting.py changed since 2 trials"
     assert f"2 will run, 0 done, {said}" in counting.orch("plan", "sweep.yaml").stdout
+    assert counting.orch("status", "sweep.yaml").stderr == f"orch: {said}; `orch sweep` trains them anew\n"
     assert said in counting.orch("sweep", "sweep.yaml", "--executor", "serial").stderr
     assert "changed since" not in counting.orch("plan", "sweep.yaml").stdout
 
@@ -144,6 +145,28 @@ def test_what_is_sent_elsewhere_must_be_named_from_the_file(tmp_path: Path) -> N
         sweep_files(tmp_path / "s.yaml")
 
 
+def test_submit_sends_plug_ins_to_where_the_sweep_file_finds_them(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.commands.train import submit
+
+    jobs: list[Submit] = []
+    monkeypatch.setattr(submit, "ask", lambda job, say: jobs.append(job) or "job-1")
+    written(ready.folder / "own", counting=TRAINER, unused="x = 1\n")
+    (ready.folder / "sweeps").mkdir()
+    ready.write(as_yaml(COUNTING | {"plugins": ["../own/counting.py"]}), "sweeps/s.yaml")
+    ready.orch("submit", "sweeps/s.yaml", "--address", "http://127.0.0.1:9", "--home", "/there")
+    (job,) = jobs
+    assert set(job.files) == {"sweeps/s.yaml", "own/counting.py"}
+    assert job.command[:3] == ("orch", "sweep", "sweeps/s.yaml")
+    there = ready.folder / "there"
+    for name, text in job.files.items():
+        (there / name).parent.mkdir(parents=True, exist_ok=True)
+        (there / name).write_text(text)
+    sent = Sweep.load(there / "sweeps" / "s.yaml")
+    assert [one.id for one in sent.trials] == [one.id for one in Sweep.load("sweeps/s.yaml").trials]
+
+
 # Other processes
 
 
@@ -165,7 +188,7 @@ def test_plug_ins_that_cannot_be_had_elsewhere_end_the_child_in_a_line(counting:
     sent = on_the_wire(Sweep(COUNTING).trials)
     (one,) = sent.plugins
     lost = one._replace(module="not_installed", files={})
-    with pytest.raises(ExecutionError, match=r"plug-in counting\.py: cannot be imported: Mod"):
+    with pytest.raises(ExecutionError, match=r"plug-in not_installed: cannot be imported: Mod"):
         sent.model_copy(update={"plugins": (lost,)}).specs()
 
 

@@ -15,9 +15,10 @@ from pydantic import ValidationError
 
 from tests.plugged import METHOD, TRAINER, written
 from tests.trainers.builders import config
+from trainers.attempt.isolation import run_trial
 from trainers.attempt.source import source_of
 from trainers.config import foreign, plugins
-from trainers.config.base import canonical, identity_dump
+from trainers.config.base import Runtime, canonical, identity_dump
 from trainers.config.code import normalised
 from trainers.config.examined import PluginError
 
@@ -175,15 +176,73 @@ def test_an_entry_point_of_another_name_than_its_config_is_told(
         config(method="yours")
 
 
-def test_an_importable_module_is_a_plug_in_and_what_it_imports_of_its_package_counts(site: Path) -> None:
-    text = METHOD.replace(
-        "from trainers.networks.heads", "from caps import _hat\nfrom trainers.networks.heads"
-    )
-    written(site / "caps", tall=text, __init__="", _hat="HAT = 1\n")
-    (first,) = foreign.join("caps.tall")
-    written(site / "caps", _hat="HAT = 2\n")
-    (second,) = foreign.join("caps.tall")
-    assert first.carried.code != second.carried.code
+def test_what_an_importable_module_imports_of_its_package_is_part_of_its_identity(site: Path) -> None:
+    text = METHOD.replace("from trainers.networks.heads", "from . import _hat\nfrom trainers.networks.heads")
+    codes = []
+    for package, height in (("caps", 1), ("kepis", 1), ("hoods", 2)):
+        written(site / package, tall=text, __init__="", _hat=f"HAT = {height}\n")
+        codes += [one.carried.code for one in foreign.join(f"{package}.tall")]
+        foreign.forget()
+    assert codes[0] == codes[1] != codes[2]
+
+
+def test_an_installed_module_that_is_edited_keeps_the_identity_of_what_was_imported(site: Path) -> None:
+    written(site, brim=METHOD)
+    (first,) = foreign.join("brim")
+    written(site, brim=METHOD.replace("1.0", "2.0"))
+    assert foreign.join("brim") == [first]  # as Python keeps the module, until a process begins anew
+
+
+DATA = """
+from typing import Literal
+from trainers.config.lazy import torch
+from trainers.datasets.base import DatasetConfig, Images
+
+class Config(DatasetConfig):
+    name: Literal["noise"] = "noise"
+
+def load(config, *, root, download):
+    images = torch.arange(64 * 192).remainder(251).to(torch.uint8).view(64, 3, 8, 8)
+    labels = torch.arange(64) % 2
+    return Images(images, labels, images, labels, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
+"""
+ENCODER = """
+from typing import Literal
+from trainers.config.lazy import nn
+from trainers.encoders.base import EncoderConfig
+
+class Config(EncoderConfig):
+    name: Literal["flat"] = "flat"
+
+def build(config, shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 8)), 8
+"""
+OPTIMIZER = """
+from typing import Literal
+from trainers.config.lazy import torch
+from trainers.optimizers.base import OptimizerConfig
+
+class Config(OptimizerConfig):
+    name: Literal["plain"] = "plain"
+    lr: float = 0.1
+
+def build(config, groups):
+    return torch.optim.SGD(groups, lr=config.lr)
+"""
+
+
+def test_a_data_set_an_encoder_and_an_optimizer_of_ones_own_train_together() -> None:
+    written(Path("all"), noise=DATA, flat=ENCODER, plain=OPTIMIZER)
+    foreign.join("./all")
+    own = config(data="noise", encoder="flat", optimizer="plain", epochs=1, batch_size=32)
+    outcome = run_trial(own, runtime=Runtime(), folder=None, report=lambda message: None)
+    assert outcome.status in ("completed", "collapsed"), outcome.reason
+    assert outcome.details["source"].keys() >= {
+        "datasets/noise.py",
+        "encoders/flat.py",
+        "optimizers/plain.py",
+    }
+    assert "methods/byol.py" in outcome.details["source"]
 
 
 # What is wrong with one

@@ -36,9 +36,7 @@ def normalised(text: str) -> str:
 
 def digest(main: str, files: Mapping[str, File]) -> str:
     """First 12 hex digits of sha256 over the module `main` and the others of `files`, normalised."""
-    others = (
-        f"{name.rpartition('.')[2]}\n{normalised(files[name][1])}" for name in sorted({*files} - {main})
-    )
+    others = (f"{name.partition('.')[2]}\n{normalised(files[name][1])}" for name in sorted({*files} - {main}))
     content = "\n\0".join((normalised(files[main][1]), *others))
     return hashlib.sha256(content.encode()).hexdigest()[:12]
 

@@ -108,6 +108,16 @@ def from_files(path: Path) -> list[Foreign]:
     return made
 
 
+@functools.cache
+def from_module(name: str) -> Foreign:
+    """The plug-in that an installed module is: as it was when it was first asked for, like the module itself.
+
+    Raises:
+        PluginError: it cannot be imported, or is none.
+    """
+    return examined(name, name)
+
+
 def examined(name: str, place: str) -> Foreign:
     """The plug-in that a module is.
 

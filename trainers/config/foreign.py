@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from trainers.config.examined import Carried, Foreign, examined, from_files, texts
+from trainers.config.examined import Carried, Foreign, examined, from_files, from_module, texts
 from trainers.config.examined import PluginError as PluginError
 from trainers.config.families import SINGULAR, members
 
@@ -21,14 +21,14 @@ _by_class: dict[type[Any], Foreign] = {}
 
 def is_path(entry: str) -> bool:
     """Whether what a sweep names is a file or a folder; else it is a module."""
-    return entry.endswith(".py") or "/" in entry or entry.startswith((".", "~"))
+    return entry.endswith(".py") or "/" in entry or entry.startswith(".")
 
 
 def resolved(entry: str, folder: Path) -> str:
     """`entry`, which is relative to `folder`, as it is named from the working folder."""
     if not is_path(entry):
         return entry
-    path = str(folder / Path(entry).expanduser())
+    path = str(folder / entry)
     return path if is_path(path) else f"./{path}"
 
 
@@ -38,7 +38,7 @@ def join(entry: str) -> list[Foreign]:
     Raises:
         PluginError: one cannot be used, or has the name of another.
     """
-    made = from_files(Path(entry)) if is_path(entry) else [examined(entry, entry)]
+    made = from_files(Path(entry)) if is_path(entry) else [from_module(entry)]
     for one in made:
         _name(one)
     return made
@@ -56,7 +56,7 @@ def find(kind: str, name: str) -> Foreign | None:
         PluginError: the installed one cannot be used, or the name is given twice.
     """
     if (kind, name) not in _by_name and (entries := installed().get((kind, name))):
-        found = examined(entries[0].module, entries[0].module)
+        found = from_module(entries[0].module)
         if (found.kind, found.name) != (kind, name):
             raise PluginError(
                 f"{found.path}: is the {SINGULAR[found.kind]} '{found.name}', and its package's entry point "
@@ -104,7 +104,7 @@ def receive(carried: Iterable[Carried]) -> None:
     """
     for one in carried:
         texts.update(one.files)
-        made = examined(one.module, one.place)
+        made = examined(one.module, one.place) if one.files else from_module(one.module)
         if made.carried.code != one.code:
             raise PluginError(
                 f"{one.place}: is {made.carried.code} here and {one.code} where the sweep was started; "
