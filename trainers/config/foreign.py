@@ -70,8 +70,9 @@ def find(kind: str, name: str) -> Foreign | None:
 def installed() -> dict[tuple[str, str], tuple[EntryPoint, ...]]:
     """Entry points of installed packages by family and name; none of them is imported yet."""
     found: dict[tuple[str, str], tuple[EntryPoint, ...]] = {}
+    there = entry_points()
     for kind in SINGULAR:
-        for entry in entry_points(group=f"orch.{'trainers' if kind == 'loops' else kind}"):
+        for entry in there.select(group=f"orch.{'trainers' if kind == 'loops' else kind}"):
             found[kind, entry.name] = (*found.get((kind, entry.name), ()), entry)
     return found
 
