@@ -16,7 +16,6 @@ from orchestrator.answer import formats
 from orchestrator.commands.options import Address, Cell, Json, Pack
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
-from orchestrator.planning.origin import edit_notes
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
 from orchestrator.process.words import one_of
 
@@ -92,6 +91,8 @@ def _forecast(
 
 def _hint_at_others(request: Request) -> None:
     """Say that the store has trials of this sweep where it has none of those that are meant."""
+    from orchestrator.planning.origin import edit_notes
+
     if notes := edit_notes(request.plan().edited):
         typer.echo(f"orch: {'; '.join(notes)}; `orch sweep` trains them anew", err=True)
         return
