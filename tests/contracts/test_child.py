@@ -49,7 +49,7 @@ SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 PREAMBLE = """
 import json, os, signal, sys, time
 from pathlib import Path
-control, told = map(int, sys.argv[1:])
+control, told, driver = map(int, sys.argv[1:])
 asked = os.fdopen(control, "rb")
 job = json.loads(asked.readline())
 number = len(list(Path.cwd().glob("child-*"))) + 1  # which child this is
@@ -521,6 +521,64 @@ def test_a_child_ends_within_seconds_of_its_killed_driver(
     assert gone(child)
 
 
+FORKED = """
+import os, time
+from pathlib import Path
+from orchestrator.execution.child.messages import Doing, Settings, Train
+from orchestrator.execution.child.process import Child
+from orchestrator.language.resources import SweepResources
+from trainers.config.base import Runtime
+settings = Settings(runtime=Runtime(), checkpoints=Path("trials"), resources=SweepResources())
+job = Train(executor="serial", settings=settings, scratch=Path("scratch").absolute(), certain=True)
+child = Child(job, log=None)
+while child.listen(1.0) is None:
+    pass
+fork = os.fork()
+if fork == 0:
+    os.close(1), os.close(2)
+    time.sleep(60)
+    os._exit(0)
+print(child.pid, fork, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_child_ends_with_its_driver_though_a_fork_of_that_lives_on(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FORKED]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment) as driver:
+        assert driver.stdout is not None
+        child, fork = map(int, driver.stdout.readline().split())
+        driver.kill()
+    try:
+        assert lives(fork) and gone(child)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only its kernel resumes a process whose parent has died")
+def test_a_child_that_is_suspended_before_it_has_imported_anything_ends_with_its_driver(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pydantic.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n")
+    code = (
+        "import time; from orchestrator.execution.child.messages import Submit;"
+        "from orchestrator.execution.child.process import Child;"
+        "job = Submit(name='x', files={}, command=(), address='x');"
+        f"child = Child(job, log=None, environment={{'PYTHONPATH': '{tmp_path}:{ROOT}'}});"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        child = int(driver.stdout.readline())
+        while psutil.Process(child).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.02)
+        driver.kill()
+    assert gone(child)
+
+
 def test_a_child_is_not_in_the_group_or_session_of_its_driver(driver: subprocess.Popen[str]) -> None:
     assert driver.stdout is not None
     child = int(driver.stdout.readline().rpartition(":")[2])
@@ -528,7 +586,7 @@ def test_a_child_is_not_in_the_group_or_session_of_its_driver(driver: subprocess
 
 
 def test_a_child_that_nobody_has_started_says_so() -> None:
-    words = [sys.executable, "-m", "orchestrator.execution.child.main", "0", "1"]
+    words = [sys.executable, "-m", "orchestrator.execution.child", "0", "1", "2"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1 and done.stderr.startswith("orch: this is started by `orch sweep`")
 
