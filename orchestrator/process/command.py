@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -17,6 +18,14 @@ def is_orch() -> None:
     """This process is the command `orch`, whatever its file is called."""
     global _typed
     _typed = True
+
+
+def leave_removed_folder() -> None:
+    """Go on in / if this process's working folder was removed: libraries, and what it starts, ask for one."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        os.chdir("/")
 
 
 def typed_command() -> str:

@@ -142,14 +142,18 @@ class Workspace(NamedTuple):
 def workspace(
     home: Path | None, tracking_uri: str | None, data: Path | None, *, checkpoints: str | None = None
 ) -> Workspace:
-    """The workspace that flags and environment name."""
+    """The workspace that flags and environment name.
+
+    Raises:
+        UsageError: what they name cannot be, or is relative to a working folder that was removed.
+    """
     named = home or os.environ.get("ORCH_HOME")
     if not named and os.environ.get(SUBMITTED):
         raise UsageError(
             "a submitted sweep would keep its results in a folder that Ray removes; set ORCH_HOME in the "
             "environment of `ray start --head`, or submit with --home"
         )
-    folder = Path(named or "runs").expanduser().resolve()
+    folder, data_root = _resolved(Path(named or "runs").expanduser()), _resolved(data_folder(data))
     if tracking_uri:
         uri, source = tracking_uri, "--tracking-uri"
     elif os.environ.get("MLFLOW_TRACKING_URI"):
@@ -159,7 +163,7 @@ def workspace(
     if checkpoints:
         checkpoint_folder(checkpoints)  # what was typed is told now; most commands have no use for the rest
     kept = checkpoints or os.environ.get("ORCH_CHECKPOINTS") or None
-    return Workspace(folder, uri, source, data_folder(data).resolve(), kept)
+    return Workspace(folder, uri, source, data_root, kept)
 
 
 def checkpoint_folder(text: str) -> Folder:
@@ -172,7 +176,7 @@ def checkpoint_folder(text: str) -> Folder:
     if not sign and text.lower().startswith("s3:"):
         raise UsageError("checkpoints: expected s3://bucket/prefix, with two strokes after the colon")
     if not sign or not _SCHEME.fullmatch(scheme):
-        return Path(text).expanduser().resolve()
+        return _resolved(Path(text).expanduser())
     bucket, _, prefix = address.lstrip("/").partition("/")
     if "@" in bucket or ":" in bucket:  # perhaps a secret, which must not be shown
         raise UsageError(
@@ -187,6 +191,15 @@ def checkpoint_folder(text: str) -> Folder:
     if not _BUCKET.fullmatch(bucket):
         raise UsageError(f"checkpoints at {shown}: '{bucket}' names no bucket; expected s3://bucket/prefix")
     return S3Folder(bucket, "/".join(part for part in prefix.split("/") if part))
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except FileNotFoundError:  # not the path's: it need not be there
+        raise UsageError(
+            f"{path}: the working folder was removed; change to one that is there, and run the same command again"
+        ) from None
 
 
 def _writable(folder: Path) -> None:

@@ -358,6 +358,21 @@ def test_a_child_that_reads_nothing_holds_nobody_up(acted: Acted) -> None:
     assert time.monotonic() - begun < 5
 
 
+def test_a_child_has_a_working_folder_though_its_drivers_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    told = (
+        'import os, sys; os.write(int(sys.argv[2]), b\'{"event": "said", "text": "%s"}\\n\' % os.getcwdb())'
+    )
+    child = Child(JOB, log=None, command=(sys.executable, "-c", told))
+    assert child.listen(30) == Said("/")
+    child.end()
+
+
 # What a person is told
 
 

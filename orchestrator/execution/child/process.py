@@ -22,6 +22,7 @@ from orchestrator.execution.child.messages import (
     driver_line,
     read_child_line,
 )
+from orchestrator.process.command import leave_removed_folder
 from orchestrator.process.session import end_session
 
 COMMAND = (sys.executable, "-P", "-m", "orchestrator.execution.child")
@@ -60,6 +61,7 @@ class Child:
         Raises:
             OSError: it cannot be started.
         """
+        leave_removed_folder()
         with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
             read, self._control = os.pipe()
             always.callback(os.close, read)
