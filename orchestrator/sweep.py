@@ -28,6 +28,7 @@ from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.profile import choose_profile
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves, TrialRecord
 
@@ -290,4 +291,5 @@ def _path(value: str | Path | None) -> Path | None:
 
 
 def _to_stderr(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    with ignoring_closed_pipes():
+        print(line, file=sys.stderr, flush=True)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from orchestrator.errors import UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
@@ -86,7 +87,8 @@ class Workspace(NamedTuple):
             known = None
         store = JournaledStore(self._connect, root=self.journals, name=name, known=known)
         if store.away:
-            print(f"orch: {store.away}; shown is what {self.home} knows", file=sys.stderr)
+            with ignoring_closed_pipes():
+                print(f"orch: {store.away}; shown is what {self.home} knows", file=sys.stderr)
         return store
 
     def open_journaled(self) -> JournaledStore:
@@ -198,7 +200,8 @@ def _resolved(path: Path) -> Path:
         return path.resolve()
     except FileNotFoundError:  # not the path's: it need not be there
         raise UsageError(
-            f"{path}: the working folder was removed; change to one that is there, and run the same command again"
+            f"{path}: the working folder was removed; change to one that is there, and run the same command "
+            "again"
         ) from None
 
 

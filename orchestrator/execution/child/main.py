@@ -35,6 +35,7 @@ from orchestrator.execution.child.messages import (
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.session import end_session
 from orchestrator.process.signals import Stop, stop_from_elsewhere
+from orchestrator.process.streams import ignoring_closed_pipes
 
 LOAD_S = 180.0  # in which a library must have been imported, on a machine that is busy with much else
 LOOK_S = 1.0  # between two looks at whether the driver lives
@@ -148,8 +149,9 @@ def main(control: int, told: int, pid: int) -> None:
     with stop_from_elsewhere() as stop, contextlib.ExitStack() as after:
         driver = Driver(os.fdopen(control, "rb"), told, pid, stop)
         driver.send(_outcome(driver, after))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with ignoring_closed_pipes():
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)  # Ray's own end may take seconds, or the process with it
 
 
@@ -170,6 +172,7 @@ def _outcome(driver: Driver, after: contextlib.ExitStack) -> Ended:
     except ExecutionError as error:
         return Ended("refused", str(error))
     except Exception as error:  # of our own making, or Ray's: the driver decides, the log has the details
-        traceback.print_exc()
+        with ignoring_closed_pipes():
+            traceback.print_exc()
         return Ended("lost", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     return Ended("complete")

@@ -24,6 +24,7 @@ from orchestrator.execution.child.messages import (
 )
 from orchestrator.process.command import leave_removed_folder
 from orchestrator.process.session import end_session
+from orchestrator.process.streams import open_closed_streams
 
 COMMAND = (sys.executable, "-P", "-m", "orchestrator.execution.child")
 FLOW = 65536  # bytes in one read
@@ -62,6 +63,7 @@ class Child:
             OSError: it cannot be started.
         """
         leave_removed_folder()
+        open_closed_streams()
         with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
             read, self._control = os.pipe()
             always.callback(os.close, read)
