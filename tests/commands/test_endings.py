@@ -20,7 +20,11 @@ from tests.place import Place, own_signals
 MODES = """
 version: 1
 name: t
-base: {trainer: modes, time: 1, x: {of: p0, low: 0, high: 2, points: 2}, y: {of: s0, low: 1, high: 2, points: 2}}
+base:
+  trainer: modes
+  time: 1
+  x: {of: p0, low: 0, high: 2, points: 2}
+  y: {of: s0, low: 1, high: 2, points: 2}
 axes: {m: {path: eta, values: [0.3]}}
 tables: [{name: t, rows: m, metric: modes/collapsed_share}]
 """

@@ -40,7 +40,7 @@ from orchestrator.language.resources import SweepResources
 from orchestrator.planning.expand import expand
 from orchestrator.planning.trials import trial_id
 from orchestrator.process.scratch import LOCK, scratch_folder
-from orchestrator.process.signals import Stop, stop_from_elsewhere
+from orchestrator.process.signals import EPOCHS_END, NOTHING_RUNS, Stop, stop_from_elsewhere
 from tests.builders import expansion, outcome, report, trials
 from trainers.config.base import Runtime
 
@@ -320,6 +320,25 @@ def test_a_cluster_that_refuses_after_it_was_lost_is_lost(acted: Acted) -> None:
             started(first), os._exit(1)
             """
         )
+
+
+def test_what_a_person_may_do_is_not_said_where_trials_go_on_by_themselves(acted: Acted) -> None:
+    lost = 'say("ended", how="lost", reason="no Ray here", next_step="or run it serially")'
+    acted.by(
+        f"trials = trials(); number == 1 and ({lost}, time.sleep(60)); [whole(trial) for trial in trials]"
+    )
+    assert acted.said[0].partition("; its log")[0].endswith("lost: no Ray here; 2 trials go on in a new one")
+    with pytest.raises(ExecutionLost, match="no Ray here, 2 times without .*; or run it serially$"):
+        acted.by(f"{lost}; time.sleep(60)")
+
+
+def test_a_first_signal_is_answered_with_epochs_only_while_some_run(acted: Acted) -> None:
+    with stop_from_elsewhere() as stop:
+        words = [stop.word]
+        acted.by("[whole(trial) for trial in trials()]", number=1, hear=lambda event: words.append(stop.word))
+    none, started, progressed, finished = words
+    assert none == started == stop.word == NOTHING_RUNS and "epochs" not in NOTHING_RUNS
+    assert progressed == finished == EPOCHS_END
 
 
 def test_an_error_of_the_listener_ends_the_child_and_is_raised_as_it_is(acted: Acted) -> None:

@@ -1,4 +1,4 @@
-"""Laws of stdin, stdout and stderr: what they do not take ends nothing, and closed ones harm no other file."""
+"""Laws of stdin, stdout and stderr: what they do not take ends nothing, and closed ones harm no file."""
 
 from __future__ import annotations
 

@@ -168,9 +168,9 @@ def _outcome(driver: Driver, after: contextlib.ExitStack) -> Ended:
     except Interrupted:
         return Ended("interrupted")
     except ExecutionLost as error:
-        return Ended("lost", str(error))
+        return Ended("lost", error.reason, error.next_step)
     except ExecutionError as error:
-        return Ended("refused", str(error))
+        return Ended("refused", error.reason, error.next_step)
     except Exception as error:  # of our own making, or Ray's: the driver decides, the log has the details
         with ignoring_closed_pipes():
             traceback.print_exc()
