@@ -47,14 +47,15 @@ def test_a_full_disk_below_a_stream_is_at_most_a_line_and_an_exit_code(
 
 CLOSED = """
 import os, sys
+from pathlib import Path
 for number in map(int, sys.argv[1]):
     os.close(number)
 from orchestrator.execution.child.messages import Said, Submit
 from orchestrator.execution.child.process import Child
 job = Submit(name="x", files={}, command=(), address="x")
 line = b'{"event": "said", "text": "there"}\\n'
-code = f"import os, sys; os.write(int(sys.argv[2]), {line!r})"
-child = Child(job, log=None, command=(sys.executable, "-c", code))
+code = f"import os, sys; os.read(int(sys.argv[1]), 9); os.write(int(sys.argv[2]), {line!r})"
+child = Child(job, log=Path(os.devnull), command=(sys.executable, "-c", code))
 said = child.listen(30)
 child.end()
 os._exit(0 if said == Said("there") else 1)
