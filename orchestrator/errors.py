@@ -39,6 +39,11 @@ class StoreRefused(StoreError):
 class ExecutionError(OrchError):
     """The executor cannot run the trials as asked, such as more CPUs than there are."""
 
+    def __init__(self, reason: str = "", next_step: str = "") -> None:
+        """Say why, and apart from it what a person may do, for whoever goes on by itself."""
+        super().__init__("; ".join(filter(None, (reason, next_step))))
+        self.reason, self.next_step = reason, next_step
+
 
 class ExecutionLost(ExecutionError):
     """What runs the trials has died while they were trained; the same command goes on."""

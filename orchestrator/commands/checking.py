@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Uri
+from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Uri, sayer
 from orchestrator.errors import OrchError
 from orchestrator.process.exit_codes import USAGE
 
@@ -24,7 +24,7 @@ def validate(specs: Specs) -> None:
             typer.echo(grid.validated(load_sweep(file), str(file)))
         except OrchError as error:
             wrong = True
-            typer.echo(str(error), err=True)
+            sayer(silent=False)(str(error))
     if wrong:
         raise typer.Exit(USAGE)
 

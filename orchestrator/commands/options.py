@@ -13,6 +13,7 @@ import typer
 from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError
 from orchestrator.process.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAGE
 from orchestrator.process.signals import ignore_signals
+from orchestrator.process.streams import FULL, ignoring_closed_pipes, not_written
 
 Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
 Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]
@@ -81,7 +82,6 @@ Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
 
 def sayer(*, silent: bool) -> Callable[[str], None]:
     """What says lines to a person, whether or not anybody still reads them; or says nothing."""
-    from orchestrator.process.streams import ignoring_closed_pipes
 
     def say(line: str) -> None:
         with ignoring_closed_pipes():
@@ -97,24 +97,32 @@ def reported() -> Iterator[None]:
     SIGTERM is heard as Ctrl-C is; what trains hears both itself. After that no signal changes how this
     process ends.
     """
+    tell = sayer(silent=False)
     with suppress(ValueError):  # only the main thread may
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as `orch` starts; else it is ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except OrchError as error:
         for line in str(error).splitlines():
-            typer.echo(line if isinstance(error, SpecError) else f"orch: {line}", err=True)
+            tell(line if isinstance(error, SpecError) else f"orch: {line}")
         raise typer.Exit(STOPPED if isinstance(error, ExecutionLost) else USAGE) from None
     except KeyboardInterrupt:
         ignore_signals()
-        typer.echo("orch: interrupted; nothing was running yet", err=True)
+        tell("orch: interrupted; nothing was running yet")
         raise typer.Exit(INTERRUPTED) from None
     except Interrupted as reason:
         ignore_signals()
         left = str(reason) or "what was learnt is kept, and the same command goes on"
-        typer.echo(f"orch: stopped at once; {left}", err=True)
+        tell(f"orch: stopped at once; {left}")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(COMPLETE) from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        tell(f"orch: {not_written(error)}")
+        raise typer.Exit(STOPPED) from None
     finally:
         ignore_signals()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.answer import formats
-from orchestrator.commands.options import Address, Cell, Json, Pack
+from orchestrator.commands.options import Address, Cell, Json, Pack, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
@@ -85,7 +84,7 @@ def _forecast(
     from orchestrator.commands.look.forecast import forecast_of
 
     resources = request.spec.resources.with_auto if pack else request.spec.resources
-    say = functools.partial(typer.echo, err=True)
+    say = sayer(silent=False)
     return forecast_of(new, resources, request.space, address=address, limit_s=limit_s, say=say)
 
 

@@ -11,6 +11,7 @@ from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.words import duration
 
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
@@ -165,5 +166,6 @@ def epochs_of(last: Progressed | None) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Say a line on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Say a line on standard error, as long as somebody reads it."""
+    with ignoring_closed_pipes():
+        print(line, file=sys.stderr, flush=True)

@@ -137,8 +137,8 @@ def check_room(bundles: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) 
         )
         together = " and ".join(_amount(k, v) for k, v in wanted.items())
         raise ExecutionError(
-            f"a trial asks for {told or f'{together} on one node, which none has together'}; "
-            "lower `resources:` in the sweep file, or add a node"
+            f"a trial asks for {told or f'{together} on one node, which none has together'}",
+            "lower `resources:` in the sweep file, or add a node",
         )
 
 

@@ -14,6 +14,7 @@ from orchestrator.errors import Interrupted
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_S = 0.3  # signals so close together are one request: `timeout` and some shells send each one twice
+NOTHING_RUNS = "stopping; Ctrl-C (again) stops at once"
 EPOCHS_END = "stopping after the epochs that run now; Ctrl-C (again) stops at once"
 
 
@@ -25,7 +26,7 @@ class Stop:
         """Whether what runs should come to a good end."""
         self.at_once = False
         """Whether nothing is waited for any more."""
-        self.word = EPOCHS_END
+        self.word = NOTHING_RUNS
         """What a first signal is answered with."""
         self._polled = False
         self._requested_at = 0.0

@@ -1,4 +1,4 @@
-"""What is trained goes on although nobody reads what is said of it any more."""
+"""What is trained goes on although what is said of it reaches nobody any more."""
 
 from __future__ import annotations
 
@@ -12,17 +12,44 @@ from collections.abc import Iterator
 
 LOST = (errno.EPIPE, errno.EIO)
 """A pipe that nobody reads any more; a terminal that was closed."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk below a file takes no more; it may later."""
+
+
+def open_closed_streams() -> None:
+    """Let stdin, stdout and stderr be open, if only to nowhere: else what is opened next takes their places.
+
+    A library writes its errors to number 2 whatever that is, and a child's own would take a pipe's place.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            if getattr(sys, name) is None:
+                setattr(sys, name, os.fdopen(number, "w" if number else "r", errors="replace", closefd=False))
 
 
 @contextlib.contextmanager
-def ignoring_closed_pipes() -> Iterator[None]:
-    """Inside, it is no error that a reader of stdout or stderr has gone; its stream then goes nowhere."""
+def ignoring_closed_pipes(*, ignoring_full_disks: bool = True) -> Iterator[None]:
+    """Inside, it is no error that a reader of stdout or stderr has gone; its stream then goes nowhere.
+
+    Nor is it, unless it is to be, that a disk is full; the stream stays, for there may be room again.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in LOST:
+        if error.errno in LOST:
+            forget_lost_readers()
+        elif error.errno not in FULL or not ignoring_full_disks:
             raise
-        forget_lost_readers()
+
+
+def not_written(error: OSError) -> str:
+    """What to say of results that a full disk did not take, in a line."""
+    return (
+        f"{error.filename or 'standard output'}: {error.strerror}; make room, and ask for the results again"
+    )
 
 
 def forget_lost_readers() -> None:
@@ -35,6 +62,19 @@ def forget_lost_readers() -> None:
             poll = select.poll()
             poll.register(number, select.POLLOUT)
             if any(state & (select.POLLERR | select.POLLHUP) for _, state in poll.poll(0)):
-                nowhere = os.open(os.devnull, os.O_WRONLY)
-                os.dup2(nowhere, number)
-                os.close(nowhere)
+                _lead_nowhere(number)
+
+
+def forget_what_cannot_be_written() -> None:
+    """Let Python's own end, which writes what streams still hold, change no exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _lead_nowhere(stream.fileno())
+
+
+def _lead_nowhere(number: int) -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, number)
+    os.close(nowhere)

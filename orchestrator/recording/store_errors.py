@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
+from orchestrator.process.command import leave_removed_folder
 from orchestrator.process.secrets import without_secret
 
 _AWAY = (
@@ -61,6 +62,7 @@ def one_line_errors(where: str, *, refused: Callable[[], object] = lambda: None)
         where: the store in words.
         refused: is called before an error of the class StoreRefused is raised.
     """
+    leave_removed_folder()
     try:
         yield
     except StoreError:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from orchestrator.errors import UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
@@ -86,7 +87,8 @@ class Workspace(NamedTuple):
             known = None
         store = JournaledStore(self._connect, root=self.journals, name=name, known=known)
         if store.away:
-            print(f"orch: {store.away}; shown is what {self.home} knows", file=sys.stderr)
+            with ignoring_closed_pipes():
+                print(f"orch: {store.away}; shown is what {self.home} knows", file=sys.stderr)
         return store
 
     def open_journaled(self) -> JournaledStore:
@@ -146,14 +148,18 @@ def workspace(
     *,
     checkpoints: str | Path | None = None,
 ) -> Workspace:
-    """The workspace that flags and environment name."""
+    """The workspace that flags and environment name.
+
+    Raises:
+        UsageError: what they name cannot be, or is relative to a working folder that was removed.
+    """
     named = home or os.environ.get("ORCH_HOME")
     if not named and os.environ.get(SUBMITTED):
         raise UsageError(
             "a submitted sweep would keep its results in a folder that Ray removes; set ORCH_HOME in the "
             "environment of `ray start --head`, or submit with --home"
         )
-    folder = Path(named or "runs").expanduser().resolve()
+    folder, data_root = _resolved(Path(named or "runs").expanduser()), _resolved(data_folder(data))
     if tracking_uri:
         uri, source = tracking_uri, "--tracking-uri"
     elif os.environ.get("MLFLOW_TRACKING_URI"):
@@ -163,7 +169,7 @@ def workspace(
     if checkpoints:
         checkpoint_folder(str(checkpoints))  # what was typed is told now; most commands need nothing more
     kept = str(checkpoints or "") or os.environ.get("ORCH_CHECKPOINTS") or None
-    return Workspace(folder, uri, source, data_folder(data).resolve(), kept)
+    return Workspace(folder, uri, source, data_root, kept)
 
 
 def checkpoint_folder(text: str) -> Folder:
@@ -176,7 +182,7 @@ def checkpoint_folder(text: str) -> Folder:
     if not sign and text.lower().startswith("s3:"):
         raise UsageError("checkpoints: expected s3://bucket/prefix, with two strokes after the colon")
     if not sign or not _SCHEME.fullmatch(scheme):
-        return Path(text).expanduser().resolve()
+        return _resolved(Path(text).expanduser())
     bucket, _, prefix = address.lstrip("/").partition("/")
     if "@" in bucket or ":" in bucket:  # perhaps a secret, which must not be shown
         raise UsageError(
@@ -191,6 +197,16 @@ def checkpoint_folder(text: str) -> Folder:
     if not _BUCKET.fullmatch(bucket):
         raise UsageError(f"checkpoints at {shown}: '{bucket}' names no bucket; expected s3://bucket/prefix")
     return S3Folder(bucket, "/".join(part for part in prefix.split("/") if part))
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except FileNotFoundError:  # not the path's: it need not be there
+        raise UsageError(
+            f"{path}: the working folder was removed; change to one that is there, and run the same command "
+            "again"
+        ) from None
 
 
 def _writable(folder: Path) -> None:
@@ -210,4 +226,5 @@ def _alone_in(folder: Path) -> Iterator[None]:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(opened, fcntl.LOCK_UN)  # by itself a fork of this process would keep it
         os.close(opened)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UsageError
+from orchestrator.process.driver import this_machine
 from orchestrator.recording.claims.home import Claims
 
 HOLDER = """
@@ -89,6 +90,21 @@ def test_a_dead_driver_holds_nothing(claims: Make, tmp_path: Path, ending: signa
     ended(other, ending)
     assert mine.take(["a", "c"]) == {}
     assert len(list((tmp_path / "drivers").glob("*.json"))) == 1
+
+
+@pytest.mark.skipif(not this_machine(), reason="process numbers have no name here")
+def test_a_lock_that_outlives_its_driver_holds_nothing_and_that_of_a_living_one_does(
+    claims: Make, tmp_path: Path
+) -> None:
+    """As where a library has forked a process off the driver, without Python knowing of it."""
+    first, second = claims(), claims()
+    first.take(["a"])
+    (path,) = (tmp_path / "drivers").glob("*.json")
+    assert set(second.held(["a"])) == {"a"}
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pid": gone.pid}))
+    assert second.take(["a"]) == {}
 
 
 def test_of_drivers_that_start_at_once_one_has_the_trials(tmp_path: Path) -> None:

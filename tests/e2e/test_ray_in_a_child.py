@@ -114,7 +114,7 @@ def test_ray_that_ends_its_process_while_it_is_shut_down_costs_neither_table_nor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["execution.child.main", "raylet/raylet", "gcs_server"])
+@pytest.mark.parametrize("victim", ["execution.child", "raylet/raylet", "gcs_server"])
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGSTOP"])
 def test_what_ray_consists_of_may_die_or_hang_and_the_table_is_the_same(
     start: Callable[..., subprocess.Popen[str]],
@@ -147,7 +147,7 @@ def test_nothing_outlives_a_driver_by_more_than_seconds(
     there = children(driver.pid)
     assert len(there) > 5
     if "suspended" in end:
-        children(driver.pid, "execution.child.main")[0].suspend()
+        children(driver.pid, "execution.child")[0].suspend()
     number = signal.Signals[end.split()[0].rstrip(",")]
     if "group" in end:
         os.killpg(driver.pid, number)
@@ -166,7 +166,7 @@ def test_a_second_signal_ends_a_sweep_at_once_whatever_ray_is_doing(
 ) -> None:
     driver = start()
     deadline = time.monotonic() + 60
-    while not children(driver.pid, "execution.child.main") and time.monotonic() < deadline:
+    while not children(driver.pid, "execution.child") and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(after_s)
     there = children(driver.pid)

@@ -192,6 +192,21 @@ def test_a_trial_that_changes_the_process_and_completes_leaves_it_as_it_was() ->
     assert outcome.status in ("completed", "collapsed") and process_state() == before
 
 
+def test_a_trial_is_trained_though_the_working_folder_is_removed_before_or_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("before", "meanwhile"):
+        (folder := tmp_path / name).mkdir()
+        monkeypatch.chdir(folder)
+        if name == "before":
+            folder.rmdir()
+        with clean_process(threads=1):
+            if name == "meanwhile":
+                folder.rmdir()
+            os.chdir(tmp_path)
+    assert Path.cwd() == tmp_path
+
+
 def test_what_stands_in_the_process_does_not_reach_a_trial() -> None:
     alone = run(config())
     before = process_state()

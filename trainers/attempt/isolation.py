@@ -12,7 +12,6 @@ import os
 import random
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -56,7 +55,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
 @contextlib.contextmanager
 def clean_process(*, threads: int) -> Iterator[None]:
     """Inside, torch has `threads` threads and its defaults; after, the process is as it was before."""
-    environment, folder = dict(os.environ), Path.cwd()
+    environment, folder = dict(os.environ), _working_folder()
     python_state, numpy_state = random.getstate(), np.random.get_state()
     torch_state, torch_threads = torch.get_rng_state(), torch.get_num_threads()
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
@@ -80,11 +79,19 @@ def clean_process(*, threads: int) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
         os.environ.clear()
         os.environ.update(environment)
-        os.chdir(folder)
+        with contextlib.suppress(FileNotFoundError):  # somebody has removed it meanwhile
+            os.chdir(folder)
         gc.collect()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             with contextlib.suppress(RuntimeError):  # after an error of the GPU itself nothing works any more
                 torch.cuda.empty_cache()
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # somebody has removed it
+        return "/"
 
 
 def usable(device: str) -> bool:

@@ -152,4 +152,7 @@ def _locked(path: Path) -> Iterator[None]:
     """Only one process of this machine is inside: trials that start together download once."""
     with path.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # by itself a process forked meanwhile would keep it

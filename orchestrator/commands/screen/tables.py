@@ -39,9 +39,10 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
 
     Raises:
         UsageError: no such format.
+        OSError: the disk is full.
     """
     write = formats.load("json").event if form == "event" else formats.load(form).write
-    with ignoring_closed_pipes():
+    with ignoring_closed_pipes(ignoring_full_disks=False):
         print("\n".join(map(write, tables)), end="", flush=True)
     with ignoring_closed_pipes():
         for problem in problems:

@@ -87,8 +87,8 @@ def ask(job: Job, *, say: Callable[[str], None], command: Sequence[str] = COMMAN
                 os.unlink(name)
     except (ChildLost, ExecutionLost, OSError) as error:
         raise ExecutionLost(
-            f"the process that asks the cluster was lost: {error}{kept}; "
-            "look whether the cluster is there, and ask again"
+            f"the process that asks the cluster was lost: {getattr(error, 'reason', error)}{kept}",
+            "look whether the cluster is there, and ask again",
         ) from None
 
 
@@ -129,6 +129,6 @@ def raise_unless_complete(ended: Ended) -> None:
         case "interrupted":
             raise Interrupted
         case "refused":
-            raise ExecutionError(ended.reason)
+            raise ExecutionError(ended.reason, ended.next_step)
         case "lost":
-            raise ExecutionLost(ended.reason)
+            raise ExecutionLost(ended.reason, ended.next_step)

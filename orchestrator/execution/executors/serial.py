@@ -16,7 +16,7 @@ from orchestrator.language.resources import SweepResources
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import has_gpu
-from orchestrator.process.signals import stop_signals
+from orchestrator.process.signals import EPOCHS_END, stop_signals
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import Folder
 from trainers.attempt.isolation import run_trial
@@ -62,7 +62,7 @@ class SerialExecutor:
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials` in order."""
-        with stop_signals() as stop:
+        with stop_signals() as stop, stop.answered(EPOCHS_END):
             for trial in trials:
                 on_event(Started(trial.id, 1, f"{platform.node()}:{os.getpid()}"))
 

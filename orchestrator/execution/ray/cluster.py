@@ -71,7 +71,7 @@ def joined(
                 )
         except Exception as error:  # Ray raises many types, bare exceptions among them
             kind = ExecutionError if address else ExecutionLost
-            raise kind(_refusal(error, address, " ".join(heard))) from None
+            raise kind(*_refusal(error, address, " ".join(heard))) from None
     try:
         yield
     finally:
@@ -157,17 +157,23 @@ def _overheard(lines: list[str], *, listen: bool) -> Iterator[None]:
             lines.extend(file.read().decode(errors="replace").splitlines())
 
 
-def _refusal(error: Exception, address: str | None, heard: str) -> str:
-    """Why Ray could not be started or joined, in one line with a next step."""
+def _refusal(error: Exception, address: str | None, heard: str) -> tuple[str, str]:
+    """Why Ray could not be started or joined, and what to do next."""
     reason = " ".join(str(error).split())
     if address is None:
-        return f"no Ray on this machine: {reason[:200]}; or run with --executor serial"
+        return f"no Ray on this machine: {reason[:200]}", "or run with --executor serial"
     if "ersion mismatch" in reason:
         own = f"Ray {ray.__version__}, Python {platform.python_version()}"
-        return f"Ray at {address} is of another version than this driver's ({own}); use one image everywhere"
+        return (
+            f"Ray at {address} is of another version than this driver's ({own})",
+            "use one image everywhere",
+        )
     if wants := token_wanted(error, heard, address=address):
-        return wants
-    return f"no Ray at {address}: {reason[:200]}; check the address, or leave out --address to start one here"
+        return wants, ""
+    return (
+        f"no Ray at {address}: {reason[:200]}",
+        "check the address, or leave out --address to start one here",
+    )
 
 
 def token_wanted(error: Exception, heard: str = "", *, address: str) -> str | None:

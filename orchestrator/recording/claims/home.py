@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from orchestrator.errors import UsageError
-from orchestrator.process.driver import Owner, this_machine
+from orchestrator.process.driver import Owner, lock, this_machine
 
 
 class Claims:
@@ -81,7 +81,7 @@ class Claims:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "lock").open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file)
                 yield
         except OSError as error:
             raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
@@ -93,19 +93,22 @@ class Claims:
                 continue
             with path.open() as file:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     with contextlib.suppress(ValueError):  # the disk was full when it was written
                         found = json.load(file)
                         owner = Owner(found["host"], found["pid"], found["command"], found.get("machine", ""))
-                        yield from [(trial_id, owner) for trial_id in found["trials"]]
+                        if owner.is_gone:  # a process that a library has forked off it keeps the lock
+                            path.unlink()
+                        else:
+                            yield from [(trial_id, owner) for trial_id in found["trials"]]
                 else:
                     path.unlink()  # its driver is gone
 
     def _write(self, trial_ids: list[str]) -> None:
         if self._own is None:
             self._own = (self.folder / f"{uuid.uuid4().hex}.json").open("w")
-            fcntl.flock(self._own, fcntl.LOCK_EX)
+            lock(self._own)
         record = {
             "host": platform.node(),
             "machine": this_machine(),

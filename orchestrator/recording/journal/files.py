@@ -21,7 +21,7 @@ from typing import IO
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import StoreError
-from orchestrator.process.driver import Owner, this_machine
+from orchestrator.process.driver import Owner, lock, this_machine
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal.entries import Begun, Ended, Entry, Header
 from orchestrator.recording.memory import MemoryStore
@@ -92,7 +92,7 @@ class OwnJournal:
             new = self.root / f".{name}"
             new.mkdir(parents=True)
             self._lock = (new / journal.HEADER).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            lock(self._lock)
             header = Header(
                 journal=journal.VERSION,
                 store=self.store,
@@ -212,13 +212,13 @@ def unsaid(told: Sequence[Entry]) -> list[Entry]:
 def left_behind(folder: Path) -> Iterator[bool]:
     """Whether the journal's driver has ended; inside, nobody else delivers it."""
     try:
-        lock = (folder / journal.HEADER).open("r+")  # NFS locks only what may be written
+        header = (folder / journal.HEADER).open("r+")  # NFS locks only what may be written
     except OSError:
         yield False
         return
-    with lock:
+    with header:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(header, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return
