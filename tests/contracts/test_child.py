@@ -592,7 +592,7 @@ def test_a_dashboard_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(
         ExecutionError, match=r"^no Ray dashboard at http://127.0.0.1:9: .*expected its address"
     ):
-        ask(JOB, say=lambda line: None)
+        ask(JOB.model_copy(update={"address": "http://u:pw@127.0.0.1:9"}), say=lambda line: None)
 
 
 # Folders for what may be forgotten
