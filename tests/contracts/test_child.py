@@ -376,6 +376,21 @@ def test_what_is_waited_for_is_said_once_after_a_while(acted: Acted, monkeypatch
     assert acted.said == ["starting Ray …", "a node is blind"]
 
 
+def test_a_cluster_that_is_left_slowly_is_left_within_bounds_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.process.waiting.WORD_S", 0.1)
+    monkeypatch.setattr(child_executor, "GRACE_S", 0.5)
+    settings = Settings(runtime=Runtime(), checkpoints=None, resources=SweepResources(), address="head:6379")
+    command = (sys.executable, "-c", f"{PREAMBLE}\n[whole(trial) for trial in trials()]; time.sleep(60)")
+    said: list[str] = []
+    executor = ChildExecutor("acted", settings, logs=tmp_path, say=said.append, command=command)
+    executor.run(trials(1), lambda event: None)
+    begun = time.monotonic()
+    executor.close()
+    assert said == ["leaving the cluster …"] and time.monotonic() - begun < 5
+
+
 def test_a_driver_that_was_suspended_does_not_take_its_child_for_silent(acted: Acted) -> None:
     def sleep(event: Event) -> None:
         if isinstance(event, Started):

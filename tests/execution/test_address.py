@@ -131,7 +131,7 @@ def test_the_address_of_a_dashboard_may_have_blanks_around_it(text: str) -> None
     "text", ["", "head", "ray://h:1", "u:pw@h:8265", "ftp://u:pw@h", "http://", "http:/u:pw@h"]
 )
 def test_what_is_no_dashboard_is_said_to_be_none_without_its_password(text: str) -> None:
-    with pytest.raises(UsageError, match="^--address .*: expected the address of Ray's dashboard") as raised:
+    with pytest.raises(UsageError, match=r"^--address .*: expected the address of Ray's dashboard") as raised:
         page_address(text)
     assert "pw" not in str(raised.value)
 
