@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -640,3 +641,22 @@ def test_a_scratch_folder_goes_with_its_driver_and_a_killed_drivers_with_the_nex
     assert left.exists()
     with scratch_folder():
         assert not left.exists()
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from tests.contracts.test_child import JOB, ask;"
+        "script = 'import time; print(1, flush=True); time.sleep(60)';"
+        "ask(JOB, say=print, command=(sys.executable, '-c', script))"
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setenv("RAY_TMPDIR", short)
+        monkeypatch.setenv("TMPDIR", short)
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as other:
+            deadline = time.monotonic() + 30
+            while not any(path.stat().st_size for path in Path(short).glob("orch-*/*.log")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            other.kill()
+        with scratch_folder() as own:
+            assert list(Path(short).iterdir()) == [own]
