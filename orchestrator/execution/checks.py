@@ -12,6 +12,7 @@ from orchestrator.execution.options import Options
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.origin import trained_on_other_files
 from orchestrator.planning.plan import Plan
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
 
@@ -28,11 +29,14 @@ def check_before_training(
         ExecutionError: the executor cannot have what it needs.
     """
     # Where a cluster trains, its nodes are asked for the data.
-    problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+    with said_if_slow("looking for the data", say):
+        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
     if problems and not options.download:
         raise UsageError("\n".join(problems))
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)
-    if problem := unusable(space.checkpoints):
+    with said_if_slow(f"looking whether {space.checkpoints} keeps checkpoints", say):
+        problem = unusable(space.checkpoints)
+    if problem:
         raise UsageError(f"checkpoints at {problem}")
     _check_space(space)
 

@@ -27,6 +27,7 @@ from orchestrator.process.driver import this_driver
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.claims.shared import SharedClaims
@@ -86,8 +87,9 @@ def prepare(
         done = None if space.database is None or options.address else done_at_a_glance(space.database)
         if done is None or not done.issuperset(trial.id for trial in expansion.trials):
             executor.prepare(certain=done is not None)
-        store = space.open_journaled()
-        plan = plan_sweep(expansion, store)
+        with said_if_slow("looking into the store", say):
+            store = space.open_journaled()
+            plan = plan_sweep(expansion, store)
         check_same_data(plan, space, options)
         if options.retrain_changed:
             plan = plan.with_changed_anew()
@@ -99,7 +101,8 @@ def prepare(
             check_before_training(plan, space, options, say=say)
         else:
             executor.close()
-        info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
+        with said_if_slow("looking at the code and this machine", say):
+            info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
 

@@ -38,6 +38,11 @@ def leave_removed_folder() -> None:
         os.chdir("/")
 
 
+def is_command() -> bool:
+    """Whether this process is the command `orch`, and not somebody's that uses it."""
+    return _typed
+
+
 def typed_command() -> str:
     """The command as it was typed, without user and password of an address; of others only their file."""
     if _typed:

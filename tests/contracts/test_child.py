@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -410,6 +411,21 @@ def test_what_is_waited_for_is_said_once_after_a_while(acted: Acted, monkeypatch
     assert acted.said == ["starting Ray …", "a node is blind"]
 
 
+def test_a_cluster_that_is_left_slowly_is_left_within_bounds_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.process.waiting.WORD_S", 0.1)
+    monkeypatch.setattr(child_executor, "GRACE_S", 0.5)
+    settings = Settings(runtime=Runtime(), checkpoints=None, resources=SweepResources(), address="head:6379")
+    command = (sys.executable, "-c", f"{PREAMBLE}\n[whole(trial) for trial in trials()]; time.sleep(60)")
+    said: list[str] = []
+    executor = ChildExecutor("acted", settings, logs=tmp_path, say=said.append, command=command)
+    executor.run(trials(1), lambda event: None)
+    begun = time.monotonic()
+    executor.close()
+    assert said == ["leaving the cluster …"] and time.monotonic() - begun < 5
+
+
 def test_a_driver_that_was_suspended_does_not_take_its_child_for_silent(acted: Acted) -> None:
     def sleep(event: Event) -> None:
         if isinstance(event, Started):
@@ -684,7 +700,7 @@ def test_a_dashboard_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(
         ExecutionError, match=r"^no Ray dashboard at http://127.0.0.1:9: .*expected its address"
     ):
-        ask(JOB, say=lambda line: None)
+        ask(JOB.model_copy(update={"address": "http://u:pw@127.0.0.1:9"}), say=lambda line: None)
 
 
 # Folders for what may be forgotten
@@ -717,3 +733,22 @@ def test_a_scratch_folder_goes_with_its_driver_and_a_killed_drivers_with_the_nex
     assert left.exists()
     with scratch_folder():
         assert not left.exists()
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from tests.contracts.test_child import JOB, ask;"
+        "script = 'import time; print(1, flush=True); time.sleep(60)';"
+        "ask(JOB, say=print, command=(sys.executable, '-c', script))"
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setenv("RAY_TMPDIR", short)
+        monkeypatch.setenv("TMPDIR", short)
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as other:
+            deadline = time.monotonic() + 30
+            while not any(path.stat().st_size for path in Path(short).glob("orch-*/*.log")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            other.kill()
+        with scratch_folder() as own:
+            assert list(Path(short).iterdir()) == [own]

@@ -24,6 +24,7 @@ from orchestrator.execution.child.process import COMMAND, Child, ChildLost
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.scratch import keep_logs, scratch_folder
 from orchestrator.process.signals import EPOCHS_END, NOTHING_RUNS, Stop, stop_signals
+from orchestrator.process.waiting import said_if_slow
 
 LOSSES = 3  # children that may be lost in a row without an epoch in between
 STARTS = 2  # and so many that no trial was heard of: what keeps one from starting keeps the next one, too
@@ -106,9 +107,10 @@ class ChildExecutor:
         if self._child is not None:  # prepared, and not needed: it waits for trials, and has joined nothing
             self._child.end()
             self._child = None
-        while self._leaving:
-            child = self._leaving.pop()
-            child.end(grace_s=GRACE_S if self.settings.address else 0.0)
+        with said_if_slow("leaving the cluster", self._say):
+            while self._leaving:
+                child = self._leaving.pop()
+                child.end(grace_s=GRACE_S if self.settings.address else 0.0)
         self._after.close()
         self._scratch = None
         if self._log is not None and not _is_written(self._log):

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import platform
+import secrets
 import sys
 import tempfile
 import threading
@@ -19,6 +20,7 @@ import ray
 from orchestrator.errors import ExecutionError, ExecutionLost
 from orchestrator.process.machine import cores
 from orchestrator.process.scratch import fits_sockets
+from orchestrator.process.secrets import RAY_TOKEN
 
 PACKAGES = ("orchestrator", "trainers")  # what orch is made of
 DAEMONS = ("raylet", "gcs_server")
@@ -62,6 +64,8 @@ def joined(
                 options["_temp_dir"] = str(scratch)
         heard: list[str] = []
         try:
+            if not address:
+                _make_token()
             with _overheard(heard, listen=bool(address) and not verbose):
                 ray.init(
                     address=address or "local",
@@ -125,6 +129,20 @@ def quiet() -> None:
     """Let Ray print nothing of its own in this process."""
     for name in _LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _make_token() -> None:
+    """Make the token that lets this user into what is started here; Ray would let every user read it."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    path = RAY_TOKEN.expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with open(number, "w") as file:
+        file.write(secrets.token_hex(32))
 
 
 def _sources() -> list[str]:
