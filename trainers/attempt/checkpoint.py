@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from trainers.attempt.folders import Files, Folder, StorageError, files
-from trainers.attempt.report import EpochReport
+from trainers.attempt.report import EpochReport, Report
 from trainers.config.lazy import torch
 
 KEPT = 2  # the newest may turn out to be broken; then the one before it is used
@@ -116,6 +116,12 @@ def past(state: dict[str, Any], *, config: str) -> list[EpochReport]:
     if not reports or [report.epoch for report in reports] != list(range(len(reports))):
         raise ValueError("reports are missing in it")
     return reports
+
+
+def replay(reports: list[EpochReport], report: Report) -> None:
+    """Report once more what was reported before an interruption, marked so."""
+    for one in reports:
+        report(EpochReport.model_validate(dict(one) | {"replayed": True}))
 
 
 def digest(state: dict[str, torch.Tensor]) -> str:

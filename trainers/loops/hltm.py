@@ -89,8 +89,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     if found:
         network, history = found
         details["resumed_at_epoch"] = len(history) - 1
-        for message in history:
-            report(EpochReport.model_validate(dict(message) | {"replayed": True}))
+        checkpoint.replay(history, report)
     else:
         network = trees.build_network(config.depth, config.hidden, seed=config.seed)
         history = [_measured(config, tree, network, 0, None)]

@@ -160,8 +160,8 @@ def _begin(
         report(_measured(fresh, 0, {"dynamics/time": 0.0}, data.held_out))
     else:
         details["resumed_at_epoch"] = len(found.history) - 1
-        for past in found.history:
-            report(EpochReport.model_validate(dict(past) | {"replayed": True}))
+        checkpoint.replay(found.history, report)
+    warnings = [*data.images.notes, *warnings]
     return found or fresh, details | ({"warnings": warnings} if warnings else {})
 
 
