@@ -121,6 +121,19 @@ def count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
 
 
+def test_the_first_convolution_starts_wider_where_it_is_torchs_own() -> None:
+    variances = []
+    for start in (None, "torch"):
+        torch.manual_seed(0)
+        config = resnet18.Config(width=64, stem_init=start)  # type: ignore[arg-type]
+        encoder, _ = resnet18.build(config, (3, 32, 32))
+        first, second, *_ = (m for m in encoder.modules() if isinstance(m, nn.Conv2d))
+        variances.append(float(first.weight.detach().var()))
+        assert float(second.weight.detach().var()) == pytest.approx(2 / (64 * 9), rel=0.05)
+    # He by fan out: 2/(64·9); uniform in ±1/√(3·9): 1/(3·27). 1 728 values.
+    assert variances == [pytest.approx(0.00347, rel=0.1), pytest.approx(0.01235, rel=0.1)]
+
+
 def test_resnet18_with_a_small_stem_has_the_canonical_number_of_parameters() -> None:
     reference = torchvision.models.resnet18()
     reference.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
