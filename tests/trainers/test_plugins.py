@@ -16,9 +16,10 @@ from torch import nn
 
 from tests.trainers.builders import CONVNET, TINY, config
 from trainers.config import plugins
-from trainers.config.base import Frozen, canonical, identity_dump
+from trainers.config.base import Frozen, LoopConfig, canonical, identity_dump
 from trainers.encoders import resnet18, resnet50
 from trainers.loops import ssl
+from trainers.measures.probe import KnnConfig
 
 KINDS = ("datasets", "encoders", "methods", "optimizers")
 ALL = [(kind, name) for kind in KINDS for name in plugins.names(kind)]
@@ -80,6 +81,57 @@ def test_a_method_without_a_name_is_refused_with_the_choices() -> None:
 def test_a_setting_of_another_plug_in_is_refused() -> None:
     with pytest.raises(ValidationError, match="no such field"):
         config(method={"name": "simsiam", "momentum": 0.5})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": True},
+        {"seed": False},
+        {"optimizer": {"lr": True}},
+        {"optimizer": {"lr": "0.1"}},
+        {"optimizer": {"lr": 0.1, "predictor": {"lr": "1e-3"}}},
+        {"encoder": {"name": "mlp", "widths": [16, True]}},
+        {"views": {"crop": {"scale": [True, 1.0]}}},
+        {"data": {"name": "digits", "channels": True}},
+        {"data": {"name": "shapes", "train": "64"}},
+        {"method": {"name": "byol", "predictor": {"kind": "mlp", "hidden": "512"}}},
+    ],
+)
+def test_a_boolean_and_a_text_are_never_taken_for_a_number(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="expected a number"):
+        config(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"probe": {"standardise": 1}},
+        {"probe": {"best": 1}},
+        {"views": {"normalise": 0}},
+        {"views": {"jitter": {"clip": "no"}}},
+        {"method": {"name": "byol", "predictor": {"kind": "linear", "symmetric": "true"}}},
+    ],
+)
+def test_a_number_and_a_text_are_never_taken_for_a_boolean(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="expected true or false"):
+        config(**changes)
+
+
+@pytest.mark.parametrize("model", [Frozen, LoopConfig], ids=lambda model: model.__name__)
+def test_every_model_that_comes_from_frozen_refuses_what_looks_like_a_number(model: type[Frozen]) -> None:
+    class Own(model):  # type: ignore[misc, valid-type]
+        trainer: str = "own"
+        rates: dict[str, tuple[float | None, ...]] = {}
+        inner: tuple[KnnConfig, ...] = ()
+
+    for values in ({"rates": {"a": ["1"]}}, {"rates": {"a": [True]}}, {"inner": [{"k": True}]}):
+        with pytest.raises(ValidationError, match="expected a number"):
+            Own.model_validate(values)
+        with pytest.raises(ValidationError, match="expected a number"):
+            Own.model_validate_json(json.dumps(values))
+    whole = Own.model_validate({"rates": {"a": [1, 0.5, None]}, "inner": [{"k": 3.0}]})
+    assert Own.model_validate_json(whole.model_dump_json()) == whole
 
 
 def test_reading_and_validating_every_config_imports_no_torch() -> None:
