@@ -15,7 +15,7 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.designs import Choice, choices
 from orchestrator.planning.trials import Cell, TrialSpec
-from trainers.config.base import NOT_IDENTITY, LoopConfig, canonical, plain
+from trainers.config.base import NOT_IDENTITY, Exact, LoopConfig, canonical, plain
 from trainers.config.plugins import config_type, names
 
 
@@ -294,4 +294,4 @@ def _adapter(loop: type[LoopConfig], block: str) -> TypeAdapter[Any]:
     kind: Any = field.annotation
     for extra in field.metadata:
         kind = Annotated[kind, extra]
-    return TypeAdapter(kind)
+    return TypeAdapter(Annotated[kind, Exact])

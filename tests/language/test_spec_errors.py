@@ -39,6 +39,20 @@ def test_a_wrong_type() -> None:
     assert "'many'" in only(text)
 
 
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("epochs: true", "epochs: expected a number, got True"),
+        ('epochs: "2"', "epochs: expected a number, without quotes, got '2'"),
+        ("optimizer: {lr: '0.1'}", "optimizer.lr: expected a number, without quotes, got '0.1'"),
+        ("optimizer: {lr: true}", "optimizer.lr: expected a number, got True"),
+    ],
+)
+def test_what_only_looks_like_a_number_is_refused_with_its_line(written: str, told: str) -> None:
+    text = yaml(TINY).replace("epochs: 2\n  probe", f"{written}\n  probe")
+    assert only(text) == f"sweep.yaml:11: {told}"
+
+
 def test_an_unknown_plugin_lists_those_that_exist() -> None:
     line = only(yaml(TINY).replace("name: byol", "name: boyl"))
     assert line.startswith("sweep.yaml:6: method: no method named 'boyl'; available: barlow_twins, byol, ")

@@ -150,7 +150,7 @@ def _intact(path: Path, md5: str) -> bool:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Only one process of this machine is inside: trials that start together download once."""
-    with path.open("w") as file:
+    with path.open("a") as file:  # not "w", which would empty what a planted link leads to
         fcntl.flock(file, fcntl.LOCK_EX)
         try:
             yield

@@ -37,6 +37,7 @@ class Images:
         classes: class names; their number is K.
         mean, std: per-channel constants in [0, 1] units, for normalisation; length C.
         unlabelled: further images without labels for pre-training, uint8 [M, C, H, W], or None.
+        notes: what a reader of the trial's log must know, such as which files were skipped; a line each.
     """
 
     train: Tensor
@@ -47,6 +48,7 @@ class Images:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     unlabelled: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,6 +63,20 @@ class Images:
         none = self.train_labels.new_full((len(self.unlabelled),), -1)
         images = torch.cat((self.train, self.unlabelled))
         return images, torch.cat((self.train_labels, none))
+
+    def fault(self) -> str | None:
+        """Why no method can learn from these images or be measured on them, in a few words, or None."""
+        for split, images in (("training", self.train), ("test", self.test)):
+            alike = flat = len(images) > 1
+            for chunk in images.split(1024):  # the first chunk of good images ends it
+                alike = alike and bool((chunk == images[:1]).all())
+                flat = flat and bool((chunk == chunk[:, :, :1, :1]).all())
+                if not (alike or flat):
+                    break
+            else:
+                what = "alike" if alike else "of one colour each"
+                return f"all {len(images)} {split} images are {what}"
+        return None
 
     def fingerprint(self) -> str:
         """Hash of every pixel and label, so that a table can tell that two trials saw the same data."""

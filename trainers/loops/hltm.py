@@ -76,20 +76,23 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     started = time.perf_counter()
     device = runtime.device
     tree = trees.draw_tree(config.depth, low=config.delta_lower, high=config.delta_upper, seed=config.seed)
-    network = trees.build_network(config.depth, config.hidden, seed=config.seed)
-    details: dict[str, Any] = {"device": device, "threads": runtime.threads}
-    history: list[EpochReport] = []
-
-    state, warnings = checkpoint.load(folder, device="cpu") if folder else (None, [])
     identity = canonical(identity_dump(config))
-    if state is not None and state.get("config") == identity:
+    details: dict[str, Any] = {"device": device, "threads": runtime.threads}
+
+    def restored(state: dict[str, Any]) -> tuple[TreeNetwork, list[EpochReport]]:
+        past = checkpoint.past(state, config=identity)
+        network = trees.build_network(config.depth, config.hidden, seed=config.seed)
         network.restore(state["network"])
-        history = [checkpoint.from_plain(plain) for plain in state["history"]]
+        return network, past
+
+    found, warnings = checkpoint.load(folder, restored)
+    if found:
+        network, history = found
         details["resumed_at_epoch"] = len(history) - 1
-        for message in history:
-            report(EpochReport.model_validate(dict(message) | {"replayed": True}))
+        checkpoint.replay(history, report)
     else:
-        history.append(_measured(config, tree, network, 0, None))
+        network = trees.build_network(config.depth, config.hidden, seed=config.seed)
+        history = [_measured(config, tree, network, 0, None)]
         report(history[0])
     if warnings:
         details["warnings"] = warnings

@@ -91,13 +91,13 @@ class Trial:
             "history": [checkpoint.to_plain(report) for report in self.history],
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` made."""
+    def restored(self, state: dict[str, Any]) -> Trial:
+        """This trial with all that `state` made; after an error, for another trial's, it is of no use."""
+        self.history = checkpoint.past(state, config=canonical(identity_dump(self.config)))
         self.networks.load_state_dict(state["networks"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.correlation.value = state["correlation"]
-        self.correlation.batches = state["correlation_batches"]
-        self.history = [checkpoint.from_plain(plain) for plain in state["history"]]
+        self.correlation.restore(state["correlation"], batches=state["correlation_batches"])
+        return self
 
 
 def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
@@ -117,16 +117,15 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     data = on_device(
         config.data, runtime, normalise=config.views.normalise is not False, held_out=collapse.SAMPLES
     )
-    trial = Trial(config, data.images, runtime)
     details: dict[str, Any] = {
         "data": config.data.name,
         "data_fingerprint": data.images.fingerprint(),
         "streams_fingerprint": streams_fingerprint(config.views, data.train, seed=config.seed),
-        "encoder_start": checkpoint.digest(trial.method.encoder.state_dict()),
         "device": _device_name(runtime.device),
         "threads": runtime.threads,
     }
-    details |= _begin(trial, data, folder, report)
+    trial, begun = _begin(config, data, runtime, folder, report)
+    details |= begun
     for epoch in range(len(trial.history) - 1, config.epochs):
         try:
             message = _one_epoch(trial, data, epoch)
@@ -150,18 +149,20 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     )
 
 
-def _begin(trial: Trial, data: DeviceImages, folder: Folder | None, report: Report) -> dict[str, Any]:
-    """Report where the trial starts: fresh, or with all epochs of its newest checkpoint; details of that."""
-    details: dict[str, Any] = {}
-    state, warnings = checkpoint.load(folder, device=trial.device) if folder else (None, [])
-    if state is not None and state.get("config") == canonical(identity_dump(trial.config)):
-        trial.restore(state)
-        details["resumed_at_epoch"] = len(trial.history) - 1
-        for past in trial.history:
-            report(EpochReport.model_validate(dict(past) | {"replayed": True}))
+def _begin(
+    config: Config, data: DeviceImages, runtime: Runtime, folder: Folder | None, report: Report
+) -> tuple[Trial, dict[str, Any]]:
+    """The trial, fresh or with all epochs of its newest checkpoint, which are reported; details of that."""
+    fresh = Trial(config, data.images, runtime)
+    details: dict[str, Any] = {"encoder_start": checkpoint.digest(fresh.method.encoder.state_dict())}
+    found, warnings = checkpoint.load(folder, lambda old: Trial(config, data.images, runtime).restored(old))
+    if found is None:
+        report(_measured(fresh, 0, {"dynamics/time": 0.0}, data.held_out))
     else:
-        report(_measured(trial, 0, {"dynamics/time": 0.0}, data.held_out))
-    return details | ({"warnings": warnings} if warnings else {})
+        details["resumed_at_epoch"] = len(found.history) - 1
+        checkpoint.replay(found.history, report)
+    warnings = [*data.images.notes, *warnings]
+    return found or fresh, details | ({"warnings": warnings} if warnings else {})
 
 
 def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
@@ -269,6 +270,7 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     Raises:
         FloatingPointError: the weights are not finite any more.
     """
+    found: dict[str, Any] = {}
     arrays: dict[str, Any] = {}
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
@@ -277,12 +279,10 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     else:
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)
-        if config.spectra.recorded(epoch, config.epochs):
-            arrays = found
     if config.spectra.recorded(epoch, config.epochs):
         diagnosis = _diagnose(trial, held_out)
         measured |= diagnosis.metrics
-        arrays |= diagnosis.arrays if arrays else {}
+        arrays = found | diagnosis.arrays if found else {}
     finite = {name: float(value) for name, value in measured.items() if math.isfinite(value)}
     message = EpochReport(epoch=epoch, epochs=config.epochs, metrics=finite, arrays=arrays)
     trial.history.append(message)

@@ -46,6 +46,16 @@ class CorrelationEMA:
         self.value = outer if self.batches == 0 else torch.lerp(outer, self.value, self.rho)
         self.batches += 1
 
+    def restore(self, value: torch.Tensor, *, batches: int) -> None:
+        """Take over an F that has seen so many batches.
+
+        Raises:
+            ValueError: it has another dimension.
+        """
+        if value.shape != self.value.shape:
+            raise ValueError(f"F is {list(value.shape)}, expected {list(self.value.shape)}")
+        self.value, self.batches = value.to(self.value.device), batches
+
 
 def eigenspace(correlation: torch.Tensor, predictor: torch.Tensor | None) -> dict[str, np.ndarray]:
     """Spectra of F and W_p and how their eigenspaces align; arrays are sorted, largest first.

@@ -18,6 +18,9 @@ class CropConfig(Frozen):
     """Range of width over height."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """luckmatters: bilinear; the report's code: bicubic."""
+    unfitting: Literal["clipped"] | None = None
+    """What becomes of a box that does not fit into the image. None: it is drawn again, up to ten times
+    (torchvision). "clipped": it is cut to the image's size (the report's code), so that crops are larger."""
 
     @model_validator(mode="after")
     def _ranges_are_possible(self) -> Self:
@@ -41,6 +44,12 @@ class JitterConfig(Frozen):
     """A shift uniform in [-x, x] turns of the colour wheel."""
     clip: bool = True
     """Whether colours are clipped to [0, 1] after each (torchvision); the report's code does not."""
+    contrast_about: Literal["channel"] | None = None
+    """What contrast leaves as it is. None: the mean of the grey image (torchvision). "channel": the mean of
+    each channel (TensorFlow, the report's code)."""
+    saturation_in: Literal["hsv"] | None = None
+    """How saturation is scaled. None: by blending with the grey image (torchvision). "hsv": as HSV's
+    saturation, up to 1 (TensorFlow, the report's code)."""
 
 
 class BlurConfig(Frozen):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from trainers.config.base import Runtime
 from trainers.config.lazy import torch
 from trainers.config.plugins import load
-from trainers.datasets.base import DatasetConfig, Images
+from trainers.datasets.base import DatasetConfig, Images, MissingDataError
 from trainers.views.augmentation import normalise as normalised
 
 
@@ -29,10 +29,17 @@ class DeviceImages(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def load_images(config: DatasetConfig, runtime: Runtime) -> Images:
-    """The data set of `config`, loaded once per process: a warm worker keeps it for the next trial."""
+    """The data set of `config`, loaded once per process: a warm worker keeps it for the next trial.
+
+    Raises:
+        MissingDataError: the data set is not there, or nothing can be learnt from its images.
+    """
     images: Images = load("datasets", config.name).load(
         config, root=runtime.data_root, download=runtime.download
     )
+    fault = images.fault()
+    if fault:  # else every method collapses on them, and is blamed
+        raise MissingDataError(f"{config.name}: {fault}; look at the files, and at how they were made")
     return images
 
 
