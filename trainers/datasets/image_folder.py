@@ -104,8 +104,10 @@ def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:
     folder = _folder(config, root)
     if missing(config, root=root):
         return []
-    places = [folder / split / name for split in ("train", "test") for name in _classes(folder / split)]
-    files = [path for place in places for path in _files(place)]
+    classes = [one for split in ("train", "test") for one in _classes(folder / split).values()]
+    files = sorted(
+        path for folders in classes for one in folders for path in one.iterdir() if _is_image(path)
+    )
     return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
 
 
