@@ -27,11 +27,9 @@ Prediction = Literal["holds", "fails", "undecided", "incomplete"]
 class Entry(NamedTuple):
     """One place of a table."""
 
-    asked: int
-    """Trials the sweep asks for here; 0 where the design has no such cell."""
-    statuses: Mapping[str, int]
-    """How many of them have which status; "missing" for those without a record, "dimensional" for those
-    that completed with embeddings in a tenth of their dimensions or less."""
+    seeds: Mapping[int, str]
+    """Status by seed of the trials the sweep asks for here, none where the design has no such cell; "missing"
+    without a record, "dimensional" if completed with embeddings in a tenth of their dimensions or less."""
     values: Mapping[int, float]
     """Metric by seed, as far as it was reported, in [0, 1] for shares."""
     summary: Summary | None
@@ -45,6 +43,16 @@ class Entry(NamedTuple):
     """Mean minus published; only under the published profile."""
     verdict: Verdict | None
     is_baseline: bool
+
+    @property
+    def asked(self) -> int:
+        """Trials the sweep asks for here."""
+        return len(self.seeds)
+
+    @property
+    def statuses(self) -> Mapping[str, int]:
+        """How many of them have which status."""
+        return Counter(self.seeds.values())
 
 
 class Table(NamedTuple):
@@ -206,8 +214,8 @@ def _entry(
 ) -> Entry:
     number, spread = published
     if cell is None:
-        return Entry(0, {}, {}, None, None, number, spread, None, None, False)
-    statuses = Counter(status_of(records.get(i)) for i in _ids(expansion, cell).values())
+        return Entry({}, {}, None, None, number, spread, None, None, False)
+    statuses = {seed: status_of(records.get(i)) for seed, i in _ids(expansion, cell).items()}
     values = _values(expansion, cell, spec, records)
     summary = summarise(list(values.values()))
     is_baseline = baseline is not None and cell.choice == baseline.choice
@@ -222,9 +230,7 @@ def _entry(
             if summary.n == len(expansion.seeds) and tolerance is not None:
                 limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
                 verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
-    return Entry(
-        len(expansion.seeds), statuses, values, summary, against, number, spread, gap, verdict, is_baseline
-    )
+    return Entry(statuses, values, summary, against, number, spread, gap, verdict, is_baseline)
 
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:

@@ -12,6 +12,7 @@ from orchestrator.commands.selection import command
 from orchestrator.process.command import is_orch
 from orchestrator.process.exit_codes import COMPLETE
 from orchestrator.process.signals import ignore_signals
+from orchestrator.process.streams import help_for_nobody
 
 app = typer.Typer(
     name="orch",
@@ -58,6 +59,7 @@ def main(
 def run() -> None:
     """`orch`, as it is installed: once the exit code is known, no signal changes it."""
     try:
-        app()
+        with help_for_nobody():
+            app()
     finally:
         ignore_signals()

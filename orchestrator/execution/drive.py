@@ -30,6 +30,7 @@ from orchestrator.process.driver import this_driver
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance
@@ -86,7 +87,8 @@ def prepare(
         done = None if space.database is None or options.address else done_at_a_glance(space.database)
         if done is None or not done.issuperset(trial.id for trial in expansion.trials):
             executor.prepare(certain=done is not None)
-        store = space.open_journaled()
+        with said_if_slow("opening the store", say):
+            store = space.open_journaled()
         plan = plan_sweep(expansion, store)
         if only is not None:
             plan = plan._replace(todo=only(plan))

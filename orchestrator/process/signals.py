@@ -27,6 +27,8 @@ class Stop:
         """Whether nothing is waited for any more."""
         self.word = EPOCHS_END
         """What a first signal is answered with."""
+        self.answers = True
+        """Whether that is written at once; what draws on the terminal shows it itself."""
         self._polled = False
         self._requested_at = 0.0
 
@@ -62,6 +64,8 @@ class Stop:
                 raise KeyboardInterrupt
         elif not again:
             self.requested, self._requested_at = True, now
+            if not self.answers:
+                return
             with contextlib.suppress(OSError):  # the terminal may be gone, and `tee` with it
                 # Not print: it may be that which is interrupted.
                 os.write(2, f"\norch: {self.word}\n".encode())
@@ -74,6 +78,11 @@ class _Current(threading.local):
 
 
 _current = _Current()
+
+
+def heard() -> Stop:
+    """What was asked of the run in this thread; of none where nothing runs."""
+    return _current.stop or Stop()
 
 
 @contextlib.contextmanager

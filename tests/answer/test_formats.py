@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.answer import formats
-from tests.builders import PUBLISHED, record
 from tests.answer.test_tables import EMA_SYMMETRIC_0, made_table
+from tests.builders import PUBLISHED, record
 
 GOLDEN = Path(__file__).parent / "golden"
 UPDATE = os.environ.get("ORCH_UPDATE_GOLDEN") == "1"

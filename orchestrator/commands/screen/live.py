@@ -15,12 +15,16 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.answer.marks import MARKS
+from orchestrator.errors import printable
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.signals import heard
+from orchestrator.process.streams import terminal
 from orchestrator.process.words import duration
 
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
+SETTLED_S = 60.0  # after which epochs alone make a forecast
 _STYLES = {"completed": "green", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}
 
 
@@ -31,7 +35,7 @@ class Progress:
         """The state before the first event."""
         self.trials: dict[str, TrialSpec] = {trial.id: trial for trial in plan.todo}
         self.total, self.before = len(plan.expansion.trials), len(plan.done)
-        self.started = time.monotonic()
+        self._started: float | None = None
         self.running: dict[str, tuple[float, int, Progressed | None]] = {}
         """(start, attempt, last report) by trial id."""
         # What the sweep's tables ask for first; accuracies also where no table asks for them.
@@ -45,6 +49,7 @@ class Progress:
         """Move on by one event."""
         match event:
             case Started():
+                self._started = self._started or time.monotonic()  # not before: Ray takes a while to start
                 self.running[event.trial_id] = (time.monotonic(), event.attempt, None)
             case Progressed():
                 begun, attempt, _ = self.running.get(event.trial_id, (time.monotonic(), 1, None))
@@ -61,9 +66,11 @@ class Progress:
         """Seconds until the sweep is done, from the pace so far; None before there is one."""
         done = max(self._share_done, float(self.ended))
         left = len(self.trials) - self.ended - sum(self._share(i) for i in self.running)
-        if done < 0.2 or left < 0:
+        elapsed = 0.0 if self._started is None else time.monotonic() - self._started
+        # First epochs are slow, and what follows the last one is in no epoch: a whole trial knows more.
+        if done < 0.2 or left < 0 or not (self.ended or elapsed > SETTLED_S):
             return None
-        return (time.monotonic() - self.started) * left / done
+        return elapsed * left / done
 
     def rows(self) -> Iterator[tuple[TrialSpec, int, Progressed | None, float | None]]:
         """(trial, attempt, last report, seconds left) of each running trial."""
@@ -149,6 +156,8 @@ class LiveDisplay(QuietDisplay):
     def __init__(self, plan: Plan, *, console: Console) -> None:
         """Draw on `console`."""
         self.progress, self.console = Progress(plan), console
+        self._stop = heard()
+        self._stop.answers = False  # a line from elsewhere would tear the picture, which says the same
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
         self._live.start()
 
@@ -158,17 +167,20 @@ class LiveDisplay(QuietDisplay):
         if isinstance(event, Finished):
             trial = self.progress.trials[event.trial_id]
             style = _STYLES.get(event.outcome.status, "")
-            self.console.print(Text(finished_line(self.progress, trial, event), style=style))
+            self.console.print(Text(printable(finished_line(self.progress, trial, event)), style=style))
         elif isinstance(event, Deferred):
-            self.console.print(Text(f"{self.progress.trials[event.trial_id].label}: {event.reason}"))
+            self.console.print(
+                Text(printable(f"{self.progress.trials[event.trial_id].label}: {event.reason}"))
+            )
 
     def tell(self, event: Event, note: str) -> None:
         """Write `note` above the table."""
-        self.console.print(Text(f"{self.progress.trials[event.trial_id].label}: {note}"))
+        self.console.print(Text(printable(f"{self.progress.trials[event.trial_id].label}: {note}")))
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._live.stop()
+        self._stop.answers = True
 
     def __rich__(self) -> Group:
         """The picture at this moment."""
@@ -187,12 +199,12 @@ class LiveDisplay(QuietDisplay):
                 duration(left) if left is not None else "",
             )
         done = progress.before + progress.ended
-        forecast = progress.forecast_s()
+        forecast = None if self._stop.requested else progress.forecast_s()
         state = f" {done}/{progress.total} done · {len(progress.running)} running"
         state += f" · about {duration(forecast)} left" if forecast is not None else ""
         bar = Table.grid()
         bar.add_row(ProgressBar(total=progress.total, completed=done, width=30), Text(state))
-        return Group(table, bar)
+        return Group(table, bar, *([Text(f" {self._stop.word}")] if self._stop.requested else []))
 
 
 def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
@@ -234,7 +246,7 @@ def screen(output: str) -> Callable[[Plan], QuietDisplay]:
             return JsonDisplay(plan)
         if output == "quiet" or not plan.todo:
             return QuietDisplay(plan)
-        console = Console(stderr=True)
+        console = Console(file=terminal(sys.stderr))
         if console.is_terminal and not console.is_dumb_terminal:
             return LiveDisplay(plan, console=console)
         return LineDisplay(plan, out=sys.stderr)
