@@ -96,3 +96,12 @@ def test_what_takes_no_call_is_waited_for_no_longer_than_said(monkeypatch: pytes
             check_reachable(f"127.0.0.1:{port}")
         for one in waiting:
             one.close()
+
+
+def test_the_variable_is_named_whatever_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", " http://127.0.0.1:8265\n")
+    with pytest.raises(UsageError, match=r"^RAY_ADDRESS http://127.0.0.1:8265: .*is for `orch submit`$"):
+        parsed_address(" http://127.0.0.1:8265\n")
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert addresses.way_out("auto") == "check RAY_ADDRESS, or unset it to start one here"
+    assert addresses.way_out("head:6379") == "check --address, or leave it out to start one here"

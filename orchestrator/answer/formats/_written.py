@@ -25,10 +25,11 @@ def cells(table: Table, *, tex: bool = False) -> tuple[list[str], list[list[str]
     with_published = any(e.published is not None for _, _, e in table.flat())
     with_difference = any(e.against is not None for _, _, e in table.flat())
     escape = tex_text if tex else str
+    numbers = table.spec.published.what if table.spec.published else ""
     head = [""]
     for column in table.columns:
         head.append(escape(column))
-        head += ["published"] * with_published + [escape("Δ baseline")] * with_difference
+        head += [numbers] * with_published + [escape("Δ baseline")] * with_difference
     body = []
     for row, line in zip(table.rows, table.entries, strict=True):
         written = [escape(row)]
@@ -116,12 +117,13 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
         chosen = ", ".join(table.spec.baseline.values())
         lines.append(f"Δ: difference from {chosen}, paired by seed, ± half its 95 % interval")
     if published is not None:
-        lines.append(f"published: {published.source}")
+        theirs = "theory's" if published.what == "theory" else "the published"
+        lines.append(f"{published.what}: {published.source}")
         if any(entry.verdict for _, _, entry in table.flat()) and published.tolerance is not None:
             limit = f"{published.tolerance:g}{' points' if table.spec.in_percent else ''}"
             limit += " or two published standard deviations" if published.spread else ""
             signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
-            lines.append(f"{signs[0]}at most {limit} from the published number, {signs[1]}more")
+            lines.append(f"{signs[0]}at most {limit} from {theirs} number, {signs[1]}more")
     escape = tex_text if tex else str
     written = [escape(printable(line)) for line in (*lines, *table.notes)]
     occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)
