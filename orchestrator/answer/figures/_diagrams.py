@@ -50,7 +50,7 @@ def panels_of(
 
 
 def _columns(cells: Sequence[CellCurves]) -> int:
-    """How many panels stand beside each other: the levels of the last axis, where that is a grid that fits."""
+    """How many panels stand beside each other: the levels of the last axis, where they fit."""
     rows = {len(list(row)) for _, row in itertools.groupby(cells, key=lambda cell: cell.row)}
     if len(rows) == 1 and 1 < (levels := rows.pop()) <= 4 and levels < len(cells):
         return levels

@@ -58,7 +58,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
         axes.set_xlim(low, high)
         axes.set_ylim(bottom, top)
     notes = (
-        f"Dots: {'median over seeds of ' if seeds_note(cells) else ''}each rank after the last epoch, where W_p is above 5 % of its largest "
-        "eigenvalue. Dashed: slope 1/2, the invariant parabola of the theory."
+        f"Dots: {'median over seeds of ' if seeds_note(cells) else ''}each rank after the last epoch, where "
+        "W_p is above 5 % of its largest eigenvalue. Dashed: slope 1/2, the invariant parabola of the theory."
     )
     return finished(page, cells, remarks, notes=notes, stamp=stamp, dots=True)

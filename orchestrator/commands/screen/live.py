@@ -186,7 +186,7 @@ class LiveDisplay(QuietDisplay):
         """The picture at this moment."""
         progress = self.progress
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("trial", "epoch", "loss", "rank", "left"):
+        for name in ("trial", "epoch", "loss", "rankme", "left"):
             table.add_column(name, justify="left" if name == "trial" else "right", no_wrap=name != "trial")
         for trial, attempt, last, left in progress.rows():
             metrics = last.report.metrics if last else {}
