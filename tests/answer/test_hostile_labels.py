@@ -14,9 +14,13 @@ import pytest
 from yaml import safe_dump
 
 from orchestrator.answer import formats
+from orchestrator.answer.draw import draw, to_png
+from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import printable
+from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.records import Curves
 from tests.builders import TINY, expansion, record, yaml
 
 HOSTILE = (
@@ -150,3 +154,12 @@ def test_any_label_compiles_with_booktabs_alone(tmp_path: Path) -> None:
         )  # fmt: skip
         said = done.stdout.decode(errors="replace")
         assert done.returncode == 0 and "Missing character" not in said, said[-1500:]
+
+
+def test_a_figure_is_drawn_of_any_label_without_a_warning() -> None:
+    curves = Curves(metrics={"y": ((0, 1.0), (1, 2.0))})
+    cells = [CellCurves(label, (0,), (curves,), "") for label in HOSTILE]
+    figure = draw(FigureSpec(kind="curves", columns=("y",)), cells, title=HOSTILE[0], stamp=HOSTILE[3])
+    assert to_png(figure).startswith(b"\x89PNG")
+    shown = " ".join(text.get_text() for text in figure.texts)
+    assert printable(shown) == shown and r"\x1b[31mred" in shown

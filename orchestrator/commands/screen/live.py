@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -247,7 +248,7 @@ def screen(output: str) -> Callable[[Plan], QuietDisplay]:
         if output == "quiet" or not plan.todo:
             return QuietDisplay(plan)
         console = Console(file=terminal(sys.stderr))
-        if console.is_terminal and not console.is_dumb_terminal:
+        if console.is_terminal and not console.is_dumb_terminal and os.environ.get("TERM"):
             return LiveDisplay(plan, console=console)
         return LineDisplay(plan, out=sys.stderr)
 
