@@ -12,8 +12,18 @@ OrchError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
+
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What no text shows as a sign of its own: C0, C1, line breaks, what turns the direction of reading, halves
+of characters."""
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""`text` with whatever would steer a terminal, or break a line, written out: ESC as \x1b."""
+    return _STEERING.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode(), text)
 
 
 class OrchError(Exception):
@@ -60,7 +70,7 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         """One line: place, path, message."""
-        return ": ".join(part for part in (self.place, self.path, self.message) if part)
+        return printable(": ".join(part for part in (self.place, self.path, self.message) if part))
 
 
 class SpecError(OrchError):

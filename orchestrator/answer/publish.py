@@ -19,7 +19,8 @@ from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.planning.trials import TrialSpec, in_words
+from orchestrator.process.words import counted
 from orchestrator.records import Curves, TrialRecord, status_of
 from trainers.config.plugins import load, names
 
@@ -145,7 +146,8 @@ def figure(
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
     cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
-    return draw.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
+    seeds = counted(len(expansion.seeds), "seed")
+    return draw.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records, seeds))
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
@@ -163,11 +165,12 @@ def trial_figure_files(
 ) -> dict[str, bytes]:
     """The sweep's figures for one trial alone, by file name; none where it reported too little."""
     remark = "" if record.status == "completed" else record.status
-    cell = CellCurves(trial.cell.label, (trial.seed,), (curves[trial.id],), remark)
+    cell = CellCurves(trial.cell.label, (trial.seed,), (curves[trial.id],), remark, is_one_trial=True)
+    stamp = _stamp(expansion, {trial.id: record}, f"seed {trial.seed}")
     files = {}
     for spec in expansion.spec.figures:
         with contextlib.suppress(UsageError):
-            drawn = draw.draw(spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record}))
+            drawn = draw.draw(spec, [cell], title=trial.label, stamp=stamp)
             files[f"{spec.file_name}.png"] = draw.to_png(drawn)
     return files
 
@@ -201,18 +204,16 @@ def _cell_curves(
         for status, n in statuses.items()
         if status != "completed"
     ]
-    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(remarks))
+    row = in_words(label for _, label in cell.choice[:-1])
+    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(remarks), row)
 
 
 def _title(expansion: Expansion) -> str:
     return expansion.spec.question or expansion.spec.name
 
 
-def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
+def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord], seeds: str) -> str:
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = ", ".join(sorted({r.code_version for r in used if r.code_version})) or "no results"
     profile = f"profile {expansion.brief_setting}, " if expansion.brief_setting else ""
-    return (
-        f"sweep {expansion.spec.name}, {profile}"
-        f"{len(expansion.seeds)} seed{'' if len(expansion.seeds) == 1 else 's'}, code {versions}"
-    )
+    return f"sweep {expansion.spec.name}, {profile}{seeds}, code {versions}"

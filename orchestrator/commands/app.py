@@ -17,6 +17,7 @@ from orchestrator.process.signals import ignore_signals
 from orchestrator.process.streams import (
     FULL,
     forget_what_cannot_be_written,
+    help_for_nobody,
     not_written,
     open_closed_streams,
 )
@@ -68,7 +69,8 @@ def run() -> None:
     open_closed_streams()
     let_libraries_warn()
     try:
-        app()
+        with help_for_nobody():
+            app()
     except OSError as error:  # of typer's own words, such as --help
         if error.errno not in FULL:
             raise

@@ -30,8 +30,9 @@ def parsed_address(text: str) -> str | None:
     form = _FORM.fullmatch(address)
     if address != "auto" and (form is None or not 0 < int(form["port"]) < 65536):
         shown = address.rpartition("@")[2]  # what stands before may be a password
+        page = "; a page's address is for `orch submit`" if address.startswith("http") else ""
         raise UsageError(
-            f"{_source(address)} {shown}: expected HOST:PORT of Ray's head, such as 10.0.0.1:6379"
+            f"{_source(address)} {shown}: expected HOST:PORT of Ray's head, such as 10.0.0.1:6379{page}"
         )
     return address
 
@@ -66,15 +67,19 @@ def check_reachable(address: str) -> None:
         is_page = _found_out(form["host"].strip("[]"), int(form["port"]))
     except (OSError, UnicodeError) as error:  # a name that no name server is asked for is a UnicodeError
         reason = getattr(error, "strerror", None) or "no such name or no answer"
-        way_out = "unset it" if source == VARIABLE else "leave it out"
-        raise ExecutionError(
-            f"no Ray at {address}: {reason}; check {source}, or {way_out} to start one here"
-        ) from None
+        raise ExecutionError(f"no Ray at {address}: {reason}; {way_out(address)}") from None
     if is_page:
         raise ExecutionError(
             f"{source} {address} is a web page, such as Ray's dashboard, which takes sweeps from "
             "`orch submit`; expected the head's own port, 6379 unless it was started with another"
         )
+
+
+def way_out(address: str) -> str:
+    """What to do where no Ray is at `address`, in the words in which it was given."""
+    source = _source(address)
+    leave = "unset it" if source == VARIABLE else "leave it out"
+    return f"check {source}, or {leave} to start one here"
 
 
 def _source(address: str, variable: str = VARIABLE) -> str:

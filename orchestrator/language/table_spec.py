@@ -16,6 +16,8 @@ class Published(Frozen):
 
     source: str
     """Where they are printed: paper and table."""
+    what: Literal["published", "theory"] = "published"
+    """Whether somebody has measured these numbers, or a theory says them; heads their column."""
     profile: str | None = None
     """The profile that trains what was published; under another one there is no verdict."""
     tolerance: float | None = Field(None, ge=0)

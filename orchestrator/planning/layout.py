@@ -8,10 +8,7 @@ from typing import Any, NamedTuple
 from orchestrator.errors import UsageError
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.trials import Cell
-
-BASE = "base"
-"""What a table calls the place where an axis has no level, and a `baseline` may call it too."""
+from orchestrator.planning.trials import BASE, Cell, in_words
 
 
 class Layout(NamedTuple):
@@ -83,7 +80,7 @@ def _headers(
         return tuple(-1 if label is None else order[axis].index(label) for axis, label in pairs)
 
     keys = sorted({_place(cell, axes) for cell in cells}, key=rank)
-    return keys, tuple(" · ".join(label for label in key if label) or BASE for key in keys)
+    return keys, tuple(in_words(key) for key in keys)
 
 
 def _place(cell: Cell, axes: tuple[str, ...]) -> tuple[str | None, ...]:

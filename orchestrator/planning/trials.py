@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from orchestrator.errors import printable
 from orchestrator.planning.designs import Choice
 from orchestrator.records import TrialFacts
 from trainers.config.base import LoopConfig, canonical, identity_dump
 
 ID_LENGTH = 12
+BASE = "base"
+"""What stands where no axis has a level, and a table's `baseline` may call it too."""
 
 
 class Cell(NamedTuple):
@@ -31,7 +35,7 @@ class Cell(NamedTuple):
     @property
     def label(self) -> str:
         """Its levels in words; "base" where there are none."""
-        return " · ".join(label for _, label in self.choice if label is not None) or "base"
+        return in_words(label for _, label in self.choice)
 
     def config(self, seed: int = 0) -> LoopConfig:
         """The resolved config with a seed."""
@@ -82,6 +86,11 @@ class TrialSpec(NamedTuple):
             identity=identity_dump(config),
             config=config.model_dump(mode="json"),
         )
+
+
+def in_words(labels: Iterable[str | None]) -> str:
+    """Labels of levels as a person reads them, in one line; None where an axis has no level."""
+    return " · ".join(printable(label) or '""' for label in labels if label is not None) or BASE
 
 
 def trial_id(config: LoopConfig) -> str:

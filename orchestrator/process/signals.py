@@ -34,6 +34,8 @@ class Stop:
         """Whether nothing is waited for any more."""
         self.word = NOTHING_RUNS
         """What a first signal is answered with."""
+        self.answers = True
+        """Whether that is written at once; what draws on the terminal shows it itself."""
         self._polled = False
         self._requested_at = 0.0
 
@@ -69,6 +71,8 @@ class Stop:
                 raise KeyboardInterrupt
         elif not again:
             self.requested, self._requested_at = True, now
+            if not self.answers:
+                return
             # Not print: it may be that which is interrupted. Nor a write that waits: nobody may read it.
             with contextlib.suppress(OSError, ValueError):  # the terminal may be gone, and `tee` with it
                 if select.select([], [2], [], 0)[1]:
@@ -82,6 +86,11 @@ class _Current(threading.local):
 
 
 _current = _Current()
+
+
+def heard() -> Stop:
+    """What was asked of the run in this thread; of none where nothing runs."""
+    return _current.stop or Stop()
 
 
 @contextlib.contextmanager

@@ -1,4 +1,7 @@
-"""What is trained goes on although what is said of it reaches nobody any more."""
+"""The edge at which words leave this process: for any encoding, any terminal, read or not.
+
+What is trained goes on although nobody reads what is said of it any more.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ import os
 import select
 import sys
 from collections.abc import Iterator
+from typing import Any, TextIO, cast
+
+from orchestrator.errors import printable
 
 LOST = (errno.EPIPE, errno.EIO)
 """A pipe that nobody reads any more; a terminal that was closed."""
@@ -78,3 +84,68 @@ def _lead_nowhere(number: int) -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)
+
+
+class _Outlet:
+    """A stream as what is written to it sees it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        if isinstance(stream, io.TextIOWrapper) and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")  # as wide as what it replaces, so that columns line up
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "buffer":  # or typer writes past this where it takes the encoding for a mistake
+            raise AttributeError(name)
+        return getattr(self.stream, name)
+
+
+class _Plain(_Outlet):
+    """Shows every character that would steer a terminal, but for the ends of lines."""
+
+    def write(self, text: str) -> int:
+        kept = "\n\t\r" if text.startswith("\r") else "\n\t"  # a bar of progress is drawn over itself
+        return self.stream.write(printable(text, keep=kept))
+
+
+class _Lasting(_Outlet):
+    """Takes what nobody reads any more."""
+
+    def write(self, text: str) -> int:
+        with ignoring_closed_pipes():
+            return self.stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with ignoring_closed_pipes():
+            self.stream.flush()
+
+
+def terminal(stream: TextIO) -> TextIO:
+    """The stream behind `stream`, for what steers a terminal on purpose."""
+    return stream.stream if isinstance(stream, _Outlet) else stream
+
+
+@contextlib.contextmanager
+def plain_words() -> Iterator[None]:
+    """Inside, stdout and stderr show control characters, and question marks for what they cannot encode."""
+    with _through(_Plain):
+        yield
+
+
+@contextlib.contextmanager
+def help_for_nobody() -> Iterator[None]:
+    """Inside, stdout and stderr take any character, and it is no error that their reader has gone."""
+    with _through(_Lasting):
+        yield
+
+
+@contextlib.contextmanager
+def _through(outlet: type[_Outlet]) -> Iterator[None]:
+    before = sys.stdout, sys.stderr
+    # None where it was closed before Python began.
+    sys.stdout, sys.stderr = (s if s is None else cast(TextIO, outlet(terminal(s))) for s in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before

@@ -140,3 +140,12 @@ def test_a_dashboard_without_its_scheme_is_asked_back(monkeypatch: pytest.Monkey
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "h:8265 ")
     with pytest.raises(UsageError, match=r"^RAY_API_SERVER_ADDRESS h:8265: .*did you mean http://h:8265\?$"):
         page_address("h:8265 ")
+
+
+def test_the_variable_is_named_whatever_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", " http://127.0.0.1:8265\n")
+    with pytest.raises(UsageError, match=r"^RAY_ADDRESS http://127.0.0.1:8265: .*is for `orch submit`$"):
+        parsed_address(" http://127.0.0.1:8265\n")
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert addresses.way_out("auto") == "check RAY_ADDRESS, or unset it to start one here"
+    assert addresses.way_out("head:6379") == "check --address, or leave it out to start one here"

@@ -107,7 +107,7 @@ def validated(spec: SweepSpec, file: str) -> str:
         try:
             publish.check(made)
         except UsageError as error:
-            raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
+            raise UsageError("\n".join(f"{file}: {line}" for line in str(error).split("\n"))) from None
         under = f"profile {profile}: " if profile else ""
         lines.append(f"{file}: ok, {under}{size(made)}")
     return "\n".join(lines)

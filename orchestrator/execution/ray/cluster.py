@@ -18,6 +18,7 @@ import psutil
 import ray
 
 from orchestrator.errors import ExecutionError, ExecutionLost
+from orchestrator.execution.address import way_out
 from orchestrator.process.machine import cores
 from orchestrator.process.scratch import fits_sockets
 from orchestrator.process.secrets import RAY_TOKEN
@@ -188,10 +189,7 @@ def _refusal(error: Exception, address: str | None, heard: str) -> tuple[str, st
         )
     if wants := token_wanted(error, heard, address=address):
         return wants, ""
-    return (
-        f"no Ray at {address}: {reason[:200]}",
-        "check the address, or leave out --address to start one here",
-    )
+    return f"no Ray at {address}: {reason[:200]}", way_out(address)
 
 
 def token_wanted(error: Exception, heard: str = "", *, address: str) -> str | None:
