@@ -174,7 +174,7 @@ def sync(
     typer.echo(f"{store.carried} entries delivered to {store.describe()}")
     for note in store.notes:
         typer.echo(f"orch: {note}", err=True)
-    if store.waits:
+    if not store.complete:
         raise typer.Exit(STOPPED)
 
 

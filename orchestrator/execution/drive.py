@@ -86,7 +86,7 @@ def prepare(
         done = None if space.database is None or options.address else done_at_a_glance(space.database)
         if done is None or not done.issuperset(trial.id for trial in expansion.trials):
             executor.prepare(certain=done is not None)
-        store = space.open_journaled()
+        store = space.open_journaled(say=say)
         plan = plan_sweep(expansion, store)
         if only is not None:
             plan = plan._replace(todo=only(plan))

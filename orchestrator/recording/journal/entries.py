@@ -30,7 +30,7 @@ class Header(Frozen):
     journal: int
     """Version of the format."""
     store: str
-    """The store's address without user and password."""
+    """The store's address without user and password; sqlite:///mlflow.db is the one in the same home."""
     host: str
     machine: str = ""
     """Where `pid` means something."""

@@ -16,6 +16,9 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.process.secrets import without_secret
@@ -48,17 +51,22 @@ _STATES = {status: "FINISHED" for status in FINAL} | {"failed": "FAILED"}
 class MlflowStore:
     """Keeps results in MLflow."""
 
-    def __init__(self, uri: str, *, artifacts: Path | None = None) -> None:
+    def __init__(
+        self, uri: str, *, name: str | None = None, artifacts: Path | None = None, movable: bool = False
+    ) -> None:
         """Connect to the tracking store at `uri`.
 
         Args:
             uri: sqlite:///file.db, a database's or a server's address.
+            name: what messages call it; None: its address.
             artifacts: folder for artifacts; None leaves it to the server.
+            movable: whether `artifacts` has those of every run, wherever it lay when they were written.
 
         Raises:
             StoreError: it does not answer, or another version made it.
         """
-        self.uri, self.artifacts = uri, artifacts
+        self.uri, self.artifacts, self.movable = uri, artifacts, movable
+        self._name = name or without_secret(uri)
         self._open: dict[str, OpenTrial] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
         with self._errors():
@@ -67,7 +75,7 @@ class MlflowStore:
 
     def describe(self) -> str:
         """The tracking URI without its password."""
-        return without_secret(self.uri)
+        return self._name
 
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What is known of these trials."""
@@ -80,10 +88,10 @@ class MlflowStore:
         found: dict[str, Curves] = {}
         with self._errors():
             for trial_id, run in find_runs(self._client, trial_ids).items():
-                names = {item.path for item in self._client.list_artifacts(run.info.run_id)}
-                if SPECTRA in names:
+                kept = self._kept(run.info.artifact_uri)
+                if SPECTRA in {item.path for item in kept.list_artifacts()}:
                     with tempfile.TemporaryDirectory() as folder:
-                        path = self._client.download_artifacts(run.info.run_id, SPECTRA, folder)
+                        path = kept.download_artifacts(SPECTRA, folder)
                         with readable(f"{SPECTRA} of run {run.info.run_id}"):
                             found[trial_id] = from_npz(Path(path).read_bytes())
         return found
@@ -108,7 +116,7 @@ class MlflowStore:
                         self._client.delete_tag(run.info.run_id, tag)
             log_params(self._client, run, trial)
             self._open[trial.trial_id] = OpenTrial(
-                trial, attempt, worker, run.info.run_id, run.info.start_time, [], []
+                trial, attempt, worker, run.info.run_id, run.info.artifact_uri, run.info.start_time, [], []
             )
 
     def report(self, trial_id: str, report: EpochReport) -> None:
@@ -145,7 +153,7 @@ class MlflowStore:
             files = trial_files(trial.facts, outcome, sweep, curves_of(trial.reports))
             if not trial.reports:
                 del files[SPECTRA]  # an earlier attempt's are all there is
-            self._log_files(trial.run, files)
+            self._log_files(trial.kept_at, files)
             self._client.set_terminated(trial.run, _STATES.get(outcome.status, "KILLED"))
             # Last: from here on the trial counts as done, and nothing of it may be missing.
             told = {name for report in trial.reports for name in report.metrics}
@@ -165,7 +173,7 @@ class MlflowStore:
         with self._errors():
             run = find_runs(self._client, [trial_id]).get(trial_id)
             if run is not None:
-                self._log_files(run.info.run_id, files)
+                self._log_files(run.info.artifact_uri, files)
 
     def published(self, sweep: SweepInfo) -> str | None:
         """The content that the sweep's summary run shows, if there is one."""
@@ -183,8 +191,9 @@ class MlflowStore:
                 experiment = self._experiment(sweep.name)
                 made = self._client.create_run(experiment, tags=tags, run_name=f"summary · {profile}")
                 found = [made, *self._summaries(sweep)]
-            run = self._only(found).info.run_id
-            self._log_files(run, files)
+            only = self._only(found)
+            self._log_files(only.info.artifact_uri, files)
+            run = only.info.run_id
             notes = [content.decode() for name, content in files.items() if name.endswith(".md")]
             self._client.set_tag(run, "mlflow.note.content", "\n\n".join(notes))  # shown on the run's page
             self._client.set_tag(run, "orch.code_version", sweep.provenance.code_version)
@@ -220,13 +229,25 @@ class MlflowStore:
         summaries = self._client.search_runs([experiment], "tags.`orch.kind` = 'summary'", max_results=1000)
         return [run for run in summaries if run.data.tags.get("orch.profile") == profile]
 
-    def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
+    def drop_default_experiment(self) -> None:
+        """Take away the empty experiment with which MLflow begins."""
+        with self._errors(), perhaps_twice():
+            self._client.delete_experiment("0")
+
+    def _kept(self, address: str) -> ArtifactRepository:
+        """Where a run's files are that the store has at `address`."""
+        if self.movable and self.artifacts is not None and address.startswith("file:"):
+            # <experiment>/<run>/artifacts: what stands before is where the home lay when the run was made.
+            address = self.artifacts.joinpath(*Path(local_file_uri_to_path(address)).parts[-3:]).as_uri()
+        return get_artifact_repository(address, tracking_uri=self.uri)
+
+    def _log_files(self, address: str, files: Mapping[str, bytes]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name, content in files.items():
                 if Path(name).name != name or name.startswith("."):
                     raise StoreRefused(f"file name '{name}': a store takes plain names, no path")
                 (Path(folder) / name).write_bytes(content)
-            self._client.log_artifacts(run, folder)
+            self._kept(address).log_artifacts(folder)
 
     def _write(self, trial: OpenTrial) -> None:
         while trial.waiting:
@@ -242,7 +263,10 @@ class MlflowStore:
             self._experiments.pop(sweep.name, None)  # perhaps deleted with it
             run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
         log_params(self._client, run, trial.facts)
-        trial = replace(trial, run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
+        info = run.info
+        trial = replace(
+            trial, run=info.run_id, kept_at=info.artifact_uri, started_ms=info.start_time, waiting=[]
+        )
         for report in trial.reports:
             trial.waiting.extend(metrics_of(trial, report.epoch, report.metrics))
         self._open[trial.facts.trial_id] = trial
