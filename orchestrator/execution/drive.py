@@ -30,6 +30,7 @@ from orchestrator.process.driver import this_driver
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.process.words import counted
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance
@@ -96,7 +97,8 @@ def prepare(
             check_before_training(plan, space, options, say=say)
         else:
             executor.close()
-        info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
+        spec, profile = expansion.spec, expansion.setting
+        info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), question=spec.question)
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
 
@@ -169,7 +171,7 @@ def _trained(
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     wanted = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
-    first, records = True, dict(prepared.plan.records)
+    first, told, records = True, list[str](), dict(prepared.plan.records)
 
     def stopped() -> SweepResult:
         return SweepResult(trained, records, interrupted=True)
@@ -193,9 +195,12 @@ def _trained(
         if prepared.options.fresh:
             for trial in mine:
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
-        result = _run(prepared, plan._replace(todo=mine), screen)
+        result = _run(prepared, plan._replace(todo=mine), claims, screen)
         trained += result.trained
         records |= result.records
+        if result.overtaken:
+            say(f"orch: others took this driver for dead, and have done {counted(result.overtaken, 'trial')}")
+            continue
         if result.interrupted or result.hopeless or not waited_for:
             return result._replace(trained=trained, records=records)
         wanted = {trial.id for trial in waited_for}
@@ -208,7 +213,10 @@ def _trained(
             claims.take(())
         except Interrupted:
             return stopped()
-        say(f"waiting for {len(wanted)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
+        if owners != told:  # they may take up and give back trials for hours
+            told = owners
+            trials = counted(len(wanted), "trial")
+            say(f"waiting for {trials}, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, wanted, prepared, records):
             return stopped()
 
@@ -231,7 +239,9 @@ def _waited(
     return False
 
 
-def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> SweepResult:
+def _run(
+    prepared: Prepared, plan: Plan, claims: JointClaims, screen: Callable[[Plan], Screen]
+) -> SweepResult:
     shown = screen(plan)
     logs = TrialLogs(prepared.space.logs)
     folder = prepared.space.checkpoints
@@ -257,6 +267,7 @@ def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> Sw
             on_event=on_event,
             discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
             keep_going=prepared.options.keep_going,
+            lapsed=claims.lapsed,
         )
     finally:
         with ignoring_closed_pipes():

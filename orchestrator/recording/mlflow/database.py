@@ -42,7 +42,7 @@ def make_database(file: Path, *, artifacts: Path) -> None:
             # MLflow makes a database in many steps, and cannot go on with a half-made one.
             part = file.with_name(f".{file.name}.part")
             part.unlink(missing_ok=True)
-            MlflowStore(address_of(part), artifacts=artifacts).drop_default_experiment()
+            MlflowStore(address_of(part), artifacts=artifacts, new=True)
             part.replace(file)
 
 
