@@ -179,7 +179,7 @@ def test_a_server_that_hangs_is_said_to_be_waited_for_and_is_given_up(
     said: list[str] = []
     with hanging() as address:
         journaled = workspace(tmp_path / "runs", address, None).open_journaled(say=said.append)
-        assert said == [f"waiting for {address} …"] and journaled.away
+        assert said == [f"opening {address} …"] and journaled.away
         journaled.begin(trials(1)[0].facts, INFO)
         journaled.flush()  # would hang for as long as its own bound
         journaled.close()

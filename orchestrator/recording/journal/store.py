@@ -60,7 +60,7 @@ class JournaledStore:
         """Why the store cannot be read, or None."""
         self._inner: Store | None = None
         try:
-            self._inner = self._patiently(connect)
+            self._inner = self._patiently(connect, f"opening {name}")
         except StoreAway as error:
             if known is None:
                 raise
@@ -212,12 +212,12 @@ class JournaledStore:
         return found
 
     def _ask(self, ask: Callable[[Store], Answer]) -> Answer:
-        return self._patiently(lambda: ask(self._reachable()))
+        return self._patiently(lambda: ask(self._reachable()), f"waiting for {self.name}")
 
-    def _patiently(self, ask: Callable[[], Answer]) -> Answer:
+    def _patiently(self, ask: Callable[[], Answer], doing: str) -> Answer:
         """The answer, asked for again for a while where another process writes to the store's file."""
         until = time.monotonic() + LOCKED_S
-        with said_if_slow(f"waiting for {self.name}", self._say):
+        with said_if_slow(doing, self._say):
             while True:
                 try:
                     return ask()
