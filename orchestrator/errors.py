@@ -5,6 +5,7 @@ OrchError
 ├── UsageError       the command's words are wrong        exit code 2
 ├── StoreError       the store cannot be used             exit code 2 before a sweep, 4 in one
 │   ├── StoreAway    it does not answer now               the journal waits for it
+│   │   └── StoreLocked another process writes to it      a reader asks again for a while
 │   └── StoreRefused it will never take this              the journal sets it aside
 └── ExecutionError   trials cannot be scheduled           exit code 2
     └── ExecutionLost what runs them has died             exit code 4
@@ -40,6 +41,10 @@ class StoreError(OrchError):
 
 class StoreAway(StoreError):
     """The store does not answer, or answers that it cannot now: the same may succeed later."""
+
+
+class StoreLocked(StoreAway):
+    """The store is a file that another process writes to just now."""
 
 
 class StoreRefused(StoreError):

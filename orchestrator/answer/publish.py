@@ -151,13 +151,23 @@ def figure(
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
-    """A short text that changes with what tables and figures show."""
+    """A short text that changes with what tables and figures show: cells, number of results, results."""
     states = [(t.id, records[t.id].status if t.id in records else None) for t in expansion.trials]
     spec = expansion.spec
     shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
-    labels = [cell.label for cell in expansion.cells]
-    text = json.dumps([states, labels, shown, spec.question], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    cells = [(cell.id, cell.label) for cell in expansion.cells]
+    done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
+    return f"{_digest([cells, shown, spec.question])}-{done}-{_digest(states)}"
+
+
+def shows_more(there: str | None, new: str) -> bool:
+    """Whether the content that is `there` shows more results of the same cells than the `new` one."""
+    old, made = (there or "").split("-"), new.split("-")
+    return len(old) == 3 and old[1].isdecimal() and old[0] == made[0] and int(old[1]) > int(made[1])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def trial_figure_files(

@@ -182,7 +182,7 @@ def sync(
     typer.echo(f"{store.carried} entries delivered to {store.describe()}")
     for note in store.notes:
         sayer(silent=False)(f"orch: {note}")
-    if store.waits:
+    if not store.complete:
         raise typer.Exit(STOPPED)
 
 

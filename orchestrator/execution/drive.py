@@ -28,6 +28,7 @@ from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.waiting import said_if_slow
+from orchestrator.process.words import counted
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.claims.shared import SharedClaims
@@ -88,7 +89,7 @@ def prepare(
         if done is None or not done.issuperset(trial.id for trial in expansion.trials):
             executor.prepare(certain=done is not None)
         with said_if_slow("looking into the store", say):
-            store = space.open_journaled()
+            store = space.open_journaled(say=say)
             plan = plan_sweep(expansion, store)
         check_same_data(plan, space, options)
         if options.retrain_changed:
@@ -101,8 +102,9 @@ def prepare(
             check_before_training(plan, space, options, say=say)
         else:
             executor.close()
+        spec, profile = expansion.spec, expansion.setting
         with said_if_slow("looking at the code and this machine", say):
-            info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
+            info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), question=spec.question)
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
 
@@ -175,7 +177,7 @@ def _trained(
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     wanted = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
-    first, records = True, dict(prepared.plan.records)
+    first, told, records = True, list[str](), dict(prepared.plan.records)
 
     def stopped() -> SweepResult:
         return SweepResult(trained, records, interrupted=True)
@@ -205,9 +207,12 @@ def _trained(
             prepared.store.set_aside(anew)
             records = {i: record for i, record in records.items() if i not in anew}
             plan = plan._replace(records=records)
-        result = _run(prepared, plan._replace(todo=mine), screen)
+        result = _run(prepared, plan._replace(todo=mine), claims, screen)
         trained += result.trained
         records |= result.records
+        if result.overtaken:
+            say(f"orch: others took this driver for dead, and have done {counted(result.overtaken, 'trial')}")
+            continue
         if result.interrupted or result.hopeless or not waited_for:
             return result._replace(trained=trained, records=records)
         wanted = {trial.id for trial in waited_for}
@@ -220,7 +225,10 @@ def _trained(
             claims.take(())
         except Interrupted:
             return stopped()
-        say(f"waiting for {len(wanted)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
+        if owners != told:  # they may take up and give back trials for hours
+            told = owners
+            trials = counted(len(wanted), "trial")
+            say(f"waiting for {trials}, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, wanted, prepared, records):
             return stopped()
 
@@ -243,7 +251,9 @@ def _waited(
     return False
 
 
-def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> SweepResult:
+def _run(
+    prepared: Prepared, plan: Plan, claims: JointClaims, screen: Callable[[Plan], Screen]
+) -> SweepResult:
     shown = screen(plan)
     logs = TrialLogs(prepared.space.logs)
     folder = prepared.space.checkpoints
@@ -269,6 +279,7 @@ def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> Sw
             on_event=on_event,
             discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
             keep_going=prepared.options.keep_going,
+            lapsed=claims.lapsed,
         )
     finally:
         with ignoring_closed_pipes():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, NamedTuple
 
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
@@ -28,6 +28,8 @@ class SweepResult(NamedTuple):
     """Why the sweep was not gone on with, or None."""
     unpublished: bool = False
     """Whether tables and figures could not be kept in the store."""
+    overtaken: int = 0
+    """Trials that another driver has done meanwhile; then others of the plan are left."""
 
     def __repr__(self) -> str:
         """What a notebook shows: the counts, not thousands of records."""
@@ -55,6 +57,7 @@ def run_sweep(
     on_event: OnEvent,
     discard: Callable[[str], None],
     keep_going: bool = True,
+    lapsed: Callable[[], bool] = lambda: False,
 ) -> SweepResult:
     """Train what `plan` says is missing and record everything in `store`.
 
@@ -70,6 +73,7 @@ def run_sweep(
         discard: is given the id of each trial whose checkpoints are not needed any more.
         keep_going: whether to go on when the first cells of a sweep without any result fail of what the
             others share.
+        lapsed: whether the claims on these trials have ended since it was asked last.
 
     Raises:
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
@@ -77,18 +81,35 @@ def run_sweep(
     """
     guard = None if keep_going or plan.done else _EarlyFailureGuard(plan)
     recorder = _Recorder(plan, store, info, on_event, discard, guard)
-    interrupted, hopeless = False, None
+    interrupted, hopeless, overtaken = False, None, frozenset[str]()
+
+    def take(event: Event) -> None:
+        if lapsed() and (done := recorder.done_elsewhere()):
+            raise _Overtaken(done)
+        recorder.take(event)
+
     try:
-        executor.run(plan.todo, recorder.take)
+        executor.run(plan.todo, take)
     except Interrupted:
         interrupted = True
     except FirstCellsFailed as reason:
         hopeless = str(reason)
+    except _Overtaken as reason:
+        overtaken = reason.trial_ids
     except ExecutionError:
         recorder.stop()
         raise
     recorder.stop()
-    return SweepResult(recorder.trained, recorder.records, interrupted, hopeless)
+    for trial_id in overtaken:
+        discard(trial_id)
+    return SweepResult(recorder.trained, recorder.records, interrupted, hopeless, overtaken=len(overtaken))
+
+
+class _Overtaken(Exception):
+    """Others have done trials that this driver was to train."""
+
+    def __init__(self, trial_ids: Collection[str]) -> None:
+        self.trial_ids = frozenset(trial_ids)
 
 
 class _Recorder:
@@ -134,6 +155,11 @@ class _Recorder:
         self._on_event(event)
         if self._guard is not None and isinstance(event, Finished):
             self._guard.take(trial, event.outcome)
+
+    def done_elsewhere(self) -> list[str]:
+        """Those of its trials that have a result in the store, and none that was heard here."""
+        left = [i for i in self._trials if i not in self.records or not self.records[i].is_done]
+        return [i for i, record in self._store.records(left).items() if record.is_done]
 
     def stop(self) -> None:
         """What was begun goes on another time."""

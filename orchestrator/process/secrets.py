@@ -22,6 +22,7 @@ def without_secret(text: str) -> str:
     A password may hold what an address may not, such as @ and /: drivers of databases take it as it is.
     """
     text = re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
+    text = re.sub(r"(?<![^\s'\"=(])[^\s/:@'\"=(]+:(?!//)\S*@", "", text)  # user:password@host, http:/user:...
     return re.sub(r"(?<=://)([^\s?]*)\?[^\s'\")]*", r"\1?...", text)  # a query may hold one, too
 
 

@@ -142,6 +142,20 @@ def test_a_folder_that_cannot_be_written_is_told(claims: Make, tmp_path: Path) -
         claims().take(["a"])
 
 
+@pytest.mark.parametrize(
+    "content", ["[1]", "[" * 100_000, '{"trials": 1e400}', '{"pid": -1, "trials": ["x"]}']
+)
+def test_a_claim_that_cannot_be_read_stops_nobody(claims: Make, tmp_path: Path, content: str) -> None:
+    first = holder(tmp_path, "x", "y")
+    (path,) = (tmp_path / "drivers").glob("*.json")
+    with path.open("r+") as file:  # the same file: its lock stays
+        file.truncate()
+        file.write(content)
+    assert claims().ask_to_stop(["x"]) == ([], [])
+    assert claims().take(["x", "z"]) == {}
+    ended(first)
+
+
 def test_a_claim_that_a_full_disk_cut_short_stops_nobody(claims: Make, tmp_path: Path) -> None:
     first = holder(tmp_path, "x", "y")
     (path,) = (tmp_path / "drivers").glob("*.json")

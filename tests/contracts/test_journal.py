@@ -650,7 +650,7 @@ def test_an_array_that_is_not_what_it_says_is_no_entry(shape: list[int], dtype: 
 
 
 @pytest.mark.parametrize(
-    "header", [{"journal": 2, "address": "x"}, {"journal": 7, "store": NAME, "host": "h", "pid": 1}]
+    "header", [{"journal": 8, "address": "x"}, {"journal": 7, "store": NAME, "host": "h", "pid": 1}]
 )
 def test_a_journal_of_a_newer_version_is_left_alone_with_one_line(home: Home, header: dict[str, Any]) -> None:
     (path,) = left_behind(home, FIRST.facts)
@@ -774,6 +774,7 @@ def tell_everything(store: Store) -> None:
             hardware={"host": "node1", "cores": 2},
             command="orch sweep sweep.yaml",
         ),
+        question="Does it need EMA?",
     )
     store.begin(A, sweep, worker="node1:7", attempt="first0")
     store.report(A.trial_id, full_report(0))

@@ -231,7 +231,7 @@ def test_a_trial_is_not_done_before_its_files_are_written(
     store = MlflowStore(uri, artifacts=tmp_path / "artifacts")
     store.begin(trial.facts, INFO)
     with monkeypatch.context() as patch:
-        patch.setattr(store._client, "log_artifacts", full)
+        patch.setattr("mlflow.store.artifact.local_artifact_repo.LocalArtifactRepository.log_artifacts", full)
         with pytest.raises(StoreError, match="the disk is full"):
             store.finish(trial.id, outcome(0.6), INFO)
     again = MlflowStore(uri, artifacts=tmp_path / "artifacts")

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 from orchestrator.errors import OrchError
 from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.secrets import secrets_open_to_others
+from orchestrator.recording.journal.notes import of_journals
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
 from trainers.config.plugins import config_type, load, names
@@ -37,6 +38,8 @@ def checks(space: Workspace) -> Iterator[Check]:
     yield from _secrets()
     yield _checkpoints(space)
     yield _store(space)
+    for note in of_journals(space.journals, space.store_name):
+        yield Check("note", "journal", note)
     yield from _data(space)
 
 

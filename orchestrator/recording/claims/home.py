@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import platform
 import signal
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
+from pydantic import PositiveInt
+
 from orchestrator.errors import UsageError
-from orchestrator.process.driver import Owner, lock, this_machine
+from orchestrator.process.driver import Owner, lock, this_driver
+from trainers.config.base import Frozen
+
+
+class _Claim(Frozen):
+    """What a driver's file says."""
+
+    host: str
+    machine: str = ""
+    pid: PositiveInt
+    command: str
+    trials: list[str]
 
 
 class Claims:
@@ -96,12 +107,12 @@ class Claims:
                     lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     with contextlib.suppress(ValueError):  # the disk was full when it was written
-                        found = json.load(file)
-                        owner = Owner(found["host"], found["pid"], found["command"], found.get("machine", ""))
+                        found = _Claim.model_validate_json(file.read())
+                        owner = Owner(found.host, found.pid, found.command, found.machine)
                         if owner.is_gone:  # a process that a library has forked off it keeps the lock
                             path.unlink()
                         else:
-                            yield from [(trial_id, owner) for trial_id in found["trials"]]
+                            yield from [(trial_id, owner) for trial_id in found.trials]
                 else:
                     path.unlink()  # its driver is gone
 
@@ -109,14 +120,9 @@ class Claims:
         if self._own is None:
             self._own = (self.folder / f"{uuid.uuid4().hex}.json").open("w")
             lock(self._own)
-        record = {
-            "host": platform.node(),
-            "machine": this_machine(),
-            "pid": os.getpid(),
-            "command": self.command,
-            "trials": trial_ids,
-        }
+        me = this_driver(self.command)
+        claim = _Claim(host=me.host, machine=me.machine, pid=me.pid, command=me.command, trials=trial_ids)
         self._own.seek(0)
         self._own.truncate()
-        json.dump(record, self._own)
+        self._own.write(claim.model_dump_json())
         self._own.flush()
