@@ -56,6 +56,7 @@ class Sweep:
         data: str | Path | None = None,
         checkpoints: str | Path | None = None,
         prefer_profile_with_results: bool = False,
+        trust: bool = False,
         place: str | None = None,
     ) -> None:
         """A sweep built in Python.
@@ -71,6 +72,7 @@ class Sweep:
             checkpoints: folder, or s3://bucket/prefix; None: ORCH_CHECKPOINTS, or in the home folder.
             prefer_profile_with_results: take, under "auto", the profile that has results: another machine,
                 with a GPU and the data, may have trained it.
+            trust: whether it may ask for more than a million trials, and a file extend others from anywhere.
             place: where the spec is from, for messages.
 
         Raises:
@@ -81,7 +83,8 @@ class Sweep:
             spec = validated(dict(spec), place or "sweep")
         profile = profile or "auto"
         place = place or f"sweep '{spec.name}'"
-        self.spec = cross_checked(spec, place)
+        self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
+        self.spec = cross_checked(spec, place, seeds=len(self._seeds or ()) or None, trust=trust)
         kept = None if checkpoints is None else str(checkpoints)
         self.space = workspace(_path(home), tracking_uri, _path(data), checkpoints=kept)
         self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
@@ -91,7 +94,6 @@ class Sweep:
             for path, value in (changes or {}).items()
         }
         self._place = place
-        self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
         self.expansion: Expansion = self._expanded(self.profile)
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
             self._take_the_profile_with_results()
@@ -104,7 +106,8 @@ class Sweep:
             SpecError: the file is wrong; with every problem found.
             UsageError: a profile, seed, setting or folder is wrong.
         """
-        return cls(load_sweep(Path(path)), place=f"{path}:1", **how)
+        trust = how.get("trust", False)
+        return cls(load_sweep(Path(path), trust=trust), place=f"{path}:1", **how)
 
     @property
     def trials(self) -> tuple[TrialSpec, ...]:

@@ -2,22 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.errors import Problem
+from orchestrator.language.axes import unfit
 from orchestrator.language.hints import nearest
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
 
 At = tuple[str | int, ...]
+Chosen = tuple[tuple[str, str | None], ...]
 Problems = Iterator[Problem]
+MOST_TRIALS = 1_000_000
+"""Trials of one sweep, unless it is trusted."""
 
 
-def cross_references(spec: SweepSpec, tree: Any, default: str) -> Problems:
-    """Problems between the parts: names of axes, levels and profiles that do not exist."""
+def cross_references(
+    spec: SweepSpec, tree: Any, default: str, *, seeds: int | None = None, trust: bool = False
+) -> Problems:
+    """Problems between the parts: names of axes, levels and profiles that do not exist, and too many trials.
+
+    Args:
+        spec: a sweep.
+        tree: what it was read from.
+        default: place to name where no key is known.
+        seeds: number of seeds instead of its own.
+        trust: whether it may ask for more than a million trials.
+    """
     checks = _Checks(spec, tree, default)
+    if not trust:
+        yield from checks.size(seeds or len(spec.seed_list))
     yield from checks.axes()
     for index, table in enumerate(spec.tables):
         yield from checks.table(table, ("tables", index))
@@ -29,19 +46,50 @@ def cross_references(spec: SweepSpec, tree: Any, default: str) -> Problems:
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
 
+def count_cells(spec: SweepSpec, *, most: int) -> int:
+    """The number of cells, without making them; beyond `most`, some number that is larger."""
+    if spec.design != "grid":
+        return 1 + sum(len(factor.levels) for factor in spec.axes.values())
+    asked = {axis for factor in spec.axes.values() for axis in factor.when}
+    # By the levels of those axes that conditions ask for: so many cells have these.
+    numbers: Counter[Chosen] = Counter({(): 1})
+    for name, factor in spec.axes.items():
+        grown: Counter[Chosen] = Counter()
+        for chosen, number in numbers.items():
+            there = dict(chosen)
+            applies = all(there.get(axis) in wanted for axis, wanted in factor.when.items())
+            labels: Sequence[str | None] = factor.labels if applies else (None,)
+            if name not in asked:
+                grown[chosen] += number * len(labels)
+                continue
+            for label in labels:
+                grown[(*chosen, (name, label))] += number
+        numbers = grown
+        if numbers.total() > most:
+            break
+    return numbers.total()
+
+
 class _Checks:
     def __init__(self, spec: SweepSpec, tree: Any, default: str) -> None:
         self.spec, self._tree, self._default = spec, tree, default
 
+    def size(self, seeds: int) -> Problems:
+        if count_cells(self.spec, most=MOST_TRIALS // seeds) * seeds > MOST_TRIALS:
+            message = f"more than {MOST_TRIALS} trials; ask for fewer, or allow it with --trust"
+            yield self._problem(("axes",), message)
+
     def axes(self) -> Problems:
+        earlier: list[str] = []
         for name, axis in self.spec.axes.items():
+            if wrong := unfit(name):
+                yield self._problem(("axes", name), f"the name of an axis {wrong}")
             if self.spec.design == "leave_one_out" and len(axis.levels) != 1:
                 number = len(axis.levels)
                 yield self._problem(
                     ("axes", name),
                     f"leave_one_out needs one level per axis, the part that is left out; got {number}",
                 )
-            earlier = list(self.spec.axes)[: list(self.spec.axes).index(name)]
             for other, wanted in axis.when.items():
                 at = ("axes", name, "when")
                 if other not in earlier:
@@ -49,6 +97,7 @@ class _Checks:
                     continue
                 for label in wanted:
                     yield from self.levels({other: label}, at)
+            earlier.append(name)
 
     def table(self, table: TableSpec, at: At) -> Problems:
         axes = self.spec.axes
@@ -82,11 +131,13 @@ class _Checks:
                 yield self._problem((*at, axis), f"no level '{level}' on axis '{axis}'; {hint}")
 
     def names(self, block: str, names: list[str]) -> Problems:
+        seen: set[str] = set()
         for index, name in enumerate(names):
-            if name in names[:index]:
+            if name in seen:
                 yield self._problem(
                     (block, index), f"two {block} are called '{name}'; give one another `name`"
                 )
+            seen.add(name)
 
     def _published(self, table: TableSpec, published: Published, at: At) -> Problems:
         axes, profiles = self.spec.axes, self.spec.profiles

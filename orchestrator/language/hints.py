@@ -12,6 +12,8 @@ from orchestrator.errors import Problem
 from orchestrator.language.yaml_text import place_of
 
 Path = tuple[str | int, ...]
+MOST_PROBLEMS = 100
+"""Problems of one kind that are told one by one; each looks for the nearest name."""
 
 
 def problems_of(error: ValidationError, tree: Any, *, default: str, prefix: Path = ()) -> list[Problem]:
@@ -23,7 +25,11 @@ def problems_of(error: ValidationError, tree: Any, *, default: str, prefix: Path
         default: place to name where no key is known.
         prefix: path of the validated part in `tree`.
     """
-    return [_problem(e, tree, default, prefix) for e in error.errors(include_url=False)]
+    errors = error.errors(include_url=False)
+    found = [_problem(e, tree, default, prefix) for e in errors[:MOST_PROBLEMS]]
+    if more := len(errors) - len(found):
+        found.append(Problem(default, "", f"{more} more problems"))
+    return found
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -37,7 +43,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def shown(value: Any, limit: int = 60) -> str:
     """`value` as it may stand in a one-line message."""
-    text = " ".join(repr(value).split())
+    return cut(" ".join(repr(value).split()), limit)
+
+
+def cut(text: str, limit: int = 60) -> str:
+    """The start of `text`, as far as a one-line message has room for it."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 

@@ -83,7 +83,7 @@ class CellNeeds(TrialResources):
 class SweepResources(TrialResources):
     """What one trial needs. Never part of a trial's identity."""
 
-    cells: tuple[CellNeeds, ...] = ()
+    cells: tuple[CellNeeds, ...] = Field((), max_length=100)
     """What is different for some cells; where two of these hold, the later counts."""
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None: as many as the machine has room for."""

@@ -9,6 +9,12 @@ from pydantic import Field, model_validator
 from trainers.config.base import Frozen
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+LONGEST_NAME, LONGEST_PROFILE = 200, 40
+"""Characters of the name of a sweep, table or figure, and of a profile.
+
+Files are called by them (name-profile, name.html), whose names have at most 255 bytes; so are tags of MLflow
+("orch.in.name"), with at most 250.
+"""
 
 
 class Published(Frozen):
@@ -39,7 +45,8 @@ class Published(Frozen):
 class TableSpec(Frozen):
     """A table the sweep must fill."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
+    """Name of the table and of its files."""
     rows: str | tuple[str, ...]
     """Axis, or axes, down the table; "cells" lists every cell."""
     columns: str | tuple[str, ...] = ()
@@ -57,6 +64,7 @@ class TableSpec(Frozen):
     expected: Literal["rising", "falling"] | None = None
     """How a theory says the numbers go down each column; the table says whether they do."""
     published: Published | None = None
+    """The numbers that were published of it, printed beside ours."""
 
     @property
     def in_percent(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from orchestrator.planning.designs import Choice
@@ -78,6 +79,14 @@ class TrialSpec(NamedTuple):
             identity=identity_dump(config),
             config=config.model_dump(mode="json"),
         )
+
+
+def same_configs(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The cells that come to one config, whose trials are trained once."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.head, cell.tail), []).append(cell)
+    return [together for together in found.values() if len(together) > 1]
 
 
 def trial_id(config: LoopConfig) -> str:

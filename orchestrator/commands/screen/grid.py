@@ -31,6 +31,7 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
     lines.append(", ".join(parts))
+    lines += plan.expansion.merged
     if orphans:
         more = f" and {len(orphans) - 5} more" if len(orphans) > 5 else ""
         lines.append(f"{len(orphans)} in the store but not asked for here: {'; '.join(orphans[:5])}{more}")
@@ -108,6 +109,7 @@ def validated(spec: SweepSpec, file: str) -> str:
             raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
         under = f"profile {profile}: " if profile else ""
         lines.append(f"{file}: ok, {under}{size_of(made)}")
+        lines += [f"{file}: {under}{line}" for line in made.merged]
     return "\n".join(lines)
 
 

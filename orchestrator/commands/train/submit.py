@@ -25,7 +25,7 @@ def submit(
         ExecutionError: the cluster is not there, or does not let us in.
     """
     publish.check(request.expansion)
-    files = sweep_files(spec)
+    files = sweep_files(spec, trust=request.trust)
     top = Path(os.path.commonpath([path.absolute().parent for path in files]))
     sent = {str(path.absolute().relative_to(top)): text for path, text in files.items()}
     name = str(spec.absolute().relative_to(top))
