@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import Problem
 from orchestrator.language.axes import unfit
-from orchestrator.language.hints import nearest
+from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.language.hints import cut, nearest
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
+from trainers.config.families import module
+from trainers.config.plugins import load, names
 
 At = tuple[str | int, ...]
 Chosen = tuple[tuple[str, str | None], ...]
@@ -38,8 +43,12 @@ def cross_references(
     yield from checks.axes()
     for index, table in enumerate(spec.tables):
         yield from checks.table(table, ("tables", index))
+        yield from checks.metric(table.metric, ("tables", index, "metric"), final=True)
     for index, figure in enumerate(spec.figures):
         yield from checks.levels(figure.where, ("figures", index, "where"))
+        yield from checks.figure(figure, ("figures", index))
+    if spec.schedule:
+        yield from checks.metric(spec.schedule.metric, ("schedule", "metric"))
     for index, cells in enumerate(spec.resources.cells):
         yield from checks.levels(cells.where, ("resources", "cells", index, "where"))
     yield from checks.names("tables", [table.name for table in spec.tables])
@@ -120,6 +129,47 @@ class _Checks:
             yield self._problem(at, message)
         if table.published:
             yield from self._published(table, table.published, (*at, "published"))
+
+    def figure(self, figure: FigureSpec, at: At) -> Problems:
+        if figure.over is not None:
+            yield from self.metric(figure.over, (*at, "over"))
+        if getattr(module("orchestrator.answer.figures", figure.kind), "COLUMNS_ARE_METRICS", False):
+            for name in figure.columns:
+                yield from self.metric(name, (*at, "columns"))
+
+    def metric(self, name: str, at: At, *, final: bool = False) -> Problems:
+        """Check that a trial of the sweep reports the metric: after each epoch, or at its end if `final`."""
+        if self._trainers is None:
+            return  # found with the cells
+        by_epoch = [one for trainer in self._trainers for one in trainer.METRICS]
+        at_end = [one for trainer in self._trainers for one in getattr(trainer, "FINAL_METRICS", ())]
+        if name in by_epoch or (final and name in at_end):
+            return
+        if name in at_end:
+            message = f"'{name}' is known at the end of a trial alone, which a table can show; here metrics "
+            yield self._problem(at, message + "of each epoch are expected")
+            return
+        methods = (load("methods", one) for one in names("methods"))
+        if any(name in getattr(method, "METRICS", ()) for method in methods):
+            return
+        known = list(dict.fromkeys((*by_epoch, *at_end) if final else by_epoch))
+        alike = [one for one in known if one.split("/")[0] == name.split("/")[0]]
+        hint = f"did you mean '{alike[0]}'?" if len(alike) == 1 else nearest(name, alike or known)
+        if not alike and hint.startswith("known"):
+            hint = f"known are those of {', '.join(dict.fromkeys(one.split('/')[0] for one in known))}"
+        yield self._problem(at, f"no trial reports '{cut(name)}'; {hint}")
+
+    @functools.cached_property
+    def _trainers(self) -> list[ModuleType] | None:
+        """The loops that may train trials of the sweep; None where one is unknown or declares no metrics."""
+        spec = self.spec
+        levels = (level.settings for axis in spec.axes.values() for level in axis.levels)
+        given = [settings.get("trainer") for settings in (spec.base, *spec.profiles.values(), *levels)]
+        wanted = {name for name in given if name is not None}
+        if not wanted or not all(isinstance(name, str) and name in names("loops") for name in wanted):
+            return None
+        loops = [load("loops", name) for name in sorted(wanted)]
+        return loops if all(hasattr(loop, "METRICS") for loop in loops) else None
 
     def levels(self, settings: Mapping[str, str], at: At) -> Problems:
         axes = self.spec.axes

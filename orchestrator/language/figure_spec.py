@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.language.table_spec import LONGEST_NAME, NAME
+from orchestrator.language.table_spec import LONGEST_NAME, NAME, LevelName
 from trainers.config.base import Frozen
 from trainers.config.plugins import Member
 
@@ -23,7 +23,7 @@ class FigureSpec(Frozen):
     feature (both if empty), F, Wp."""
     over: str | None = None
     """curves, eigenspace: a metric that replaces the epochs on the horizontal axis, such as dynamics/time."""
-    where: dict[str, str] = {}
+    where: dict[str, LevelName] = {}
     """Fixed levels: only these cells are drawn."""
 
     @property

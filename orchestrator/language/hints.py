@@ -56,7 +56,8 @@ def _problem(error: Any, tree: Any, default: str, prefix: Path) -> Problem:
     at = getattr(context.get("error"), "at", "")
     loc: Path = (*prefix, *error["loc"], *(at.split(".") if at else ()))
     path = _written(tree, loc, keep_last=kind in ("missing", "unknown_key"))
-    place = place_of(tree, loc, default)
+    # Who names what is not there has written the name, however many lay other fields of the block over it.
+    place = place_of(tree, (*loc, "name") if kind == "unknown_plugin" else loc, default)
     if kind == "unknown_key":
         message = f"no such field; {nearest(str(loc[-1]), context['names'])}"
     elif kind == "unknown_plugin":

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from orchestrator.errors import ExecutionError
+from orchestrator.language.table_spec import LevelName
 from trainers.config.base import Frozen, Runtime
 
 Bundle = dict[str, float]
@@ -76,7 +77,7 @@ class TrialResources(Frozen):
 class CellNeeds(TrialResources):
     """What the trials of some cells ask for instead."""
 
-    where: dict[str, str] = Field(min_length=1)
+    where: dict[str, LevelName] = Field(min_length=1)
     """The cells: {axis: level}."""
 
 

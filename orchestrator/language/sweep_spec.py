@@ -65,8 +65,11 @@ class ScheduleSpec(Frozen):
     """A pruning scheduler of Ray Tune, for sweeps that search. Never beside a table."""
 
     name: Literal["asha", "median"]
+    """"asha": rungs by successive halving. "median": ends what is worse than the median of the others."""
     metric: str = "train/loss"
+    """Metric of each epoch by which trials are compared."""
     mode: Literal["min", "max"] = "min"
+    """Whether less or more of it is better."""
     grace_epochs: int = Field(1, ge=1)
     """Epochs that every trial gets."""
     reduction: float = Field(3.0, gt=1)

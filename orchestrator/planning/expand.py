@@ -10,6 +10,7 @@ from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.language.hints import cut, nearest
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.cells import Builder
 from orchestrator.planning.designs import choices
 from orchestrator.planning.losses import Layer, merged_in_silence
@@ -130,6 +131,16 @@ def _cells(spec: SweepSpec, layers: Sequence[Layer], place: str) -> Iterator[Cel
     if not problems:
         kept = {cell.loop: builder for cell in cells if (builder := builders[cell.trainer])}
         problems = list(merged_in_silence(cells, lambda cell: kept[cell.loop].undone(cell.choice), place))
+    if spec.schedule:
+        for cell in cells:
+            field = cell.loop.model_fields.get("epochs")
+            epochs = cell.fields.get("epochs", field and field.default)
+            if epochs is not None and spec.schedule.grace_epochs >= epochs:
+                message = f"{spec.schedule.grace_epochs} epochs for every trial, but cell '{cell.label}' has "
+                message += f"{epochs} in all; lower it, or leave out `schedule`"
+                where = place_of(base, ("epochs",), place)
+                problems.append(Problem(where, "schedule.grace_epochs", message))
+                break
     long = next((cell for cell in cells if len(cell.label.encode()) > LONGEST_CELL), None)
     if long is not None and not problems:
         message = f"cell '{cut(long.label)}': its levels together have {len(long.label.encode())} bytes, "

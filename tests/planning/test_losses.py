@@ -29,8 +29,8 @@ def test_a_level_that_discards_what_base_and_another_axis_set_names_both_and_two
     discards = "sweep.yaml:16: method.name: level 'SimSiam' of axis 'method' discards method.predictor"
     again = "set it again beside method.name, or move"
     assert found == [
-        f"{discards}.kind: linear of the base (sweep.yaml:6), and it becomes mlp; {again} it to an axis that says "
-        "with `when:` where it applies",
+        f"{discards}.kind: linear of the base (sweep.yaml:6), and it becomes mlp; {again} it to an axis that "
+        "says with `when:` where it applies",
         f"{discards}.symmetric: true of axis 'predictor' (sweep.yaml:15), and it becomes false; {again} axis "
         "'predictor' below 'method', with `when:` where it applies",
     ]

@@ -66,6 +66,16 @@ def missing(config: Config, *, root: Path | None) -> str | None:
     return None
 
 
+def for_training(config: Config, *, root: Path | None) -> int | None:
+    """The number of images to pre-train on; None where the folder is not there."""
+    if config.train is not None:
+        return config.train
+    if missing(config, root=root):
+        return None
+    folder = _folder(config, root) / "train"
+    return sum(len(_files(folder / name)) for name in _classes(folder))
+
+
 def load(config: Config, *, root: Path | None, download: bool) -> Images:
     """The images as the files hold them; `download` changes nothing.
 

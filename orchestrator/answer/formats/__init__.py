@@ -1,6 +1,7 @@
 """Formats of tables: a file each, found by its name.
 
 write(table)     the table as text
+ALIASES          other names of the format; may be left out
 IN_STORE         whether a sweep keeps its tables so in the store, by the file's name as ending
 """
 
@@ -23,8 +24,13 @@ def load(name: str) -> ModuleType:
     Raises:
         UsageError: there is no such format.
     """
-    if name not in names():
-        raise UsageError(f"no table format '{name}'; known: {', '.join(names())}")
+    known = names()
+    if name not in known:
+        same = (own for own in known if name in getattr(module(__name__, own), "ALIASES", ()))
+        own = next(same, None)
+        if own is None:
+            raise UsageError(f"no table format '{name}'; known: {', '.join(known)}")
+        name = own
     return module(__name__, name)
 
 

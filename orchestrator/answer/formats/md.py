@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.tables import Table
 
+ALIASES = ("markdown",)
 IN_STORE = True
 
 

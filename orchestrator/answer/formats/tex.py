@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.answer.formats._written import cells, legend, tex_text, title
 from orchestrator.answer.tables import Table
 
+ALIASES = ("latex",)
 IN_STORE = True
 
 

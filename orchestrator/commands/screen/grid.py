@@ -10,6 +10,7 @@ from orchestrator.answer import publish
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.planning.data import larger_than_data
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.plan import Plan
 from orchestrator.process.words import counted
@@ -105,6 +106,8 @@ def validated(spec: SweepSpec, file: str) -> str:
         made = expand(spec, profile=profile, default_place=f"{file}:1")
         try:
             publish.check(made)
+            if problems := list(larger_than_data(made.cells, None)):
+                raise UsageError("\n".join(problems))
         except UsageError as error:
             raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
         under = f"profile {profile}: " if profile else ""
