@@ -56,6 +56,7 @@ class Sweep:
         data: str | Path | None = None,
         checkpoints: str | Path | None = None,
         prefer_profile_with_results: bool = False,
+        trust: bool = False,
         place: str | None = None,
     ) -> None:
         """A sweep built in Python.
@@ -71,6 +72,7 @@ class Sweep:
             checkpoints: folder, or s3://bucket/prefix; None: ORCH_CHECKPOINTS, or in the home folder.
             prefer_profile_with_results: take, under "auto", the profile that has results: another machine,
                 with a GPU and the data, may have trained it.
+            trust: whether it may ask for more than a million trials, and a file extend others from anywhere.
             place: where the spec is from, for messages.
 
         Raises:
@@ -83,7 +85,8 @@ class Sweep:
             raise UsageError(f"Sweep({spec!r}): expected a SweepSpec or a dict; Sweep.load reads a file")
         profile = profile or "auto"
         place = place or f"sweep '{spec.name}'"
-        self.spec = cross_checked(spec, place)
+        self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
+        self.spec = cross_checked(spec, place, seeds=len(self._seeds or ()) or None, trust=trust)
         self.space = workspace(home, tracking_uri, data, checkpoints=checkpoints)
         self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
         self._open = profile == "auto" and bool(spec.profiles)
@@ -92,7 +95,6 @@ class Sweep:
             for path, value in (changes or {}).items()
         }
         self._place = place
-        self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
         self.expansion: Expansion = self._expanded(self.profile)
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
             self._take_the_profile_with_results()
@@ -105,7 +107,8 @@ class Sweep:
             SpecError: the file is wrong; with every problem found.
             UsageError: a profile, seed, setting or folder is wrong.
         """
-        return cls(load_sweep(Path(path)), place=f"{path}:1", **how)
+        trust = how.get("trust", False)
+        return cls(load_sweep(Path(path), trust=trust), place=f"{path}:1", **how)
 
     def save(self, path: str | Path) -> None:
         """Write the spec as a sweep file, which asks for the same trials.

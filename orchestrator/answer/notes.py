@@ -19,6 +19,7 @@ def notes(
         ours = f"'{expansion.brief_setting}'" if expansion.brief_setting else "without one"
         theirs = f"profile '{published.profile}'" if published.profile else "the file as it is"
         yield f"published numbers are for {theirs}, these are {ours}: no verdict"
+    yield from expansion.merged
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = sorted({r.code_version for r in used if r.code_version})
     if len(versions) > 1:

@@ -30,6 +30,12 @@ Seeds = Annotated[
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Setting over the base, such as epochs=1; repeatable.")
 ]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Let a file extend files from anywhere, and ask for more than a million trials."
+    ),
+]
 Home = Annotated[
     Path | None,
     typer.Option(

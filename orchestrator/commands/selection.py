@@ -25,6 +25,7 @@ from orchestrator.commands.options import (
     Set,
     Spec,
     Specs,
+    Trust,
     Uri,
     reported,
 )
@@ -56,6 +57,7 @@ class Selection(NamedTuple):
             {"specs": (Specs, empty)} if self.several else {"spec": (Spec, empty)}
         )
         found |= {"profile": (Profile, "auto"), **seeds[self.seeds], "changes": (Set, None)}
+        found["trust"] = (Trust, False)
         if self.stored:
             found |= {"home": (Home, None), "tracking_uri": (Uri, None)}
         if self.data:

@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.errors import UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.options import Options
-from orchestrator.planning.data import missing_data
+from orchestrator.planning.data import larger_than_data, missing_data
 from orchestrator.planning.origin import trained_on_other_files
 from orchestrator.planning.plan import Plan
 from orchestrator.process.waiting import said_if_slow
@@ -32,6 +32,8 @@ def check_before_training(
     with said_if_slow("looking for the data", say):
         problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
     if problems and not options.download:
+        raise UsageError("\n".join(problems))
+    if problems := list(larger_than_data((trial.cell for trial in plan.todo), space.data_root)):
         raise UsageError("\n".join(problems))
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)
     with said_if_slow(f"looking whether {space.checkpoints} keeps checkpoints", say):

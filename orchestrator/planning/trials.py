@@ -93,6 +93,14 @@ def in_words(labels: Iterable[str | None]) -> str:
     return " · ".join(printable(label) or '""' for label in labels if label is not None) or BASE
 
 
+def same_configs(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The cells that come to one config, whose trials are trained once."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.head, cell.tail), []).append(cell)
+    return [together for together in found.values() if len(together) > 1]
+
+
 def trial_id(config: LoopConfig) -> str:
     """First 12 hex digits of sha256 over the canonical JSON of everything that decides the numbers."""
     return _hash(canonical(identity_dump(config)))

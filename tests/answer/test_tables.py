@@ -104,8 +104,10 @@ def test_published_numbers_have_no_verdict_under_another_profile() -> None:
 
 
 def test_a_metric_that_nobody_reported_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"metric 'probe/top' was never reported; did you mean 'probe/top1'"):
-        made_table("metric: probe/top\n")
+    with pytest.raises(
+        UsageError, match=r"metric 'probe/top5' was never reported; did you mean 'probe/top1'"
+    ):
+        made_table("metric: probe/top5\n")
 
 
 def test_a_table_of_no_results_yet_is_empty_but_whole() -> None:

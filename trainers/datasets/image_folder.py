@@ -74,6 +74,15 @@ def missing(config: Config, *, root: Path | None) -> str | None:
     return None
 
 
+def for_training(config: Config, *, root: Path | None) -> int | None:
+    """The number of images to pre-train on; None where the folder is not there."""
+    if config.train is not None:
+        return config.train
+    if missing(config, root=root):
+        return None
+    return len(_files(_folder(config, root) / "train"))
+
+
 def load(config: Config, *, root: Path | None, download: bool) -> Images:
     """The images as the files hold them; `download` changes nothing.
 
@@ -104,10 +113,7 @@ def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:
     folder = _folder(config, root)
     if missing(config, root=root):
         return []
-    classes = [one for split in ("train", "test") for one in _classes(folder / split).values()]
-    files = sorted(
-        path for folders in classes for one in folders for path in one.iterdir() if _is_image(path)
-    )
+    files = [path for split in ("train", "test") for path in _files(folder / split)]
     return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
 
 
@@ -122,6 +128,12 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
         if not path.name.startswith(".") and path.is_dir():
             out.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
     return dict(sorted(out.items()))
+
+
+def _files(split: Path) -> list[Path]:
+    """Every image file of a split."""
+    folders = [one for ones in _classes(split).values() for one in ones]
+    return sorted(path for folder in folders for path in folder.iterdir() if _is_image(path))
 
 
 def _read_split(

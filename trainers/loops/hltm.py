@@ -19,6 +19,15 @@ from trainers.randomness import stream
 
 FIGURES = ("curves",)
 """Kinds of figures that its trials can fill."""
+MOST_DEPTH = 8
+_PLACES = ("root", *(f"depth_{level}" for level in range(1, MOST_DEPTH)))
+METRICS = (
+    *(f"{what}/{place}" for what in ("correlation", "covariance", "weights") for place in _PLACES),
+    "train/loss",
+)
+"""What its trials may report after an epoch."""
+FINAL_METRICS = ("correlation/root_start", "correlation/root_gain")
+"""What they may report at their end alone."""
 DEAD = 1e-3
 """Below this correlation the root's units say nothing of the root."""
 
@@ -31,13 +40,14 @@ class Config(LoopConfig):
     """
 
     trainer: Literal["hltm"] = "hltm"
-    depth: int = Field(5, ge=1, le=8)
+    depth: int = Field(5, ge=1, le=MOST_DEPTH)
     """Layers below the root; 5: 32 leaves."""
     hidden: int = Field(10, ge=1, le=64)
     """Hidden units per inner node; 2 is what the tree needs, more is over-parameterised."""
     delta_lower: float = Field(0.8, ge=0, le=1)
     """Least |δ|: how closely a child follows its parent."""
     delta_upper: float = Field(1.0, ge=0, le=1)
+    """Largest |δ|."""
     temperature: float = Field(0.1, gt=0)
     """T"""
     loss: Literal["batch_softmax", "per_sample_log", "subtract"] = "batch_softmax"
@@ -46,9 +56,11 @@ class Config(LoopConfig):
     lr: float = Field(0.1, gt=0)
     """SGD's learning rate."""
     epochs: int = Field(20, ge=1)
+    """Passes of training, each over fresh samples."""
     samples: int = Field(64_000, ge=2, le=1_000_000)
     """Fresh samples per epoch."""
     batch_size: int = Field(128, ge=2)
+    """Samples per step of SGD."""
     measured: int = Field(16_000, ge=500, le=100_000)
     """Fresh samples on which each epoch's correlations are measured; covariance operators on a tenth
     of them at most."""
@@ -64,6 +76,11 @@ class Config(LoopConfig):
                 "batch_size", f"batch_size {self.batch_size} exceeds the {self.samples} samples of an epoch"
             )
         return self
+
+
+def unreported(config: Config) -> frozenset[str]:
+    """Metrics of its trials that this one does not report."""
+    return frozenset(name for name in METRICS if name.partition("/")[2] in _PLACES[config.depth :])
 
 
 def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:

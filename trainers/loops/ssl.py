@@ -16,7 +16,7 @@ from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, load
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
-from trainers.measures import collapse, frozen
+from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
 from trainers.measures.spectra import (
     CorrelationEMA,
@@ -33,11 +33,14 @@ from trainers.optimizers import sgd
 from trainers.optimizers.base import OptimizerConfig
 from trainers.views import augmentation as views
 from trainers.views.config import ViewsConfig
-from trainers.views.device_images import DeviceImages, load_images, on_device
+from trainers.views.device_images import DeviceImages, device_name, load_images, on_device
 from trainers.views.pairing import epoch_draws, streams_fingerprint
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
 """Kinds of figures that its trials can fill."""
+_OWN = ("train/loss", "train/lr", "dynamics/time", "time/epoch_s", "time/images_per_s")
+METRICS, FINAL_METRICS = (*_OWN, *spectra.METRICS, *collapse.METRICS), frozen.METRICS
+"""What its trials may report after an epoch, and at their end alone."""
 
 
 class Config(LoopConfig):
@@ -56,6 +59,7 @@ class Config(LoopConfig):
     """The optimizer: a file in trainers/optimizers."""
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(100, ge=1)
+    """Passes over the training images."""
     batch_size: int = Field(128, ge=2)
     """Images per step; the last, smaller batch of an epoch is dropped."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -100,6 +104,11 @@ class Trial:
         return self
 
 
+def unreported(config: Config) -> frozenset[str]:
+    """Metrics of its trials that this one does not report."""
+    return frozenset() if config.probe.best else frozenset({"probe/best_top1"})
+
+
 def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """Train one trial to its end and evaluate it, going on from the newest checkpoint in `folder`.
 
@@ -121,7 +130,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         "data": config.data.name,
         "data_fingerprint": data.images.fingerprint(),
         "streams_fingerprint": streams_fingerprint(config.views, data.train, seed=config.seed),
-        "device": _device_name(runtime.device),
+        "device": device_name(runtime.device),
         "threads": runtime.threads,
     }
     trial, begun = _begin(config, data, runtime, folder, report)
@@ -137,7 +146,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         report(message)
 
     final = trial.history[-1].metrics | evaluate(trial, data.images, mean=data.mean, std=data.std)
-    diagnosis = _diagnose(trial, data.held_out)
+    diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, data.held_out)
     final |= diagnosis.metrics
     details["wall_s"] = time.perf_counter() - started
     details["collapse"] = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
@@ -280,20 +289,10 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)
     if config.spectra.recorded(epoch, config.epochs):
-        diagnosis = _diagnose(trial, held_out)
+        diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, held_out)
         measured |= diagnosis.metrics
         arrays = found | diagnosis.arrays if found else {}
     finite = {name: float(value) for name, value in measured.items() if math.isfinite(value)}
     message = EpochReport(epoch=epoch, epochs=config.epochs, metrics=finite, arrays=arrays)
     trial.history.append(message)
     return message
-
-
-def _diagnose(trial: Trial, held_out: torch.Tensor) -> collapse.Diagnosis:
-    features = frozen.in_eval_mode(trial.method.encoder, held_out)
-    embeddings = frozen.in_eval_mode(trial.method.projector, features)
-    return collapse.diagnose(embeddings, features)
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"

@@ -15,6 +15,13 @@ STD_SHARE = 0.1  # of the healthy 1/√d below which the spread on the sphere co
 TOP_SHARE = 0.9  # of the variance in one direction
 RANK_SHARE = 0.1  # of the dimensions
 
+_NUMBERS = (
+    *("std", "top1_share", "effective_rank", "rankme", "participation_ratio", "stable_rank"),
+    *("dims_below_1e-3", "dims_below_1e-6", "entropy_kde", "entropy_gaussian", "variance_hinge"),
+    *("covariance", "dead_dims", "correlation", "correlation_chance"),
+)
+METRICS = tuple(f"{what}/{name}" for what in ("embedding", "feature") for name in _NUMBERS)
+"""The names of everything that `diagnose` may give."""
 Verdict = Literal["none", "dimensional", "total"]
 
 

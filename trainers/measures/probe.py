@@ -10,6 +10,9 @@ from pydantic import Field
 from trainers.config.base import Frozen
 from trainers.config.lazy import F, nn, torch
 
+METRICS = tuple(f"probe/{name}" for name in ("top1", "top5", "train_top1", "train_loss", "best_top1"))
+"""The names of everything that `linear_probe` may give."""
+
 
 class ProbeConfig(Frozen):
     """A linear classifier on frozen features, trained without augmentation; the last epoch counts.
@@ -19,10 +22,15 @@ class ProbeConfig(Frozen):
     """
 
     epochs: int = Field(100, ge=1)
+    """Passes over the training features."""
     batch_size: int = Field(128, ge=1)
+    """Features per step; the last, smaller batch counts."""
     lr: float = Field(5e-2, gt=0)
+    """Adam's learning rate at the start."""
     final_lr: float = Field(5e-4, gt=0)
+    """Adam's learning rate at the end."""
     power: float = Field(2.0, gt=0)
+    """Power of the polynomial by which the rate falls from `lr` to `final_lr`."""
     standardise: bool = False
     """Whether features are standardised by the training set's mean and deviation (luckmatters); those that
     are constant on it are only shifted."""
@@ -42,7 +50,9 @@ class KnnConfig(Frozen):
     """Weighted k-nearest neighbours on the unit sphere (Wu et al. 2018, arXiv:1805.01978)."""
 
     k: int = Field(200, ge=1)
+    """Neighbours that vote."""
     temperature: float = Field(0.1, gt=0)
+    """T of a vote's weight e^(cos/T)."""
 
 
 def linear_probe(

@@ -10,6 +10,14 @@ from pydantic import Field
 from trainers.config.base import Frozen
 from trainers.config.lazy import torch
 
+METRICS = (
+    *(f"F/{name}" for name in ("trace", "top1_share", "rankme", "effective_rank")),
+    *(f"Wp/{name}" for name in ("max", "min", "alive", "slope", "slope_r", "balance")),
+    *(f"Wp/{name}" for name in ("asymmetry_l1", "asymmetry_fro")),
+    *(f"alignment/{name}" for name in ("mean", "top16", "chance", "commutator")),
+)
+"""The names of everything that `eigenspace_metrics` may give."""
+
 
 class SpectraConfig(Frozen):
     """What is recorded of the eigenspace, and when."""

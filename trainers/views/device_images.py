@@ -62,3 +62,8 @@ def on_device(config: DatasetConfig, runtime: Runtime, *, normalise: bool, held_
     train, labels = (values.to(runtime.device) for values in images.for_training())
     first = normalised(images.test[:held_out].to(runtime.device), mean=mean, std=std)
     return DeviceImages(images, train, labels, first, mean, std)
+
+
+def device_name(device: str) -> str:
+    """What torch calls the hardware of a device."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"

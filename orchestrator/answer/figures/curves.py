@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT = ("train/loss", "F/rankme", "embedding/std")
+COLUMNS_ARE_METRICS = True
 LOG_FROM = 1000.0
 """Ratio of the largest to the least value from which an axis is logarithmic."""
 

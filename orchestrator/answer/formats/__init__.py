@@ -2,6 +2,7 @@
 
 write(table)     the table as text
 together(tables) several tables as one document, where that is more than one text after the other
+ALIASES          other names of the format; may be left out
 IN_STORE         whether a sweep keeps its tables so in the store, by the file's name as ending
 """
 
@@ -29,8 +30,13 @@ def load(name: str) -> ModuleType:
     Raises:
         UsageError: there is no such format.
     """
-    if name not in names():
-        raise UsageError(f"no table format '{name}'; known: {', '.join(names())}")
+    known = names()
+    if name not in known:
+        same = (own for own in known if name in getattr(module(__name__, own), "ALIASES", ()))
+        own = next(same, None)
+        if own is None:
+            raise UsageError(f"no table format '{name}'; known: {', '.join(known)}")
+        name = own
     return module(__name__, name)
 
 

@@ -7,6 +7,7 @@ import re
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.tables import Table
 
+ALIASES = ("markdown",)
 IN_STORE = True
 # HTML, links, emphasis and code; an underscore inside a word, and one in a formula, mean nothing.
 _MARKUP = re.compile(r"[|<*`]|\](?=[(\[])|(?<![\w$])_|_(?![\w{])|\\(?=[!-/:-@\[-`{-~])")

@@ -8,6 +8,7 @@ from orchestrator.answer.formats._latex import foreign, tex_text
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.tables import Table
 
+ALIASES = ("latex",)
 IN_STORE = True
 _METRICS = {
     "probe/top1": "top-1 accuracy of a linear probe",

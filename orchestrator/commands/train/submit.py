@@ -29,7 +29,7 @@ def submit(
     publish.check(request.expansion)
     address = page_address(address)
     shown = without_secret(address)
-    files = sweep_files(spec)
+    files = sweep_files(spec, trust=request.trust)
     top = Path(os.path.commonpath([path.absolute().parent for path in files]))
     sent = {str(path.absolute().relative_to(top)): text for path, text in files.items()}
     name = str(spec.absolute().relative_to(top))

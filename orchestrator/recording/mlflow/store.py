@@ -289,8 +289,7 @@ class MlflowStore:
         return oldest(self._client, [run, *runs_of(self._client, trial.trial_id)])
 
     def _experiment(self, sweep: SweepInfo) -> str:
-        name = sweep.name
-        if name not in self._experiments:
+        if (name := sweep.name) not in self._experiments:
             at, question = (self.artifacts / safe(name)).as_uri() if self.artifacts else None, sweep.question
             self._experiments[name] = experiment_id(self._client, name, artifacts=at, question=question)
         return self._experiments[name]
