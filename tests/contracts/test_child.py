@@ -328,7 +328,7 @@ def test_what_a_person_may_do_is_not_said_where_trials_go_on_by_themselves(acted
         f"trials = trials(); number == 1 and ({lost}, time.sleep(60)); [whole(trial) for trial in trials]"
     )
     assert acted.said[0].partition("; its log")[0].endswith("lost: no Ray here; 2 trials go on in a new one")
-    with pytest.raises(ExecutionLost, match="no Ray here, 2 times without .*; or run it serially$"):
+    with pytest.raises(ExecutionLost, match=r"no Ray here, 2 times without .*; or run it serially$"):
         acted.by(f"{lost}; time.sleep(60)")
 
 
