@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -155,8 +156,29 @@ def test_nothing_outlives_a_driver_by_more_than_seconds(
         driver.send_signal(number)
     assert gone(there, within_s=10)
     assert driver.wait(timeout=30) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    if number == signal.SIGTERM:  # nobody kills what stops by itself
+        (told,) = json.loads(ready.orch("status", "sweep.yaml", "--json").stdout)
+        assert {"stopped"} <= {trial["status"] for trial in told["trials"]} <= {"stopped", "missing"}
     again = ready.process("sweep", "sweep.yaml", "--quiet")
     assert again.stdout == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+def test_a_ray_that_is_killed_whenever_it_starts_is_exit_code_4_and_a_line_for_each_start(
+    start: Callable[..., subprocess.Popen[str]], victim: str
+) -> None:
+    driver, deadline = start(), time.monotonic() + 240
+    while driver.poll() is None and time.monotonic() < deadline:
+        for one in children(driver.pid, victim):
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        time.sleep(0.05)
+    _, errors = driver.communicate(timeout=5)
+    assert driver.returncode == 4, errors
+    lost = [line for line in errors.splitlines() if line.startswith("orch: ")]
+    assert len(lost) == 3 and "2 times without an epoch in between" in lost[1], errors
+    assert not re.search("Traceback|C  |core_worker|RayletClient", errors)  # Ray's own words are in its log
 
 
 @pytest.mark.slow
