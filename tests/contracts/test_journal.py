@@ -491,6 +491,21 @@ def test_what_a_dead_driver_left_and_no_store_takes_does_not_stand_before_what_i
     assert home.behind.records([SECOND.id])[SECOND.id].is_done
 
 
+def test_what_a_server_always_fails_at_holds_up_no_later_command(home: Home) -> None:
+    home.faulty.before = lambda call: StoreAway("too many 500") if call == "attach" else None
+    store = home.opened()
+    store.attach(FIRST.id, {"plot.svg": b"x"})
+    store.flush()
+    assert store.waits  # of the command that told it
+    home.kill(store)
+    store = home.opened()
+    store.begin(SECOND.facts, INFO)
+    store.finish(SECOND.id, outcome(), INFO)
+    store.flush()
+    assert home.behind.records([SECOND.id])[SECOND.id].is_done
+    assert not store.waits and not store.complete and "too many 500" in "".join(store.notes)
+
+
 def test_one_entry_that_no_store_takes_holds_up_neither_its_file_nor_the_command(home: Home) -> None:
     (path,) = left_behind(home, FIRST.facts)
     for call in ("report", "finish"):

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.errors import StoreError, StoreRefused
+from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.entries import Entry
@@ -114,8 +114,10 @@ class Delivery(threading.Thread):
                 tries = 0
             except Exception as error:  # whatever it is, what waits must not be lost
                 known = isinstance(error, StoreError)
+                # What fails of an earlier driver's, while the store answers, is no reason to give up on it.
+                old = not self._looked_behind and self._store is not None and _answers(self._store)
                 with self._news:
-                    self.problem = str(error) if known else _unforeseen(error)
+                    self.problem = None if old else str(error) if known else _unforeseen(error)
                     if self.carried and time.monotonic() - self._moved < IDLE_S:
                         tries = 0
                     self._news.wait_for(lambda: self._stopping, timeout=PAUSES_S[min(tries, 5)])
@@ -204,7 +206,7 @@ class Delivery(threading.Thread):
             self._refuse(path, str(error))
         except Exception as error:
             self._faults += 1
-            if self._faults < (FAULTS if isinstance(error, OURS) else self._blocks):
+            if self._faults < self._most(error):
                 raise
             why = str(error) if isinstance(error, StoreError) else _unforeseen(error)
             if isinstance(error, OURS):
@@ -220,6 +222,12 @@ class Delivery(threading.Thread):
             self.problem = None
             self.carried += 1
             self._moved = time.monotonic()
+
+    def _most(self, error: Exception) -> int:
+        """So often `error` may come at one entry, in a row."""
+        if isinstance(error, OURS):
+            return FAULTS
+        return BLOCKS if isinstance(error, StoreAway) else self._blocks  # it may be the network's
 
     def _refuse(self, path: Path, why: str) -> None:
         self._refused.add(path)
