@@ -152,8 +152,9 @@ def figure(
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     """A short text that changes with what tables and figures show: cells, number of results, results."""
-    states = [(t.id, records[t.id].status if t.id in records else None) for t in expansion.trials]
-    spec = expansion.spec
+    spec, metrics = expansion.spec, [table.metric for table in expansion.spec.tables]
+    there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
+    states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
     shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)

@@ -83,6 +83,9 @@ Download = Annotated[bool, typer.Option("--download", help="Download missing dat
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
 ]
+AcceptData = Annotated[
+    bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 
 

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.commands.options import (
     CELL,
+    AcceptData,
     Address,
     Cell,
     Download,
@@ -48,9 +49,7 @@ def sweep(
     retrain_changed: Annotated[
         bool, typer.Option("--retrain-changed", help="Train anew what other code has trained; old runs stay.")
     ] = False,
-    accept_data: Annotated[
-        bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
-    ] = False,
+    accept_data: AcceptData = False,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
@@ -89,6 +88,7 @@ def retry(
     *,
     cell: Annotated[str | None, typer.Argument(help=f"Only this cell. {CELL}", show_default=False)] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="From the start, without the checkpoints.")] = False,
+    accept_data: AcceptData = False,
     executor: Executor = "ray",
     address: Address = None,
     ship_code: ShipCode = False,
@@ -100,6 +100,7 @@ def retry(
     from orchestrator.execution.options import Options
 
     options = Options(executor=executor, address=address, ship_code=ship_code, keep_going=True, fresh=fresh)
+    options = options._replace(accept_data=accept_data)
     say = sayer(silent=quiet)
     say(request.headline)
     only = drivers.failed(request.expansion, cell)

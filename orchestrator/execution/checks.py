@@ -43,7 +43,7 @@ def check_before_training(
     _check_space(space)
 
 
-def check_same_data(plan: Plan, space: Workspace, options: Options) -> None:
+def check_same_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
     """Check that the files of data sets are those that the sweep's done trials have seen.
 
     Raises:
@@ -51,7 +51,9 @@ def check_same_data(plan: Plan, space: Workspace, options: Options) -> None:
     """
     if options.address or options.accept_data:
         return
-    if problems := trained_on_other_files(plan.done, plan.records, space.data_root):
+    with said_if_slow("looking whether the data is what trials have seen", say):
+        problems = trained_on_other_files(plan.done, plan.records, space.data_root)
+    if problems:
         raise UsageError("\n".join(problems))
 
 

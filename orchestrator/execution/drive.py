@@ -91,7 +91,6 @@ def prepare(
         with said_if_slow("looking into the store", say):
             store = space.open_journaled(say=say)
             plan = plan_sweep(expansion, store)
-        check_same_data(plan, space, options)
         if options.retrain_changed:
             plan = plan.with_changed_anew()
         if only is not None:
@@ -99,6 +98,7 @@ def prepare(
         if plan.todo:
             if refusal is not None:
                 raise refusal
+            check_same_data(plan, space, options, say=say)
             check_before_training(plan, space, options, say=say)
         else:
             executor.close()
@@ -139,11 +139,13 @@ def sweep(
             answer = answered(prepared.plan.expansion, result)
             show(answer)
         finally:
-            if not stop.at_once:
-                # Before its trials are anybody's: a driver of another home knows only what has arrived.
-                store.flush()
-                gave_up = store.away is not None
-            claims.release()
+            try:
+                if not stop.at_once:
+                    # Before its trials are anybody's: a driver of another home knows only what has arrived.
+                    store.flush()
+                    gave_up = store.away is not None
+            finally:
+                claims.release()
         if not stop.at_once:
             result = published(prepared.plan, store, answer, prepared.info, say=say)
             if not gave_up:  # it is waited for once
@@ -200,13 +202,9 @@ def _trained(
         first = False
         if stop.requested:
             return stopped()
-        if prepared.options.fresh:
-            for trial in mine:
+        for trial in mine:
+            if prepared.options.fresh or trial.id in plan.anew:
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
-        if anew := [trial.id for trial in mine if trial.id in plan.anew]:
-            prepared.store.set_aside(anew)
-            records = {i: record for i, record in records.items() if i not in anew}
-            plan = plan._replace(records=records)
         result = _run(prepared, plan._replace(todo=mine), claims, screen)
         trained += result.trained
         records |= result.records

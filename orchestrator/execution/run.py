@@ -128,6 +128,7 @@ class _Recorder:
         self.records = dict(plan.records)
         self._trials = {trial.id: trial for trial in plan.todo}
         self._begun: set[str] = set()
+        self._anew = set(plan.anew)
         self._store, self._info, self._on_event = store, info, on_event
         self._discard, self._guard = discard, guard
 
@@ -141,6 +142,9 @@ class _Recorder:
         trial = self._trials[event.trial_id]
         match event:
             case Started():
+                if trial.id in self._anew:  # not before: what never starts keeps the result it has
+                    self._anew.discard(trial.id)
+                    self._store.set_aside([trial.id])
                 self._begun.add(trial.id)
                 self._store.begin(trial.facts, self._info, worker=event.worker)
             case Progressed():

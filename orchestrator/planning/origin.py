@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
-from trainers.attempt.source import changed, source_of
+from trainers.attempt.source import changed, digests, files_of
 from trainers.datasets.base import DatasetConfig, listing_of
 
 
@@ -17,13 +17,16 @@ def trained_by_other_code(
     done: Iterable[TrialSpec], records: Mapping[str, TrialRecord]
 ) -> dict[str, list[str]]:
     """The files whose code is not what trained a trial, by the trial's id; trials without such are absent."""
-    now: dict[str, dict[str, str]] = {}
+    now: dict[frozenset[Path], dict[str, str]] = {}
     found = {}
     for trial in done:
         before = records[trial.id].source
-        if before and trial.cell.id not in now:
-            now[trial.cell.id] = source_of(trial.config)
-        if before and (names := changed(before, now[trial.cell.id])):
+        if not before:
+            continue
+        files = files_of(trial.config)
+        if files not in now:
+            now[files] = digests(files)
+        if names := changed(before, now[files]):
             found[trial.id] = names
     return found
 
@@ -54,6 +57,6 @@ def trained_on_other_files(
     return [
         f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
         f"{counted(number, 'trial')} of this sweep saw {before}; other images need another label, or "
-        "--accept-data if they are the same"
+        "--accept-data (accept_data=True) if they are the same"
         for (config, before), number in seen.items()
     ]

@@ -261,6 +261,24 @@ def test_attempts_are_counted_and_the_worker_is_the_last_ones(open_store: Open) 
     assert (found.attempts, found.worker, found.status) == (2, "node2:9", "failed")
 
 
+def test_a_trial_that_was_set_aside_is_unknown_and_can_be_trained_anew(
+    open_store: Open, request: pytest.FixtureRequest
+) -> None:
+    first = open_store()
+    identity = finish_one(first)
+    run = open_store().records([identity])[identity].run
+    if "away" in request.node.name:  # it must be done before the trial begins again
+        with pytest.raises(StoreAway):
+            open_store().set_aside([identity])
+        return
+    open_store().set_aside([identity])
+    for store in (first, open_store()):  # also one that knows the run's name
+        assert store.records([identity]) == {} and store.asked_for(INFO.name) == {}
+    assert finish_one(open_store()) == identity
+    record = open_store().records([identity])[identity]
+    assert record.is_done and (record.attempts, record.run != run or run == identity) == (1, True)
+
+
 def test_what_a_sweep_has_ever_asked_for_is_known_by_its_name(open_store: Open) -> None:
     store, (first, second) = open_store(), trials(2)
     store.begin(first.facts, INFO)

@@ -12,6 +12,7 @@ import os
 import random
 import traceback
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -19,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder, StorageError
 from trainers.attempt.report import ErrorClass, Outcome, Report
-from trainers.attempt.source import source_of
+from trainers.attempt.source import files_of, imported
 from trainers.config.base import LoopConfig, Runtime
 from trainers.config.lazy import torch
 from trainers.config.plugins import load
@@ -40,10 +41,11 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
     """
     with clean_process(threads=runtime.threads):
         try:
+            origin = _origin(config, runtime)  # before the training, in which files may change
             outcome: Outcome = load("loops", config.trainer).fit(
                 config, runtime=runtime, folder=folder, report=report
             )
-            return outcome.model_copy(update={"details": outcome.details | _origin(config, runtime)})
+            return outcome.model_copy(update={"details": origin | outcome.details})
         except MissingDataError as error:
             return Outcome(status="failed", reason=_printable(str(error)), error="data")
         except StorageError as error:
@@ -110,11 +112,15 @@ def discard_checkpoints(folder: Folder) -> None:
         checkpoint.clear(folder)
 
 
-def _origin(config: LoopConfig, runtime: Runtime) -> dict[str, str | dict[str, str]]:
-    """What a result's record says of the code and of the files that it is from."""
-    data = getattr(config, "data", None)
-    listing = listing_of(data, runtime.data_root) if data is not None else None
-    return {"source": source_of(config)} | ({"data_listing": listing} if listing else {})
+def _origin(config: LoopConfig, runtime: Runtime) -> dict[str, Any]:
+    """The code and the files that a result is from, as far as they can be read."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError, UnicodeError):
+        found["source"] = imported(files_of(config))
+    with contextlib.suppress(OSError):
+        if listing := listing_of(getattr(config, "data", None), runtime.data_root):
+            found["data_listing"] = listing
+    return found
 
 
 def _is_out_of_gpu_memory(error: BaseException) -> bool:

@@ -93,17 +93,18 @@ class Images:
         return digest.hexdigest()[:12]
 
 
-def listing_of(config: DatasetConfig, root: Path | None) -> str | None:
+def listing_of(config: DatasetConfig | None, root: Path | None) -> str | None:
     """The number of a data set's files and a digest of their names and sizes: others are told in no time.
 
     None for data sets that cannot change, or that are not there.
     """
-    listed = getattr(load("datasets", config.name), "listing", None)
+    listed = None if config is None else getattr(load("datasets", config.name), "listing", None)
     files = listed(config, root=root) if listed else []
     if not files:
         return None
     text = "\n".join(f"{name} {size}" for name, size in files)
-    return f"{len(files)} files, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))  # names may be in any encoding
+    return f"{len(files)} files, {digest.hexdigest()[:12]}"
 
 
 def data_folder(root: str | Path | None) -> Path:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.attempt.source import files_of, imported
 from trainers.config.base import FieldError, LoopConfig, Runtime, canonical, identity_dump
 from trainers.config.lazy import torch
 from trainers.dynamics import tree as trees
@@ -94,10 +95,13 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     device = runtime.device
     tree = trees.draw_tree(config.depth, low=config.delta_lower, high=config.delta_upper, seed=config.seed)
     identity = canonical(identity_dump(config))
+    source = imported(files_of(config))
     details: dict[str, Any] = {"device": device, "threads": runtime.threads}
 
     def restored(state: dict[str, Any]) -> tuple[TreeNetwork, list[EpochReport]]:
+        nonlocal source
         past = checkpoint.past(state, config=identity)
+        source = state.get("source", source)
         network = trees.build_network(config.depth, config.hidden, seed=config.seed)
         network.restore(state["network"])
         return network, past
@@ -111,8 +115,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         network = trees.build_network(config.depth, config.hidden, seed=config.seed)
         history = [_measured(config, tree, network, 0, None)]
         report(history[0])
-    if warnings:
-        details["warnings"] = warnings
+    details |= {"source": source} | ({"warnings": warnings} if warnings else {})
 
     for epoch in range(len(history) - 1, config.epochs):
         losses = train_epoch(config, tree, network, epoch)
@@ -127,7 +130,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
             past = [checkpoint.to_plain(message) for message in history]
-            state = {"config": identity, "network": network.state(), "history": past}
+            state = {"config": identity, "network": network.state(), "history": past, "source": source}
             checkpoint.save(folder, state, epoch=epoch + 1)
         report(history[-1])
 

@@ -11,6 +11,7 @@ from pydantic import Field, SerializeAsAny
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.attempt.source import files_of, imported
 from trainers.config.base import LoopConfig, Runtime, canonical, identity_dump
 from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, load
@@ -18,13 +19,7 @@ from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
 from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
-from trainers.measures.spectra import (
-    CorrelationEMA,
-    SpectraConfig,
-    eigenspace,
-    eigenspace_metrics,
-    predictor_metrics,
-)
+from trainers.measures.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
 from trainers.methods.base import AbstractMethod, MethodConfig
 from trainers.networks.blueprint import Blueprint
 from trainers.networks.heads import ProjectorConfig, hidden_blocks
@@ -75,19 +70,20 @@ class Trial:
     def __init__(self, config: Config, images: Images, runtime: Runtime) -> None:
         """Build everything fresh from the config's seed."""
         self.config, self.device = config, runtime.device
-        blueprint = Blueprint(
-            config.encoder, config.projector, images.shape, config.seed, classes=len(images.classes)
-        )
+        classes = len(images.classes)
+        blueprint = Blueprint(config.encoder, config.projector, images.shape, config.seed, classes=classes)
         self.method: AbstractMethod = load("methods", config.method.name).build(config.method, blueprint)
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
         self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)
         self.history: list[EpochReport] = []
+        self.source = imported(files_of(config))  # of its first epoch
 
     def state(self) -> dict[str, Any]:
         """Everything an exact resume needs; random streams need no state, they are derived by epoch."""
         return {
             "config": canonical(identity_dump(self.config)),
+            "source": self.source,
             "networks": self.networks.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "correlation": self.correlation.value,
@@ -98,6 +94,7 @@ class Trial:
     def restored(self, state: dict[str, Any]) -> Trial:
         """This trial with all that `state` made; after an error, for another trial's, it is of no use."""
         self.history = checkpoint.past(state, config=canonical(identity_dump(self.config)))
+        self.source = state.get("source", self.source)
         self.networks.load_state_dict(state["networks"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.correlation.restore(state["correlation"], batches=state["correlation_batches"])
@@ -123,9 +120,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         StorageError: a checkpoint could not be written, or the storage does not say whether there is one.
     """
     started = time.perf_counter()
-    data = on_device(
-        config.data, runtime, normalise=config.views.normalise is not False, held_out=collapse.SAMPLES
-    )
+    raw = config.views.normalise is False
+    data = on_device(config.data, runtime, normalise=not raw, held_out=collapse.SAMPLES)
     details: dict[str, Any] = {
         "data": config.data.name,
         "data_fingerprint": data.images.fingerprint(),
@@ -148,8 +144,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     final = trial.history[-1].metrics | evaluate(trial, data.images, mean=data.mean, std=data.std)
     diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, data.held_out)
     final |= diagnosis.metrics
-    details["wall_s"] = time.perf_counter() - started
-    details["collapse"] = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
+    found = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
+    details |= {"wall_s": time.perf_counter() - started, "collapse": found}
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
@@ -171,7 +167,8 @@ def _begin(
         details["resumed_at_epoch"] = len(found.history) - 1
         checkpoint.replay(found.history, report)
     warnings = [*data.images.notes, *warnings]
-    return found or fresh, details | ({"warnings": warnings} if warnings else {})
+    details |= {"source": (found or fresh).source} | ({"warnings": warnings} if warnings else {})
+    return found or fresh, details
 
 
 def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
@@ -284,7 +281,9 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
     if epoch == 0:
-        measured |= {} if w_p is None else predictor_metrics(w_p)  # there is no F before the first batch
+        measured |= (
+            {} if w_p is None else spectra.predictor_metrics(w_p)
+        )  # there is no F before the first batch
     else:
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)

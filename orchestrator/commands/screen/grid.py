@@ -75,6 +75,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "trials": len(plan.expansion.trials),
         "todo": [{"id": t.id, "cell": t.cell.label, "seed": t.seed} for t in plan.todo],
         "done": [t.id for t in plan.done],
+        "trained_by_other_code": plan.by_other_code,
     }
 
 

@@ -19,6 +19,8 @@ class Note(NamedTuple):
     holds: bool
     trials: frozenset[str]
     heartbeat: str
+    token: str
+    """Of the driver's process: several notes may be one driver's, whose answers were lost."""
 
 
 def trial_tags(state: str, trials: Collection[str]) -> dict[str, str]:
@@ -52,4 +54,5 @@ def _note(driver: str, tags: Mapping[str, str]) -> Note:
         holds=tags.get("orch.state") == "holds",
         trials=frozenset(trial_id for part in ids for trial_id in part),
         heartbeat=tags.get("orch.heartbeat", ""),
+        token=tags.get("orch.token", ""),
     )

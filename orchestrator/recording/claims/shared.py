@@ -163,7 +163,8 @@ class SharedClaims:
 
     def _late(self, notes: Mapping[str, Mapping[str, str]]) -> str | None:
         """Leave the note that could not be left before, or that was ended as a dead driver's."""
-        others = [note for note in notes_in(notes).values() if note.trials & self._mine]
+        notes_of_others = (note for note in notes_in(notes).values() if note.token != self._token)
+        others = [note for note in notes_of_others if note.trials & self._mine]
         if others:
             return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
         self._driver = self.registry.register(self._about() | trial_tags("holds", self._mine))

@@ -128,7 +128,9 @@ class JournaledStore:
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Forget that these trials are known; done at once, for what follows depends on it."""
         self.flush()  # what waits of them would be told of their next run
-        self._reachable().set_aside(trial_ids)
+        if self.away is not None:
+            raise StoreAway(self.away)
+        self._ask(lambda store: store.set_aside(trial_ids))
         if self._known is not None:
             self._known.discard(trial_ids)
 

@@ -37,7 +37,9 @@ def find_runs(
     for start in range(0, len(names), PER_QUERY):
         listed = ", ".join(f"'{name}'" for name in names[start : start + PER_QUERY])
         for run in client.search_runs(experiments, f"attributes.run_id IN ({listed})"):
-            found[run.data.tags["orch.trial_id"]] = run
+            trial_id = run.data.tags.get("orch.trial_id")
+            if trial_id is not None and trial_id in trial_ids:  # else another driver has set it aside
+                found[trial_id] = run
     others = [trial_id for trial_id in trial_ids if trial_id not in found]  # or of a run that was deleted
     if len(others) <= FEW:
         for trial_id in others:
@@ -84,10 +86,10 @@ def set_run_aside(client: MlflowClient, run: Run, trial_id: str) -> None:
     """Take away what finds a trial's run; what it was stays beside its numbers."""
     tags = {"orch.kind": "set aside", "orch.set_aside": trial_id}
     client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-    for tag in run.data.tags:
-        if tag == "orch.trial_id" or tag.startswith("orch.in."):
-            with perhaps_twice():
-                client.delete_tag(run.info.run_id, tag)
+    sweeps = [tag for tag in run.data.tags if tag.startswith("orch.in.")]
+    for tag in (*sweeps, "orch.trial_id"):  # last what finds it: if this is cut short, it begins again
+        with perhaps_twice():
+            client.delete_tag(run.info.run_id, tag)
 
 
 def oldest(client: MlflowClient, runs: Sequence[Run]) -> Run:
