@@ -8,7 +8,7 @@ import typer
 
 from orchestrator import __version__
 from orchestrator.commands import checking, reading, training
-from orchestrator.commands.selection import command
+from orchestrator.commands.selection import Command, command
 from orchestrator.process.command import is_orch
 from orchestrator.process.exit_codes import COMPLETE
 from orchestrator.process.signals import ignore_signals
@@ -41,7 +41,7 @@ COMMANDS = (
     reading.logs,
 )
 for _function in COMMANDS:
-    app.command()(command(_function))
+    app.command(cls=Command)(command(_function))
 
 
 @app.callback(invoke_without_command=True)
