@@ -10,7 +10,7 @@ import typer
 from orchestrator import __version__
 from orchestrator.commands import checking, reading, training
 from orchestrator.commands.options import sayer
-from orchestrator.commands.selection import command
+from orchestrator.commands.selection import Command, command
 from orchestrator.process.command import is_orch, let_libraries_warn
 from orchestrator.process.exit_codes import COMPLETE, STOPPED
 from orchestrator.process.signals import ignore_signals
@@ -50,7 +50,7 @@ COMMANDS = (
     reading.logs,
 )
 for _function in COMMANDS:
-    app.command()(command(_function))
+    app.command(cls=Command)(command(_function))
 
 
 @app.callback(invoke_without_command=True)

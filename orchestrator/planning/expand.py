@@ -13,7 +13,7 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.cells import Builder
 from orchestrator.planning.designs import choices
-from orchestrator.planning.losses import Layer, merged_in_silence
+from orchestrator.planning.losses import CHANGES, Layer, merged_in_silence
 from orchestrator.planning.trials import Cell, TrialSpec, same_configs
 
 LONGEST_CELL = 230
@@ -82,7 +82,7 @@ def expand(
     if profile is not None:
         layers.append(Layer(f"profile '{profile}'", None, nested(spec.profiles[profile])))
     if changes:
-        layers.append(Layer("--set", None, nested(changes)))
+        layers.append(Layer(CHANGES, None, nested(changes)))
     chosen_seeds = tuple(seeds) if seeds is not None else spec.seed_list
     cells = tuple(_cells(spec, layers, default_place))
     seen: set[str] = set()

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 At = tuple[str, ...]
 
 
+CHANGES = "--set"
+"""The layer that a person types, who says by the new name alone that its defaults are meant."""
+
+
 class Layer(NamedTuple):
     """Settings that are laid over those before."""
 
@@ -69,7 +73,7 @@ def silent_losses(one: Undone, value: Any, default: str) -> Iterator[Problem]:
         value: the validated block.
         default: place named where no line can be found.
     """
-    now = _value(value, one.at[1:]) if one.silent else _ABSENT
+    now = _value(value, one.at[1:]) if one.silent and one.by.what != CHANGES else _ABSENT
     if now is _ABSENT or now == plain(one.old):
         return  # a field that its new class does not have; two cells may be one now: see `merging`
     path, naming = ".".join(one.at), ".".join(_naming(one))

@@ -78,14 +78,14 @@ def test_a_field_that_the_new_name_does_not_have_is_no_loss() -> None:
     assert len(expansion(BASE + "axes: {m: {BYOL: {}, SimCLR: {method.name: simclr}}}\n").trials) == 2
 
 
-def test_a_profile_and_a_change_of_the_command_line_lose_nothing_in_silence_either() -> None:
+def test_a_profile_loses_nothing_in_silence_either() -> None:
     (line,) = problems(BASE + "profiles: {p: {method.name: simsiam}}\n", profile="p")
     assert line.startswith("sweep.yaml:14: method.name: profile 'p' discards method.predictor.kind: linear")
-    (line,) = problems(BASE, changes={"method.name": "simsiam"})
-    assert (
-        ": --set discards method.predictor.kind: linear of the base (sweep.yaml:6), and it becomes mlp"
-        in line
-    )
+
+
+def test_a_name_that_is_typed_brings_its_own_defaults() -> None:
+    made = expansion(BASE, changes={"method": "simsiam"})
+    assert made.cells[0].config().method.predictor.kind == "mlp"  # type: ignore[attr-defined]
 
 
 # Cells that are one by design
