@@ -32,6 +32,7 @@ COMMANDS = (
     reading.plan,
     reading.status,
     reading.table,
+    reading.compare,
     reading.figures,
     checking.validate,
     checking.schema,
