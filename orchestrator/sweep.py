@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from orchestrator.answer import frames, publish
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.language.load import cross_checked, load_sweep, validated
@@ -197,14 +198,10 @@ class Sweep:
 
     def frame(self) -> pandas.DataFrame:
         """One row per trial, by id: cell, seed, axes (labels, or numbers), status, failure, final metrics."""
-        from orchestrator.answer import frames
-
         return frames.of_trials(self.trials, self.records())
 
     def curves(self) -> pandas.DataFrame:
         """Metrics over training, a row per number: trial, cell, seed, epoch, metric, value."""
-        from orchestrator.answer import frames
-
         return frames.of_curves(self.trials, self._curves(self.trials))
 
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
@@ -219,8 +216,6 @@ class Sweep:
         Raises:
             UsageError: there is no such cell.
         """
-        from orchestrator.answer import frames
-
         chosen = find_trials(self.expansion, cell)
         return frames.spectra_by_seed(chosen, self._curves(chosen))
 
@@ -230,16 +225,32 @@ class Sweep:
         Raises:
             UsageError: it has none of that name, or the table cannot be made.
         """
-        from orchestrator.answer import publish
+        return publish.table(self.expansion, self.records(), name)
 
-        problems: list[str] = []
-        made = publish.tables(self.expansion, self.records(), problems, name=name)
-        if problems:
-            raise UsageError("\n".join(problems))
-        if len(made) > 1:
-            known = ", ".join(one.spec.name for one in made)
-            raise UsageError(f"sweep '{self.spec.name}' has {len(made)} tables; name one of {known}")
-        return made[0]
+    def compare(
+        self, against: str, *, metric: str | None = None, margin: float | None = None
+    ) -> pandas.DataFrame:
+        """Each cell against the cell `against`, a row each; docs/statistics.md explains the columns.
+
+        `.attrs` has a "decision" in words and "notes"; `margin` is the largest difference that does not
+        matter, in the metric's own unit. Without `metric`, that of the first table.
+
+        Raises:
+            UsageError: there is no such cell or metric, or the margin is not above zero.
+        """
+        from orchestrator.answer.comparison import cells
+
+        return cells.compare(self.expansion, self.records(), against, metric=metric, margin=margin).frame()
+
+    def effects(self, *, metric: str | None = None) -> pandas.DataFrame:
+        """What each axis does, alone and with another, a row each; in leave_one_out, what a part is worth.
+
+        Raises:
+            UsageError: the design has no such effects, or there is no such metric.
+        """
+        from orchestrator.answer.comparison import effects
+
+        return effects.effects(self.expansion, self.records(), metric=metric).frame()
 
     def figure(self, kind: str, **how: Any) -> Figure:
         """A figure of the sweep: the one of that name, or else one of that kind.
@@ -251,8 +262,6 @@ class Sweep:
         Raises:
             UsageError: there is no such figure, or nothing to draw.
         """
-        from orchestrator.answer import publish
-
         chosen = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, chosen)
         curves = self._curves(self.trials)

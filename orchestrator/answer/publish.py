@@ -107,6 +107,22 @@ def tables(
     return made
 
 
+def table(expansion: Expansion, records: Mapping[str, TrialRecord], name: str | None) -> Table:
+    """The sweep's table of that name; its only one where none is named.
+
+    Raises:
+        UsageError: it has none of that name, several, or the table cannot be made.
+    """
+    problems: list[str] = []
+    made = tables(expansion, records, problems, name=name)
+    if problems:
+        raise UsageError("\n".join(problems))
+    if len(made) > 1:
+        known = ", ".join(one.spec.name for one in made)
+        raise UsageError(f"sweep '{expansion.spec.name}' has {len(made)} tables; name one of {known}")
+    return made[0]
+
+
 def table_files(tables: Iterable[Table]) -> dict[str, bytes]:
     """Every table in every format of files, by file name."""
     return {

@@ -41,6 +41,7 @@ COMMANDS = (
     reading.plan,
     reading.status,
     reading.table,
+    reading.compare,
     reading.figures,
     checking.validate,
     checking.schema,
