@@ -88,8 +88,8 @@ def prepare(
         done = None if space.database is None or options.address else done_at_a_glance(space.database)
         if done is None or not done.issuperset(trial.id for trial in expansion.trials):
             executor.prepare(certain=done is not None)
+        store = space.open_journaled(say=say)
         with said_if_slow("looking into the store", say):
-            store = space.open_journaled(say=say)
             plan = plan_sweep(expansion, store)
         if options.retrain_changed:
             plan = plan.with_changed_anew()
