@@ -60,7 +60,7 @@ def test_every_cell_is_compared_with_the_baseline_over_shared_seeds() -> None:
     assert against.difference is not None
     assert (against.difference.n, row(found, "No EMA · symmetric").asked) == (8, 9)
     assert against.difference.mean == pytest.approx(-0.64, abs=0.003)
-    assert "EMA · regular: 1 of 9 seeds have no number" in found.notes
+    assert "EMA · regular: no number from 1 of 9 seeds" in found.notes
 
 
 def test_a_clear_difference_over_nine_seeds_is_shown_and_no_difference_is_undecided() -> None:
@@ -104,7 +104,7 @@ def test_collapse_and_divergence_are_results_with_rates() -> None:
     }
     assert rates["diverged"].low == pytest.approx(0.0084, abs=1e-4)
     assert any("1 of 4 diverged; its numbers" in note for note in found.notes)
-    assert "No EMA · regular: 1 of 4 seeds have no number" in found.notes
+    assert "No EMA · regular: no number from 1 of 4 seeds" in found.notes
 
 
 def test_a_cell_that_diverges_is_not_called_equivalent_for_its_other_trials() -> None:

@@ -37,6 +37,22 @@ def test_each_cell_has_a_line_and_the_last_line_says_what_the_seeds_cannot_decid
     assert lines[-1].startswith("3 seeds cannot decide ")
 
 
+def test_before_any_trial_there_is_a_line_for_each_cell_and_nothing_to_compare(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Sweep, "records", lambda sweep: {})
+    monkeypatch.setattr("orchestrator.commands.reading._hint_at_others", lambda request: None)
+    text = place.orch("compare", "sweep.yaml", *BASELINE).stdout
+    assert text.splitlines()[4].split() == ["EMA", "·", "symmetric", "0", *"-----", "undecided"] + 2 * [
+        "0/0",
+        "[0,",
+        "100",
+        "%]",
+    ]
+    assert text.splitlines()[-1].startswith("No seed to compare yet: EMA · symmetric, No EMA · symmetric")
+    assert "No seed to compare yet" in place.orch("compare", "sweep.yaml", "--effects").stdout
+
+
 def test_json_is_one_document_and_csv_has_its_rows(filled: Place) -> None:
     words = ["compare", "sweep.yaml", "--seeds", "9", *BASELINE, "--margin", "0.02"]
     told = json.loads(filled.orch(*words, "-f", "json").stdout)

@@ -33,7 +33,7 @@ class Versus(NamedTuple):
 
     difference: Summary | None
     bca: tuple[float, float] | None
-    """95 % interval of the mean difference by bootstrap; None of fewer than 30 seeds."""
+    """95 % interval of the mean difference by bootstrap; None of fewer than 40 seeds."""
     p: float | None
     """By sign flips, two-sided."""
     p_holm: float | None
@@ -196,7 +196,7 @@ def _gaps(labels: Mapping[str, list[str]], entries: Mapping[str, Entry]) -> list
                 "are of the others only"
             )
         if absent := entry.asked - len(entry.values) - diverged:
-            lines.append(f"{labels[i][0]}: {absent} of {entry.asked} seeds have no number")
+            lines.append(f"{labels[i][0]}: no number from {absent} of {entry.asked} seeds")
     return lines
 
 

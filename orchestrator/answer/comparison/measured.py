@@ -41,8 +41,7 @@ class Measured(NamedTuple):
         if self.in_percent:
             number = f"{100 * value:{'+' * signed}.{self.spec.digits}f}"
             return f"{number} points" if points else number
-        # Tables print as many digits as their spec says; the next ones show small differences.
-        return f"{value:{'+' * signed}.{max(self.spec.digits, 3)}g}"
+        return f"{value:{'+' * signed}.4g}"  # a table's digits after the point would hide small differences
 
 
 def measured(expansion: Expansion, records: Mapping[str, TrialRecord], metric: str | None) -> Measured:

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-LEAST = 30
+LEAST = 40
 """Fewest values that have an interval: of fewer, it covers the truth too rarely (docs/statistics.md)."""
 DRAWS = 1_999
 
 
 def bca_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean by BCa over 1 999 resamples; None of fewer than 30 values.
+    """95 % interval of the mean by BCa over 1 999 resamples; None of fewer than 40 values.
 
     The resamples are drawn with a fixed seed: equal values give an equal interval. Assumes that the values
     are independent draws of one distribution, of any shape with a finite variance.

@@ -19,8 +19,9 @@ def sign_flip_p(differences: Sequence[float], *, greater: bool = False) -> float
 
         p = #{s ∈ {-1, +1}ⁿ : |Σ s_i d_i| ≥ |Σ d_i|} / 2ⁿ
 
-    Assumes that without an effect each difference is as likely to have either sign (exchangeable within
-    its pair), and nothing of their shape or of equal spread. The smallest p is 2 / 2ⁿ: `smallest_p`.
+    Assumes that without an effect each difference is as likely to have either sign, as it is where the two
+    cells do not differ in anything; nothing of their shape or of equal spread. Cells with one mean and
+    different shapes have skewed differences: then p is only near. The smallest p is 2 / 2ⁿ: `smallest_p`.
     Beyond 24 differences 19 999 signs are drawn with a fixed seed, and p = (1 + hits) / (1 + draws).
 
     Args:

@@ -57,7 +57,7 @@ def test_a_rate_has_the_interval_of_clopper_and_pearson(hits: int, n: int, low: 
 
 
 def test_a_bootstrap_interval_leans_towards_the_long_tail_and_is_always_the_same() -> None:
-    sample = list(np.random.default_rng(0).exponential(size=40))
+    sample = list(np.random.default_rng(0).exponential(size=60))
     found = bca_interval(sample)
     assert found is not None and found == bca_interval(sample)
     assert found[1] - np.mean(sample) > 1.1 * (np.mean(sample) - found[0])

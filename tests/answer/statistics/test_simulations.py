@@ -85,9 +85,9 @@ def test_intervals_of_effects_of_axes_cover_the_truth(tables: int) -> None:
 
 
 @pytest.mark.slow
-def test_bootstrap_intervals_of_thirty_values_cover_the_truth() -> None:
+def test_bootstrap_intervals_of_forty_values_cover_the_truth() -> None:
     generator = np.random.default_rng(30)
-    assert about_95_percent([covers(bca_interval(list(generator.normal(size=30))), 0) for _ in range(2000)])
+    assert about_95_percent([covers(bca_interval(list(generator.normal(size=40))), 0) for _ in range(2000)])
 
 
 @TABLES
