@@ -168,10 +168,11 @@ def test_what_failed_is_said_and_a_second_ctrl_c_is_pythons_own(
     from orchestrator.execution import drive
 
     said: list[str] = []
-    broken = built(axes={"b": {"fits": {"epochs": 1}, "too large": {"batch_size": 4096}}}, tables=[])
+    unfit = {"method": "supervised", "projector.probed_blocks": 1}
+    broken = built(axes={"b": {"fits": {"epochs": 1}, "unfit": unfit}}, tables=[])
     result = Sweep(broken, home=ready.folder / "runs").run("serial", say=said.append)
     assert result.failed == 1 and repr(result) == "<SweepResult: 1 completed, 1 failed>"
-    assert [line for line in said if line.startswith("failed: too large · seed 0")]
+    assert [line for line in said if line.startswith("failed: unfit · seed 0")]
 
     def stop(*_: object, **__: object) -> None:
         raise Interrupted
