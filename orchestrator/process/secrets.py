@@ -35,6 +35,8 @@ def secrets_open_to_others() -> list[Path]:
 def _is_open(path: Path) -> bool:
     try:
         whole = path.resolve()
-        return bool(whole.stat().st_mode & 0o066) and all(up.stat().st_mode & 0o011 for up in whole.parents)
+        if not whole.is_file() or not whole.stat().st_mode & 0o066:  # /dev/null, say, holds no secret
+            return False
+        return all(up.stat().st_mode & 0o011 for up in whole.parents)
     except OSError:  # not there, or in a folder that is closed to this user, too
         return False

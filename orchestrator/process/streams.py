@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO, cast
 
 from orchestrator.errors import printable
+from orchestrator.process.secrets import without_secret
 
 LOST = (errno.EPIPE, errno.EIO)
 """A pipe that nobody reads any more; a terminal that was closed."""
@@ -53,9 +54,8 @@ def ignoring_closed_pipes(*, ignoring_full_disks: bool = True) -> Iterator[None]
 
 def not_written(error: OSError) -> str:
     """What to say of results that a full disk did not take, in a line."""
-    return (
-        f"{error.filename or 'standard output'}: {error.strerror}; make room, and ask for the results again"
-    )
+    where = printable(without_secret(str(error.filename or "standard output")))
+    return f"{where}: {error.strerror}; make room, and ask for the results again"
 
 
 def forget_lost_readers() -> None:
@@ -112,12 +112,12 @@ class _Lasting(_Outlet):
     """Takes what nobody reads any more."""
 
     def write(self, text: str) -> int:
-        with ignoring_closed_pipes():
+        with ignoring_closed_pipes(ignoring_full_disks=False):
             return self.stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with ignoring_closed_pipes():
+        with ignoring_closed_pipes(ignoring_full_disks=False):
             self.stream.flush()
 
 

@@ -155,9 +155,9 @@ def test_a_sweep_of_one_cell_has_nothing_to_compare_and_one_that_searches_no_equ
     made = expansion(yaml(TINY))
     with pytest.raises(UsageError, match="no cell to compare with 'base'"):
         compare(made, {}, "base")
-    made = expansion(yaml(TINY, "axes: {e: {path: epochs, values: [1, 2]}}\nschedule: {name: asha}\n"))
+    made = expansion(yaml(TINY, "axes: {e: {path: epochs, values: [2, 3]}}\nschedule: {name: asha}\n"))
     with pytest.raises(UsageError, match="equal budgets"):
-        compare(made, {}, "1")
+        compare(made, {}, "2")
 
 
 def test_numbers_are_a_frame_with_the_decision_beside() -> None:

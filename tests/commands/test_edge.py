@@ -65,9 +65,9 @@ def test_labels_and_keys_that_steer_a_terminal_are_shown_by_every_command(place:
         table_yaml().replace("EMA: {method", f"{label}: {{method", 1).replace("ema: EMA", f"ema: {label}")
     )
     for command in ("plan", "status", "table", "validate"):
-        said = place.orch(command, "sweep.yaml")
+        said = place.orch(command, "sweep.yaml", code=2)
         assert not {"\x1b", "\u202e"} & set(said.stdout + said.stderr)
-    assert r"\x1b[31mE\nMA\u202e · symmetric" in place.orch("plan", "sweep.yaml").stdout
+        assert r"level '\x1b[31mE\nMA\u202e': a label must be one line" in said.stderr
     place.write(table_yaml() + '"bad\\e[2J\\nkey": 1\n')
     said = place.orch("plan", "sweep.yaml", code=2)
     assert len(said.stderr.splitlines()) == 1 and r"bad\x1b[2J\nkey: no such field" in said.stderr
@@ -78,13 +78,21 @@ def test_an_error_that_nobody_foresaw_is_one_line_and_exit_code_4(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with own_signals(), pytest.raises(typer.Exit) as end, reported():
-        raise OSError(28, "No space left on device", "http://me:secret@host/\nfile")
+        raise OSError(13, "Permission denied", "http://me:secret@host/\nfile")
     assert end.value.exit_code == 4
     (line,) = capsys.readouterr().err.splitlines()
-    assert "No space left on device" in line and "secret" not in line
+    assert "Permission denied" in line and "secret" not in line
     (log,) = tmp_path.glob("orch-error-*.log")
     assert str(log) in line and log.stat().st_mode & 0o77 == 0
     assert "Traceback" in log.read_text() and "secret" not in log.read_text()
+
+
+def test_a_full_disk_is_one_line_without_a_password(capsys: pytest.CaptureFixture[str]) -> None:
+    with own_signals(), pytest.raises(typer.Exit) as end, reported():
+        raise OSError(28, "No space left on device", "http://me:secret@host/\nfile")
+    assert end.value.exit_code == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device; make room" in line and "secret" not in line
 
 
 def test_where_no_traceback_can_be_written_the_error_is_told_all_the_same(

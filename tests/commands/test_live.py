@@ -114,7 +114,7 @@ def test_ctrl_c_is_answered_inside_the_live_table_and_ends_its_forecast(
         assert "about 1m 10s left" in picture_of(live)
         stop.take(signal.SIGINT)
         assert "left" not in picture_of(live).splitlines()[-2]
-        assert "stopping after the epochs that run now; Ctrl-C (again) stops at once" in picture_of(live)
+        assert "stopping; Ctrl-C (again) stops at once" in picture_of(live)
         live.close()
         assert capfd.readouterr().err == ""
         assert stop.answers

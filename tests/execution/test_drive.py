@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.commands.screen.live import QuietDisplay
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import answered, published
@@ -59,7 +60,7 @@ def trained(store: Store, claims: Script, home: Path, executor: Any) -> tuple[Sw
         workspace(home, None, None),
         Options(executor="serial", address=None),
     )
-    screen: Any = lambda plan: Listening(None)  # noqa: E731
+    screen: Any = lambda plan: Listening(QuietDisplay(plan))  # noqa: E731
     return drive._trained(prepared, claims, Stop(), said.append, screen), said  # type: ignore[arg-type]
 
 
