@@ -86,7 +86,7 @@ CODES = {  # which exit codes of a driver each may have; 0 may be whenever it wa
     "SIGINT twice": {130, -signal.SIGINT},
 }
 ENDS = {"driver", "SIGTERM", "SIGINT", "SIGINT twice"}  # the driver, sooner or later
-CHILD = "orchestrator.execution.child.main"
+CHILD = "orchestrator.execution.child"
 SERVER = 0  # the MLflow server's number among the commands; drivers count from 1
 ANY_S = 20.0  # the next kill comes so long after the last one at most,
 SOON_S = 4.0  # or so long after something was trained,

@@ -5,6 +5,7 @@ OrchError
 ├── UsageError       the command's words are wrong        exit code 2
 ├── StoreError       the store cannot be used             exit code 2 before a sweep, 4 in one
 │   ├── StoreAway    it does not answer now               the journal waits for it
+│   │   └── StoreLocked another process writes to it      a reader asks again for a while
 │   └── StoreRefused it will never take this              the journal sets it aside
 └── ExecutionError   trials cannot be scheduled           exit code 2
     └── ExecutionLost what runs them has died             exit code 4
@@ -12,8 +13,18 @@ OrchError
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
+
+_STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What no text shows as a sign of its own: C0, C1, line breaks, what turns the direction of reading, halves
+of characters."""
+
+
+def printable(text: str, *, keep: str = "") -> str:
+    r"""`text` with whatever would steer a terminal, or break a line, written out: ESC as \x1b."""
+    return _STEERING.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode(), text)
 
 
 class OrchError(Exception):
@@ -32,12 +43,21 @@ class StoreAway(StoreError):
     """The store does not answer, or answers that it cannot now: the same may succeed later."""
 
 
+class StoreLocked(StoreAway):
+    """The store is a file that another process writes to just now."""
+
+
 class StoreRefused(StoreError):
     """The store answers and will not take what it was given, now or later."""
 
 
 class ExecutionError(OrchError):
     """The executor cannot run the trials as asked, such as more CPUs than there are."""
+
+    def __init__(self, reason: str = "", next_step: str = "") -> None:
+        """Say why, and apart from it what a person may do, for whoever goes on by itself."""
+        super().__init__("; ".join(filter(None, (reason, next_step))))
+        self.reason, self.next_step = reason, next_step
 
 
 class ExecutionLost(ExecutionError):
@@ -55,7 +75,7 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         """One line: place, path, message."""
-        return ": ".join(part for part in (self.place, self.path, self.message) if part)
+        return printable(": ".join(part for part in (self.place, self.path, self.message) if part))
 
 
 class SpecError(OrchError):

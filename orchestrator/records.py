@@ -124,6 +124,8 @@ class SweepInfo(Frozen):
     name: str
     profile: str | None
     provenance: Provenance
+    question: str | None = None
+    """What the sweep asks, in words."""
 
 
 def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialRecord:

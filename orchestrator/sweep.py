@@ -12,14 +12,15 @@ The commands of `orch` are made of this; whatever it raises for a user's mistake
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from orchestrator.answer import frames, publish
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
-from orchestrator.language.load import cross_checked, load_sweep, validated
+from orchestrator.execution.run import SweepResult, plan_sweep
+from orchestrator.language.load import cross_checked, load_sweep, tree_of, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
@@ -31,7 +32,6 @@ from orchestrator.planning.profile import choose_profile
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves, TrialRecord
-from trainers.config.foreign import is_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from orchestrator.answer.tables import Table
-    from orchestrator.execution.run import SweepResult
     from orchestrator.recording.store_port import Store
 
 
@@ -58,6 +57,7 @@ class Sweep:
         data: str | Path | None = None,
         checkpoints: str | Path | None = None,
         prefer_profile_with_results: bool = False,
+        trust: bool = False,
         place: str | None = None,
     ) -> None:
         """A sweep built in Python.
@@ -73,6 +73,7 @@ class Sweep:
             checkpoints: folder, or s3://bucket/prefix; None: ORCH_CHECKPOINTS, or in the home folder.
             prefer_profile_with_results: take, under "auto", the profile that has results: another machine,
                 with a GPU and the data, may have trained it.
+            trust: whether it may ask for more than a million trials, and a file extend others from anywhere.
             place: where the spec is from, for messages.
 
         Raises:
@@ -85,7 +86,8 @@ class Sweep:
             raise UsageError(f"Sweep({spec!r}): expected a SweepSpec or a dict; Sweep.load reads a file")
         profile = profile or "auto"
         place = place or f"sweep '{spec.name}'"
-        self.spec = cross_checked(spec, place)
+        self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
+        self.spec = cross_checked(spec, place, seeds=len(self._seeds or ()) or None, trust=trust)
         self.space = workspace(home, tracking_uri, data, checkpoints=checkpoints)
         self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
         self._open = profile == "auto" and bool(spec.profiles)
@@ -94,7 +96,6 @@ class Sweep:
             for path, value in (changes or {}).items()
         }
         self._place = place
-        self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
         self.expansion: Expansion = self._expanded(self.profile)
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
             self._take_the_profile_with_results()
@@ -107,7 +108,8 @@ class Sweep:
             SpecError: the file is wrong; with every problem found.
             UsageError: a profile, seed, setting or folder is wrong.
         """
-        return cls(load_sweep(Path(path)), place=f"{path}:1", **how)
+        trust = how.get("trust", False)
+        return cls(load_sweep(Path(path), trust=trust), place=f"{path}:1", **how)
 
     def save(self, path: str | Path) -> None:
         """Write the spec as a sweep file, which asks for the same trials.
@@ -115,11 +117,7 @@ class Sweep:
         Raises:
             UsageError: the file cannot be written.
         """
-        tree = self.spec.model_dump(mode="json", exclude_defaults=True)
-        if own := self.spec.plugins:
-            there = Path(path).parent
-            tree["plugins"] = [f"./{os.path.relpath(one, there)}" if is_path(one) else one for one in own]
-        text = written(tree)
+        text = written(tree_of(self.spec, Path(path).parent))
         try:
             Path(path).write_text(text, encoding="utf-8")
         except OSError as error:
@@ -141,8 +139,6 @@ class Sweep:
         Raises:
             StoreError: the store does not answer.
         """
-        from orchestrator.execution.run import plan_sweep
-
         return plan_sweep(self.expansion, self.store(), self.records())
 
     def run(
@@ -202,14 +198,10 @@ class Sweep:
 
     def frame(self) -> pandas.DataFrame:
         """One row per trial, by id: cell, seed, axes (labels, or numbers), status, failure, final metrics."""
-        from orchestrator.answer import frames
-
         return frames.of_trials(self.trials, self.records())
 
     def curves(self) -> pandas.DataFrame:
         """Metrics over training, a row per number: trial, cell, seed, epoch, metric, value."""
-        from orchestrator.answer import frames
-
         return frames.of_curves(self.trials, self._curves(self.trials))
 
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
@@ -224,8 +216,6 @@ class Sweep:
         Raises:
             UsageError: there is no such cell.
         """
-        from orchestrator.answer import frames
-
         chosen = find_trials(self.expansion, cell)
         return frames.spectra_by_seed(chosen, self._curves(chosen))
 
@@ -235,16 +225,32 @@ class Sweep:
         Raises:
             UsageError: it has none of that name, or the table cannot be made.
         """
-        from orchestrator.answer import publish
+        return publish.table(self.expansion, self.records(), name)
 
-        problems: list[str] = []
-        made = publish.tables(self.expansion, self.records(), problems, name=name)
-        if problems:
-            raise UsageError("\n".join(problems))
-        if len(made) > 1:
-            known = ", ".join(one.spec.name for one in made)
-            raise UsageError(f"sweep '{self.spec.name}' has {len(made)} tables; name one of {known}")
-        return made[0]
+    def compare(
+        self, against: str, *, metric: str | None = None, margin: float | None = None
+    ) -> pandas.DataFrame:
+        """Each cell against the cell `against`, a row each; docs/statistics.md explains the columns.
+
+        `.attrs` has a "decision" in words and "notes"; `margin` is the largest difference that does not
+        matter, in the metric's own unit. Without `metric`, that of the first table.
+
+        Raises:
+            UsageError: there is no such cell or metric, or the margin is not above zero.
+        """
+        from orchestrator.answer.comparison import cells
+
+        return cells.compare(self.expansion, self.records(), against, metric=metric, margin=margin).frame()
+
+    def effects(self, *, metric: str | None = None) -> pandas.DataFrame:
+        """What each axis does, alone and with another, a row each; in leave_one_out, what a part is worth.
+
+        Raises:
+            UsageError: the design has no such effects, or there is no such metric.
+        """
+        from orchestrator.answer.comparison import effects
+
+        return effects.effects(self.expansion, self.records(), metric=metric).frame()
 
     def figure(self, kind: str, **how: Any) -> Figure:
         """A figure of the sweep: the one of that name, or else one of that kind.
@@ -256,8 +262,6 @@ class Sweep:
         Raises:
             UsageError: there is no such figure, or nothing to draw.
         """
-        from orchestrator.answer import publish
-
         chosen = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, chosen)
         curves = self._curves(self.trials)

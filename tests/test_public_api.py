@@ -196,13 +196,14 @@ def test_what_failed_is_said_and_a_second_ctrl_c_is_pythons_own(
     from orchestrator.execution import drive
 
     said: list[str] = []
-    broken = built(axes={"b": {"fits": {"epochs": 1}, "too large": {"batch_size": 4096}}}, tables=[])
+    unfit = {"method": "supervised", "projector.probed_blocks": 1}
+    broken = built(axes={"b": {"fits": {"epochs": 1}, "unfit": unfit}}, tables=[])
     result = Sweep(broken, home=ready.folder / "runs").run("serial", say=said.append)
     assert result.failed == 1 and repr(result) == "<SweepResult: 1 completed, 1 failed>"
-    assert [line for line in said if line.startswith("failed: too large · seed 0")]
+    assert [line for line in said if line.startswith("failed: unfit · seed 0")]
     assert [line for line in said if line.startswith("[1/2] ") and "fits · seed 0: completed" in line]
     frame = Sweep(broken, home=ready.folder / "runs").frame().set_index("cell")
-    assert frame.loc["too large", "error"] == "code" and "batch_size" in frame.loc["too large", "reason"]
+    assert frame.loc["unfit", "error"] == "code" and "projector" in frame.loc["unfit", "reason"]
 
     def stop(*_: object, **__: object) -> None:
         raise Interrupted

@@ -28,5 +28,5 @@ def watch():
         time.sleep(0.0005)
 
 
-if "sweep" in sys.argv or any("execution.child.main" in word for word in sys.orig_argv):
+if "sweep" in sys.argv or any("execution.child" in word for word in sys.orig_argv):
     threading.Thread(target=watch, daemon=True).start()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from orchestrator.errors import printable
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.records import TrialRecord, status_of
@@ -108,4 +109,4 @@ def _places(expansion: Expansion, trial: TrialSpec) -> Iterator[str]:
             continue
         level = next(one for one in expansion.spec.axes[axis].levels if one.label == label)
         place = next((key.place for key in level.settings if getattr(key, "place", "")), None)
-        yield f"{axis} = {label}" + (f", {place}" if place else ", which sets nothing")
+        yield printable(f"{axis} = {label}") + (f", {place}" if place else ", which sets nothing")

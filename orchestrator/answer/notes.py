@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.records import TrialRecord
+
+NAMED = 6  # trials in a line
 
 
 def notes(
@@ -19,39 +21,45 @@ def notes(
         ours = f"'{expansion.brief_setting}'" if expansion.brief_setting else "without one"
         theirs = f"profile '{published.profile}'" if published.profile else "the file as it is"
         yield f"published numbers are for {theirs}, these are {ours}: no verdict"
+    yield from expansion.merged
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = sorted({r.code_version for r in used if r.code_version})
     if len(versions) > 1:
         yield f"trained by different code versions: {', '.join(versions)}"
-    if len({r.data_fingerprint for r in used if r.data_fingerprint}) > 1 and not any(
+    for name in sorted({name for record in used for name in record.source}):
+        if groups := _groups(expansion, records, lambda record, name=name: record.source.get(name)):  # type: ignore[misc]
+            yield f"{name} changed between trials: {groups}"
+    if not any(
         "data" in level.settings or any(k.startswith("data.") for k in level.settings)
         for axis in expansion.spec.axes.values()
         for level in axis.levels
-    ):
-        yield f"trained on different data although no axis sets it: {_groups(expansion, records, _data)}"
+    ) and (groups := _groups(expansion, records, lambda record: record.data_fingerprint)):
+        yield f"trained on different data although no axis sets it: {groups}"
     unpaired = _unpaired(expansion, records)
     if unpaired:
         cells = ", ".join(unpaired)
         yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
 
 
-def _data(record: TrialRecord) -> str | None:
-    listing = f" ({record.data_listing})" if record.data_listing else ""
-    return f"{record.data_fingerprint}{listing}" if record.data_fingerprint else None
-
-
 def _groups(
     expansion: Expansion, records: Mapping[str, TrialRecord], of: Callable[[TrialRecord], str | None]
-) -> str:
-    """Which trials have what, the most frequent first: of the others each is named."""
+) -> str | None:
+    """Which trials have what, the most frequent first; None where all have the same."""
     found: dict[str, list[str]] = {}
     for trial in expansion.trials:
         value = of(records[trial.id]) if trial.id in records else None
         if value is not None:
             found.setdefault(value, []).append(trial.label)
+    if len(found) < 2:
+        return None
     (usual, _), *others = sorted(found.items(), key=lambda item: -len(item[1]))
-    named = "; ".join(f"{', '.join(labels)} on {value}" for value, labels in others)
-    return f"{named}; the others on {usual}"
+    parts = [f"{_cut(labels)} {value}" for value, labels in others]
+    return f"{'; '.join(parts)}; the others {usual}"
+
+
+def _cut(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+    return ", ".join(labels[:NAMED]) + more
 
 
 def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:

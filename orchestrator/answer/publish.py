@@ -20,7 +20,8 @@ from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.planning.trials import TrialSpec, in_words
+from orchestrator.process.words import counted
 from orchestrator.records import Curves, TrialRecord, status_of
 from trainers.config.families import members
 from trainers.config.plugins import behind, load
@@ -112,6 +113,22 @@ def tables(
     return made
 
 
+def table(expansion: Expansion, records: Mapping[str, TrialRecord], name: str | None) -> Table:
+    """The sweep's table of that name; its only one where none is named.
+
+    Raises:
+        UsageError: it has none of that name, several, or the table cannot be made.
+    """
+    problems: list[str] = []
+    made = tables(expansion, records, problems, name=name)
+    if problems:
+        raise UsageError("\n".join(problems))
+    if len(made) > 1:
+        known = ", ".join(one.spec.name for one in made)
+        raise UsageError(f"sweep '{expansion.spec.name}' has {len(made)} tables; name one of {known}")
+    return made[0]
+
+
 def table_files(tables: Iterable[Table]) -> dict[str, bytes]:
     """Every table in every format of files, by file name."""
     return {
@@ -151,17 +168,29 @@ def figure(
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
     cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
-    return draw.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records))
+    seeds = counted(len(expansion.seeds), "seed")
+    return draw.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records, seeds))
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
-    """A short text that changes with what tables and figures show."""
-    states = [(t.id, records[t.id].status if t.id in records else None) for t in expansion.trials]
-    spec = expansion.spec
+    """A short text that changes with what tables and figures show: cells, number of results, results."""
+    spec, metrics = expansion.spec, [table.metric for table in expansion.spec.tables]
+    there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
+    states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
     shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
-    labels = [cell.label for cell in expansion.cells]
-    text = json.dumps([states, labels, shown, spec.question], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    cells = [(cell.id, cell.label) for cell in expansion.cells]
+    done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
+    return f"{_digest([cells, shown, spec.question])}-{done}-{_digest(states)}"
+
+
+def shows_more(there: str | None, new: str) -> bool:
+    """Whether the content that is `there` shows more results of the same cells than the `new` one."""
+    old, made = (there or "").split("-"), new.split("-")
+    return len(old) == 3 and old[1].isdecimal() and old[0] == made[0] and int(old[1]) > int(made[1])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def trial_figure_files(
@@ -169,11 +198,12 @@ def trial_figure_files(
 ) -> dict[str, bytes]:
     """The sweep's figures for one trial alone, by file name; none where it reported too little."""
     remark = "" if record.status == "completed" else record.status
-    cell = CellCurves(trial.cell.label, (trial.seed,), (curves[trial.id],), remark)
+    cell = CellCurves(trial.cell.label, (trial.seed,), (curves[trial.id],), remark, is_one_trial=True)
+    stamp = _stamp(expansion, {trial.id: record}, f"seed {trial.seed}")
     files = {}
     for spec in expansion.spec.figures:
         with contextlib.suppress(UsageError):
-            drawn = draw.draw(spec, [cell], title=trial.label, stamp=_stamp(expansion, {trial.id: record}))
+            drawn = draw.draw(spec, [cell], title=trial.label, stamp=stamp)
             files[f"{spec.file_name}.png"] = draw.to_png(drawn)
     return files
 
@@ -207,18 +237,16 @@ def _cell_curves(
         for status, n in statuses.items()
         if status != "completed"
     ]
-    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(remarks))
+    row = in_words(label for _, label in cell.choice[:-1])
+    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(remarks), row)
 
 
 def _title(expansion: Expansion) -> str:
     return expansion.spec.question or expansion.spec.name
 
 
-def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
+def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord], seeds: str) -> str:
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = ", ".join(sorted({r.code_version for r in used if r.code_version})) or "no results"
     profile = f"profile {expansion.brief_setting}, " if expansion.brief_setting else ""
-    return (
-        f"sweep {expansion.spec.name}, {profile}"
-        f"{len(expansion.seeds)} seed{'' if len(expansion.seeds) == 1 else 's'}, code {versions}"
-    )
+    return f"sweep {expansion.spec.name}, {profile}{seeds}, code {versions}"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.notes import notes
+from orchestrator.answer.prediction import Prediction, predicted
 from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
     import pandas
 
 Verdict = Literal["within", "outside", "incomplete"]
-Prediction = Literal["holds", "fails", "undecided", "incomplete"]
 
 
 class Entry(NamedTuple):
     """One place of a table."""
 
-    asked: int
-    """Trials the sweep asks for here; 0 where the design has no such cell."""
-    statuses: Mapping[str, int]
-    """How many of them have which status; "missing" for those without a record, "dimensional" for those
-    that completed with embeddings in a tenth of their dimensions or less."""
+    seeds: Mapping[int, str]
+    """Status by seed of the trials the sweep asks for here, none where the design has no such cell; "missing"
+    without a record, "dimensional" if completed with embeddings in a tenth of their dimensions or less."""
     values: Mapping[int, float]
     """Metric by seed, as far as it was reported, in [0, 1] for shares."""
     summary: Summary | None
@@ -46,6 +43,16 @@ class Entry(NamedTuple):
     """Mean minus published; only under the published profile."""
     verdict: Verdict | None
     is_baseline: bool
+
+    @property
+    def asked(self) -> int:
+        """Trials the sweep asks for here."""
+        return len(self.seeds)
+
+    @property
+    def statuses(self) -> Mapping[str, int]:
+        """How many of them have which status."""
+        return Counter(self.seeds.values())
 
 
 class Table(NamedTuple):
@@ -143,54 +150,11 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     told = list(notes(expansion, spec, records, compared=compared))
     prediction: Prediction | None = None
     if spec.expected:
-        prediction, said = _predicted(spec.expected, rows, columns, entries)
+        prediction, said = predicted(spec.expected, rows, columns, entries)
         told.insert(0, said)
     setting = expansion.brief_setting
     return Table(
         spec, expansion.spec.name, setting, expansion.seeds, rows, columns, entries, tuple(told), prediction
-    )
-
-
-def _predicted(
-    expected: str, rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]
-) -> tuple[Prediction, str]:
-    """Whether the means rise or fall down every column, and that in a line.
-
-    A step the other way fails the prediction if it is beyond its noise, the 95 % interval of the differences
-    paired by seed. It holds where every step goes its way and, beyond noise, so do first and last.
-    """
-    sign, says = 1 if expected == "rising" else -1, f"theory: {expected} down the rows"
-    missing, doubt, columns_with_steps = False, "", 0
-    for j, column in enumerate(columns):
-        known = [
-            (row, line[j]) for row, line in zip(rows, entries, strict=True) if line[j].summary is not None
-        ]
-        missing |= any(
-            line[j].asked > 0 and (line[j].summary is None or len(line[j].values) < line[j].asked)
-            for line in entries
-        )
-        place = f"{column}: " if len(columns) > 1 else ""
-        columns_with_steps += len(known) > 1
-        for (above, first), (row, second) in itertools.pairwise(known):
-            step = paired(dict(second.values), dict(first.values))
-            if step is not None and sign * step.mean <= 0:
-                between = f"{place}{above} to {row}, {step.mean:+.3g}"
-                if not _within_noise(step):
-                    return "fails", f"{says}; ours does not ({between})"
-                doubt = doubt or f"{says}; so is ours, but for steps within their noise ({between})"
-        if len(known) > 1 and not doubt:
-            whole = paired(dict(known[-1][1].values), dict(known[0][1].values))
-            if whole is None or (whole.n > 1 and _within_noise(whole)):
-                doubt = f"{says}; ours is not beyond its noise ({place}{known[0][0]} to {known[-1][0]})"
-    if missing or not columns_with_steps:
-        return "incomplete", f"{says}; not all cells are known"
-    return ("undecided", doubt) if doubt else ("holds", f"{says}; so is ours")
-
-
-def _within_noise(difference: Summary) -> bool:
-    """Whether the 95 % interval holds zero; one seed knows no noise."""
-    return (
-        difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high
     )
 
 
@@ -207,8 +171,8 @@ def _entry(
 ) -> Entry:
     number, spread = published
     if cell is None:
-        return Entry(0, {}, {}, None, None, number, spread, None, None, False)
-    statuses = Counter(status_of(records.get(i)) for i in _ids(expansion, cell).values())
+        return Entry({}, {}, None, None, number, spread, None, None, False)
+    statuses = {seed: status_of(records.get(i)) for seed, i in _ids(expansion, cell).items()}
     values = _values(expansion, cell, spec, records)
     summary = summarise(list(values.values()))
     is_baseline = baseline is not None and cell.choice == baseline.choice
@@ -223,9 +187,7 @@ def _entry(
             if summary.n == len(expansion.seeds) and tolerance is not None:
                 limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
                 verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
-    return Entry(
-        len(expansion.seeds), statuses, values, summary, against, number, spread, gap, verdict, is_baseline
-    )
+    return Entry(statuses, values, summary, against, number, spread, gap, verdict, is_baseline)
 
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:

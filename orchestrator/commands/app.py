@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from orchestrator import __version__
 from orchestrator.commands import checking, reading, training
-from orchestrator.commands.selection import command
-from orchestrator.process.command import is_orch
-from orchestrator.process.exit_codes import COMPLETE
+from orchestrator.commands.options import sayer
+from orchestrator.commands.selection import Command, command
+from orchestrator.process.command import is_orch, let_libraries_warn
+from orchestrator.process.exit_codes import COMPLETE, STOPPED
 from orchestrator.process.signals import ignore_signals
+from orchestrator.process.streams import (
+    FULL,
+    forget_what_cannot_be_written,
+    help_for_nobody,
+    not_written,
+    open_closed_streams,
+)
 
 app = typer.Typer(
     name="orch",
@@ -32,6 +41,7 @@ COMMANDS = (
     reading.plan,
     reading.status,
     reading.table,
+    reading.compare,
     reading.figures,
     checking.validate,
     checking.schema,
@@ -41,7 +51,7 @@ COMMANDS = (
     reading.logs,
 )
 for _function in COMMANDS:
-    app.command()(command(_function))
+    app.command(cls=Command)(command(_function))
 
 
 @app.callback(invoke_without_command=True)
@@ -56,8 +66,17 @@ def main(
 
 
 def run() -> None:
-    """`orch`, as it is installed: once the exit code is known, no signal changes it."""
+    """`orch` in a process of its own: once the exit code is known, neither signal nor stream changes it."""
+    open_closed_streams()
+    let_libraries_warn()
     try:
-        app()
+        with help_for_nobody():
+            app()
+    except OSError as error:  # of typer's own words, such as --help
+        if error.errno not in FULL:
+            raise
+        sayer(silent=False)(f"orch: {not_written(error)}")
+        sys.exit(STOPPED)
     finally:
         ignore_signals()
+        forget_what_cannot_be_written()

@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Uri
+from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Trust, Uri, sayer
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.process.exit_codes import USAGE
 
 
-def validate(specs: Specs) -> None:
+def validate(specs: Specs, trust: Trust = False) -> None:
     """Check sweep files under every profile without training anything."""
     from orchestrator.commands.screen import grid
     from orchestrator.language.load import load_sweep
@@ -21,10 +21,10 @@ def validate(specs: Specs) -> None:
     wrong = False
     for file in specs:
         try:
-            typer.echo(grid.validated(load_sweep(file), str(file)))
+            typer.echo(grid.validated(load_sweep(file, trust=trust), str(file)))
         except OrchError as error:
             wrong = True
-            typer.echo(str(error), err=True)
+            sayer(silent=False)(str(error))
     if wrong:
         raise typer.Exit(USAGE)
 
@@ -34,6 +34,7 @@ def schema(
         Path | None,
         typer.Option("--for", help="Sweep file whose plug-ins it has, too.", show_default=False),
     ] = None,
+    trust: Trust = False,
 ) -> None:
     """Print the JSON Schema of sweep files, for editors."""
     from orchestrator.language.json_schema import sweep_schema
@@ -42,7 +43,7 @@ def schema(
     from trainers.config.examined import PluginError
 
     if spec is not None:
-        join_plugins(spec)
+        join_plugins(spec, trust=trust)
     try:
         typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
     except PluginError as error:
@@ -55,12 +56,15 @@ def diff(
     profile: Profile = "auto",
     seeds: Seeds = None,
     changes: Set = None,
+    trust: Trust = False,
 ) -> None:
     """Show which trials two sweep files share, and what is different in the others."""
     from orchestrator.commands.request import Request
     from orchestrator.planning import difference
 
-    made = [Request(file, profile=profile, seeds=seeds, changes=changes) for file in (first, second)]
+    made = [
+        Request(file, profile=profile, seeds=seeds, changes=changes, trust=trust) for file in (first, second)
+    ]
     for request in made:
         typer.echo(request.headline)
     typer.echo(difference.text(difference.compare(made[0].expansion, made[1].expansion)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import tempfile
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -10,9 +12,12 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError
+from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError, printable
+from orchestrator.process.command import typed_command
 from orchestrator.process.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAGE
+from orchestrator.process.secrets import without_secret
 from orchestrator.process.signals import ignore_signals
+from orchestrator.process.streams import FULL, ignoring_closed_pipes, not_written, plain_words
 
 Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
 Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]
@@ -24,6 +29,12 @@ Seeds = Annotated[
 ]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Setting over the base, such as epochs=1; repeatable.")
+]
+Trust = Annotated[
+    bool,
+    typer.Option(
+        "--trust", help="Let a file extend files from anywhere, and ask for more than a million trials."
+    ),
 ]
 Home = Annotated[
     Path | None,
@@ -72,6 +83,9 @@ Download = Annotated[bool, typer.Option("--download", help="Download missing dat
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
 ]
+AcceptData = Annotated[
+    bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 
 
@@ -81,40 +95,80 @@ Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
 
 def sayer(*, silent: bool) -> Callable[[str], None]:
     """What says lines to a person, whether or not anybody still reads them; or says nothing."""
-    from orchestrator.process.streams import ignoring_closed_pipes
 
     def say(line: str) -> None:
         with ignoring_closed_pipes():
-            typer.echo(line, err=True)
+            # A live display takes stderr for itself, and understands what steers a terminal.
+            typer.echo(printable(line, keep="\n\t"), err=True)
 
     return (lambda line: None) if silent else say
 
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Errors that a user may meet end in one line each and an exit code, never in a traceback.
+    """Errors end in one line each and an exit code, never in a traceback.
 
+    What nobody foresaw, such as an error of a library or of a disk, is written down for who looks into it.
     SIGTERM is heard as Ctrl-C is; what trains hears both itself. After that no signal changes how this
     process ends.
     """
     with suppress(ValueError):  # only the main thread may
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as `orch` starts; else it is ignored
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    with plain_words():
+        try:
+            with _one_line():
+                yield
+        finally:
+            ignore_signals()
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    tell = sayer(silent=False)
     try:
         yield
+    except (typer.Exit, typer.Abort):
+        raise
     except OrchError as error:
-        for line in str(error).splitlines():
-            typer.echo(line if isinstance(error, SpecError) else f"orch: {line}", err=True)
+        for line in str(error).split("\n"):
+            tell(line if isinstance(error, SpecError) else f"orch: {line}")
         raise typer.Exit(STOPPED if isinstance(error, ExecutionLost) else USAGE) from None
     except KeyboardInterrupt:
         ignore_signals()
-        typer.echo("orch: interrupted; nothing was running yet", err=True)
+        tell("orch: interrupted; nothing was running yet")
         raise typer.Exit(INTERRUPTED) from None
     except Interrupted as reason:
         ignore_signals()
         left = str(reason) or "what was learnt is kept, and the same command goes on"
-        typer.echo(f"orch: stopped at once; {left}", err=True)
+        tell(f"orch: stopped at once; {left}")
         raise typer.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         raise typer.Exit(COMPLETE) from None
-    finally:
-        ignore_signals()
+    except OSError as error:
+        if error.errno not in FULL:
+            raise _unexpected(error, tell) from None
+        tell(f"orch: {not_written(error)}")
+        raise typer.Exit(STOPPED) from None
+    except Exception as error:  # whatever it is, it must not end in a traceback
+        raise _unexpected(error, tell) from None
+
+
+def _unexpected(error: Exception, tell: Callable[[str], None]) -> typer.Exit:
+    """Say in a line what nobody foresaw, and where the details are; how the command ends."""
+    ignore_signals()
+    what = printable(without_secret(f"{type(error).__name__}: {error}"))
+    tell(f"orch: `{typed_command()}` ended in an unexpected error: {what[:300]}; {_written_down(error)}")
+    return typer.Exit(STOPPED)
+
+
+def _written_down(error: Exception) -> str:
+    """Where the traceback of `error` is, for its user alone: it may hold a secret."""
+    try:
+        number, name = tempfile.mkstemp(prefix="orch-error-", suffix=".log")
+        with open(number, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(without_secret("".join(traceback.format_exception(error))))
+    except OSError as again:
+        return f"the details could not be written down: {again.strerror}"
+    return f"details: {name}"

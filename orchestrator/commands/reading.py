@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.answer import formats
-from orchestrator.commands.options import Address, Cell, Json, Pack
+from orchestrator.commands.options import CELL, Address, Cell, Json, Pack, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
@@ -85,7 +84,7 @@ def _forecast(
     from orchestrator.commands.look.forecast import forecast_of
 
     resources = request.spec.resources.with_auto if pack else request.spec.resources
-    say = functools.partial(typer.echo, err=True)
+    say = sayer(silent=False)
     return forecast_of(new, resources, request.space, address=address, limit_s=limit_s, say=say)
 
 
@@ -147,6 +146,42 @@ def table(
         raise typer.Exit(USAGE)
     if check and shown.outside:
         raise typer.Exit(OUTSIDE)
+
+
+def compare(
+    request: Request = selects(prefer_profile_with_results=True),
+    *,
+    against: Annotated[str | None, typer.Option(help=f"Baseline. {CELL}", show_default=False)] = None,
+    effects: Annotated[
+        bool, typer.Option("--effects", help="Instead: what each axis does, alone and with another.")
+    ] = False,
+    metric: Annotated[
+        str | None, typer.Option(help="Final metric.  [default: of the first table]", show_default=False)
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            help="Test for equality up to this difference; shares: 0.01 is a point.", show_default=False
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help="text, csv or json.")] = "text",
+) -> None:
+    """Tell which differences between cells are real, and what the seeds cannot decide. Changes nothing."""
+    from orchestrator.answer.comparison import cells
+    from orchestrator.answer.comparison import effects as of_axes
+    from orchestrator.commands.screen.comparison import written
+
+    if (against is None) is not effects:
+        raise UsageError("compare needs one of --against CELL and --effects")
+    if effects and margin is not None:
+        raise UsageError("--margin asks about cells; give it with --against CELL")
+    _hint_at_others(request)
+    if against is None:
+        found = of_axes.effects(request.expansion, request.records(), metric=metric)
+        typer.echo(written(found, form), nl=False)
+    else:
+        told = cells.compare(request.expansion, request.records(), against, metric=metric, margin=margin)
+        typer.echo(written(told, form), nl=False)
 
 
 def figures(

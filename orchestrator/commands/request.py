@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
+from orchestrator.language.hints import cut
 from orchestrator.language.load import load_sweep
-from orchestrator.language.seeds import seed_list
+from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.yaml_text import Key, parse
-from orchestrator.planning.expand import overruled
+from orchestrator.planning.losses import overruled
 from orchestrator.planning.plan import size
 from orchestrator.process.command import typed_command
 from orchestrator.sweep import Sweep
@@ -34,6 +35,7 @@ class Request(Sweep):
         tracking_uri: str | None = None,
         data: Path | None = None,
         checkpoints: str | None = None,
+        trust: bool = False,
         prefer_profile_with_results: bool = False,
     ) -> None:
         """Read and expand `file`.
@@ -49,16 +51,19 @@ class Request(Sweep):
         self.typed = [word for flag, value in words.items() if value is not None for word in (flag, value)]
         """Flags that ask for the same."""
         self.typed += [word for change in changes or [] for word in ("--set", change)]
+        self.typed += ["--trust"] if trust else []
+        self.trust = trust
         super().__init__(
-            load_sweep(file),
+            load_sweep(file, trust=trust),
             profile=profile,
-            seeds=_seed_list(seeds),
+            seeds=None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
             changes=_settings(changes or []),
             home=home,
             tracking_uri=tracking_uri,
             data=data,
             checkpoints=checkpoints,
             prefer_profile_with_results=prefer_profile_with_results,
+            trust=trust,
             place=f"{file}:1",
         )
 
@@ -116,17 +121,6 @@ class Request(Sweep):
             raise UsageError(
                 f"--check compares under profile {needed}, this is '{self.profile}'; add --profile {needed}"
             )
-
-
-def _seed_list(text: str | None) -> list[int] | None:
-    """Seeds from "3" (that many) or "0,3,5" (these)."""
-    if text is None:
-        return None
-    try:
-        numbers = [int(part) for part in text.split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    return seed_list(numbers if "," in text else next(iter(numbers), None), f"--seeds {text}")
 
 
 def _settings(changes: list[str]) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
 from orchestrator.commands.options import (
     Checkpoints,
@@ -25,12 +27,32 @@ from orchestrator.commands.options import (
     Set,
     Spec,
     Specs,
+    Trust,
     Uri,
     reported,
 )
 
+_SETTING = re.compile(r"[A-Za-z_][\w.]*=.*")
 Seed = Annotated[int, typer.Option(help="Seed of the trial.", min=0, max=2**31 - 1)]
 AnySeed = Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")]
+
+
+_WrongWords: type[Exception] = typer.BadParameter.__bases__[0]  # typer has no name for it
+
+
+class Command(TyperCommand):
+    """A command that says how a setting is given where one stands among its arguments."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words that are left."""
+        given = next((word for word in args if _SETTING.fullmatch(word)), None)
+        try:
+            return super().parse_args(ctx, args)
+        except _WrongWords as error:
+            message = getattr(error, "message", "")
+            if given is not None and message.startswith("Got unexpected extra argument"):
+                error.message = f"{message}; a setting is given as --set {given}"  # type: ignore[attr-defined]
+            raise
 
 
 class Selection(NamedTuple):
@@ -56,6 +78,7 @@ class Selection(NamedTuple):
             {"specs": (Specs, empty)} if self.several else {"spec": (Spec, empty)}
         )
         found |= {"profile": (Profile, "auto"), **seeds[self.seeds], "changes": (Set, None)}
+        found["trust"] = (Trust, False)
         if self.stored:
             found |= {"home": (Home, None), "tracking_uri": (Uri, None)}
         if self.data:

@@ -10,6 +10,7 @@ import typer
 
 from orchestrator.commands.options import (
     CELL,
+    AcceptData,
     Address,
     Cell,
     Download,
@@ -48,9 +49,7 @@ def sweep(
     retrain_changed: Annotated[
         bool, typer.Option("--retrain-changed", help="Train anew what other code has trained; old runs stay.")
     ] = False,
-    accept_data: Annotated[
-        bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
-    ] = False,
+    accept_data: AcceptData = False,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
@@ -89,6 +88,7 @@ def retry(
     *,
     cell: Annotated[str | None, typer.Argument(help=f"Only this cell. {CELL}", show_default=False)] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="From the start, without the checkpoints.")] = False,
+    accept_data: AcceptData = False,
     executor: Executor = "ray",
     address: Address = None,
     ship_code: ShipCode = False,
@@ -100,6 +100,7 @@ def retry(
     from orchestrator.execution.options import Options
 
     options = Options(executor=executor, address=address, ship_code=ship_code, keep_going=True, fresh=fresh)
+    options = options._replace(accept_data=accept_data)
     say = sayer(silent=quiet)
     say(request.headline)
     only = drivers.failed(request.expansion, cell)
@@ -167,7 +168,7 @@ def sync(
 
     space = workspace(home, tracking_uri, None)
     if reap:
-        typer.echo("watching for heartbeats of other drivers, for at most 70 s", err=True)
+        sayer(silent=False)("watching for heartbeats of other drivers, for at most 70 s")
         for line in drivers.end_dead_drivers(space):
             typer.echo(line)
     if not any(space.journals.glob("[!.]*/")):
@@ -181,8 +182,8 @@ def sync(
         store.close()
     typer.echo(f"{store.carried} entries delivered to {store.describe()}")
     for note in store.notes:
-        typer.echo(f"orch: {note}", err=True)
-    if store.waits:
+        sayer(silent=False)(f"orch: {note}")
+    if not store.complete:
         raise typer.Exit(STOPPED)
 
 
@@ -200,14 +201,14 @@ def trial(
     from orchestrator.planning.find import find_trial
 
     chosen = find_trial(request.expansion, cell)
-    if not as_json:
-        typer.echo(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}", err=True)
+    say = sayer(silent=as_json)
+    say(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}")
     outcome = run_one(
         chosen, request.space, device=device, threads=threads, download=download, as_json=as_json
     )
     typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
     if outcome.status == "failed":
-        typer.echo(outcome.details.get("traceback", ""), err=True, nl=False)
+        sayer(silent=False)(outcome.details.get("traceback", "").rstrip("\n"))
         raise typer.Exit(FAILED)
 
 
@@ -218,16 +219,23 @@ def _complete(
     from orchestrator.commands.screen import live
     from orchestrator.commands.screen.tables import Shown, print_failures, print_tables
     from orchestrator.execution import drive
-    from orchestrator.process.streams import forget_lost_readers
+    from orchestrator.process.streams import FULL, forget_lost_readers, not_written
 
-    shown, tell = Shown(0, complete=True), sayer(silent=False)
+    shown, tell, printed = Shown(0, complete=True), sayer(silent=False), True
 
     def show(answer: Answer) -> None:
-        nonlocal shown
+        nonlocal shown, printed
         result = answer.result
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
-        shown = print_tables(answer.tables, answer.problems, "event" if output == "json" else "text")
+        try:
+            form = "event" if output == "json" else "text"
+            shown = print_tables(answer.tables, answer.problems, form)
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            printed = False  # which keeps the results from no store
+            tell(f"orch: {not_written(error)}")
         if not result.interrupted:
             print_failures(request, result.records)
 
@@ -261,5 +269,5 @@ def _complete(
         raise typer.Exit(USAGE)
     if check and shown.outside:
         raise typer.Exit(OUTSIDE)
-    if prepared.store.waits or result.unpublished:
+    if prepared.store.waits or result.unpublished or not printed:
         raise typer.Exit(STOPPED)

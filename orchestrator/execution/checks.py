@@ -9,9 +9,10 @@ from pathlib import Path
 from orchestrator.errors import UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.options import Options
-from orchestrator.planning.data import missing_data
+from orchestrator.planning.data import larger_than_data, missing_data
 from orchestrator.planning.origin import trained_on_other_files
 from orchestrator.planning.plan import Plan
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
 
@@ -28,16 +29,21 @@ def check_before_training(
         ExecutionError: the executor cannot have what it needs.
     """
     # Where a cluster trains, its nodes are asked for the data.
-    problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+    with said_if_slow("looking for the data", say):
+        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
     if problems and not options.download:
         raise UsageError("\n".join(problems))
+    if problems := list(larger_than_data((trial.cell for trial in plan.todo), space.data_root)):
+        raise UsageError("\n".join(problems))
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)
-    if problem := unusable(space.checkpoints):
+    with said_if_slow(f"looking whether {space.checkpoints} keeps checkpoints", say):
+        problem = unusable(space.checkpoints)
+    if problem:
         raise UsageError(f"checkpoints at {problem}")
     _check_space(space)
 
 
-def check_same_data(plan: Plan, space: Workspace, options: Options) -> None:
+def check_same_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
     """Check that the files of data sets are those that the sweep's done trials have seen.
 
     Raises:
@@ -45,7 +51,9 @@ def check_same_data(plan: Plan, space: Workspace, options: Options) -> None:
     """
     if options.address or options.accept_data:
         return
-    if problems := trained_on_other_files(plan.done, plan.records, space.data_root):
+    with said_if_slow("looking whether the data is what trials have seen", say):
+        problems = trained_on_other_files(plan.done, plan.records, space.data_root)
+    if problems:
         raise UsageError("\n".join(problems))
 
 

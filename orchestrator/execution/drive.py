@@ -27,6 +27,8 @@ from orchestrator.process.driver import this_driver
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.process.waiting import said_if_slow
+from orchestrator.process.words import counted
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.claims.shared import SharedClaims
@@ -86,9 +88,9 @@ def prepare(
         done = None if space.database is None or options.address else done_at_a_glance(space.database)
         if done is None or not done.issuperset(trial.id for trial in expansion.trials):
             executor.prepare(certain=done is not None)
-        store = space.open_journaled()
-        plan = plan_sweep(expansion, store)
-        check_same_data(plan, space, options)
+        store = space.open_journaled(say=say)
+        with said_if_slow("looking into the store", say):
+            plan = plan_sweep(expansion, store)
         if options.retrain_changed:
             plan = plan.with_changed_anew()
         if only is not None:
@@ -96,10 +98,13 @@ def prepare(
         if plan.todo:
             if refusal is not None:
                 raise refusal
+            check_same_data(plan, space, options, say=say)
             check_before_training(plan, space, options, say=say)
         else:
             executor.close()
-        info = SweepInfo(name=expansion.spec.name, profile=expansion.setting, provenance=provenance())
+        spec, profile = expansion.spec, expansion.setting
+        with said_if_slow("looking at the code and this machine", say):
+            info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), question=spec.question)
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
 
@@ -134,11 +139,13 @@ def sweep(
             answer = answered(prepared.plan.expansion, result)
             show(answer)
         finally:
-            if not stop.at_once:
-                # Before its trials are anybody's: a driver of another home knows only what has arrived.
-                store.flush()
-                gave_up = store.away is not None
-            claims.release()
+            try:
+                if not stop.at_once:
+                    # Before its trials are anybody's: a driver of another home knows only what has arrived.
+                    store.flush()
+                    gave_up = store.away is not None
+            finally:
+                claims.release()
         if not stop.at_once:
             result = published(prepared.plan, store, answer, prepared.info, say=say)
             if not gave_up:  # it is waited for once
@@ -172,7 +179,7 @@ def _trained(
     """Train what nobody else trains, again and again until nothing is left to wait for."""
     wanted = {trial.id for trial in prepared.plan.todo}
     trained: Counter[str] = Counter()
-    first, records = True, dict(prepared.plan.records)
+    first, told, records = True, list[str](), dict(prepared.plan.records)
 
     def stopped() -> SweepResult:
         return SweepResult(trained, records, interrupted=True)
@@ -195,16 +202,15 @@ def _trained(
         first = False
         if stop.requested:
             return stopped()
-        if prepared.options.fresh:
-            for trial in mine:
+        for trial in mine:
+            if prepared.options.fresh or trial.id in plan.anew:
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
-        if anew := [trial.id for trial in mine if trial.id in plan.anew]:
-            prepared.store.set_aside(anew)
-            records = {i: record for i, record in records.items() if i not in anew}
-            plan = plan._replace(records=records)
-        result = _run(prepared, plan._replace(todo=mine), screen)
+        result = _run(prepared, plan._replace(todo=mine), claims, screen)
         trained += result.trained
         records |= result.records
+        if result.overtaken:
+            say(f"orch: others took this driver for dead, and have done {counted(result.overtaken, 'trial')}")
+            continue
         if result.interrupted or result.hopeless or not waited_for:
             return result._replace(trained=trained, records=records)
         wanted = {trial.id for trial in waited_for}
@@ -217,7 +223,10 @@ def _trained(
             claims.take(())
         except Interrupted:
             return stopped()
-        say(f"waiting for {len(wanted)} trials, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
+        if owners != told:  # they may take up and give back trials for hours
+            told = owners
+            trials = counted(len(wanted), "trial")
+            say(f"waiting for {trials}, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, wanted, prepared, records):
             return stopped()
 
@@ -240,7 +249,9 @@ def _waited(
     return False
 
 
-def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> SweepResult:
+def _run(
+    prepared: Prepared, plan: Plan, claims: JointClaims, screen: Callable[[Plan], Screen]
+) -> SweepResult:
     shown = screen(plan)
     logs = TrialLogs(prepared.space.logs)
     folder = prepared.space.checkpoints
@@ -266,6 +277,7 @@ def _run(prepared: Prepared, plan: Plan, screen: Callable[[Plan], Screen]) -> Sw
             on_event=on_event,
             discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
             keep_going=prepared.options.keep_going,
+            lapsed=claims.lapsed,
         )
     finally:
         with ignoring_closed_pipes():

@@ -55,7 +55,10 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
     """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
     expansion, result = plan.expansion, answer.result
     content = publish.content(expansion, result.records)
-    if not any(record.is_done for record in result.records.values()) or store.published(info) == content:
+    if not any(record.is_done for record in result.records.values()):
+        return
+    there = store.published(info)
+    if there == content or publish.shows_more(there, content):  # such as --seeds 1 after all of them
         return
     problems: list[str] = []
     files = publish.table_files(answer.tables)

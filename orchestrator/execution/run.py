@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, NamedTuple
 
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
@@ -15,7 +15,6 @@ from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.records import FINAL, SweepInfo, TrialRecord, record_of
 from trainers.attempt.report import Outcome
-from trainers.config.foreign import used_by
 
 
 class SweepResult(NamedTuple):
@@ -30,6 +29,8 @@ class SweepResult(NamedTuple):
     """Why the sweep was not gone on with, or None."""
     unpublished: bool = False
     """Whether tables and figures could not be kept in the store."""
+    overtaken: int = 0
+    """Trials that another driver has done meanwhile; then others of the plan are left."""
 
     def __repr__(self) -> str:
         """What a notebook shows: the counts, not thousands of records."""
@@ -54,7 +55,7 @@ def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRe
     if records is None:
         records = store.records([trial.id for trial in expansion.trials])
     plan = make_plan(expansion, records)
-    missing = [trial for trial in plan.todo if trial.id not in records and any(used_by(trial.config))]
+    missing = [trial for trial in plan.todo if trial.id not in records and trial.cell.is_foreign]
     if not missing:
         return plan
     labels = store.asked_for(expansion.spec.name)
@@ -72,6 +73,7 @@ def run_sweep(
     on_event: OnEvent,
     discard: Callable[[str], None],
     keep_going: bool = True,
+    lapsed: Callable[[], bool] = lambda: False,
 ) -> SweepResult:
     """Train what `plan` says is missing and record everything in `store`.
 
@@ -87,6 +89,7 @@ def run_sweep(
         discard: is given the id of each trial whose checkpoints are not needed any more.
         keep_going: whether to go on when the first cells of a sweep without any result fail of what the
             others share.
+        lapsed: whether the claims on these trials have ended since it was asked last.
 
     Raises:
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
@@ -94,18 +97,35 @@ def run_sweep(
     """
     guard = None if keep_going or plan.done else _EarlyFailureGuard(plan)
     recorder = _Recorder(plan, store, info, on_event, discard, guard)
-    interrupted, hopeless = False, None
+    interrupted, hopeless, overtaken = False, None, frozenset[str]()
+
+    def take(event: Event) -> None:
+        if lapsed() and (done := recorder.done_elsewhere()):
+            raise _Overtaken(done)
+        recorder.take(event)
+
     try:
-        executor.run(plan.todo, recorder.take)
+        executor.run(plan.todo, take)
     except Interrupted:
         interrupted = True
     except FirstCellsFailed as reason:
         hopeless = str(reason)
+    except _Overtaken as reason:
+        overtaken = reason.trial_ids
     except ExecutionError:
         recorder.stop()
         raise
     recorder.stop()
-    return SweepResult(recorder.trained, recorder.records, interrupted, hopeless)
+    for trial_id in overtaken:
+        discard(trial_id)
+    return SweepResult(recorder.trained, recorder.records, interrupted, hopeless, overtaken=len(overtaken))
+
+
+class _Overtaken(Exception):
+    """Others have done trials that this driver was to train."""
+
+    def __init__(self, trial_ids: Collection[str]) -> None:
+        self.trial_ids = frozenset(trial_ids)
 
 
 class _Recorder:
@@ -124,6 +144,7 @@ class _Recorder:
         self.records = dict(plan.records)
         self._trials = {trial.id: trial for trial in plan.todo}
         self._begun: set[str] = set()
+        self._anew = set(plan.anew)
         self._store, self._info, self._on_event = store, info, on_event
         self._discard, self._guard = discard, guard
 
@@ -137,6 +158,9 @@ class _Recorder:
         trial = self._trials[event.trial_id]
         match event:
             case Started():
+                if trial.id in self._anew:  # not before: what never starts keeps the result it has
+                    self._anew.discard(trial.id)
+                    self._store.set_aside([trial.id])
                 self._begun.add(trial.id)
                 self._store.begin(trial.facts, self._info, worker=event.worker)
             case Progressed():
@@ -151,6 +175,11 @@ class _Recorder:
         self._on_event(event)
         if self._guard is not None and isinstance(event, Finished):
             self._guard.take(trial, event.outcome)
+
+    def done_elsewhere(self) -> list[str]:
+        """Those of its trials that have a result in the store, and none that was heard here."""
+        left = [i for i in self._trials if i not in self.records or not self.records[i].is_done]
+        return [i for i, record in self._store.records(left).items() if record.is_done]
 
     def stop(self) -> None:
         """What was begun goes on another time."""

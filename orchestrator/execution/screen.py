@@ -11,8 +11,10 @@ from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.words import duration
 
+SETTLED_S = 60.0  # after which epochs alone make a forecast
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
 
 
@@ -51,7 +53,7 @@ class Progress:
         """The state before the first event."""
         self.trials: dict[str, TrialSpec] = {trial.id: trial for trial in plan.todo}
         self.total, self.before = len(plan.expansion.trials), len(plan.done)
-        self.started = time.monotonic()
+        self._started: float | None = None
         self.running: dict[str, tuple[float, int, Progressed | None]] = {}
         """(start, attempt, last report) by trial id."""
         # What the sweep's tables ask for first; accuracies also where no table asks for them.
@@ -65,6 +67,7 @@ class Progress:
         """Move on by one event."""
         match event:
             case Started():
+                self._started = self._started or time.monotonic()  # not before: Ray takes a while to start
                 self.running[event.trial_id] = (time.monotonic(), event.attempt, None)
             case Progressed():
                 begun, attempt, _ = self.running.get(event.trial_id, (time.monotonic(), 1, None))
@@ -81,9 +84,11 @@ class Progress:
         """Seconds until the sweep is done, from the pace so far; None before there is one."""
         done = max(self._share_done, float(self.ended))
         left = len(self.trials) - self.ended - sum(self._share(i) for i in self.running)
-        if done < 0.2 or left < 0:
+        elapsed = 0.0 if self._started is None else time.monotonic() - self._started
+        # First epochs are slow, and what follows the last one is in no epoch: a whole trial knows more.
+        if done < 0.2 or left < 0 or not (self.ended or elapsed > SETTLED_S):
             return None
-        return (time.monotonic() - self.started) * left / done
+        return elapsed * left / done
 
     def rows(self) -> Iterator[tuple[TrialSpec, int, Progressed | None, float | None]]:
         """(trial, attempt, last report, seconds left) of each running trial."""
@@ -165,5 +170,6 @@ def epochs_of(last: Progressed | None) -> str:
 
 
 def to_stderr(line: str) -> None:
-    """Say a line on standard error."""
-    print(line, file=sys.stderr, flush=True)
+    """Say a line on standard error, as long as somebody reads it."""
+    with ignoring_closed_pipes():
+        print(line, file=sys.stderr, flush=True)

@@ -2,46 +2,105 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import Problem
-from orchestrator.language.hints import nearest
+from orchestrator.language.axes import unfit
+from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.language.hints import cut, nearest
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
+from trainers.config.families import module
+from trainers.config.foreign import PluginError
+from trainers.config.plugins import load, names
 
 At = tuple[str | int, ...]
+Chosen = tuple[tuple[str, str | None], ...]
 Problems = Iterator[Problem]
+MOST_TRIALS = 1_000_000
+"""Trials of one sweep, unless it is trusted."""
 
 
-def cross_references(spec: SweepSpec, tree: Any, default: str) -> Problems:
-    """Problems between the parts: names of axes, levels and profiles that do not exist."""
+def cross_references(
+    spec: SweepSpec, tree: Any, default: str, *, seeds: int | None = None, trust: bool = False
+) -> Problems:
+    """Problems between the parts: names of axes, levels and profiles that do not exist, and too many trials.
+
+    Args:
+        spec: a sweep.
+        tree: what it was read from.
+        default: place to name where no key is known.
+        seeds: number of seeds instead of its own.
+        trust: whether it may ask for more than a million trials.
+    """
     checks = _Checks(spec, tree, default)
+    if not trust:
+        yield from checks.size(seeds or len(spec.seed_list))
     yield from checks.axes()
     for index, table in enumerate(spec.tables):
         yield from checks.table(table, ("tables", index))
+        yield from checks.metric(table.metric, ("tables", index, "metric"), final=True)
     for index, figure in enumerate(spec.figures):
         yield from checks.levels(figure.where, ("figures", index, "where"))
+        yield from checks.figure(figure, ("figures", index))
+    if spec.schedule:
+        yield from checks.metric(spec.schedule.metric, ("schedule", "metric"))
     for index, cells in enumerate(spec.resources.cells):
         yield from checks.levels(cells.where, ("resources", "cells", index, "where"))
     yield from checks.names("tables", [table.name for table in spec.tables])
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
 
+def count_cells(spec: SweepSpec, *, most: int) -> int:
+    """The number of cells, without making them; beyond `most`, some number that is larger."""
+    if spec.design != "grid":
+        return 1 + sum(len(factor.levels) for factor in spec.axes.values())
+    asked = {axis for factor in spec.axes.values() for axis in factor.when}
+    # By the levels of those axes that conditions ask for: so many cells have these.
+    numbers: Counter[Chosen] = Counter({(): 1})
+    for name, factor in spec.axes.items():
+        grown: Counter[Chosen] = Counter()
+        for chosen, number in numbers.items():
+            there = dict(chosen)
+            applies = all(there.get(axis) in wanted for axis, wanted in factor.when.items())
+            labels: Sequence[str | None] = factor.labels if applies else (None,)
+            if name not in asked:
+                grown[chosen] += number * len(labels)
+                continue
+            for label in labels:
+                grown[(*chosen, (name, label))] += number
+        numbers = grown
+        if numbers.total() > most:
+            break
+    return numbers.total()
+
+
 class _Checks:
     def __init__(self, spec: SweepSpec, tree: Any, default: str) -> None:
         self.spec, self._tree, self._default = spec, tree, default
 
+    def size(self, seeds: int) -> Problems:
+        if count_cells(self.spec, most=MOST_TRIALS // seeds) * seeds > MOST_TRIALS:
+            message = f"more than {MOST_TRIALS} trials; ask for fewer, or allow it with --trust"
+            yield self._problem(("axes",), message)
+
     def axes(self) -> Problems:
+        earlier: list[str] = []
         for name, axis in self.spec.axes.items():
+            if wrong := unfit(name):
+                yield self._problem(("axes", name), f"the name of an axis {wrong}")
             if self.spec.design == "leave_one_out" and len(axis.levels) != 1:
                 number = len(axis.levels)
                 yield self._problem(
                     ("axes", name),
                     f"leave_one_out needs one level per axis, the part that is left out; got {number}",
                 )
-            earlier = list(self.spec.axes)[: list(self.spec.axes).index(name)]
             for other, wanted in axis.when.items():
                 at = ("axes", name, "when")
                 if other not in earlier:
@@ -49,6 +108,7 @@ class _Checks:
                     continue
                 for label in wanted:
                     yield from self.levels({other: label}, at)
+            earlier.append(name)
 
     def table(self, table: TableSpec, at: At) -> Problems:
         axes = self.spec.axes
@@ -72,6 +132,47 @@ class _Checks:
         if table.published:
             yield from self._published(table, table.published, (*at, "published"))
 
+    def figure(self, figure: FigureSpec, at: At) -> Problems:
+        if figure.over is not None:
+            yield from self.metric(figure.over, (*at, "over"))
+        if getattr(module("orchestrator.answer.figures", figure.kind), "COLUMNS_ARE_METRICS", False):
+            for name in figure.columns:
+                yield from self.metric(name, (*at, "columns"))
+
+    def metric(self, name: str, at: At, *, final: bool = False) -> Problems:
+        """Check that a trial of the sweep reports the metric: after each epoch, or at its end if `final`."""
+        if self._trainers is None:
+            return  # found with the cells
+        by_epoch = [one for trainer in self._trainers for one in trainer.METRICS]
+        at_end = [one for trainer in self._trainers for one in getattr(trainer, "FINAL_METRICS", ())]
+        if name in by_epoch or (final and name in at_end):
+            return
+        if name in at_end:
+            message = f"'{name}' is known at the end of a trial alone, which a table can show; here metrics "
+            yield self._problem(at, message + "of each epoch are expected")
+            return
+        methods = _usable("methods", names("methods"))
+        if any(name in getattr(method, "METRICS", ()) for method in methods):
+            return
+        known = list(dict.fromkeys((*by_epoch, *at_end) if final else by_epoch))
+        alike = [one for one in known if one.split("/")[0] == name.split("/")[0]]
+        hint = f"did you mean '{alike[0]}'?" if len(alike) == 1 else nearest(name, alike or known)
+        if not alike and hint.startswith("known"):
+            hint = f"known are those of {', '.join(dict.fromkeys(one.split('/')[0] for one in known))}"
+        yield self._problem(at, f"no trial reports '{cut(name)}'; {hint}")
+
+    @functools.cached_property
+    def _trainers(self) -> list[ModuleType] | None:
+        """The loops that may train trials of the sweep; None where one is unknown or declares no metrics."""
+        spec = self.spec
+        levels = (level.settings for axis in spec.axes.values() for level in axis.levels)
+        given = [settings.get("trainer") for settings in (spec.base, *spec.profiles.values(), *levels)]
+        wanted = {name for name in given if name is not None}
+        if not wanted or not all(isinstance(name, str) and name in names("loops") for name in wanted):
+            return None
+        loops = [loop for loop in _usable("loops", sorted(wanted)) if hasattr(loop, "METRICS")]
+        return loops if len(loops) == len(wanted) else None
+
     def levels(self, settings: Mapping[str, str], at: At) -> Problems:
         axes = self.spec.axes
         for axis, level in settings.items():
@@ -82,11 +183,13 @@ class _Checks:
                 yield self._problem((*at, axis), f"no level '{level}' on axis '{axis}'; {hint}")
 
     def names(self, block: str, names: list[str]) -> Problems:
+        seen: set[str] = set()
         for index, name in enumerate(names):
-            if name in names[:index]:
+            if name in seen:
                 yield self._problem(
                     (block, index), f"two {block} are called '{name}'; give one another `name`"
                 )
+            seen.add(name)
 
     def _published(self, table: TableSpec, published: Published, at: At) -> Problems:
         axes, profiles = self.spec.axes, self.spec.profiles
@@ -113,3 +216,10 @@ class _Checks:
 
     def _problem(self, at: At, message: str) -> Problem:
         return Problem(place_of(self._tree, at, self._default), ".".join(map(str, at)), message)
+
+
+def _usable(kind: str, wanted: Iterable[str]) -> Iterator[ModuleType]:
+    """Those of the plug-ins that can be imported; of others it is told where a cell has them."""
+    for name in wanted:
+        with contextlib.suppress(PluginError):
+            yield load(kind, name)

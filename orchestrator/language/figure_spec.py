@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator.language.table_spec import NAME
+from orchestrator.language.table_spec import LONGEST_NAME, NAME, LevelName
 from trainers.config.base import Frozen
 from trainers.config.plugins import Member
 
@@ -15,14 +15,15 @@ class FigureSpec(Frozen):
     """A figure the sweep draws."""
 
     kind: Annotated[str, Member("orchestrator.answer.figures", "figure kind")]
-    name: str | None = Field(None, pattern=NAME)
+    """What it draws."""
+    name: str | None = Field(None, pattern=NAME, max_length=LONGEST_NAME)
     """File name; the kind if not given."""
     columns: tuple[str, ...] = ()
     """eigenspace: of F, Wp, alignment, asymmetry (all if empty). curves: metrics. spectra: of embedding,
     feature (both if empty), F, Wp."""
     over: str | None = None
     """curves, eigenspace: a metric that replaces the epochs on the horizontal axis, such as dynamics/time."""
-    where: dict[str, str] = {}
+    where: dict[str, LevelName] = {}
     """Fixed levels: only these cells are drawn."""
 
     @property

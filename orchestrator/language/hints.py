@@ -12,6 +12,8 @@ from orchestrator.errors import Problem
 from orchestrator.language.yaml_text import place_of
 
 Path = tuple[str | int, ...]
+MOST_PROBLEMS = 100
+"""Problems of one kind that are told one by one; each looks for the nearest name."""
 
 
 def problems_of(error: ValidationError, tree: Any, *, default: str, prefix: Path = ()) -> list[Problem]:
@@ -23,7 +25,11 @@ def problems_of(error: ValidationError, tree: Any, *, default: str, prefix: Path
         default: place to name where no key is known.
         prefix: path of the validated part in `tree`.
     """
-    return [_problem(e, tree, default, prefix) for e in error.errors(include_url=False)]
+    errors = error.errors(include_url=False)
+    found = [_problem(e, tree, default, prefix) for e in errors[:MOST_PROBLEMS]]
+    if more := len(errors) - len(found):
+        found.append(Problem(default, "", f"{more} more problems"))
+    return found
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -37,7 +43,11 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def shown(value: Any, limit: int = 60) -> str:
     """`value` as it may stand in a one-line message."""
-    text = " ".join(repr(value).split())
+    return cut(" ".join(repr(value).split()), limit)
+
+
+def cut(text: str, limit: int = 60) -> str:
+    """The start of `text`, as far as a one-line message has room for it."""
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
@@ -46,7 +56,8 @@ def _problem(error: Any, tree: Any, default: str, prefix: Path) -> Problem:
     at = getattr(context.get("error"), "at", "")
     loc: Path = (*prefix, *error["loc"], *(at.split(".") if at else ()))
     path = _written(tree, loc, keep_last=kind in ("missing", "unknown_key"))
-    place = place_of(tree, loc, default)
+    # Who names what is not there has written the name, however many lay other fields of the block over it.
+    place = place_of(tree, (*loc, "name") if kind == "unknown_plugin" else loc, default)
     if kind == "unknown_key":
         message = f"no such field; {nearest(str(loc[-1]), context['names'])}"
     elif kind == "unknown_plugin":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pydantic import GetJsonSchemaHandler, WithJsonSchema
@@ -21,18 +22,40 @@ axis_schema = WithJsonSchema(
         "anyOf": [
             {
                 "properties": {
-                    "levels": {"type": "object", "additionalProperties": _SETTINGS},
-                    "path": {"type": "string"},
-                    "values": {"type": "array", "minItems": 1},
-                    "zip": {"type": "object", "additionalProperties": {"type": "array"}},
-                    "labels": {"type": "array", "items": {"type": "string"}},
-                    "when": {"type": "object"},
-                    "uniform": {"type": "array"},
-                    "loguniform": {"type": "array"},
-                    "integers": {"type": "array"},
-                    "choice": {"type": "array"},
-                    "samples": {"type": "integer", "minimum": 1},
-                    "sample_seed": {"type": "integer"},
+                    "levels": {
+                        "type": "object",
+                        "description": "Levels by label: settings by path.",
+                        "additionalProperties": _SETTINGS,
+                    },
+                    "path": {"type": "string", "description": "The setting that varies."},
+                    "values": {"type": "array", "minItems": 1, "description": "Its values, a level each."},
+                    "zip": {
+                        "type": "object",
+                        "additionalProperties": {"type": "array"},
+                        "description": "Lists of values by path, which move together.",
+                    },
+                    "labels": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": "What the levels are called, one each.",
+                    },
+                    "when": {
+                        "type": "object",
+                        "description": "Levels of earlier axes under which this axis is there.",
+                    },
+                    "uniform": {"type": "array", "description": "[low, high], drawn evenly."},
+                    "loguniform": {
+                        "type": "array",
+                        "description": "[low, high], drawn evenly in the logarithm.",
+                    },
+                    "integers": {"type": "array", "description": "[low, high], both included."},
+                    "choice": {"type": "array", "description": "What is drawn from."},
+                    "samples": {
+                        "type": "integer",
+                        "minimum": 1,
+                        "description": "How many are drawn; more keep the first.",
+                    },
+                    "sample_seed": {"type": "integer", "description": "Seed of the draws; 0 unless given."},
                 },
                 "additionalProperties": False,
             },
@@ -51,7 +74,8 @@ class _ConfigTree:
         loops = [handler(config_type("loops", name).__pydantic_core_schema__) for name in names("loops")]
         properties: dict[str, Any] = {}
         for loop in loops:
-            for name, value in handler.resolve_ref_schema(loop)["properties"].items():
+            described = _described(handler.resolve_ref_schema(loop), handler.resolve_ref_schema)
+            for name, value in described["properties"].items():
                 kept = {k: v for k, v in value.items() if k != "default"}
                 properties[name] = {"anyOf": [kept, {"type": ["string", "null"]}]}
                 if "description" in value:
@@ -73,17 +97,54 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
     Blocks of a trial's config may be given in parts and with dotted keys, so that their definitions are
     loosened: nothing is required, and "field.more" is as good as "field".
     """
-    own = ("Published", "TableSpec", "FigureSpec", "ScheduleSpec", "SweepResources")
+    own = ("Published", "TableSpec", "FigureSpec", "ScheduleSpec", "SweepResources", "CellNeeds")
     for name, definition in plain["$defs"].items():
         if name not in own and definition.get("additionalProperties") is False:
             definition.pop("required", None)
             definition["patternProperties"] = _dotted(definition["properties"])
+    definitions = plain["$defs"]
+
+    def target(schema: dict[str, Any]) -> dict[str, Any]:
+        found: dict[str, Any] = definitions.get(str(schema.get("$ref")).rpartition("/")[2], schema)
+        return found
+
+    for part in _objects(plain):
+        _described(part, target)
     plain["properties"]["extends"] = {
         "type": "string",
         "description": "Another sweep file, beside this one, that this one changes.",
     }
     plain["required"] = ["version", "name"]  # a file that extends another may have everything else from there
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **plain}
+
+
+def _objects(schema: Any) -> Iterator[dict[str, Any]]:
+    """Every schema of an object with named fields in `schema`."""
+    if isinstance(schema, dict):
+        if isinstance(schema.get("properties"), dict):
+            yield schema
+        for part in schema.values():
+            yield from _objects(part)
+    elif isinstance(schema, list):
+        for part in schema:
+            yield from _objects(part)
+
+
+def _described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """`schema`, each of whose fields says what it is.
+
+    A field without words of its own has those of its block; the name that chooses a block, those of what it
+    chooses.
+    """
+    for name, field in schema["properties"].items():
+        forms = [field, *field.get("anyOf", ()), *field.get("allOf", ())]
+        said = [target(form).get("description", "") for form in forms]
+        if name in ("name", "kind", "trainer"):
+            said.append(schema.get("description", ""))
+        told = next((text for text in said if text), None)
+        if "description" not in field and told is not None:
+            field["description"] = told.splitlines()[0]
+    return schema
 
 
 def _dotted(properties: dict[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import itertools
+import re
+import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,26 +15,32 @@ from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError
 from orchestrator.language.cross_checks import cross_references
-from orchestrator.language.hints import problems_of
+from orchestrator.language.hints import MOST_PROBLEMS, problems_of, shown
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.language.yaml_text import parse, place_of
+from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
 from trainers.config.examined import PluginError
-from trainers.config.foreign import is_path, join, resolved
+from trainers.config.foreign import is_path, join, named_from, resolved
+
+MAX_FILES = 20
+"""Files that extend each other in one chain."""
+_SWEEP_KEYS = frozenset({"version", "name", "extends", "base", "axes"})
+_VERSION = re.compile(r"\bversion['\"]?\s*:")
 
 
-def load(file: str, read: Callable[[str, str | None], tuple[str, str]]) -> SweepSpec:
+def load(file: str, read: Callable[[str, str | None], tuple[str, str]], *, trust: bool = False) -> SweepSpec:
     """The sweep that `file` describes, its `extends` resolved.
 
     Args:
         file: the file as the user named it.
         read: (name, name of the file that refers to it) to (resolved name, text).
+        trust: whether it may ask for more than a million trials.
 
     Raises:
         SpecError: with every problem found.
     """
     tree = _with_parents(file, None, read, ())
-    return cross_checked(validated(tree, f"{file}:1"), f"{file}:1", tree)
+    return cross_checked(validated(tree, f"{file}:1"), f"{file}:1", tree, trust=trust)
 
 
 def validated(tree: dict[str, Any], default: str) -> SweepSpec:
@@ -47,20 +57,26 @@ def validated(tree: dict[str, Any], default: str) -> SweepSpec:
         raise SpecError(problems_of(error, tree, default=default)) from None
 
 
-def cross_checked(spec: SweepSpec, default: str, tree: Any = None) -> SweepSpec:
+def cross_checked(
+    spec: SweepSpec, default: str, tree: Any = None, *, seeds: int | None = None, trust: bool = False
+) -> SweepSpec:
     """`spec`, if its parts fit each other.
 
     Args:
         spec: a sweep.
         default: where it is from.
         tree: what it was read from, whose keys know their lines; None: it was built in Python.
+        seeds: number of seeds instead of its own.
+        trust: whether it may ask for more than a million trials.
 
     Raises:
         SpecError: with every name of an axis, level or profile that does not exist, and every plug-in that
             cannot be used.
     """
-    _join(spec.plugins, tree, default)
-    if problems := list(cross_references(spec, {} if tree is None else tree, default)):
+    read = {} if tree is None else tree
+    _join(spec.plugins, read, default)
+    found = cross_references(spec, read, default, seeds=seeds, trust=trust)
+    if problems := list(itertools.islice(found, MOST_PROBLEMS)):
         raise SpecError(problems)
     return spec
 
@@ -74,7 +90,15 @@ def _with_parents(
     name, text = read(file, child)
     if name in seen:
         raise SpecError([Problem(f"{child}:1", "extends", f"a circle: {' -> '.join((*seen, name))}")])
+    if len(seen) == MAX_FILES:
+        message = f"more than {MAX_FILES} files extend each other; lay some of them together"
+        raise SpecError([Problem(f"{child}:1", "extends", message)])
+    # Refused before anything of it is repeated: it may be a file of secrets.
+    if child is not None and not _VERSION.search(text):
+        raise _no_sweep(name, child)
     tree = parse(text, name)
+    if not tree.keys() & _SWEEP_KEYS if child is None else "version" not in tree:
+        raise _no_sweep(name, child)
     if isinstance(own := tree.get("plugins"), list) and all(isinstance(entry, str) for entry in own):
         tree["plugins"] = own = [resolved(entry, Path(name).parent) for entry in own]
         _join(own, tree, f"{name}:1")  # before anything is merged: names decide what is kept
@@ -82,7 +106,7 @@ def _with_parents(
     if parent is None:
         return tree
     if not isinstance(parent, str):
-        raise SpecError([Problem(f"{name}:1", "extends", f"expected a file name, got {parent!r}")])
+        raise SpecError([Problem(f"{name}:1", "extends", f"expected a file name, got {shown(parent)}")])
     above = _with_parents(parent, name, read, (*seen, name))
     if "base" in above and isinstance(above["base"], dict) and isinstance(tree.get("base"), dict):
         tree["base"] = merged(nested(above["base"]), nested(tree["base"]))
@@ -114,24 +138,48 @@ def _join(entries: Sequence[str], tree: Any, default: str) -> None:
             place = place_of(tree, ("plugins",), default)
             problems += [Problem(place, "plugins", line) for line in str(error).splitlines()]
     if problems:
-        raise SpecError(problems)
+        raise SpecError(problems[:MOST_PROBLEMS])
 
 
-def join_plugins(file: Path) -> None:
+def join_plugins(file: Path, *, trust: bool = False) -> None:
     """Let the plug-ins of a sweep file be known, whatever else it says.
 
     Raises:
         SpecError: one cannot be used, or the file cannot be read.
     """
-    _with_parents(str(file), None, _read, ())
+    _with_parents(str(file), None, _reader(file, trust=trust), ())
 
 
-def load_sweep(file: Path) -> SweepSpec:
-    """The sweep in `file`; a file it extends is looked up beside it."""
-    return load(str(file), _read)
+def _no_sweep(name: str, child: str | None) -> SpecError:
+    message = "no sweep file; expected a mapping with version, name, base and axes"
+    if child is None:
+        return SpecError([Problem(f"{name}:1", "", message)])
+    return SpecError([Problem(f"{child}:1", "extends", f"{name} is {message}")])
 
 
-def sweep_files(file: Path) -> dict[Path, str]:
+def load_sweep(file: Path, *, trust: bool = False) -> SweepSpec:
+    """The sweep in `file`; a file it extends is looked up beside it.
+
+    Args:
+        file: the sweep file.
+        trust: whether it may extend files from anywhere, else from its own folder, the one above and the
+            current one; and ask for more than a million trials.
+
+    Raises:
+        SpecError: with every problem found.
+    """
+    return load(str(file), _reader(file, trust=trust), trust=trust)
+
+
+def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:
+    """What a file in `folder` says of a sweep."""
+    tree = spec.model_dump(mode="json", exclude_defaults=True)
+    if spec.plugins:
+        tree["plugins"] = [named_from(entry, folder) for entry in spec.plugins]
+    return tree
+
+
+def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
     """The texts of `file`, of every file it extends and of their plug-ins, by path.
 
     Raises:
@@ -139,35 +187,75 @@ def sweep_files(file: Path) -> dict[Path, str]:
     """
     found: dict[Path, str] = {}
     problems: list[Problem] = []
+    read_one = _reader(file, trust=trust)
 
     def read(name: str, child: str | None) -> tuple[str, str]:
-        path, text = _read(name, child)
+        path, text = read_one(name, child)
         found[Path(path)] = text
         tree = parse(text, path)
-        for entry in tree.get("plugins") or ():
+        for entry in tree.get("plugins") or ():  # strings: the sweep was read before
             if is_path(entry) and Path(entry).is_absolute():
                 message = f"{entry} means nothing on another machine; name it relative to this file"
                 problems.append(Problem(place_of(tree, ("plugins",), path), "plugins", message))
         return path, text
 
-    spec = load(str(file), read)
+    spec = load(str(file), read, trust=trust)
     if problems:
         raise SpecError(problems)
     carried = [one.carried for entry in spec.plugins for one in join(entry)]
     return found | {Path(path): text for one in carried for path, text in one.files.values()}
 
 
-def _read(name: str, child: str | None) -> tuple[str, str]:
-    path = Path(name) if child is None else Path(child).parent / name
-    place = str(path) if child is None else child
+def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str, str]]:
+    """What reads `file` and those it extends."""
+
+    def read(name: str, child: str | None) -> tuple[str, str]:
+        path = Path(name) if child is None else Path(child).parent / name
+        place = str(path) if child is None else f"{child}:1"
+        try:
+            if child is not None and not trust and not _is_near(path, file):
+                message = f"{path} is in none of the folders that a sweep file may extend: "
+                message += "its own, the one above, and the current one; allow it with --trust"
+                raise SpecError([Problem(place, "extends", message)])
+            return str(path), _text(path, place)
+        except FileNotFoundError:
+            said = "no such file" if child is None else f"no such file: {path} (extended by {child})"
+            beside = sorted(one.name for one in path.parent.glob("*.y*ml"))
+            close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
+            hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
+            if child is None and "=" in name:
+                hint = f"; a setting is given as --set {name}"
+            raise SpecError([Problem(place, "", f"{said}{hint}")]) from None
+        except OSError as error:
+            what = "" if child is None else f"{path} "
+            raise SpecError([Problem(place, "", f"{what}cannot be read: {error.strerror}")]) from None
+        except (ValueError, RuntimeError):  # a NUL, or links in a circle
+            raise SpecError([Problem(place, "", f"names no file: {shown(str(path))}")]) from None
+
+    return read
+
+
+def _is_near(path: Path, file: Path) -> bool:
+    """Whether `path` is one that the sweep in `file` may extend without being trusted."""
+    own = file.absolute().parent.resolve()
+    roots = {own, own.parent, file.resolve().parent, Path.cwd()}
+    return any(root in path.resolve().parents for root in roots if root.parent != root)
+
+
+def _text(path: Path, place: str) -> str:
+    """The text of a file that is looked at before it is read: a pipe has no end, a device no size."""
+    if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():
+        raise SpecError([Problem(place, "", f"{path} is no regular file; copy it into one")])
+    with path.open("rb") as file:
+        content = file.read(4 * MAX_CHARACTERS + 1)
+    if len(content) > 4 * MAX_CHARACTERS:
+        message = f"{path} is larger than the {MAX_CHARACTERS} characters that a sweep file may have"
+        raise SpecError([Problem(place, "", message)])
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SpecError([Problem(place, "", f"{path} is UTF-16; save it as UTF-8")])
     try:
-        return str(path), path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        said = "no such file" if child is None else f"no such file: {path} (extended by {child})"
-        beside = sorted(one.name for one in path.parent.glob("*.y*ml"))
-        close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
-        hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
-        raise SpecError([Problem(place, "", f"{said}{hint}")]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise SpecError([Problem(place, "", f"cannot be read: {reason}")]) from None
+        return content.decode("utf-8").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        message = f"{path} is not UTF-8 in line {line}; save it as UTF-8"
+        raise SpecError([Problem(place, "", message)]) from None

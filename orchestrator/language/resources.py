@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationInfo, field_validator
 
 from orchestrator.errors import ExecutionError
+from orchestrator.language.table_spec import LevelName
 from trainers.config.base import Frozen, Runtime
 
 Bundle = dict[str, float]
@@ -76,14 +77,14 @@ class TrialResources(Frozen):
 class CellNeeds(TrialResources):
     """What the trials of some cells ask for instead."""
 
-    where: dict[str, str] = Field(min_length=1)
+    where: dict[str, LevelName] = Field(min_length=1)
     """The cells: {axis: level}."""
 
 
 class SweepResources(TrialResources):
     """What one trial needs. Never part of a trial's identity."""
 
-    cells: tuple[CellNeeds, ...] = ()
+    cells: tuple[CellNeeds, ...] = Field((), max_length=100)
     """What is different for some cells; where two of these hold, the later counts."""
     max_concurrent: int | None = Field(None, ge=1)
     """Most trials at once; None: as many as the machine has room for."""
@@ -137,8 +138,8 @@ def check_room(bundles: Sequence[Bundle], nodes: Sequence[Mapping[str, float]]) 
         )
         together = " and ".join(_amount(k, v) for k, v in wanted.items())
         raise ExecutionError(
-            f"a trial asks for {told or f'{together} on one node, which none has together'}; "
-            "lower `resources:` in the sweep file, or add a node"
+            f"a trial asks for {told or f'{together} on one node, which none has together'}",
+            "lower `resources:` in the sweep file, or add a node",
         )
 
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Iterable
 
 from orchestrator.errors import UsageError
+
+MOST_SEEDS = 10_000
+_PART = re.compile(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?")
 
 
 def seed_list(seeds: int | Iterable[int] | None, shown: str) -> list[int]:
@@ -24,13 +28,32 @@ def seed_list(seeds: int | Iterable[int] | None, shown: str) -> list[int]:
     except TypeError:
         numbers, number = [], None
     if number is not None:
-        numbers = list(range(number)) if 1 <= number <= 10_000 else []
+        numbers = list(range(number)) if 1 <= number <= MOST_SEEDS else []
     assert numbers is not None
-    if numbers and not 0 <= min(numbers) <= max(numbers) < 2**31:
+    if len(numbers) > MOST_SEEDS or (numbers and not 0 <= min(numbers) <= max(numbers) < 2**31):
         numbers = []
     if not numbers or len(set(numbers)) < len(numbers):
         raise UsageError(
             f"{shown}: expected a number from 1 to 10000, or a list of different seeds from 0 to "
-            "2147483647 such as 0,3,5"
+            "2147483647 such as 0,3,5 or 0-4"
         )
     return numbers
+
+
+def seeds_in(text: str) -> int | list[int] | None:
+    """Seeds from "3" (that many), "0,3,5" (these) or "0-4,7" (these, first and last included).
+
+    None: the text says neither.
+    """
+    if re.fullmatch(r"\s*[0-9]{1,10}\s*", text):
+        return int(text)
+    found: list[int] = []
+    for part in filter(str.strip, text.split(",")):
+        match = _PART.fullmatch(part)
+        if match is None:
+            return None
+        first, last = int(match[1]), int(match[2] or match[1])
+        if len(found) + last - first >= MOST_SEEDS:
+            return None
+        found += range(first, last + 1)
+    return found

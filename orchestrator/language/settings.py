@@ -13,31 +13,36 @@ from pathlib import PurePath
 from typing import Any
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language.yaml_text import Key
+from orchestrator.language.hints import cut
+from orchestrator.language.yaml_text import MAX_DEPTH, Key
 from trainers.config.plugins import shared_fields
 
 Tree = dict[str, Any]
 
-_NAMING = ("name", "kind")  # fields that say which class a block has
+NAMING = ("name", "kind")
+"""Fields that say which class a block has."""
 _FOLDERS = {"method": "methods", "encoder": "encoders", "data": "datasets", "optimizer": "optimizers"}
 
 
-def nested(settings: Tree, place: str = "") -> Tree:
+def nested(settings: Tree, place: str = "", *, depth: int = 0) -> Tree:
     """`settings` with dotted keys written out: {"method.momentum": 0} is {"method": {"momentum": 0}}.
 
     Raises:
-        SpecError: a path is set twice, or both a value and fields below it are set.
+        SpecError: a path is set twice or too deep, or both a value and fields below it are set.
     """
     out: Tree = {}
     for key, value in settings.items():
         at = getattr(key, "place", place)
         head, _, tail = key.partition(".")
         if not head or key.endswith(".") or ".." in key:
-            raise SpecError([Problem(at, key, "not a path; expected words joined by single dots")])
+            wrong = "not a path; expected words joined by single dots"
+            raise SpecError([Problem(at, cut(key), wrong)])
+        if depth + key.count(".") > MAX_DEPTH:
+            raise SpecError([Problem(at, cut(key), f"nested deeper than {MAX_DEPTH} levels")])
         if tail:
-            value = nested({Key(tail, at): value}, at)
+            value = nested({Key(tail, at): value}, at, depth=depth + 1)
         elif isinstance(value, dict):
-            value = nested(value, at)
+            value = nested(value, at, depth=depth + 1)
         if head not in out:
             out[Key(head, at)] = value
         elif isinstance(value, dict) and isinstance(out[head], dict):
@@ -61,10 +66,21 @@ def merged(base: Tree, changes: Tree) -> Tree:
         if isinstance(old, str) and isinstance(value, dict):
             old = {"name": old}
         if isinstance(old, dict) and isinstance(value, dict):
-            renamed = any(n in value and value[n] != old.get(n, value[n]) for n in _NAMING)
+            renamed = any(n in value and value[n] != old.get(n, value[n]) for n in NAMING)
             value = merged(_kept(key, old, value) if renamed else old, value)
         out[key] = value
     return out
+
+
+def block_of(settings: Tree, name: str) -> Tree:
+    """The block `name` of nested settings, alone; its bare name is written out."""
+    key = next((key for key in settings if key == name), None)
+    if key is None:
+        return {}
+    value = settings[key]
+    if name in _FOLDERS and isinstance(value, str):
+        value = {Key("name", getattr(key, "place", "")): value}
+    return {key: value}
 
 
 def _kept(key: str, old: Tree, new: Tree) -> Tree:

@@ -4,20 +4,30 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic.config import JsonDict
 
-from orchestrator.language.axes import Axis
+from orchestrator.errors import UsageError
+from orchestrator.language.axes import Axis, label_of, level_of
 from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.language.hints import shown
 from orchestrator.language.json_schema import config_tree_schema, settings_schema
 from orchestrator.language.resources import SweepResources
+from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.settings import nested
-from orchestrator.language.table_spec import NAME, TableSpec
+from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME, TableSpec
 from trainers.config.base import Frozen
+
+MOST_AXES = 100
+MOST_PARTS = 100
+"""Tables, and figures, of one sweep."""
 
 
 def _tree(value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise ValueError("expected a mapping of settings")
+        what = shown(value)
+        hint = f"; write {value.replace('=', ': ', 1)}" if isinstance(value, str) and "=" in what else ""
+        raise ValueError(f"expected a mapping of settings, got {what}{hint}")
     nested(value)  # so that a malformed path is an error here, with the others
     return value
 
@@ -26,12 +36,40 @@ Settings = Annotated[Any, BeforeValidator(_tree), settings_schema]
 """Settings by path, dotted or nested; kept as read, so that every key knows its line."""
 
 
+def _named(part: Any, axes: dict[str, Any]) -> Any:
+    """A part of a sweep in which each level that is given as a number has its label."""
+    if isinstance(part, (list, tuple)):
+        return [_named(one, axes) for one in part]
+    if not isinstance(part, dict):
+        return part
+    named = dict(part)
+    for key, value in part.items():
+        if key == "cells":
+            named[key] = _named(value, axes)
+        elif key in ("where", "baseline") and isinstance(value, dict):
+            named[key] = {
+                axis: level_of(axes[axis], level) if axis in axes else label_of(level)
+                for axis, level in value.items()
+            }
+    return named
+
+
+def _or_a_range(schema: JsonDict) -> None:
+    """Seeds may be a text, too: 0-4."""
+    forms = schema["anyOf"]
+    assert isinstance(forms, list)
+    forms.append({"type": "string", "pattern": r"^[0-9]+(-[0-9]+)?(,\s*[0-9]+(-[0-9]+)?)*$"})
+
+
 class ScheduleSpec(Frozen):
     """A pruning scheduler of Ray Tune, for sweeps that search. Never beside a table."""
 
     name: Literal["asha", "median"]
+    """"asha": rungs by successive halving. "median": ends what is worse than the median of the others."""
     metric: str = "train/loss"
+    """Metric of each epoch by which trials are compared."""
     mode: Literal["min", "max"] = "min"
+    """Whether less or more of it is better."""
     grace_epochs: int = Field(1, ge=1)
     """Epochs that every trial gets."""
     reduction: float = Field(3.0, gt=1)
@@ -43,7 +81,7 @@ class SweepSpec(Frozen):
 
     version: Literal[1]
     """Version of this format."""
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
     """Name of the sweep and of its experiment in MLflow."""
     question: str | None = None
     """What the sweep answers, in one sentence."""
@@ -52,35 +90,55 @@ class SweepSpec(Frozen):
     (./mine/, all their *.py), relative to this file, or importable modules."""
     base: Annotated[Any, BeforeValidator(_tree), config_tree_schema]
     """The config that every cell starts from."""
-    profiles: dict[Annotated[str, Field(pattern=NAME)], Settings] = {}
+    profiles: dict[Annotated[str, Field(pattern=NAME, max_length=LONGEST_PROFILE)], Settings] = {}
     """Named settings laid over the base, such as "laptop" and "paper"; one is chosen for each run."""
-    axes: dict[str, Axis] = {}
+    axes: dict[str, Axis] = Field({}, max_length=MOST_AXES)
     """Factors by name, each with its levels."""
     design: Literal["grid", "one_at_a_time", "leave_one_out"] = "grid"
     """"grid": all combinations. "one_at_a_time": the base, and each level alone over it.
     "leave_one_out": every axis's one level together, and all of them but one."""
-    seeds: Annotated[int, Field(ge=1, le=10_000)] | tuple[Annotated[int, Field(ge=0)], ...] = 1
-    """Number of seeds, from 0, or a list of them."""
+    seeds: Annotated[int, Field(ge=1, le=10_000)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        1, json_schema_extra=_or_a_range
+    )
+    """Number of seeds, from 0, a list of them, or 0-4."""
     resources: SweepResources = SweepResources()
-    tables: tuple[TableSpec, ...] = ()
-    figures: tuple[FigureSpec, ...] = ()
+    """What one trial needs of a node, and how many run at once."""
+    tables: tuple[TableSpec, ...] = Field((), max_length=MOST_PARTS)
+    """The tables that it must fill."""
+    figures: tuple[FigureSpec, ...] = Field((), max_length=MOST_PARTS)
+    """The figures that it draws."""
     schedule: ScheduleSpec | None = None
+    """A pruning scheduler, for sweeps that search; never beside a table."""
 
     @field_validator("seeds", mode="before")
     @classmethod
     def _seeds_are_numbers(cls, value: Any) -> Any:
         # Without this, the error would list what is wrong with each of the two forms.
-        wrong = "expected a number of seeds from 1 to 10000, or a list of different seeds from 0"
-        if isinstance(value, bool) or not isinstance(value, (int, list, tuple)):
-            raise ValueError(f"{wrong}; got {value!r}")
-        if isinstance(value, int):
-            if not 1 <= value <= 10_000:
-                raise ValueError(f"{wrong}; got {value}")
-            return value
-        whole = all(isinstance(s, int) and not isinstance(s, bool) and 0 <= s < 2**31 for s in value)
-        if not value or not whole or len(set(value)) != len(value):
-            raise ValueError(f"{wrong}; got {list(value)}")
-        return value
+        given = seeds_in(value) if isinstance(value, str) else value
+        listed = list(given) if isinstance(given, (list, tuple)) else [given]
+        try:
+            seeds = seed_list(None if any(isinstance(s, bool) for s in listed) else given, "seeds")
+        except UsageError:
+            wrong = "expected a number of seeds from 1 to 10000, or a list of different seeds from 0"
+            raise ValueError(f"{wrong}, such as [0, 3, 5] or 0-4; got {shown(value)}") from None
+        return given if isinstance(given, int) else tuple(seeds)
+
+    @field_validator("axes")
+    @classmethod
+    def _conditions_name_levels(cls, axes: dict[str, Any]) -> dict[str, Any]:
+        named = dict(axes)
+        for name, axis in axes.items():
+            when = {
+                a: tuple(level_of(axes[a], v) for v in w) if a in axes else w for a, w in axis.when.items()
+            }
+            if when != axis.when:
+                named[name] = type(axis)(levels=axis.levels, when=when)
+        return named
+
+    @field_validator("resources", "tables", "figures", mode="before")
+    @classmethod
+    def _levels_have_their_names(cls, value: Any, info: ValidationInfo) -> Any:
+        return _named(value, info.data.get("axes", {}))
 
     @model_validator(mode="after")
     def _tables_need_equal_budgets(self) -> SweepSpec:

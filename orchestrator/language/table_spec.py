@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, WithJsonSchema, model_validator
 
 from trainers.config.base import Frozen
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+LONGEST_NAME, LONGEST_PROFILE = 200, 40
+"""Characters of the name of a sweep, table or figure, and of a profile.
+
+Files are called by them (name-profile, name.html), whose names have at most 255 bytes; so are tags of MLflow
+("orch.in.name"), with at most 250.
+"""
+LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
+"""A level of an axis: its label, or, in a file, the value it stands for."""
 
 
 class Published(Frozen):
@@ -16,6 +24,8 @@ class Published(Frozen):
 
     source: str
     """Where they are printed: paper and table."""
+    what: Literal["published", "theory"] = "published"
+    """Whether somebody has measured these numbers, or a theory says them; heads their column."""
     profile: str | None = None
     """The profile that trains what was published; under another one there is no verdict."""
     tolerance: float | None = Field(None, ge=0)
@@ -39,12 +49,13 @@ class Published(Frozen):
 class TableSpec(Frozen):
     """A table the sweep must fill."""
 
-    name: str = Field(pattern=NAME)
+    name: str = Field(pattern=NAME, max_length=LONGEST_NAME)
+    """Name of the table and of its files."""
     rows: str | tuple[str, ...]
     """Axis, or axes, down the table; "cells" lists every cell."""
     columns: str | tuple[str, ...] = ()
     """Axis, or axes, across; empty for a single column."""
-    where: dict[str, str] = {}
+    where: dict[str, LevelName] = {}
     """Fixed levels of further axes: {axis: level}."""
     metric: str = "probe/top1"
     """Final metric of a trial."""
@@ -52,11 +63,12 @@ class TableSpec(Frozen):
     """How it is printed; percent for accuracies unless said otherwise."""
     digits: int = Field(1, ge=0, le=6)
     """Digits after the point."""
-    baseline: dict[str, str] = {}
+    baseline: dict[str, LevelName] = {}
     """The cell that the others are compared with, paired by seed: {axis: level}."""
     expected: Literal["rising", "falling"] | None = None
     """How a theory says the numbers go down each column; the table says whether they do."""
     published: Published | None = None
+    """The numbers that were published of it, printed beside ours."""
 
     @property
     def in_percent(self) -> bool:

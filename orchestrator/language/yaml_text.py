@@ -1,7 +1,7 @@
 """YAML text to plain data whose keys know the line they stand on. Knows nothing of sweeps.
 
 A subset of YAML 1.2 read by a safe loader: `1e-3` is a number, `on` and `yes` are words, a key given
-twice is an error, and size, depth and the reach of aliases are limited.
+twice is an error, and size, depth, the keys of a mapping and the reach of aliases are limited.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from orchestrator.errors import Problem, SpecError
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 40
 MAX_NODES = 200_000  # aliases counted as often as they are used
+MAX_KEYS = 2_000
+"""Keys of one mapping; more values than that are a list's."""
 
 
 class Key(str):
@@ -42,6 +44,7 @@ class _Loader(yaml.CSafeLoader):
 
 _INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_ASSIGNMENT = re.compile(r"[\s-]*([A-Za-z_][\w.]{0,60})\s*=\s*([\w.+-]{1,40})\s*")
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "true": True, "false": False}
 _WORDS |= {"True": True, "False": False}
 
@@ -61,7 +64,8 @@ def parse(text: str, file: str) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else 1
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "unreadable"
-        raise SpecError([Problem(f"{file}:{line}", "", f"not valid YAML: {problem}")]) from None
+        message = f"not valid YAML: {problem}{_hint(text, error)}"
+        raise SpecError([Problem(f"{file}:{line}", "", message)]) from None
     except RecursionError:
         raise SpecError([Problem(f"{file}:1", "", f"nested deeper than {MAX_DEPTH} levels")]) from None
     if not isinstance(node, yaml.MappingNode):
@@ -75,6 +79,18 @@ def parse(text: str, file: str) -> dict[str, Any]:
         raise SpecError(reader.problems)
     assert isinstance(data, dict)
     return data
+
+
+def _hint(text: str, error: yaml.YAMLError) -> str:
+    """What to do about an error of YAML that people often meet; empty where it is another."""
+    lines = text.splitlines()
+    marks = [getattr(error, name, None) for name in ("problem_mark", "context_mark")]
+    near = [lines[mark.line] for mark in marks if mark and mark.line < len(lines)]
+    if any("\t" in line[: len(line) - len(line.lstrip())] for line in near):
+        return "; a tab stands before the first word: indent with spaces"
+    for found in filter(None, (_ASSIGNMENT.fullmatch(line) for line in near)):
+        return f"; write `{found[1]}: {found[2]}`, as `{found[1]}={found[2]}` is for --set"
+    return ""
 
 
 class _Reader:
@@ -102,6 +118,10 @@ class _Reader:
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        first: dict[str, str] = {}
+        if len(node.value) > MAX_KEYS:
+            message = f"{len(node.value)} keys in one mapping; at most {MAX_KEYS}"
+            raise SpecError([Problem(self.place(node), "", message)])
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(Problem(self.place(key_node), "", "a key must be a single word"))
@@ -111,10 +131,9 @@ class _Reader:
                 message = "merge keys (<<) are not read; use `extends:` or repeat the lines"
                 self.problems.append(Problem(key.place, "", message))
             elif key in out:
-                first = next(k for k in out if k == key)
-                at = first.place if isinstance(first, Key) else "above"
-                self.problems.append(Problem(key.place, key, f"given twice; first at {at}"))
+                self.problems.append(Problem(key.place, key, f"given twice; first at {first[key]}"))
             else:
+                first[key] = key.place
                 out[key] = self.value(value_node, depth=depth + 1)
         return out
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.errors import UsageError
-from orchestrator.language.hints import nearest
+from orchestrator.language.axes import level_of
+from orchestrator.language.hints import cut, nearest
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
 
@@ -16,23 +17,32 @@ def find_trial(expansion: Expansion, text: str) -> TrialSpec:
 def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
     """The trials of the one cell that `text` names: label, levels as axis=level, or the start of an id.
 
+    Of several cells that are one config each may be named.
+
     Raises:
         UsageError: it names no cell, or several.
     """
-    wanted = dict(part.split("=", 1) for part in text.split(",") if "=" in part)
-    wanted = {axis.strip(): level.strip() for axis, level in wanted.items()}
+    axes = expansion.spec.axes
+    pairs = [part.partition("=") for part in text.split(",") if "=" in part]
+    wanted = {axis.strip(): level.strip() for axis, _, level in pairs}
+    wanted = {a: level_of(axes[a], level) if a in axes else level for a, level in wanted.items()}
 
     def fits(trial: TrialSpec) -> bool:
+        if trial.cell.label.casefold() == text.casefold():
+            return True
         if wanted:
             return wanted.items() <= dict(trial.cell.choice).items()
-        same = trial.cell.label.casefold() == text.casefold()
-        return same or (len(text) >= 4 and (trial.id.startswith(text) or trial.cell.id.startswith(text)))
+        return len(text) >= 4 and (trial.id.startswith(text) or trial.cell.id.startswith(text))
 
-    found = [trial for trial in expansion.trials if fits(trial)]
-    named = list(dict.fromkeys(trial.cell.label for trial in found))
+    found: dict[str, TrialSpec] = {}
+    for seed in expansion.seeds:
+        for cell in expansion.cells:
+            trial = TrialSpec(cell.trial_id(seed), cell, seed)
+            if trial.id not in found and fits(trial):
+                found[trial.id] = trial
+    named = list(dict.fromkeys(trial.cell.label for trial in found.values()))
     if len(named) == 1:
-        return found
-    labels = [cell.label for cell in expansion.cells]
+        return list(found.values())
     if named:
-        raise UsageError(f"'{text}' fits {len(named)} cells: {'; '.join(named[:8])}")
-    raise UsageError(f"no cell '{text}'; {nearest(text, labels)}")
+        raise UsageError(f"'{cut(text)}' fits {len(named)} cells: {'; '.join(named[:8])}")
+    raise UsageError(f"no cell '{cut(text)}'; {nearest(text, [cell.label for cell in expansion.cells])}")

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.trials import Cell
-
-BASE = "base"
-"""What a table calls the place where an axis has no level, and a `baseline` may call it too."""
+from orchestrator.planning.trials import BASE, Cell, in_words
+from trainers.config.plugins import behind
 
 
 class Layout(NamedTuple):
@@ -36,6 +34,8 @@ def layout(expansion: Expansion, spec: TableSpec) -> Layout:
     """
     row_axes = tuple(expansion.spec.axes) if spec.rows == "cells" else spec.row_axes
     inside = _inside(expansion, spec, (*row_axes, *spec.column_axes))
+    if inside and all(spec.metric in _unreported(cell) for cell in inside):
+        raise UsageError(f"table '{spec.name}': none of its cells reports '{spec.metric}', as they are set")
     row_keys, rows = _headers(expansion, inside, row_axes, spec)
     column_keys, columns = _headers(expansion, inside, spec.column_axes, spec)
     places: dict[Any, Cell] = {}
@@ -51,6 +51,12 @@ def layout(expansion: Expansion, spec: TableSpec) -> Layout:
     published = _published(spec, rows, columns)
     spread = _published(spec, rows, columns, spread=True)
     return Layout(rows, columns, cells, published, spread, _baseline(expansion, spec, inside))
+
+
+def _unreported(cell: Cell) -> Collection[str]:
+    """Metrics that its trainer may report, but not with its settings."""
+    unreported = getattr(behind(cell.loop), "unreported", None)
+    return () if unreported is None else unreported(cell.config())
 
 
 def _inside(expansion: Expansion, spec: TableSpec, axes: tuple[str, ...]) -> list[Cell]:
@@ -83,7 +89,7 @@ def _headers(
         return tuple(-1 if label is None else order[axis].index(label) for axis, label in pairs)
 
     keys = sorted({_place(cell, axes) for cell in cells}, key=rank)
-    return keys, tuple(" · ".join(label for label in key if label) or BASE for key in keys)
+    return keys, tuple(in_words(key) for key in keys)
 
 
 def _place(cell: Cell, axes: tuple[str, ...]) -> tuple[str | None, ...]:

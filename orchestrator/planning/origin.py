@@ -9,8 +9,7 @@ from pathlib import Path
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
-from trainers.attempt.source import changed, source_of
-from trainers.config.foreign import used_by
+from trainers.attempt.source import File, changed, digests, files_of, foreign
 from trainers.datasets.base import DatasetConfig, listing_of
 
 
@@ -18,13 +17,16 @@ def trained_by_other_code(
     done: Iterable[TrialSpec], records: Mapping[str, TrialRecord]
 ) -> dict[str, list[str]]:
     """The files whose code is not what trained a trial, by the trial's id; trials without such are absent."""
-    now: dict[str, dict[str, str]] = {}
+    now: dict[frozenset[File], dict[str, str]] = {}
     found = {}
     for trial in done:
         before = records[trial.id].source
-        if before and trial.cell.id not in now:
-            now[trial.cell.id] = source_of(trial.config)
-        if before and (names := changed(before, now[trial.cell.id])):
+        if not before:
+            continue
+        files = files_of(trial.config)
+        if files not in now:
+            now[files] = digests(files)
+        if names := changed(before, now[files]):
             found[trial.id] = names
     return found
 
@@ -48,14 +50,16 @@ def edited_plugins(
         former: records of trials that the sweep asked for once.
         labels: of those trials, by id.
     """
+    before: dict[str, list[dict[str, str]]] = {}
+    for identity, record in former.items():
+        if record.is_done and record.source:
+            before.setdefault(labels[identity], []).append(record.source)
     found: dict[str, list[str]] = {}
-    for trial in missing:
-        now = source_of(trial.config)
-        plugins = {one.label for one in used_by(trial.config)}
-        for identity, record in former.items():
-            names = plugins.intersection(changed(record.source, now)) if record.is_done else ()
-            if labels[identity] == trial.label and names:
-                found[trial.id] = sorted(names)
+    for trial in missing if before else ():
+        now = foreign(trial.config)
+        names = {name for source in before.get(trial.label, ()) for name in now.keys() & changed(source, now)}
+        if names:
+            found[trial.id] = sorted(names)
     return found
 
 
@@ -82,6 +86,6 @@ def trained_on_other_files(
     return [
         f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
         f"{counted(number, 'trial')} of this sweep saw {before}; other images need another label, or "
-        "--accept-data if they are the same"
+        "--accept-data (accept_data=True) if they are the same"
         for (config, before), number in seen.items()
     ]

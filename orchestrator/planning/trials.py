@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from orchestrator.errors import printable
 from orchestrator.planning.designs import Choice
 from orchestrator.records import TrialFacts
 from trainers.config.base import LoopConfig, canonical, identity_dump
+from trainers.config.foreign import code_of, used_by
 
 ID_LENGTH = 12
+BASE = "base"
+"""What stands where no axis has a level, and a table's `baseline` may call it too."""
 
 
 class Cell(NamedTuple):
@@ -31,7 +36,7 @@ class Cell(NamedTuple):
     @property
     def label(self) -> str:
         """Its levels in words; "base" where there are none."""
-        return " · ".join(label for _, label in self.choice if label is not None) or "base"
+        return in_words(label for _, label in self.choice)
 
     def config(self, seed: int = 0) -> LoopConfig:
         """The resolved config with a seed."""
@@ -40,6 +45,11 @@ class Cell(NamedTuple):
     def trial_id(self, seed: int) -> str:
         """Id of the trial that this cell and `seed` make."""
         return _hash(f"{self.head}{seed}{self.tail}")
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it has a plug-in from outside the package."""
+        return code_of(self.loop) is not None or any(used_by(list(self.fields.values())))
 
     @property
     def id(self) -> str:
@@ -82,6 +92,19 @@ class TrialSpec(NamedTuple):
             identity=identity_dump(config),
             config=config.model_dump(mode="json"),
         )
+
+
+def in_words(labels: Iterable[str | None]) -> str:
+    """Labels of levels as a person reads them, in one line; None where an axis has no level."""
+    return " · ".join(printable(label) or '""' for label in labels if label is not None) or BASE
+
+
+def same_configs(cells: Iterable[Cell]) -> list[list[Cell]]:
+    """The cells that come to one config, whose trials are trained once."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.head, cell.tail), []).append(cell)
+    return [together for together in found.values() if len(together) > 1]
 
 
 def trial_id(config: LoopConfig) -> str:

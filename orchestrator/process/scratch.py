@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.process.driver import lock
+
 PREFIX, UNFINISHED = "orch-", ".orch-"
 LOCK = "driver.lock"
 SOCKETS = 65  # characters of a socket's name below Ray's folder; all of it must fit into 103, macOS's limit
@@ -28,8 +30,8 @@ def scratch_folder() -> Iterator[Path]:
         parent = Path("/tmp")
     _tidy(parent)
     made = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
-    with (made / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with (made / LOCK).open("w") as file:
+        lock(file)
         # Under its own name only now: a folder of that name without a lock is anybody's to remove.
         folder = made.with_name(made.name.removeprefix("."))
         made.rename(folder)
@@ -61,5 +63,5 @@ def _tidy(parent: Path) -> None:
             if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
                 continue
             with (folder / LOCK).open() as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its driver lives
+                lock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its driver lives
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,8 +1,19 @@
-"""What nobody may read in a log, a message or a store."""
+"""What nobody may read in a log, a message or a store, and the files that others must not read."""
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
+
+RAY_TOKEN = Path("~/.ray/auth_token")
+"""Lets its holder join, and run anything in, what this user starts with Ray."""
+_FILES = {
+    "RAY_AUTH_TOKEN_PATH": RAY_TOKEN,
+    "AWS_SHARED_CREDENTIALS_FILE": Path("~/.aws/credentials"),
+    "": Path("~/.mlflow/credentials"),
+}
+"""Where secrets are, by the variable that names another place."""
 
 
 def without_secret(text: str) -> str:
@@ -11,4 +22,21 @@ def without_secret(text: str) -> str:
     A password may hold what an address may not, such as @ and /: drivers of databases take it as it is.
     """
     text = re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
+    text = re.sub(r"(?<![^\s'\"=(])[^\s/:@'\"=(]+:(?!//)\S*@", "", text)  # user:password@host, http:/user:...
     return re.sub(r"(?<=://)([^\s?]*)\?[^\s'\")]*", r"\1?...", text)  # a query may hold one, too
+
+
+def secrets_open_to_others() -> list[Path]:
+    """Files with this user's secrets that other users of this machine can read or change."""
+    files = [Path(os.environ.get(variable) or default) for variable, default in _FILES.items()]
+    return [path for path in (file.expanduser() for file in files) if _is_open(path)]
+
+
+def _is_open(path: Path) -> bool:
+    try:
+        whole = path.resolve()
+        if not whole.is_file() or not whole.stat().st_mode & 0o066:  # /dev/null, say, holds no secret
+            return False
+        return all(up.stat().st_mode & 0o011 for up in whole.parents)
+    except OSError:  # not there, or in a folder that is closed to this user, too
+        return False

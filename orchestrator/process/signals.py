@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
+import select
 import signal
 import threading
 import time
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from orchestrator.errors import Interrupted
+from orchestrator.process.command import is_command
+from orchestrator.process.exit_codes import INTERRUPTED
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SAME_S = 0.3  # signals so close together are one request: `timeout` and some shells send each one twice
+NOTHING_RUNS = "stopping; Ctrl-C (again) stops at once"
+AT_ONCE_S = 5.0  # a second signal must have ended what is waited for; twice that, and the process ends
 EPOCHS_END = "stopping after the epochs that run now; Ctrl-C (again) stops at once"
 
 
@@ -25,8 +32,10 @@ class Stop:
         """Whether what runs should come to a good end."""
         self.at_once = False
         """Whether nothing is waited for any more."""
-        self.word = EPOCHS_END
+        self.word = NOTHING_RUNS
         """What a first signal is answered with."""
+        self.answers = True
+        """Whether that is written at once; what draws on the terminal shows it itself."""
         self._polled = False
         self._requested_at = 0.0
 
@@ -62,9 +71,12 @@ class Stop:
                 raise KeyboardInterrupt
         elif not again:
             self.requested, self._requested_at = True, now
-            with contextlib.suppress(OSError):  # the terminal may be gone, and `tee` with it
-                # Not print: it may be that which is interrupted.
-                os.write(2, f"\norch: {self.word}\n".encode())
+            if not self.answers:
+                return
+            # Not print: it may be that which is interrupted. Nor a write that waits: nobody may read it.
+            with contextlib.suppress(OSError, ValueError):  # the terminal may be gone, and `tee` with it
+                if select.select([], [2], [], 0)[1]:
+                    os.write(2, f"\norch: {self.word}\n".encode())
 
 
 class _Current(threading.local):
@@ -76,11 +88,18 @@ class _Current(threading.local):
 _current = _Current()
 
 
+def heard() -> Stop:
+    """What was asked of the run in this thread; of none where nothing runs."""
+    return _current.stop or Stop()
+
+
 @contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
     """Inside, a signal asks for a clean stop, and a second one, or a closed terminal, for one at once.
 
-    One inside another shares what was asked, so nothing that was asked between two steps is forgotten.
+    One inside another shares what was asked, so nothing that was asked between two steps is forgotten. What
+    still waits a while after the second signal, for a disk or a reader of its output, is broken off; what
+    then still waits ends with the process, if that is a command: its journal has what was learnt.
 
     Raises:
         Interrupted: on the second signal.
@@ -93,10 +112,24 @@ def stop_signals() -> Iterator[Stop]:
         return
     stop = _current.stop = Stop()
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        stop.take(number)
+    previous: dict[signal.Signals, Any] = {}
+    late = 0
 
-    previous = {}
+    def ask(number: int, frame: FrameType | None) -> None:
+        try:
+            stop.take(number)
+        finally:
+            if stop.at_once and signal.SIGALRM not in previous:
+                previous[signal.SIGALRM] = signal.signal(signal.SIGALRM, end)
+                signal.setitimer(signal.ITIMER_REAL, AT_ONCE_S, AT_ONCE_S)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        nonlocal late
+        late += 1
+        if late > 1 and is_command():
+            os._exit(INTERRUPTED)
+        raise KeyboardInterrupt
+
     with contextlib.suppress(ValueError):  # only the main thread may set handlers
         for number in STOPPING:
             if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # as under nohup
@@ -107,15 +140,29 @@ def stop_signals() -> Iterator[Stop]:
         raise Interrupted from None
     finally:
         _current.stop = None
+        if signal.SIGALRM in previous:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
 
 
 def ignore_signals() -> None:
-    """From here on no signal changes how this process ends: its exit code is known."""
-    with contextlib.suppress(ValueError):
+    """From here on no signal changes how this process ends, for its exit code is known; unless it hangs."""
+    known_at = time.monotonic()
+
+    def take(number: int, frame: FrameType | None) -> None:
+        if time.monotonic() - known_at > 2 * AT_ONCE_S:
+            os._exit(INTERRUPTED)
+
+    _answer_all_with(take)
+    atexit.unregister(_answer_all_with)
+    atexit.register(_answer_all_with, signal.SIG_IGN)  # Python forgets its own handlers before its end
+
+
+def _answer_all_with(handler: Any) -> None:
+    with contextlib.suppress(ValueError):  # only the main thread may set handlers
         for number in STOPPING:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

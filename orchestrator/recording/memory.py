@@ -96,6 +96,8 @@ class MemoryStore:
         for trial_id in trial_ids:
             for kept in (self._records, self._reports, self._attempts):
                 kept.pop(trial_id, None)
+            for asked_for in self.sweeps.values():
+                asked_for.discard(trial_id)
 
     def published(self, sweep: SweepInfo) -> str | None:
         """What the published files show."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 from collections.abc import Callable, Iterator
 
-from orchestrator.errors import StoreAway, StoreError, StoreRefused
+from orchestrator.errors import StoreAway, StoreError, StoreLocked, StoreRefused
+from orchestrator.process.command import leave_removed_folder
 from orchestrator.process.secrets import without_secret
 
 _AWAY = (
@@ -17,7 +19,6 @@ _AWAY = (
     "failed to establish",
     "timed out",
     "too many 5",
-    "database is locked",
     "could not connect",
     "server closed the connection",
     "broken pipe",
@@ -31,6 +32,12 @@ _AWAY = (
     "failed with exception",  # MLflow's words for whatever went wrong below HTTP
 )
 
+_LOCKED = ("database is locked", "database table is locked", "database schema is locked")
+_NEVER = (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ)
+"""What an operating system answers to a name or a file that it will not take tomorrow either."""
+
+_STATEMENT = re.compile(r"\s*\[(?:SQL|parameters): .*|\s*\(Background on this error at: .*")
+"""What SQLAlchemy adds to a cause: nobody but its own authors reads that."""
 
 OURS = (TypeError, LookupError, AttributeError, ValueError, ArithmeticError, AssertionError)
 """Errors that code of our own makes, too: only where a library's name stands on them are they the store's."""
@@ -61,6 +68,7 @@ def one_line_errors(where: str, *, refused: Callable[[], object] = lambda: None)
         where: the store in words.
         refused: is called before an error of the class StoreRefused is raised.
     """
+    leave_removed_folder()
     try:
         yield
     except StoreError:
@@ -85,6 +93,10 @@ def raised(error: Exception, where: str, status: int | None) -> StoreError:
         status: the HTTP status that the store's library gives it, if it gives one.
     """
     text, line = f"{type(error).__name__} {error}".lower(), f"{where}: {reason(error)}"
+    if isinstance(error, OSError) and error.errno in _NEVER:
+        return StoreRefused(line)
+    if any(sign in text for sign in _LOCKED):
+        return StoreLocked(line)
     if any(sign in text for sign in _AWAY) or (status in (408, 429, 502, 503, 504)):
         return StoreAway(line)
     # MLflow's own errors have names; a bare code is that of a proxy before a tracker that is restarted.
@@ -98,7 +110,19 @@ def raised(error: Exception, where: str, status: int | None) -> StoreError:
 def reason(error: Exception) -> str:
     """The cause of `error` in one line, and what to do about it where that is known."""
     text = without_secret(" ".join(str(error).split()))
+    text = _STATEMENT.sub("", text)
     lower = text.lower()
+    if any(sign in lower for sign in _LOCKED):
+        return (
+            "another process writes to it for long; wait until that has ended, and run the same command again"
+        )
+    if "file is not a database" in lower or "file is encrypted" in lower:
+        return "is not a database; move it away, or choose another folder with --home"
+    if "disk image is malformed" in lower:
+        return (
+            "is damaged; move it away or put a copy in its place: `orch sync` then delivers what the journal "
+            "has, and the same command trains what is missing"
+        )
     if failing := re.search(r"too many (5\d\d) error responses", lower):
         return f"answers with server errors ({failing[1]}); its own log says why"
     if "max retries" in lower or "connection refused" in lower or "failed to establish" in lower:
@@ -112,8 +136,6 @@ def reason(error: Exception) -> str:
         return "refuses this user, or the name by which it is called (mlflow server --allowed-hosts)"
     if "can't locate revision" in lower or "out-of-date database schema" in lower:
         return "was made by another version of MLflow; upgrade mlflow, or run `mlflow db upgrade` on it"
-    if "file is not a database" in lower or "file is encrypted" in lower:
-        return "is not a database; move it away, or choose another folder with --home"
     if "disk is full" in lower or "no space left" in lower:
         return "the disk is full; free some space and run the same command again"
     if "unable to open database file" in lower or "readonly database" in lower:

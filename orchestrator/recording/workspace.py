@@ -5,28 +5,35 @@ Precedence everywhere: flag, environment, default.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import DriverRegistry, Store
 from trainers.attempt.folders import Folder, S3Folder
-from trainers.datasets.base import data_folder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_SERVER = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}(?:/\S*)?")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
+DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
+"""In the home folder, where no other store is named."""
+Say = Callable[[str], None]
+
+
+def _to_stderr(line: str) -> None:
+    with ignoring_closed_pipes():
+        print(line, file=sys.stderr, flush=True)
 
 
 class Workspace(NamedTuple):
@@ -64,41 +71,54 @@ class Workspace(NamedTuple):
     @property
     def database(self) -> Path | None:
         """The SQLite file, if the store is one."""
-        prefix = "sqlite:///"
-        return Path(self.tracking_uri[len(prefix) :]) if self.tracking_uri.startswith(prefix) else None
+        if self.tracking_from == "default":
+            return self.home / DATABASE
+        file = Path(self.tracking_uri.removeprefix("sqlite:///"))
+        return file if file.is_absolute() else None
+
+    @property
+    def store_name(self) -> str:
+        """The store in messages, and in the journals that are for it."""
+        return self.tracking_uri if self.tracking_from == "default" else without_secret(self.tracking_uri)
 
     @property
     def journals(self) -> Path:
         """Folder of what waits to be told to a store, one folder per driver."""
         return self.home / "journal"
 
-    def open_store(self) -> Store:
-        """The store to read from; an empty one in memory if it has no file yet."""
+    def open_store(self, *, say: Say = _to_stderr) -> Store:
+        """The store to read from; an empty one in memory if it has no file yet. Writes nothing.
+
+        Raises:
+            StoreError: it cannot be read, or does not answer.
+        """
         if self.database is not None:
             self._check_home()
             if not self.database.exists():
-                return MemoryStore(self.tracking_uri)
-            _writable(self.database.parent)
-        name = without_secret(self.tracking_uri)
+                return MemoryStore(self.store_name)
         # While a tracking server is away, what this folder knows is better than nothing, if it has something.
-        known = FinishedTrials(self.journals, store=name, writes=False) if self.database is None else None
-        if known is not None and not known.path.exists():
-            known = None
-        store = JournaledStore(self._connect, root=self.journals, name=name, known=known)
+        here = FinishedTrials(self.journals, store=self.store_name, writes=False)
+        known = here if self.database is None and here.path.exists() else None
+        name, root = self.store_name, self.journals
+        store = JournaledStore(self._connect_to_read, root=root, name=name, known=known, say=say)
         if store.away:
-            print(f"orch: {store.away}; shown is what {self.home} knows", file=sys.stderr)
+            say(f"orch: {store.away}; shown is what {self.home} knows")
         return store
 
-    def open_journaled(self) -> JournaledStore:
-        """The store to read from and write to; while a tracking server is away this folder's copy helps."""
+    def open_journaled(self, *, say: Say = _to_stderr) -> JournaledStore:
+        """The store to read from and write to; while a tracking server is away this folder's copy helps.
+
+        Raises:
+            StoreError: it cannot be used, or is a file that stays locked.
+        """
         self.check_writable()
-        name = without_secret(self.tracking_uri)
         return JournaledStore(
             self._connect,
             root=self.journals,
-            name=name,
+            name=self.store_name,
             command=typed_command(),
-            known=FinishedTrials(self.journals, store=name) if self.database is None else None,
+            known=FinishedTrials(self.journals, store=self.store_name) if self.database is None else None,
+            say=say,
         )
 
     def registry(self) -> DriverRegistry | None:
@@ -124,19 +144,32 @@ class Workspace(NamedTuple):
 
     def _connect(self) -> Store:
         # MLflow takes a second and a half to import, and a plan before the first run needs none of it.
+        from orchestrator.recording.mlflow import database
         from orchestrator.recording.mlflow.store import MlflowStore
 
-        if self.database is None:
+        file, artifacts = self.database, self.home / ARTIFACTS
+        if file is None:
             return MlflowStore(self.tracking_uri)
-        _writable(self.database.parent)
-        with _alone_in(self.database.parent):
-            if not self.database.exists():
-                # MLflow makes a database in many steps, and cannot go on with a half-made one.
-                part = self.database.with_name(f".{self.database.name}.part")
-                part.unlink(missing_ok=True)
-                MlflowStore(f"sqlite:///{part}", artifacts=self.home / "artifacts")
-                part.replace(self.database)
-            return MlflowStore(self.tracking_uri, artifacts=self.home / "artifacts")
+        _writable(file.parent)
+        database.make_database(file, artifacts=artifacts)
+        return self._of_file(file, writes=True)
+
+    def _connect_to_read(self) -> Store:
+        from orchestrator.recording.mlflow.store import MlflowStore
+
+        file = self.database
+        if file is None:
+            return MlflowStore(self.tracking_uri)
+        # A file that may be written is opened so: what a killed driver has begun to write is taken back.
+        return self._of_file(file, writes=os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
+
+    def _of_file(self, file: Path, *, writes: bool) -> Store:
+        from orchestrator.recording.mlflow import database
+        from orchestrator.recording.mlflow.store import MlflowStore
+
+        address = database.address_of(file, writes=writes)
+        own = file == self.home / DATABASE
+        return MlflowStore(address, name=self.store_name, artifacts=self.home / ARTIFACTS, movable=own)
 
 
 def workspace(
@@ -146,24 +179,54 @@ def workspace(
     *,
     checkpoints: str | Path | None = None,
 ) -> Workspace:
-    """The workspace that flags and environment name."""
+    """The workspace that flags and environment name.
+
+    Raises:
+        UsageError: what they name cannot be, or is relative to a working folder that was removed.
+    """
     named = home or os.environ.get("ORCH_HOME")
     if not named and os.environ.get(SUBMITTED):
         raise UsageError(
             "a submitted sweep would keep its results in a folder that Ray removes; set ORCH_HOME in the "
             "environment of `ray start --head`, or submit with --home"
         )
-    folder = Path(named or "runs").expanduser().resolve()
+    folder = _folder(named or "runs", "--home" if home else "ORCH_HOME")
     if tracking_uri:
-        uri, source = tracking_uri, "--tracking-uri"
-    elif os.environ.get("MLFLOW_TRACKING_URI"):
-        uri, source = os.environ["MLFLOW_TRACKING_URI"], "MLFLOW_TRACKING_URI"
+        uri, source = tracking_address(tracking_uri, "--tracking-uri"), "--tracking-uri"
+    elif os.environ.get("MLFLOW_TRACKING_URI", "").strip():
+        source = "MLFLOW_TRACKING_URI"
+        uri = tracking_address(os.environ[source], source)
     else:
-        uri, source = f"sqlite:///{folder / 'mlflow.db'}", "default"
+        uri, source = f"sqlite:///{folder / DATABASE}", "default"
     if checkpoints:
         checkpoint_folder(str(checkpoints))  # what was typed is told now; most commands need nothing more
     kept = str(checkpoints or "") or os.environ.get("ORCH_CHECKPOINTS") or None
-    return Workspace(folder, uri, source, data_folder(data).resolve(), kept)
+    root = _folder(data or os.environ.get("ORCH_DATA") or "data", "--data" if data else "ORCH_DATA")
+    return Workspace(folder, uri, source, root, kept)
+
+
+def tracking_address(text: str, source: str) -> str:
+    """The tracking URI that `text` names; `source` is the flag or variable that has it.
+
+    Raises:
+        UsageError: it has no scheme.
+    """
+    address = text.strip()
+    if address.startswith("sqlite:"):
+        from orchestrator.recording.mlflow.database import file_at
+
+        # From the root: journals name it, and the next command may be typed elsewhere.
+        file = file_at(address)
+        return address if file is None else f"sqlite:///{file}"
+    if "://" in address or address.startswith("databricks"):
+        return address
+    shown = re.sub(r"^[A-Za-z]+:/(?=[^/])", "", address).rpartition("@")[2]  # a password may stand before
+    if _SERVER.fullmatch(shown):
+        raise UsageError(f"{source} {shown}: an address has a scheme; did you mean http://{shown}?")
+    raise UsageError(
+        f"{source} {shown}: expected a server's or a database's address, such as http://127.0.0.1:5000 or "
+        "sqlite:////folder/mlflow.db"
+    )
 
 
 def checkpoint_folder(text: str) -> Folder:
@@ -176,7 +239,7 @@ def checkpoint_folder(text: str) -> Folder:
     if not sign and text.lower().startswith("s3:"):
         raise UsageError("checkpoints: expected s3://bucket/prefix, with two strokes after the colon")
     if not sign or not _SCHEME.fullmatch(scheme):
-        return Path(text).expanduser().resolve()
+        return _folder(text, "checkpoints at")
     bucket, _, prefix = address.lstrip("/").partition("/")
     if "@" in bucket or ":" in bucket:  # perhaps a secret, which must not be shown
         raise UsageError(
@@ -193,6 +256,30 @@ def checkpoint_folder(text: str) -> Folder:
     return S3Folder(bucket, "/".join(part for part in prefix.split("/") if part))
 
 
+def _folder(text: str | Path, source: str) -> Path:
+    """The folder that `text` names, from the root; `source` is the flag or variable that has it.
+
+    Raises:
+        UsageError: no folder can have that name, or it begins with the home of a user that nobody knows.
+    """
+    try:
+        folder = Path(text).expanduser().resolve()
+        folder.exists()
+    except RuntimeError:
+        raise UsageError(
+            f"{source} {text}: no such user, or one without a home folder; write the path from the root, /..."
+        ) from None
+    except FileNotFoundError:  # not the path's: it need not be there
+        raise UsageError(
+            f"{text}: the working folder was removed; change to one that is there, and run the same command "
+            "again"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"{source} {str(text)[:60]!r}...: {reason}; choose another folder") from None
+    return folder
+
+
 def _writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -200,14 +287,3 @@ def _writable(folder: Path) -> None:
         raise UsageError(f"{folder}: {error.strerror}; choose another folder with --home") from None
     if not os.access(folder, os.W_OK):
         raise UsageError(f"{folder}: cannot be written; choose another folder with --home")
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """One process at a time is inside: MLflow makes a new database in steps that two must not mix."""
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(opened)

@@ -10,10 +10,11 @@ import pytest
 from orchestrator.answer import publish as answer
 from orchestrator.answer.draw import check, draw, to_png
 from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.answer.figures._diagrams import panels_of
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.records import Curves, curves_of
-from tests.builders import expansion
+from tests.builders import expansion, record, table_yaml
 from trainers.attempt.report import EpochReport
 from trainers.config.base import Runtime
 from trainers.loops import modes
@@ -144,3 +145,60 @@ def test_a_kind_that_the_trainers_cannot_fill_is_refused_before_training() -> No
     ):
         answer.check(expansion(text))
     answer.check(expansion(text.replace("eigenspace", "phase")))
+
+
+# What a page says of its cells
+
+
+def test_panels_stand_as_the_axes_do() -> None:
+    cells = [cell(f"{row} · {column}")._replace(row=row) for row in "abcd" for column in "xy"]
+    page, _ = panels_of(cells, "", lambda axes, arrays: set(), "nothing")
+    places = {axes.get_label(): (left, top) for axes, left, top, _, _ in page._axes}
+    assert len({left for left, _ in places.values()}) == 2  # α_p beside each other, η below
+    for row in "abcd":
+        assert places[f"{row} · x"][1] == places[f"{row} · y"][1]
+
+
+def test_what_lives_is_light_and_pink_is_named_only_where_it_is() -> None:
+    one = cell()
+    assert "pink" not in words(drawn("phase", one))
+    (shown,) = [axes for axes in drawn("phase", one).axes if axes.get_label() == "decay"]
+    assert shown.collections[0].get_cmap()(0.0)[:3] == (0.0, 0.0, 0.0)
+    arrays = {name: values.copy() for name, values in one.curves[0].spectra.items()}
+    arrays["phase/scaled"][-1, 0, 0] = np.nan
+    lost = one._replace(curves=(one.curves[0].model_copy(update={"spectra": arrays}),))
+    assert "pink where it diverged" in words(drawn("phase", lost))
+
+
+def test_a_plot_of_one_trial_speaks_of_one_trial() -> None:
+    values = np.arange(12.0).reshape(3, 4) + 1
+    curves = Curves(
+        metrics={"train/loss": ((1, 3.0), (2, 2.0), (3, 1.0))}, spectra_epochs=(1, 2, 3),
+        spectra={"F": values, "Wp": values, "alignment": values / 20, "embedding": values, "feature": values},
+    )  # fmt: skip
+    text = table_yaml() + "figures: [{kind: eigenspace}, {kind: curves}, {kind: spectra}, {kind: slope}]\n"
+    made, drawings = expansion(text), {}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(
+            answer.draw, "to_png", lambda figure: drawings.setdefault(len(drawings), figure) and b""
+        )
+        trial = next(one for one in made.trials if one.seed == 1)
+        answer.trial_figure_files(made, trial, {trial.id: curves}, record(trial.id))
+    assert len(drawings) == 4
+    for figure in drawings.values():
+        said = words(figure)
+        assert "n=1" not in said and "2 seeds" not in said and "smallest to largest seed" not in said
+        assert "median" not in said and "sweep tiny, seed 1, code no results" in said
+
+
+def test_all_panels_of_an_eigenspace_begin_with_its_first_spectrum() -> None:
+    values = np.arange(8.0).reshape(2, 4) + 1
+    curves = Curves(
+        metrics={"Wp/asymmetry_l1": ((0, 9.0), (1, 1.0), (2, 0.5))},
+        spectra_epochs=(1, 2),
+        spectra={"F": values},
+    )
+    spec = FigureSpec(kind="eigenspace", columns=("F", "asymmetry"))
+    figure = draw(spec, [CellCurves("a", (0,), (curves,), "")], title="", stamp="")
+    line = next(line for axes in figure.axes for line in axes.lines if list(line.get_ydata()) == [1.0, 0.5])
+    assert list(line.get_xdata()) == [1.0, 2.0]

@@ -104,8 +104,10 @@ def test_published_numbers_have_no_verdict_under_another_profile() -> None:
 
 
 def test_a_metric_that_nobody_reported_names_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"metric 'probe/top' was never reported; did you mean 'probe/top1'"):
-        made_table("metric: probe/top\n")
+    with pytest.raises(
+        UsageError, match=r"metric 'probe/top5' was never reported; did you mean 'probe/top1'"
+    ):
+        made_table("metric: probe/top5\n")
 
 
 def test_a_table_of_no_results_yet_is_empty_but_whole() -> None:
@@ -287,3 +289,10 @@ def test_an_axis_that_does_not_apply_where_a_table_looks_need_not_be_named() -> 
     assert layout(expansion(text), expansion(text).spec.tables[0]).rows == ("constant", "ramped")
     with pytest.raises(SpecError, match="axis 'lr' is neither in rows"):
         expansion(text.replace("where: {ema: EMA}", "where: {ema: No EMA}"))
+
+
+def test_what_a_theory_says_is_not_called_published() -> None:
+    theory = PUBLISHED.replace("source: a paper, Table 1", 'what: theory\n          source: "in closed form"')
+    written = made_table(theory).written("text")
+    assert "published" not in written and written.count("theory") >= 4
+    assert "theory: in closed form" in written and "at most 1.5 points from theory's number" in written

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import signal
 import time
 
 import pytest
@@ -9,6 +10,7 @@ from rich.console import Console
 from orchestrator.commands.screen import live as display
 from orchestrator.events import Finished, Progressed, Started
 from orchestrator.planning.plan import make_plan
+from orchestrator.process.signals import stop_signals
 from orchestrator.process.words import duration
 from tests.builders import expansion, outcome, record, report
 
@@ -79,3 +81,58 @@ def test_the_live_table_shows_epoch_loss_rank_and_what_is_done(clock: list[float
 )
 def test_durations_are_written_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_forecast_waits_for_a_whole_trial_and_does_not_count_the_start_of_ray(clock: list[float]) -> None:
+    made = expansion()
+    progress = display.Progress(make_plan(made, {}))
+    clock[0] = 40.0  # Ray starts
+    progress.take(Started(made.trials[0].id, 1, "here"))
+    clock[0] = 49.0
+    progress.take(Progressed(made.trials[0].id, report(1)))
+    assert progress.forecast_s() is None  # the first epoch is slow
+    clock[0] = 50.0
+    progress.take(Finished(made.trials[0].id, outcome()))
+    assert progress.forecast_s() == pytest.approx(70.0)
+    slow = display.Progress(make_plan(made, {}))
+    slow.take(Started(made.trials[0].id, 1, "here"))
+    clock[0] += 100.0
+    slow.take(Progressed(made.trials[0].id, report(1)))
+    assert slow.forecast_s() == pytest.approx(1500.0)  # nobody waits an hour for a first word
+
+
+def test_ctrl_c_is_answered_inside_the_live_table_and_ends_its_forecast(
+    clock: list[float], capfd: pytest.CaptureFixture[str]
+) -> None:
+    made = expansion()
+    console = Console(file=io.StringIO(), force_terminal=True, width=100)
+    with stop_signals() as stop:
+        live = display.LiveDisplay(make_plan(made, {}), console=console)
+        live.on_event(Started(made.trials[0].id, 1, "here"))
+        clock[0] = 10.0
+        live.on_event(Finished(made.trials[0].id, outcome()))
+        assert "about 1m 10s left" in picture_of(live)
+        stop.take(signal.SIGINT)
+        assert "left" not in picture_of(live).splitlines()[-2]
+        assert "stopping; Ctrl-C (again) stops at once" in picture_of(live)
+        live.close()
+        assert capfd.readouterr().err == ""
+        assert stop.answers
+
+
+@pytest.mark.parametrize("width", [1, 7, 40, 1000])
+def test_the_live_table_fits_any_width_and_shows_no_escape_of_a_trial(width: int, clock: list[float]) -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=width)
+    made = expansion()
+    live = display.LiveDisplay(make_plan(made, {}), console=console)
+    live.on_event(Started(made.trials[0].id, 1, "here"))
+    live.on_event(Finished(made.trials[0].id, outcome(reason="\x1b[31m\x9b")))
+    assert all(len(line) <= width for line in picture_of(live, width=width).splitlines())
+    live.close()
+    assert "\x1b[31m" not in console.file.getvalue() and "\x9b" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def picture_of(live: display.LiveDisplay, *, width: int = 100) -> str:
+    picture = Console(file=io.StringIO(), width=width)
+    picture.print(live)
+    return picture.file.getvalue()  # type: ignore[attr-defined, no-any-return]

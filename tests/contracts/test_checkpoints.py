@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,6 +30,7 @@ from trainers.attempt import checkpoint, folders
 from trainers.attempt.folders import Folder, S3Folder, StorageError, files, unusable
 from trainers.attempt.isolation import discard_checkpoints, run_trial
 from trainers.attempt.report import Outcome
+from trainers.loops import ssl
 
 
 @pytest.fixture(params=["disk", "s3"])
@@ -76,11 +79,34 @@ def test_a_truncated_newest_checkpoint_is_passed_over_with_a_warning(folder: Fol
     assert timeless(resumed.metrics) == timeless(fit(config()).metrics)
 
 
+def test_a_checkpoint_of_an_older_version_has_no_checksum_and_is_used(folder: Folder) -> None:
+    content = io.BytesIO()
+    torch.save({"epoch": 4}, content)
+    put(folder, "epoch-000004.pt", content.getvalue())
+    assert newest(folder) == 4
+
+
+def test_a_checkpoint_is_a_file_that_torch_itself_reads(folder: Folder) -> None:
+    save(folder, 3)
+    state = torch.load(io.BytesIO(files(folder).read("epoch-000003.pt")), weights_only=True)
+    assert state["epoch"] == 3
+
+
+def test_a_process_that_is_out_of_memory_does_not_take_a_checkpoint_for_a_bad_one(folder: Folder) -> None:
+    save(folder, 1, 2)
+
+    def full(state: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        checkpoint.load(folder, full)
+
+
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint"])
 def test_without_a_readable_checkpoint_a_trial_starts_anew(folder: Folder, content: bytes) -> None:
     for name in ("epoch-000001.pt", "epoch-000002.pt"):
         put(folder, name, content)
-    state, warnings = checkpoint.load(folder, device="cpu")
+    state, warnings = checkpoint.load(folder, dict)
     assert state is None and len(warnings) == 2
 
 
@@ -133,6 +159,108 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> 
     assert unusable(tmp_path / "file" / "trials") == (
         f"{tmp_path}/file/trials: cannot be written (Not a directory); choose another folder"
     )
+
+
+# Of a disk alone
+
+
+def test_a_checkpoint_with_any_flipped_bit_is_passed_over(tmp_path: Path) -> None:
+    save(tmp_path, 1, 2)
+    whole = (tmp_path / "epoch-000002.pt").read_bytes()
+    for place in range(0, len(whole), len(whole) // 40):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        (tmp_path / "epoch-000002.pt").write_bytes(flipped)
+        state, warnings = checkpoint.load(tmp_path, dict)
+        assert state is not None
+        # A flip in the mark of the checksum leaves a state without one, which is whole.
+        assert (state["epoch"] == 1 and len(warnings) == 1) or state["w"].tolist() == [2.0] * 4
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The state of a trial after two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    interrupt(folder, epoch=2)
+    state, _ = checkpoint.load(folder, dict)
+    assert state is not None
+    return state
+
+
+@pytest.mark.parametrize(
+    ("misfit", "cause"),
+    [
+        ([1, 2], "TypeError"),
+        ({}, "KeyError"),
+        ({"networks": {}}, "RuntimeError: Error(s) in loading state_dict"),
+        ({"correlation": torch.zeros(2, 2)}, "ValueError: F is [2, 2], expected [6, 6]"),
+        ({"history": []}, "ValueError: reports are missing in it"),
+        ({"config": "{}"}, "ValueError: it is another config's"),
+    ],
+)
+def test_a_state_that_does_not_fit_is_passed_over_and_said(
+    trained: dict[str, Any], misfit: Any, cause: str, tmp_path: Path
+) -> None:
+    checkpoint.save(tmp_path, trained, epoch=2)
+    checkpoint.save(tmp_path, trained | misfit if isinstance(misfit, dict) and misfit else misfit, epoch=3)
+    trial, warnings = checkpoint.load(
+        tmp_path,
+        lambda state: ssl.Trial(config(), ssl.load_images(config().data, RUNTIME), RUNTIME).restored(state),
+    )
+    assert trial is not None and len(trial.history) == 3
+    assert warnings[0].startswith(f"checkpoint epoch-000003.pt does not fit this trial ({cause}")
+    assert "\n" not in warnings[0] and warnings[0].endswith("; passed over")
+
+
+def test_a_trial_of_which_no_checkpoint_fits_starts_as_if_there_were_none(
+    trained: dict[str, Any], tmp_path: Path
+) -> None:
+    # The networks fit and are taken over before the optimizer turns out not to.
+    checkpoint.save(tmp_path, trained | {"optimizer": {"state": {}, "param_groups": []}}, epoch=2)
+    started = fit(config(), tmp_path)
+    assert "resumed_at_epoch" not in started.details and len(started.details["warnings"]) == 1
+    assert timeless(started.metrics) == timeless(fit(config()).metrics)
+
+
+def test_a_folder_of_a_checkpoints_name_is_passed_over_and_moved_aside(tmp_path: Path) -> None:
+    interrupt(tmp_path, epoch=1)
+    (tmp_path / "epoch-000002.pt").mkdir()
+    (tmp_path / "epoch-000002.pt" / "kept").write_text("another's")
+    resumed = fit(config(), tmp_path)
+    assert (resumed.status, resumed.details["resumed_at_epoch"]) == ("completed", 1)
+    assert "epoch-000002.pt is unreadable (OSError: no regular file)" in resumed.details["warnings"][0]
+    (aside,) = (name for name in names(tmp_path) if name.endswith(".aside"))
+    assert (tmp_path / aside / "kept").read_text() == "another's"
+    assert set(names(tmp_path)) == {aside, "epoch-000002.pt", "epoch-000003.pt"}
+
+
+def test_a_pipe_of_a_checkpoints_name_is_not_waited_for(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    os.mkfifo(tmp_path / "epoch-000002.pt")
+    assert newest(tmp_path) == 1
+
+
+def test_a_link_in_the_place_of_a_half_written_checkpoint_is_not_followed(tmp_path: Path) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "trial"
+    victim.write_text("precious")
+    folder.mkdir()
+    (folder / "epoch-000001.pt.part").symlink_to(victim)
+    save(folder, 1)
+    assert (victim.read_text(), newest(folder)) == ("precious", 1)
+
+
+def test_a_link_planted_at_the_last_moment_fails_the_write_and_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim, folder = tmp_path / "victim", tmp_path / "trial"
+    victim.write_text("precious")
+    folder.mkdir()
+    monkeypatch.setattr(
+        folders.DiskFolder, "remove", lambda self, name: (self.path / name).symlink_to(victim)
+    )
+    with pytest.raises(StorageError, match="no checkpoint written: File exists"):
+        save(folder, 1)
+    assert victim.read_text() == "precious"
 
 
 # Of S3 alone

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
@@ -40,7 +41,7 @@ from orchestrator.language.resources import SweepResources
 from orchestrator.planning.expand import expand
 from orchestrator.planning.trials import trial_id
 from orchestrator.process.scratch import LOCK, scratch_folder
-from orchestrator.process.signals import Stop, stop_from_elsewhere
+from orchestrator.process.signals import EPOCHS_END, NOTHING_RUNS, Stop, stop_from_elsewhere
 from tests.builders import expansion, outcome, report, trials
 from trainers.config.base import Runtime
 
@@ -49,7 +50,7 @@ SWEEPS = sorted((ROOT / "sweeps").glob("*.yaml"))
 PREAMBLE = """
 import json, os, signal, sys, time
 from pathlib import Path
-control, told = map(int, sys.argv[1:])
+control, told, driver = map(int, sys.argv[1:])
 asked = os.fdopen(control, "rb")
 job = json.loads(asked.readline())
 number = len(list(Path.cwd().glob("child-*"))) + 1  # which child this is
@@ -322,6 +323,25 @@ def test_a_cluster_that_refuses_after_it_was_lost_is_lost(acted: Acted) -> None:
         )
 
 
+def test_what_a_person_may_do_is_not_said_where_trials_go_on_by_themselves(acted: Acted) -> None:
+    lost = 'say("ended", how="lost", reason="no Ray here", next_step="or run it serially")'
+    acted.by(
+        f"trials = trials(); number == 1 and ({lost}, time.sleep(60)); [whole(trial) for trial in trials]"
+    )
+    assert acted.said[0].partition("; its log")[0].endswith("lost: no Ray here; 2 trials go on in a new one")
+    with pytest.raises(ExecutionLost, match=r"no Ray here, 2 times without .*; or run it serially$"):
+        acted.by(f"{lost}; time.sleep(60)")
+
+
+def test_a_first_signal_is_answered_with_epochs_only_while_some_run(acted: Acted) -> None:
+    with stop_from_elsewhere() as stop:
+        words = [stop.word]
+        acted.by("[whole(trial) for trial in trials()]", number=1, hear=lambda event: words.append(stop.word))
+    none, started, progressed, finished = words
+    assert none == started == stop.word == NOTHING_RUNS and "epochs" not in NOTHING_RUNS
+    assert progressed == finished == EPOCHS_END
+
+
 def test_an_error_of_the_listener_ends_the_child_and_is_raised_as_it_is(acted: Acted) -> None:
     def full(event: Event) -> None:
         raise StoreError("the disk is full")
@@ -358,6 +378,21 @@ def test_a_child_that_reads_nothing_holds_nobody_up(acted: Acted) -> None:
     assert time.monotonic() - begun < 5
 
 
+def test_a_child_has_a_working_folder_though_its_drivers_was_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    told = (
+        'import os, sys; os.write(int(sys.argv[2]), b\'{"event": "said", "text": "%s"}\\n\' % os.getcwdb())'
+    )
+    child = Child(JOB, log=None, command=(sys.executable, "-c", told))
+    assert child.listen(30) == Said("/")
+    child.end()
+
+
 # What a person is told
 
 
@@ -374,6 +409,21 @@ def test_what_is_waited_for_is_said_once_after_a_while(acted: Acted, monkeypatch
         """
     )
     assert acted.said == ["starting Ray …", "a node is blind"]
+
+
+def test_a_cluster_that_is_left_slowly_is_left_within_bounds_and_it_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.process.waiting.WORD_S", 0.1)
+    monkeypatch.setattr(child_executor, "GRACE_S", 0.5)
+    settings = Settings(runtime=Runtime(), checkpoints=None, resources=SweepResources(), address="head:6379")
+    command = (sys.executable, "-c", f"{PREAMBLE}\n[whole(trial) for trial in trials()]; time.sleep(60)")
+    said: list[str] = []
+    executor = ChildExecutor("acted", settings, logs=tmp_path, say=said.append, command=command)
+    executor.run(trials(1), lambda event: None)
+    begun = time.monotonic()
+    executor.close()
+    assert said == ["leaving the cluster …"] and time.monotonic() - begun < 5
 
 
 def test_a_driver_that_was_suspended_does_not_take_its_child_for_silent(acted: Acted) -> None:
@@ -521,6 +571,64 @@ def test_a_child_ends_within_seconds_of_its_killed_driver(
     assert gone(child)
 
 
+FORKED = """
+import os, time
+from pathlib import Path
+from orchestrator.execution.child.messages import Doing, Settings, Train
+from orchestrator.execution.child.process import Child
+from orchestrator.language.resources import SweepResources
+from trainers.config.base import Runtime
+settings = Settings(runtime=Runtime(), checkpoints=Path("trials"), resources=SweepResources())
+job = Train(executor="serial", settings=settings, scratch=Path("scratch").absolute(), certain=True)
+child = Child(job, log=None)
+while child.listen(1.0) is None:
+    pass
+fork = os.fork()
+if fork == 0:
+    os.close(1), os.close(2)
+    time.sleep(60)
+    os._exit(0)
+print(child.pid, fork, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_child_ends_with_its_driver_though_a_fork_of_that_lives_on(tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FORKED]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=environment) as driver:
+        assert driver.stdout is not None
+        child, fork = map(int, driver.stdout.readline().split())
+        driver.kill()
+    try:
+        assert lives(fork) and gone(child)
+    finally:
+        os.kill(fork, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only its kernel resumes a process whose parent has died")
+def test_a_child_that_is_suspended_before_it_has_imported_anything_ends_with_its_driver(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "pydantic.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\n")
+    code = (
+        "import time; from orchestrator.execution.child.messages import Submit;"
+        "from orchestrator.execution.child.process import Child;"
+        "job = Submit(name='x', files={}, command=(), address='x');"
+        f"child = Child(job, log=None, environment={{'PYTHONPATH': '{tmp_path}:{ROOT}'}});"
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        child = int(driver.stdout.readline())
+        while psutil.Process(child).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.02)
+        driver.kill()
+    assert gone(child)
+
+
 def test_a_child_is_not_in_the_group_or_session_of_its_driver(driver: subprocess.Popen[str]) -> None:
     assert driver.stdout is not None
     child = int(driver.stdout.readline().rpartition(":")[2])
@@ -528,7 +636,7 @@ def test_a_child_is_not_in_the_group_or_session_of_its_driver(driver: subprocess
 
 
 def test_a_child_that_nobody_has_started_says_so() -> None:
-    words = [sys.executable, "-m", "orchestrator.execution.child.main", "0", "1"]
+    words = [sys.executable, "-m", "orchestrator.execution.child", "0", "1", "2"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 1 and done.stderr.startswith("orch: this is started by `orch sweep`")
 
@@ -592,7 +700,7 @@ def test_a_dashboard_that_is_not_there_is_said_to_be_missing() -> None:
     with pytest.raises(
         ExecutionError, match=r"^no Ray dashboard at http://127.0.0.1:9: .*expected its address"
     ):
-        ask(JOB, say=lambda line: None)
+        ask(JOB.model_copy(update={"address": "http://u:pw@127.0.0.1:9"}), say=lambda line: None)
 
 
 # Folders for what may be forgotten
@@ -625,3 +733,22 @@ def test_a_scratch_folder_goes_with_its_driver_and_a_killed_drivers_with_the_nex
     assert left.exists()
     with scratch_folder():
         assert not left.exists()
+
+
+def test_what_a_killed_command_left_is_removed_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import sys; from tests.contracts.test_child import JOB, ask;"
+        "script = 'import time; print(1, flush=True); time.sleep(60)';"
+        "ask(JOB, say=print, command=(sys.executable, '-c', script))"
+    )
+    with tempfile.TemporaryDirectory(dir="/tmp") as short:
+        monkeypatch.setenv("RAY_TMPDIR", short)
+        monkeypatch.setenv("TMPDIR", short)
+        with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT) as other:
+            deadline = time.monotonic() + 30
+            while not any(path.stat().st_size for path in Path(short).glob("orch-*/*.log")):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            other.kill()
+        with scratch_folder() as own:
+            assert list(Path(short).iterdir()) == [own]

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UsageError
+from orchestrator.process.driver import this_machine
 from orchestrator.recording.claims.home import Claims
 
 HOLDER = """
@@ -91,6 +92,21 @@ def test_a_dead_driver_holds_nothing(claims: Make, tmp_path: Path, ending: signa
     assert len(list((tmp_path / "drivers").glob("*.json"))) == 1
 
 
+@pytest.mark.skipif(not this_machine(), reason="process numbers have no name here")
+def test_a_lock_that_outlives_its_driver_holds_nothing_and_that_of_a_living_one_does(
+    claims: Make, tmp_path: Path
+) -> None:
+    """As where a library has forked a process off the driver, without Python knowing of it."""
+    first, second = claims(), claims()
+    first.take(["a"])
+    (path,) = (tmp_path / "drivers").glob("*.json")
+    assert set(second.held(["a"])) == {"a"}
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pid": gone.pid}))
+    assert second.take(["a"]) == {}
+
+
 def test_of_drivers_that_start_at_once_one_has_the_trials(tmp_path: Path) -> None:
     wanted = [f"trial{n}" for n in range(50)]
     command = [sys.executable, "-c", HOLDER, str(tmp_path), *wanted]
@@ -124,6 +140,20 @@ def test_a_folder_that_cannot_be_written_is_told(claims: Make, tmp_path: Path) -
     (tmp_path / "drivers").write_text("not a folder")
     with pytest.raises(UsageError, match="choose another folder with --home"):
         claims().take(["a"])
+
+
+@pytest.mark.parametrize(
+    "content", ["[1]", "[" * 100_000, '{"trials": 1e400}', '{"pid": -1, "trials": ["x"]}']
+)
+def test_a_claim_that_cannot_be_read_stops_nobody(claims: Make, tmp_path: Path, content: str) -> None:
+    first = holder(tmp_path, "x", "y")
+    (path,) = (tmp_path / "drivers").glob("*.json")
+    with path.open("r+") as file:  # the same file: its lock stays
+        file.truncate()
+        file.write(content)
+    assert claims().ask_to_stop(["x"]) == ([], [])
+    assert claims().take(["x", "z"]) == {}
+    ended(first)
 
 
 def test_a_claim_that_a_full_disk_cut_short_stops_nobody(claims: Make, tmp_path: Path) -> None:

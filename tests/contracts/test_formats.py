@@ -66,3 +66,8 @@ def test_a_new_file_is_a_new_format_and_a_new_kind(tmp_path, monkeypatch) -> Non
         assert "shout" in FigureSpec.model_json_schema()["properties"]["kind"]["enum"]
     finally:
         members.cache_clear()
+
+
+@pytest.mark.parametrize(("alias", "name"), [("latex", "tex"), ("markdown", "md")])
+def test_a_format_has_the_names_that_people_give_it(alias: str, name: str) -> None:
+    assert formats.load(alias) is formats.load(name) and alias not in formats.names()

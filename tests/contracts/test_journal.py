@@ -491,6 +491,21 @@ def test_what_a_dead_driver_left_and_no_store_takes_does_not_stand_before_what_i
     assert home.behind.records([SECOND.id])[SECOND.id].is_done
 
 
+def test_what_a_server_always_fails_at_holds_up_no_later_command(home: Home) -> None:
+    home.faulty.before = lambda call: StoreAway("too many 500") if call == "attach" else None
+    store = home.opened()
+    store.attach(FIRST.id, {"plot.svg": b"x"})
+    store.flush()
+    assert store.waits  # of the command that told it
+    home.kill(store)
+    store = home.opened()
+    store.begin(SECOND.facts, INFO)
+    store.finish(SECOND.id, outcome(), INFO)
+    store.flush()
+    assert home.behind.records([SECOND.id])[SECOND.id].is_done
+    assert not store.waits and not store.complete and "too many 500" in "".join(store.notes)
+
+
 def test_one_entry_that_no_store_takes_holds_up_neither_its_file_nor_the_command(home: Home) -> None:
     (path,) = left_behind(home, FIRST.facts)
     for call in ("report", "finish"):
@@ -650,7 +665,7 @@ def test_an_array_that_is_not_what_it_says_is_no_entry(shape: list[int], dtype: 
 
 
 @pytest.mark.parametrize(
-    "header", [{"journal": 2, "address": "x"}, {"journal": 7, "store": NAME, "host": "h", "pid": 1}]
+    "header", [{"journal": 8, "address": "x"}, {"journal": 7, "store": NAME, "host": "h", "pid": 1}]
 )
 def test_a_journal_of_a_newer_version_is_left_alone_with_one_line(home: Home, header: dict[str, Any]) -> None:
     (path,) = left_behind(home, FIRST.facts)
@@ -774,6 +789,7 @@ def tell_everything(store: Store) -> None:
             hardware={"host": "node1", "cores": 2},
             command="orch sweep sweep.yaml",
         ),
+        question="Does it need EMA?",
     )
     store.begin(A, sweep, worker="node1:7", attempt="first0")
     store.report(A.trial_id, full_report(0))

@@ -167,6 +167,72 @@ def test_a_reader_that_has_not_looked_for_long_watches_before_it_judges() -> Non
     assert set(second.held(["x"])) == {"x"}
 
 
+@pytest.mark.parametrize("look_s", [1.0, 14.0, 16.0, 29.0, 90.0])
+def test_a_dead_driver_is_taken_over_from_however_long_a_look_takes(look_s: float) -> None:
+    registry, clock = MemoryRegistry(), Clock()
+    first, second = driver(registry, "a"), driver(registry, "b", clock)
+    first.take(["x"])
+    second.take(["y"])
+    looks = 0
+    while second.held(["x"]) and looks < 100:
+        clock.now += look_s
+        looks += 1
+    assert STALE_S < clock.now < STALE_S + 3 * max(look_s, 10) and looks > 2
+    assert registry.marked_stopped == {"x"}
+
+
+@pytest.mark.parametrize("look_s", [16.0, 40.0])
+def test_a_living_driver_keeps_its_trials_however_long_a_look_takes(look_s: float) -> None:
+    registry, clock = MemoryRegistry(), Clock()
+    first, second = driver(registry, "a"), driver(registry, "b", clock)
+    first.take(["x"])
+    second.take(["y"])
+    for _ in range(50):
+        clock.now += look_s
+        first.beat()
+        assert second.held(["x"])
+
+
+def test_a_driver_whose_claims_ended_is_told_so_once(registry: DriverRegistry) -> None:
+    first = driver(registry, "a")
+    first.take(["x"])
+    assert first.beat() is None and not first.lapsed()
+    (note,) = registry.read()
+    registry.deregister(note, lost=True)  # another took it for dead, trained everything and left
+    assert first.beat() is None
+    assert first.lapsed() and not first.lapsed()
+
+
+def test_a_driver_that_was_suspended_looks_for_its_claims_before_it_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registry, told = MemoryRegistry(), list[str]()
+    claims = SharedClaims(registry, me=Owner("a", 1, "orch"), on_stop=told.append)  # beats every 10 s
+    claims.take(["x"])
+    registry.deregister("driver1", lost=True)
+    assert not claims.lapsed()  # it has just been heard of
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 3600)
+    assert claims.lapsed()
+    claims.release()
+    assert registry.read() == {} and told == []
+
+
+class Hanging(MemoryRegistry):
+    """A board that takes a note and never lets go of it."""
+
+    def deregister(self, driver: str, *, lost: bool = False) -> None:
+        threading.Event().wait(60)
+
+
+def test_a_driver_that_ends_waits_for_no_store_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.recording.claims.shared.LEAVE_S", 0.05)
+    claims = driver(Hanging(), "a")
+    claims.take(["x"])
+    claims.release()
+    assert not claims.entered
+
+
 def test_a_store_that_misses_an_answer_while_trials_are_claimed_is_asked_again() -> None:
     registry = Flaky()
     first, second = driver(registry, "a"), driver(registry, "b")

@@ -231,7 +231,7 @@ def test_a_trial_is_not_done_before_its_files_are_written(
     store = MlflowStore(uri, artifacts=tmp_path / "artifacts")
     store.begin(trial.facts, INFO)
     with monkeypatch.context() as patch:
-        patch.setattr(store._client, "log_artifacts", full)
+        patch.setattr("mlflow.store.artifact.local_artifact_repo.LocalArtifactRepository.log_artifacts", full)
         with pytest.raises(StoreError, match="the disk is full"):
             store.finish(trial.id, outcome(0.6), INFO)
     again = MlflowStore(uri, artifacts=tmp_path / "artifacts")
@@ -259,6 +259,24 @@ def test_attempts_are_counted_and_the_worker_is_the_last_ones(open_store: Open) 
     store.finish(trial.id, Outcome(status="failed", reason="ValueError: no"), INFO)
     found = open_store().records([trial.id])[trial.id]
     assert (found.attempts, found.worker, found.status) == (2, "node2:9", "failed")
+
+
+def test_a_trial_that_was_set_aside_is_unknown_and_can_be_trained_anew(
+    open_store: Open, request: pytest.FixtureRequest
+) -> None:
+    first = open_store()
+    identity = finish_one(first)
+    run = open_store().records([identity])[identity].run
+    if "away" in request.node.name:  # it must be done before the trial begins again
+        with pytest.raises(StoreAway):
+            open_store().set_aside([identity])
+        return
+    open_store().set_aside([identity])
+    for store in (first, open_store()):  # also one that knows the run's name
+        assert store.records([identity]) == {} and store.asked_for(INFO.name) == {}
+    assert finish_one(open_store()) == identity
+    record = open_store().records([identity])[identity]
+    assert record.is_done and (record.attempts, record.run != run or run == identity) == (1, True)
 
 
 def test_what_a_sweep_has_ever_asked_for_is_known_by_its_name(open_store: Open) -> None:

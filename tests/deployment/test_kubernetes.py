@@ -165,11 +165,29 @@ def test_nothing_is_open_to_the_world() -> None:
     ]
 
 
+def test_only_the_operator_may_hand_jobs_to_the_dashboard() -> None:
+    (ray,) = [one["spec"] for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == "ray"]
+    takes = [
+        rule["from"]
+        for rule in ray["ingress"]
+        for one in rule.get("ports", [{"port": 1, "endPort": 65535}])
+        if one["port"] <= 8265 <= one.get("endPort", one["port"])
+    ]
+    (operator,) = values(takes, "podSelector")
+    assert operator == {"matchLabels": {"app.kubernetes.io/component": "kuberay-operator"}}
+
+
+def test_a_database_calls_nobody() -> None:
+    (postgres,) = [one["spec"] for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == "postgres"]
+    assert "Egress" in postgres["policyTypes"] and "egress" not in postgres
+
+
 @pytest.mark.parametrize("container", containers(), ids=lambda one: str(one["name"]))
 def test_a_container_is_an_ordinary_user_with_bounds(container: Manifest) -> None:
     security = container["securityContext"]
     assert security["runAsNonRoot"] and security["runAsUser"] > 0
-    assert security["allowPrivilegeEscalation"] is False
+    assert security["allowPrivilegeEscalation"] is False and security["readOnlyRootFilesystem"] is True
+    assert "/tmp" in {mount["mountPath"] for mount in container["volumeMounts"]}
     assert security["capabilities"] == {"drop": ["ALL"]}
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     assert "privileged" not in security
@@ -195,7 +213,7 @@ def test_all_of_orch_is_one_image_whose_user_and_folders_are_the_dockerfiles() -
     for container in ours:
         if container["name"].startswith("ray-"):
             mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
-            assert folders | {"/dev/shm"} == mounts
+            assert folders | {"/dev/shm", "/tmp"} == mounts
 
 
 def test_the_version_of_ray_is_one_that_the_image_may_have() -> None:

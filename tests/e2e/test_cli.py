@@ -135,6 +135,7 @@ BAD = {
     "a missing file": (["plan", "nowhere.yaml"], "nowhere.yaml: no such file"),
     "a folder": (["plan", "."], "cannot be read"),
     "an unknown profile": (["plan", "sweep.yaml", "-p", "papr"], "no profile 'papr'"),
+    "a setting among files": (["plan", "sweep.yaml", "epochs=3"], "a setting is given as --set epochs=3"),
     "zero seeds": (["plan", "sweep.yaml", "--seeds", "0"], "--seeds 0: expected a number from 1"),
     "words for seeds": (["plan", "sweep.yaml", "--seeds", "three"], "--seeds three"),
     "a setting without value": (["plan", "sweep.yaml", "--set", "epochs"], "expected path=value"),
@@ -158,12 +159,20 @@ BAD = {
 }
 
 
+def test_a_setting_without_its_flag_is_told_how_it_is_given(place: Place) -> None:
+    said = place.orch("sweep", "sweep.yaml", "epochs=3", code=2, COLUMNS="200").stderr
+    assert "Got unexpected extra argument(s) (epochs=3); a setting is given as --set epochs=3" in said
+
+
 @pytest.mark.parametrize("what", BAD)
 def test_bad_input_is_one_line_and_exit_code_2(place: Place, what: str) -> None:
     words, says = BAD[what]
     done = place.orch(*words, code=2, MLFLOW_HTTP_REQUEST_MAX_RETRIES="1")
     assert says in done.stderr
-    assert len(done.stderr.strip().splitlines()) <= 3, done.stderr  # a sweep says first what it is about
+    told = [
+        line for line in done.stderr.strip().splitlines() if not line.endswith(" …")
+    ]  # what is waited for
+    assert len(told) <= 3, done.stderr  # a sweep says first what it is about
     assert "secret" not in done.stderr
     assert not list((place.folder).rglob("*.pt"))
 

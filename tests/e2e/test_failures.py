@@ -8,28 +8,32 @@ import signal
 import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
 from tests.builders import TINY, table_yaml, yaml
 from tests.place import FIGURES, Place, typed
+from trainers.loops import ssl
+from trainers.measures import frozen
 
 
 def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(ready: Place) -> None:
-    text = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, too large: {batch_size: 4096}}}\n"
-    ready.write(text + "tables: [{name: t, rows: b}]\n")
+    text = yaml(TINY) + "axes: {b: {fits: {batch_size: 64}, broken: BROKEN}}\n"
+    broken = "{method: supervised, projector.probed_blocks: 1}"
+    ready.write(text.replace("BROKEN", broken) + "tables: [{name: t, rows: b}]\n")
     done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", code=3)
-    assert "orch: failed: too large · seed 0" in done.stderr
-    assert "batch_size 4096 exceeds the 128 training images" in done.stderr
+    assert "orch: failed: broken · seed 0" in done.stderr
+    assert "supervised: has no projector to probe" in done.stderr
     assert re.search(r"fits +\d", done.stdout)
-    log = ready.orch("logs", "sweep.yaml", "too large").stdout
+    log = ready.orch("logs", "sweep.yaml", "broken").stdout
     assert "begun on" in log and "Traceback" in log and "ended: failed: ValueError" in log
     assert "epoch 2/2" in ready.orch("logs", "sweep.yaml", "fits", "-n", "2", "-f").stdout
     again = ready.orch("retry", "sweep.yaml", "--executor", "serial", code=3).stderr
-    assert "1 trial will run, 1 done" in again and again.count("too large · seed 0: failed") == 1
+    assert "1 trial will run, 1 done" in again and again.count("broken · seed 0: failed") == 1
     nothing = ready.orch("retry", "sweep.yaml", "fits", code=2)
     assert "no trial of cell 'fits' has failed" in nothing.stderr
-    assert "2 attempts" in ready.orch("why", "sweep.yaml", "too large").stdout
+    assert "2 attempts" in ready.orch("why", "sweep.yaml", "broken").stdout
 
 
 def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(ready: Place) -> None:
@@ -113,11 +117,19 @@ def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: 
     assert table == ready.orch("table", "sweep.yaml", "--seeds", "1").stdout
 
 
-def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(ready: Place) -> None:
-    wrong = "  - {name: wrong, rows: ema, columns: predictor, metric: probe/topp1}\n"
+def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wrong = "  - {name: wrong, rows: ema, columns: predictor, metric: probe/top5}\n"
+    accuracies = frozen.accuracies
+
+    def without_top5(*arguments: Any, **named: Any) -> dict[str, float]:
+        return {k: v for k, v in accuracies(*arguments, **named).items() if k != "probe/top5"}
+
+    monkeypatch.setattr(frozen, "accuracies", without_top5)
     ready.write(table_yaml() + wrong + FIGURES)
     done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=2)
-    assert "metric 'probe/topp1' was never reported; did you mean 'probe/top1'?" in done.stderr
+    assert "metric 'probe/top5' was never reported; did you mean 'probe/top1'?" in done.stderr
     assert "table main" in done.stdout and "summary run" in done.stderr
     ready.write(table_yaml() + FIGURES)
     mended = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
@@ -126,8 +138,15 @@ def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_sum
     assert "summary run" not in again.stderr
 
 
-def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(ready: Place) -> None:
-    ready.write(table_yaml().replace("batch_size: 64", "batch_size: 4096") + FIGURES)
+def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    def broken(*arguments: object, **named: object) -> None:
+        raise ValueError("broken")
+
+    monkeypatch.setattr(ssl, "train_epoch", broken)
+    ready.write(table_yaml() + FIGURES)
     command = ("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     done = ready.orch(*command, "--keep-going", code=3)
     assert "orch: failed: EMA · symmetric · seed 0" in done.stderr and "table main" in done.stdout
@@ -187,3 +206,9 @@ def test_stop_asks_a_driver_of_any_profile_though_the_tracker_is_away(ready: Pla
         told = ready.orch("stop", "sweep.yaml", "--tracking-uri", "http://127.0.0.1:9").stdout
         assert f"asked pid {holder.pid} on" in told
         assert holder.wait(timeout=30) == -signal.SIGTERM
+
+
+def test_a_batch_larger_than_the_data_is_told_before_anything_is_started(place: Place) -> None:
+    place.write(table_yaml().replace("batch_size: 64", "batch_size: 4096"))
+    said = place.orch("sweep", "sweep.yaml", code=2).stderr
+    assert "batch_size 4096 exceeds the 128 training images of data set 'shapes'; lower batch_size" in said

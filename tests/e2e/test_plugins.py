@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import jsonschema
@@ -82,6 +84,23 @@ def test_the_schema_for_a_sweep_has_its_plug_ins(counting: Place) -> None:
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(spec)) == []
     spec["base"]["stepp"] = 3
     assert list(jsonschema.Draft202012Validator(schema).iter_errors(spec)) != []
+
+
+def test_metrics_that_a_method_of_ones_own_declares_are_known_and_a_broken_package_is_in_nobodys_way(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost = {("methods", "lost"): (EntryPoint("lost", "not_installed", "orch.methods"),)}
+    monkeypatch.setattr(foreign, "installed", functools.cache(lambda: lost))
+    written(ready.folder, mine=f'{METHOD}\nMETRICS = ("mine/drift",)\n')
+    text = f"plugins: [./mine.py]\n{yaml(TINY)}\ntables: [{{name: t, rows: cells, metric: mine/drift}}]\n"
+    ready.write(text)
+    assert Sweep.load("sweep.yaml").trials
+    ready.write(text.replace("mine/drift", "mine/draft"))
+    with pytest.raises(SpecError, match="no trial reports 'mine/draft'"):
+        Sweep.load("sweep.yaml")
+    ready.write(text.replace("{name: byol, predictor: {hidden: 16}}", "lost"))
+    with pytest.raises(SpecError, match="not_installed: cannot be imported"):
+        Sweep.load("sweep.yaml")
 
 
 # In Python

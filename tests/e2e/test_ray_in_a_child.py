@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import os
@@ -114,7 +115,7 @@ def test_ray_that_ends_its_process_while_it_is_shut_down_costs_neither_table_nor
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["execution.child.main", "raylet/raylet", "gcs_server"])
+@pytest.mark.parametrize("victim", ["execution.child", "raylet/raylet", "gcs_server"])
 @pytest.mark.parametrize("signal_name", ["SIGKILL", "SIGSTOP"])
 def test_what_ray_consists_of_may_die_or_hang_and_the_table_is_the_same(
     start: Callable[..., subprocess.Popen[str]],
@@ -147,7 +148,7 @@ def test_nothing_outlives_a_driver_by_more_than_seconds(
     there = children(driver.pid)
     assert len(there) > 5
     if "suspended" in end:
-        children(driver.pid, "execution.child.main")[0].suspend()
+        children(driver.pid, "execution.child")[0].suspend()
     number = signal.Signals[end.split()[0].rstrip(",")]
     if "group" in end:
         os.killpg(driver.pid, number)
@@ -155,8 +156,29 @@ def test_nothing_outlives_a_driver_by_more_than_seconds(
         driver.send_signal(number)
     assert gone(there, within_s=10)
     assert driver.wait(timeout=30) == (-signal.SIGKILL if number == signal.SIGKILL else 130)
+    if number == signal.SIGTERM:  # nobody kills what stops by itself
+        (told,) = json.loads(ready.orch("status", "sweep.yaml", "--json").stdout)
+        assert {"stopped"} <= {trial["status"] for trial in told["trials"]} <= {"stopped", "missing"}
     again = ready.process("sweep", "sweep.yaml", "--quiet")
     assert again.stdout == undisturbed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["raylet", "gcs_server"])
+def test_a_ray_that_is_killed_whenever_it_starts_is_exit_code_4_and_a_line_for_each_start(
+    start: Callable[..., subprocess.Popen[str]], victim: str
+) -> None:
+    driver, deadline = start(), time.monotonic() + 240
+    while driver.poll() is None and time.monotonic() < deadline:
+        for one in children(driver.pid, victim):
+            with contextlib.suppress(psutil.Error):
+                one.kill()
+        time.sleep(0.05)
+    _, errors = driver.communicate(timeout=5)
+    assert driver.returncode == 4, errors
+    lost = [line for line in errors.splitlines() if line.startswith("orch: ")]
+    assert len(lost) == 3 and "2 times without an epoch in between" in lost[1], errors
+    assert not re.search("Traceback|C  |core_worker|RayletClient", errors)  # Ray's own words are in its log
 
 
 @pytest.mark.slow
@@ -166,7 +188,7 @@ def test_a_second_signal_ends_a_sweep_at_once_whatever_ray_is_doing(
 ) -> None:
     driver = start()
     deadline = time.monotonic() + 60
-    while not children(driver.pid, "execution.child.main") and time.monotonic() < deadline:
+    while not children(driver.pid, "execution.child") and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(after_s)
     there = children(driver.pid)
@@ -204,7 +226,8 @@ def test_a_sweep_whose_trials_nobody_can_run_ends_with_exit_code_4_and_the_next_
 
 
 def test_a_complete_sweep_needs_nobody_to_run_it_and_a_serial_one_no_cluster(ready: Place) -> None:
-    wrong = [["--address", "not an address"], ["--executor", "abacus"]]
+    wrong = [["--address", "not an address"]]
+    ready.orch("sweep", "sweep.yaml", "--executor", "abacus", code=2)  # a name that is none is told always
     for words in wrong:
         assert ready.orch("sweep", "sweep.yaml", "--seeds", "1", "--quiet", *words, code=2).stdout == ""
     serial = ["sweep", "sweep.yaml", "--seeds", "1", "--executor", "serial", "--quiet"]
@@ -229,7 +252,7 @@ def test_a_signal_after_the_table_lets_what_is_written_be_finished(
     ready.write(table_yaml() + FIGURES)
     done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     assert "table main" in done.stdout and "summary run" in done.stderr
-    assert "stopping once what is shown is written" in capfd.readouterr().err
+    assert "the table is made; stopping once it is kept" in capfd.readouterr().err
 
 
 def test_a_store_that_goes_away_after_the_last_result_takes_no_table_away(

@@ -351,7 +351,7 @@ def test_a_deleted_experiment_is_taken_up_again_though_every_first_answer_is_los
     gone = SweepInfo(name="gone", profile=None, provenance=INFO.provenance)
     store = MlflowStore(bad.address)
     store.publish(gone, {"main.md": b"x"}, content="old")
-    store._client.delete_experiment(store._experiment("gone"))
+    store._client.delete_experiment(store._experiment(gone))
     lose_every_first_answer(bad)
     again = MlflowStore(bad.address)
     again.publish(gone, {"main.md": b"x"}, content="new")

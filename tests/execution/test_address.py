@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from orchestrator.errors import ExecutionError, UsageError
 from orchestrator.execution import address as addresses
-from orchestrator.execution.address import check_reachable, parsed_address
+from orchestrator.execution.address import check_reachable, page_address, parsed_address
 
 
 @pytest.fixture
@@ -96,3 +99,53 @@ def test_what_takes_no_call_is_waited_for_no_longer_than_said(monkeypatch: pytes
             check_reachable(f"127.0.0.1:{port}")
         for one in waiting:
             one.close()
+
+
+def test_a_name_that_nobody_looks_up_is_waited_for_no_longer_than_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(addresses, "LOOK_S", 0.1)
+    monkeypatch.setattr(addresses.socket, "create_connection", lambda *_, **__: time.sleep(5))
+    with pytest.raises(ExecutionError, match=r"^no Ray at far\.away:6379: no such name or no answer; check"):
+        check_reachable("far.away:6379")
+
+
+def test_ctrl_c_ends_the_look_up_of_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def looked_up(*_: object, **__: object) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+
+    monkeypatch.setattr(addresses.socket, "create_connection", looked_up)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        check_reachable("far.away:6379")
+    assert time.monotonic() - begun < 4
+
+
+@pytest.mark.parametrize("text", ["http://127.0.0.1:8265", " https://ray.example/jobs\n", "http://u:pw@h:1"])
+def test_the_address_of_a_dashboard_may_have_blanks_around_it(text: str) -> None:
+    assert page_address(text) == text.strip()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "head", "ray://h:1", "u:pw@h:8265", "ftp://u:pw@h", "http://", "http:/u:pw@h"]
+)
+def test_what_is_no_dashboard_is_said_to_be_none_without_its_password(text: str) -> None:
+    with pytest.raises(UsageError, match=r"^--address .*: expected the address of Ray's dashboard") as raised:
+        page_address(text)
+    assert "pw" not in str(raised.value)
+
+
+def test_a_dashboard_without_its_scheme_is_asked_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "h:8265 ")
+    with pytest.raises(UsageError, match=r"^RAY_API_SERVER_ADDRESS h:8265: .*did you mean http://h:8265\?$"):
+        page_address("h:8265 ")
+
+
+def test_the_variable_is_named_whatever_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", " http://127.0.0.1:8265\n")
+    with pytest.raises(UsageError, match=r"^RAY_ADDRESS http://127.0.0.1:8265: .*is for `orch submit`$"):
+        parsed_address(" http://127.0.0.1:8265\n")
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    assert addresses.way_out("auto") == "check RAY_ADDRESS, or unset it to start one here"
+    assert addresses.way_out("head:6379") == "check --address, or leave it out to start one here"

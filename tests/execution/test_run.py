@@ -82,3 +82,44 @@ def test_a_sweep_that_has_results_is_never_given_up() -> None:
     ran(lambda trial: "completed" if is_first_cell(trial) else "memory", store)
     result, started = ran(lambda trial: "code", store)
     assert started == 6 and result.hopeless is None
+
+
+def test_what_another_driver_has_done_meanwhile_is_dropped_before_the_next_trial() -> None:
+    store, executor, discarded = MemoryStore(), Fates(lambda trial: "completed"), list[str]()
+    plan = plan_sweep(expansion(), store)
+    others = plan.todo[3:6]
+
+    def lapsed() -> bool:  # asleep during the third trial, and awake with the fourth
+        if len(executor.ran) < 4:
+            return False
+        for trial in others:
+            store.begin(trial.facts, INFO, attempt="theirs")
+            store.finish(trial.id, Outcome(status="completed", metrics={"probe/top1": 0.9}), INFO)
+        return True
+
+    result = run_sweep(
+        plan,
+        store=store,
+        executor=executor,
+        info=INFO,
+        on_event=lambda event: None,
+        discard=discarded.append,
+        lapsed=lapsed,
+    )
+    assert (result.overtaken, result.trained["completed"], len(executor.ran)) == (3, 3, 4)
+    assert set(discarded) >= {trial.id for trial in others}
+    assert store.records([others[0].id])[others[0].id].metrics == {"probe/top1": 0.9}
+
+
+def test_claims_that_ended_and_were_nobody_elses_stop_nothing() -> None:
+    store, executor = MemoryStore(), Fates(lambda trial: "completed")
+    result = run_sweep(
+        plan_sweep(expansion(), store),
+        store=store,
+        executor=executor,
+        info=INFO,
+        on_event=lambda event: None,
+        discard=lambda trial_id: None,
+        lapsed=lambda: True,
+    )
+    assert (result.overtaken, result.trained["completed"]) == (0, 8)

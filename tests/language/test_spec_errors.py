@@ -6,9 +6,11 @@ import re
 
 import pytest
 
-from orchestrator.errors import SpecError
+from orchestrator.answer import publish
+from orchestrator.commands.screen.grid import validated
+from orchestrator.errors import SpecError, UsageError
 from orchestrator.planning.expand import expand
-from tests.builders import TINY, indented, sweep, table_yaml, yaml
+from tests.builders import TINY, expansion, indented, sweep, table_yaml, yaml
 
 
 def problems(text: str, **options: object) -> list[str]:
@@ -37,6 +39,20 @@ def test_a_wrong_type() -> None:
     text = yaml(TINY).replace("epochs: 2\n  probe", "epochs: many\n  probe")
     assert only(text).startswith("sweep.yaml:11: epochs: input should be a valid integer")
     assert "'many'" in only(text)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("epochs: true", "epochs: expected a number, got True"),
+        ('epochs: "2"', "epochs: expected a number, without quotes, got '2'"),
+        ("optimizer: {lr: '0.1'}", "optimizer.lr: expected a number, without quotes, got '0.1'"),
+        ("optimizer: {lr: true}", "optimizer.lr: expected a number, got True"),
+    ],
+)
+def test_what_only_looks_like_a_number_is_refused_with_its_line(written: str, told: str) -> None:
+    text = yaml(TINY).replace("epochs: 2\n  probe", f"{written}\n  probe")
+    assert only(text) == f"sweep.yaml:11: {told}"
 
 
 def test_an_unknown_plugin_lists_those_that_exist() -> None:
@@ -189,3 +205,188 @@ def test_an_axis_over_an_unknown_path_names_its_line() -> None:
     text = yaml(TINY) + "axes:\n  m:\n    path: method.momentun\n    values: [0.5, 0.9]\n"
     line = only(text)
     assert line.startswith("sweep.yaml:16: method.momentun: no such field; did you mean 'momentum'?")
+
+
+# A name that is not there
+
+
+def test_an_unknown_name_is_told_where_it_is_written_and_once() -> None:
+    text = yaml(TINY).replace("name: byol", "name: byoll") + yaml(
+        """
+        axes:
+          m: {path: method.momentum, values: [0.5, 0.9]}
+          W_p: {symmetric: {method.predictor.symmetric: true}, regular: {method.predictor.symmetric: false}}
+        """
+    )
+    assert only(text).startswith("sweep.yaml:6: method: no method named 'byoll'; ")
+
+
+def test_what_is_wrong_in_the_base_is_not_told_at_the_lines_of_levels() -> None:
+    text = yaml(TINY).replace("name: byol,", "name: byol, stop_gradient: false,") + yaml(
+        """
+        axes:
+          scale: {path: method.loss_scale, values: [1, 2]}
+          W_p: {symmetric: {method.predictor.symmetric: true}, regular: {method.predictor.symmetric: false}}
+        """
+    )
+    assert only(text).startswith("sweep.yaml:6: method: stop_gradient: false needs momentum 0")
+
+
+def test_what_a_level_makes_wrong_is_told_at_its_line_whatever_other_axes_there_are() -> None:
+    text = yaml(TINY) + yaml(
+        """
+        axes:
+          gradient: {stopped: {}, flowing: {method.stop_gradient: false}}
+          W_p: {symmetric: {method.predictor.symmetric: true}, regular: {method.predictor.symmetric: false}}
+        """
+    )
+    assert only(text).startswith("sweep.yaml:16: method: stop_gradient: false needs momentum 0")
+
+
+# Metrics
+
+
+@pytest.mark.parametrize(
+    ("metric", "hint"),
+    [
+        ("knn/acc", "did you mean 'knn/top1'?"),
+        ("probe/tpo1", "did you mean 'probe/top1'?"),
+        (
+            "accuracy",
+            "known are those of train, dynamics, time, F, Wp, alignment, embedding, feature, probe, knn",
+        ),
+    ],
+)
+def test_a_metric_that_no_trial_reports_is_told_with_its_line(metric: str, hint: str) -> None:
+    line = only(table_yaml(f"metric: {metric}\n"))
+    assert line == f"sweep.yaml:28: tables.0.metric: no trial reports '{metric}'; {hint}"
+
+
+def test_curves_and_schedules_need_a_metric_of_each_epoch() -> None:
+    line = only(table_yaml() + "figures:\n  - {kind: curves, columns: [train/loss, knn/top1]}\n")
+    assert line.startswith(
+        "sweep.yaml:29: figures.0.columns: 'knn/top1' is known at the end of a trial alone"
+    )
+    line = only(table_yaml() + "figures:\n  - {kind: eigenspace, over: dynamics/tim}\n")
+    assert line.endswith("figures.0.over: no trial reports 'dynamics/tim'; did you mean 'dynamics/time'?")
+    line = only(
+        yaml(TINY) + "axes: {m: {path: epochs, values: [3, 4]}}\nschedule: {name: asha, metric: loss}\n"
+    )
+    assert line.startswith(
+        "sweep.yaml:15: schedule.metric: no trial reports 'loss'; known are those of train"
+    )
+
+
+def test_a_metric_of_any_trainer_of_the_sweep_will_do() -> None:
+    text = table_yaml("metric: modes/alive\n")
+    assert "no trial reports 'modes/alive'" in only(text)
+    sweep(
+        text.replace("seeds: 2", "  arm: {a: {}, b: {trainer: linear_dynamics}}\nseeds: 2").replace(
+            "columns: predictor", "columns: [predictor, arm]"
+        )
+    )
+
+
+def test_a_metric_that_these_settings_do_not_report_is_told_before_training() -> None:
+    for extra, right in (("", False), ("  probe.best: true\n", True)):
+        text = table_yaml("metric: probe/best_top1\n").replace("  epochs: 2\n", "  epochs: 2\n" + extra)
+        made = expansion(text.replace("  probe: {epochs: 2}\n", ""))
+        if right:
+            publish.check(made)
+        else:
+            with pytest.raises(
+                UsageError, match="none of its cells reports 'probe/best_top1', as they are set"
+            ):
+                publish.check(made)
+
+
+def test_a_method_of_the_users_own_may_add_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainers.methods import byol
+
+    monkeypatch.setattr(byol, "METRICS", ("byol/drift",), raising=False)
+    sweep(table_yaml("metric: byol/drift\n"))
+
+
+# Numbers that do not fit each other
+
+
+@pytest.mark.parametrize("grace", [2, 3])
+def test_a_schedule_must_leave_epochs_to_prune(grace: int) -> None:
+    schedule = f"schedule: {{name: asha, grace_epochs: {grace}}}\n"
+    line = only(yaml(TINY) + schedule)
+    assert line.startswith(
+        f"sweep.yaml:11: schedule.grace_epochs: {grace} epochs for every trial, but cell 'base'"
+    )
+    expansion(yaml(TINY).replace("  epochs: 2", f"  epochs: {grace + 1}") + schedule)
+
+
+@pytest.mark.parametrize(
+    ("data", "number"),
+    [
+        ("{name: shapes, train: 50, test: 10}", 50),
+        ("{name: digits}", 1438),
+        ("{name: cifar10, train: 30}", 30),
+        ("{name: stl10, train: 30, unlabelled: 3}", 33),
+    ],
+)
+def test_a_batch_larger_than_the_data_is_told_when_the_file_is_checked(data: str, number: int) -> None:
+    text = re.sub("data: {.*}", f"data: {data}", yaml(TINY)).replace("batch_size: 64", "batch_size: 3000")
+    with pytest.raises(
+        UsageError, match=rf"cell 'base': batch_size 3000 exceeds the {number} training images"
+    ):
+        validated(sweep(text), "sweep.yaml")
+    validated(sweep(text.replace("3000", str(number))), "sweep.yaml")
+
+
+# What people write
+
+
+@pytest.mark.parametrize("written", ["0-4", "'0-4'", "0-2,3,4", "5", "[0, 1, 2, 3, 4]"])
+def test_seeds_may_be_written_as_a_range(written: str) -> None:
+    assert sweep(yaml(TINY) + f"seeds: {written}\n").seed_list == (0, 1, 2, 3, 4)
+
+
+@pytest.mark.parametrize("written", ["4-0", "0-4,2", "-3", "0-", "a", "0-99999", "''", "1.5", "[true]"])
+def test_seeds_that_are_none_are_refused(written: str) -> None:
+    line = only(yaml(TINY) + f"seeds: {written}\n")
+    assert line.startswith("sweep.yaml:14: seeds: expected a number of seeds from 1 to 10000, or a list")
+
+
+@pytest.mark.parametrize("written", ["0", "0.0", "0e3", "'0'"])
+def test_a_level_is_found_by_its_value(written: str) -> None:
+    text = """
+        axes:
+          m: {path: method.momentum, values: [0, 1e-3]}
+          w: {when: {m: ZERO}, levels: {x: {}}}
+        tables: [{name: t, rows: m, columns: w, baseline: {m: ZERO, w: x}, where: {m: ZERO}}]
+        figures: [{kind: curves, where: {m: ZERO}}]
+        resources: {cells: [{cpus: 2, where: {m: ZERO}}]}
+    """
+    made = sweep(yaml(TINY, text).replace("ZERO", written))
+    (table,), (figure,), (cells,) = made.tables, made.figures, made.resources.cells
+    for found in (table.baseline, table.where, figure.where, cells.where):
+        assert found["m"] == "0"
+    assert made.axes["w"].when == {"m": ("0",)}
+
+
+def test_a_number_is_found_however_its_level_was_written() -> None:
+    text = yaml(TINY) + "axes: {m: {0.990: {method.momentum: 0.99}, 1e-3: {method.momentum: 0.001}}}\n"
+    made = sweep(text + "tables: [{name: t, rows: m, baseline: {m: 0.99}, where: {m: 0.001}}]\n")
+    assert (made.tables[0].baseline, made.tables[0].where) == ({"m": "0.990"}, {"m": "1e-3"})
+    line = only(text + "tables: [{name: t, rows: m, baseline: {m: 5}}]\n")
+    assert "no level '5' on axis 'm'" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("base:\n  trainer: ssl\n  epochs=3\n", "write `epochs: 3`, as `epochs=3` is for --set"),
+        (
+            "version: 1\nbase: epochs=3\n",
+            "base: expected a mapping of settings, got 'epochs=3'; write epochs: 3",
+        ),
+        ("base:\n\ttrainer: ssl\n", "a tab stands before the first word: indent with spaces"),
+    ],
+)
+def test_what_people_write_gets_a_hint(text: str, says: str) -> None:
+    assert any(says in line for line in problems(text))

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.planning.expand import Expansion, expand, overruled
+from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.losses import overruled
 from orchestrator.planning.trials import trial_id
 from tests.builders import TINY, expansion, sweep, table_yaml, yaml
 
@@ -66,7 +67,7 @@ def test_a_conditional_axis_applies_only_where_its_condition_holds() -> None:
         TINY,
         """
         axes:
-          method: {BYOL: {method.name: byol}, SimSiam: {method.name: simsiam}}
+          method: {BYOL: {}, SimSiam: {method: {name: simsiam, predictor.hidden: 16}}}
           m: {when: {method: BYOL}, path: method.momentum, values: [0.5, 0.9]}
         """,
     )
@@ -106,10 +107,10 @@ def test_a_new_name_starts_its_block_afresh_and_the_same_name_does_not() -> None
 
 def test_what_a_common_family_of_methods_shares_survives_a_new_name() -> None:
     text = yaml(TINY).replace("name: byol, predictor", "name: byol, momentum: 0.5, loss_scale: 2, predictor")
-    text += "axes: {m: {family: {method.name: directpred}, other: {method.name: moco}}}\n"
+    text += "axes: {m: {family: {method.name: directpred}, other: {method: {name: moco, momentum: 0.9}}}}\n"
     family, other = (cell.config().model_dump()["method"] for cell in cells(text).cells)
     assert (family["momentum"], family["loss_scale"]) == (0.5, 2)
-    assert other["momentum"] == 0.99  # MoCo's own default: it is no BYOL
+    assert other["momentum"] == 0.9  # said again: it is no BYOL, whose momentum means another thing
 
 
 def test_a_bare_name_is_short_for_a_block_with_that_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import pytest
 from PIL import Image
 
 from orchestrator import Sweep, UsageError
+from orchestrator.answer import publish
+from orchestrator.events import Event, Progressed
 from tests.place import Place
 from trainers.attempt import source
+from trainers.attempt.isolation import run_trial
 from trainers.attempt.source import changed, source_of
-from trainers.config.base import LoopConfig
+from trainers.config.base import LoopConfig, Runtime
 
 pytestmark = pytest.mark.filterwarnings("default")
 THEORY: dict[str, Any] = {
@@ -27,6 +31,22 @@ THEORY: dict[str, Any] = {
     },
     "axes": {"m": {"path": "eta", "values": [0.1, 0.3]}},
     "tables": [{"name": "t", "rows": "m", "metric": "modes/collapsed_share"}],
+}
+
+
+SSL: dict[str, Any] = {
+    "version": 1,
+    "name": "s",
+    "base": {
+        "trainer": "ssl",
+        "method": "byol",
+        "data": {"name": "shapes", "size": 8, "train": 20, "test": 10},
+        "encoder": {"name": "mlp", "widths": [8]},
+        "projector": {"hidden": [8], "output": 4},
+        "epochs": 1,
+        "batch_size": 4,
+        "probe": {"epochs": 1},
+    },
 }
 
 
@@ -52,9 +72,7 @@ def test_comments_and_blank_lines_are_no_other_code(tmp_path: Path) -> None:
     digests = []
     for text in texts:
         file.write_text(text)
-        source._digest.cache_clear()
         digests.append(source._digest(file))
-    source._digest.cache_clear()
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -73,7 +91,7 @@ def test_trials_of_other_code_are_told_and_trained_anew_only_when_asked(
     sweep = Sweep(THEORY, home=ready.folder / "runs")
     sweep.run("serial", say=quiet)
     before = sweep.records()
-    monkeypatch.setattr(origin, "source_of", lambda config: source_of(config) | {"loops/modes.py": "0" * 8})
+    monkeypatch.setattr(origin, "digests", lambda files: source.digests(files) | {"loops/modes.py": "0" * 8})
     said: list[str] = []
     assert sweep.run("serial", say=said.append).trained.total() == 0
     assert "2 of 2 done were trained by other code (loops/modes.py changed); --retrain-changed" in said[0]
@@ -86,10 +104,47 @@ def test_trials_of_other_code_are_told_and_trained_anew_only_when_asked(
 
     client = MlflowClient(tracking_uri=sweep.space.tracking_uri)
     for one in before.values():
-        assert (
-            client.get_run(str(one.run)).data.tags["orch.set_aside"] == one.trial_id
-        )  # and its numbers stay
+        kept = client.get_run(str(one.run)).data
+        assert kept.tags["orch.set_aside"] == one.trial_id and kept.metrics.items() >= one.metrics.items()
     assert sweep.store().asked_for("t").keys() == after.keys()
+
+
+def test_what_is_trained_anew_begins_without_checkpoints(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.planning import origin
+
+    sweep = Sweep(SSL, home=ready.folder / "runs")
+    sweep.run("serial", keep_checkpoints=True, say=quiet)
+    assert list((ready.folder / "runs" / "trials").rglob("*.pt"))
+    monkeypatch.setattr(origin, "digests", lambda files: source.digests(files) | {"methods/byol.py": "0" * 8})
+    heard: list[Event] = []
+    sweep.run("serial", retrain_changed=True, say=quiet, on_event=heard.append)
+    assert [event.report.replayed for event in heard if isinstance(event, Progressed)] == [False, False]
+
+
+def test_a_trial_that_went_on_from_a_checkpoint_is_of_the_code_of_its_first_epoch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, runtime = Sweep(SSL).trials[0].config, Runtime()
+    old = source.imported(source.files_of(config)) | {"methods/byol.py": "0" * 8}
+    with monkeypatch.context() as edited:
+        edited.setattr("trainers.loops.ssl.imported", lambda files: old)
+        run_trial(config, runtime=runtime, folder=tmp_path, report=lambda report: None)
+    outcome = run_trial(config, runtime=runtime, folder=tmp_path, report=lambda report: None)
+    assert outcome.details["resumed_at_epoch"] == 1 and outcome.details["source"] == old
+
+
+def test_a_table_names_the_trials_of_other_code(ready: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = Sweep(THEORY, home=ready.folder / "runs")
+    sweep.run("serial", say=quiet)
+    second = sweep.trials[1]
+    records = sweep.records()
+    other = records[second.id].model_copy(update={"source": {"loops/modes.py": "0" * 8}})
+    table = publish.tables(sweep.expansion, records | {second.id: other}, [])[0]
+    (note,) = [line for line in table.notes if "changed between trials" in line]
+    assert note.startswith("loops/modes.py changed between trials: ") and second.label in note
+    assert not [line for line in sweep.table().notes if "changed between" in line]
 
 
 def image_folder(folder: Path, number: int) -> None:
@@ -99,6 +154,7 @@ def image_folder(folder: Path, number: int) -> None:
             path = folder / split / f"class{index % 2}" / f"{index}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(image).save(path)
+        os.rename(path, os.fsencode(path.parent) + b"/caf\xe9.png")  # a name that is no UTF-8
 
 
 def test_other_images_under_one_label_are_an_error_before_training(ready: Place, tmp_path: Path) -> None:

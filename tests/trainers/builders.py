@@ -74,7 +74,7 @@ def reports(config: ssl.Config, folder: Path | None = None) -> list[EpochReport]
 
 def trained_digest(folder: Path) -> str:
     """Hash of the networks in the newest checkpoint."""
-    state, _ = checkpoint.load(folder, device="cpu")
+    state, _ = checkpoint.load(folder, dict)
     assert state is not None
     return checkpoint.digest(state["networks"])
 
@@ -125,7 +125,7 @@ def save(folder: Folder, *epochs: int) -> None:
 
 def newest(folder: Folder) -> int | None:
     """The epoch of the checkpoint that would be gone on from."""
-    state, _ = checkpoint.load(folder, device="cpu")
+    state, _ = checkpoint.load(folder, dict)
     return state["epoch"] if state else None
 
 

@@ -134,7 +134,7 @@ def test_a_later_checkpoint_that_cannot_be_used_takes_no_place(tmp_path: Path) -
 def test_a_checkpoint_is_data_and_runs_no_code(tmp_path: Path) -> None:
     save(tmp_path, 1)
     torch.save({"epoch": 2, "surprise": Interrupted}, tmp_path / "epoch-000002.pt")
-    state, warnings = checkpoint.load(tmp_path, device="cpu")
+    state, warnings = checkpoint.load(tmp_path, dict)
     assert state is not None and state["epoch"] == 1 and "epoch-000002.pt" in warnings[0]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -266,10 +269,12 @@ def test_an_undecodable_file_is_named(root: Path, tmp_path: Path) -> None:
     ("folders", "complaint"),
     [
         ((), "no folder"),
+        (("ant", "bee"), r"no folder train in .*/mine \(there are folders ant, bee\)"),
         (("train/ant",), "no folder test"),
         (("train", "test"), "no class folders"),
         (("train/ant", "train/bee", "test/ant"), r"different classes \(bee\)"),
         (("train/ant", "test/ant"), "no images"),
+        (("train/ant/train/bee", "test/ant"), "no images"),
     ],
 )
 def test_an_incomplete_image_folder_is_one_clear_line(
@@ -281,11 +286,128 @@ def test_an_incomplete_image_folder_is_one_clear_line(
     with pytest.raises(MissingDataError, match=complaint) as caught:
         load("image_folder", tmp_path, root="mine")
     assert str(place) in str(caught.value) and "\n" not in str(caught.value)
+    assert "put the images there as train/<class>/* and test/<class>/*" in str(caught.value)
 
 
 def test_asking_for_more_images_than_there_are_says_how_many_there_are(root: Path) -> None:
     with pytest.raises(MissingDataError, match="13 images were asked for, 12 are in"):
         load("image_folder", root, train=13)
+
+
+def one_image(folder: Path, image: Image.Image, name: str, **options: Any) -> None:
+    """An image folder with one class, in both of whose splits this image is."""
+    for split in ("train", "test"):
+        (folder / split / "one").mkdir(parents=True)
+        image.save(folder / split / "one" / name, **options)
+
+
+def as_read(folder: Path, **changes: object) -> list[Any]:
+    """The pixels of its training image, [H, W, 3]."""
+    data = load("image_folder", folder, root=str(folder), **changes)
+    return data.train[0].permute(1, 2, 0).tolist()
+
+
+GREY16 = np.arange(64, dtype=np.uint16).reshape(8, 8) * 1040  # 0 to 65520
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.tiff"])
+def test_grey_of_16_bits_is_scaled_and_not_clipped(name: str, tmp_path: Path) -> None:
+    one_image(tmp_path, Image.fromarray(GREY16), name)
+    expected = np.rint(GREY16 / 257).astype(int)
+    assert np.array_equal(as_read(tmp_path), np.repeat(expected[:, :, None], 3, axis=2))
+
+
+@pytest.mark.parametrize("mode", ["I", "F"])
+def test_values_whose_range_no_file_states_are_refused(mode: str, tmp_path: Path) -> None:
+    one_image(tmp_path, Image.new(mode, (8, 8)), "a.tif")
+    with pytest.raises(MissingDataError, match=rf"a\.tif \(32 bits per channel \(mode {mode}\), expected"):
+        as_read(tmp_path)
+
+
+def test_what_lies_under_transparent_pixels_is_not_seen(tmp_path: Path) -> None:
+    image = Image.new("RGBA", (8, 8), (200, 10, 10, 0))  # red, and nobody sees it
+    image.putpixel((0, 0), (10, 20, 30, 255))
+    image.putpixel((1, 0), (100, 0, 0, 51))  # a fifth
+    one_image(tmp_path, image, "a.png")
+    white, black = as_read(tmp_path), as_read(tmp_path, background=[0, 0, 0])
+    assert (white[0][:3], black[0][:3]) == (
+        [[10, 20, 30], [224, 204, 204], [255, 255, 255]],
+        [[10, 20, 30], [20, 0, 0], [0, 0, 0]],
+    )
+
+
+def test_a_palettes_colours_and_its_transparent_one_are_read(tmp_path: Path) -> None:
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 255, 128, 0, 1, 2, 3])
+    image.putpixel((0, 0), 2)
+    one_image(tmp_path, image, "a.png", transparency=2)
+    assert as_read(tmp_path)[0][:2] == [[255, 255, 255], [255, 128, 0]]
+
+
+def test_ink_becomes_light(tmp_path: Path) -> None:
+    one_image(tmp_path, Image.new("CMYK", (8, 8), (255, 0, 0, 0)), "a.tif")
+    assert as_read(tmp_path)[0][0] == [0, 255, 255]
+
+
+def test_the_orientation_that_a_camera_noted_is_applied(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(3).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: shown a quarter clockwise
+    one_image(tmp_path, Image.fromarray(pixels), "a.png", exif=exif)
+    assert np.array_equal(as_read(tmp_path), np.rot90(pixels, -1))
+
+
+def test_an_image_with_too_many_pixels_is_refused_before_it_is_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one_image(tmp_path, Image.new("1", (8193, 8192)), "a.bmp")
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "load", lambda self: pytest.fail("decoded"))
+        with pytest.raises(MissingDataError, match="8193 × 8192 pixels, expected at most 67 million"):
+            as_read(tmp_path)
+
+
+def test_a_pipe_among_images_is_skipped_and_what_is_skipped_is_counted(tmp_path: Path) -> None:
+    one_image(tmp_path, Image.new("RGB", (8, 8)), "a.png")
+    os.mkfifo(tmp_path / "train/one/b.png")
+    for name in ("train/one/c.gif", "train/one/d.gif", "train/loose.png", "train/one/.DS_Store"):
+        (tmp_path / name).write_text("")
+    data = load("image_folder", tmp_path, root=str(tmp_path))
+    assert len(data.train) == 1 and data.notes == (
+        f"image_folder 'tiny': 4 files in {tmp_path}/train are skipped: "
+        "2 × .gif, 1 × .png, 1 × no regular file",
+    )
+
+
+def test_a_class_is_one_however_its_accents_are_encoded(tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "blé") for form in ("NFC", "NFD")]
+    assert names[0] != names[1]
+    for place, name in enumerate(["train/" + names[0], "train/" + names[1], "test/" + names[1]]):
+        (tmp_path / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (place, 0, 0)).save(tmp_path / name / f"{place}.png")
+    data = load("image_folder", tmp_path, root=str(tmp_path))
+    assert data.classes == (names[0],) and data.train[:, 0, 0, 0].tolist() == [0, 1]
+
+
+# Images of which nothing can be learnt
+
+
+@pytest.mark.parametrize(
+    ("pixels", "fault"),
+    [
+        (torch.full((5, 3, 8, 8), 255), "all 5 training images are alike"),
+        (torch.arange(5)[:, None, None, None].expand(5, 3, 8, 8), "training images are of one colour each"),
+        (torch.arange(5 * 192).view(5, 3, 8, 8) % 7, None),
+    ],
+)
+def test_images_that_hold_nothing_are_a_fault_of_the_data(pixels: torch.Tensor, fault: str | None) -> None:
+    good = torch.arange(4 * 192).view(4, 3, 8, 8).to(torch.uint8)
+    none = torch.zeros(1, dtype=torch.int64)
+    values: dict[str, Any] = {"classes": (), "mean": (), "std": (), "train_labels": none, "test_labels": none}
+    told = Images(train=pixels.to(torch.uint8), test=good, **values).fault()
+    assert fault in told if fault else told is None
+    swapped = Images(train=good, test=pixels.to(torch.uint8), **values).fault()
+    assert swapped == (told.replace("training", "test") if told else None)
 
 
 # Subsets and sizes

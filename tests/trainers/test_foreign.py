@@ -306,6 +306,12 @@ def test_a_file_that_is_not_there_an_empty_folder_and_a_file_beside_are_told() -
     )
 
 
+def test_a_file_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainers.config.examined.MOST_BYTES", 100)
+    written(Path.cwd(), mine=METHOD)
+    assert refused("./mine.py") == ["mine.py: larger than the 100 bytes that travel with a trial"]
+
+
 def test_every_wrong_file_of_a_folder_has_its_line() -> None:
     written(Path("all"), a="def\n", b=METHOD, c="import nowhere\n", d="def\n")
     assert [line.partition(":")[0] for line in refused("./all")] == ["all/a.py", "all/d.py"]

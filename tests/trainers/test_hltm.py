@@ -228,9 +228,16 @@ def test_a_resumed_trial_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert resumed.details["resumed_at_epoch"] == 2
     assert [report.replayed for report in heard] == [True, True, True, False]
     assert resumed.metrics == whole.metrics
-    states = [checkpoint.load(tmp_path / name, device="cpu")[0] for name in ("whole", "cut")]
+    states = [checkpoint.load(tmp_path / name, dict)[0] for name in ("whole", "cut")]
     assert states[0] is not None and states[1] is not None
     assert checkpoint.digest(states[0]["network"]) == checkpoint.digest(states[1]["network"])
+
+
+def test_a_network_takes_over_no_weights_of_another_shape() -> None:
+    network = trees.build_network(2, 3, seed=0)
+    state = network.state()
+    with pytest.raises(ValueError, match=r"bias0 is \[1\], expected"):
+        network.restore(state | {"bias0": torch.zeros(1)})
 
 
 def test_enough_hidden_units_find_the_root_and_training_helps() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from threadpoolctl import threadpool_limits
 
 from tests.trainers.builders import CONVNET, RUNTIME, config, timeless, trained_digest
@@ -98,6 +99,30 @@ def test_missing_data_says_where_it_was_looked_for(tmp_path: Path) -> None:
     outcome = run(missing)
     assert outcome.status == "failed" and str(tmp_path / "mine") in str(outcome.reason)
     assert outcome.error == "data"
+
+
+def white_images(folder: Path, *, number: int, size: int) -> dict[str, Any]:
+    """An image folder of one class, as data for `config`."""
+    for split in ("train", "test"):
+        (folder / split / "one").mkdir(parents=True)
+        for index in range(number):
+            Image.new("L", (size, size), 255).save(folder / split / "one" / f"{index}.png")
+    return {"name": "image_folder", "label": "white", "root": str(folder), "size": 8}
+
+
+def test_images_that_are_all_alike_are_a_fault_of_the_data_and_no_collapse(tmp_path: Path) -> None:
+    outcome = run(config(data=white_images(tmp_path, number=17, size=9)))
+    assert (outcome.status, outcome.error) == ("failed", "data")
+    assert str(outcome.reason).startswith("image_folder: all 17 training images are alike; look at")
+
+
+def test_what_a_data_set_skipped_is_told_in_the_trials_log(tmp_path: Path) -> None:
+    data = white_images(tmp_path, number=15, size=8)
+    for split in ("train", "test"):
+        Image.effect_noise((8, 8), 99).save(tmp_path / split / "one" / "other.png")
+        (tmp_path / split / "one" / "notes.txt").write_text("")
+    told = run(config(data=data, epochs=1)).details["warnings"]
+    assert [line.split("/")[-1] for line in told] == [f"{s} are skipped: 1 × .txt" for s in ("train", "test")]
 
 
 def test_a_long_error_of_many_lines_becomes_one_short_line() -> None:
@@ -190,6 +215,21 @@ def test_a_trial_that_changes_the_process_and_completes_leaves_it_as_it_was() ->
 
     outcome = run(config(), report=report)
     assert outcome.status in ("completed", "collapsed") and process_state() == before
+
+
+def test_a_trial_is_trained_though_the_working_folder_is_removed_before_or_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("before", "meanwhile"):
+        (folder := tmp_path / name).mkdir()
+        monkeypatch.chdir(folder)
+        if name == "before":
+            folder.rmdir()
+        with clean_process(threads=1):
+            if name == "meanwhile":
+                folder.rmdir()
+            os.chdir(tmp_path)
+    assert Path.cwd() == tmp_path
 
 
 def test_what_stands_in_the_process_does_not_reach_a_trial() -> None:

@@ -16,9 +16,10 @@ from torch import nn
 
 from tests.trainers.builders import CONVNET, TINY, config
 from trainers.config import plugins
-from trainers.config.base import Frozen, canonical, identity_dump
+from trainers.config.base import Frozen, LoopConfig, canonical, identity_dump
 from trainers.encoders import resnet18, resnet50
 from trainers.loops import ssl
+from trainers.measures.probe import KnnConfig
 
 KINDS = ("datasets", "encoders", "methods", "optimizers")
 ALL = [(kind, name) for kind in KINDS for name in plugins.names(kind)]
@@ -82,6 +83,57 @@ def test_a_setting_of_another_plug_in_is_refused() -> None:
         config(method={"name": "simsiam", "momentum": 0.5})
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"epochs": True},
+        {"seed": False},
+        {"optimizer": {"lr": True}},
+        {"optimizer": {"lr": "0.1"}},
+        {"optimizer": {"lr": 0.1, "predictor": {"lr": "1e-3"}}},
+        {"encoder": {"name": "mlp", "widths": [16, True]}},
+        {"views": {"crop": {"scale": [True, 1.0]}}},
+        {"data": {"name": "digits", "channels": True}},
+        {"data": {"name": "shapes", "train": "64"}},
+        {"method": {"name": "byol", "predictor": {"kind": "mlp", "hidden": "512"}}},
+    ],
+)
+def test_a_boolean_and_a_text_are_never_taken_for_a_number(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="expected a number"):
+        config(**changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"probe": {"standardise": 1}},
+        {"probe": {"best": 1}},
+        {"views": {"normalise": 0}},
+        {"views": {"jitter": {"clip": "no"}}},
+        {"method": {"name": "byol", "predictor": {"kind": "linear", "symmetric": "true"}}},
+    ],
+)
+def test_a_number_and_a_text_are_never_taken_for_a_boolean(changes: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="expected true or false"):
+        config(**changes)
+
+
+@pytest.mark.parametrize("model", [Frozen, LoopConfig], ids=lambda model: model.__name__)
+def test_every_model_that_comes_from_frozen_refuses_what_looks_like_a_number(model: type[Frozen]) -> None:
+    class Own(model):  # type: ignore[misc, valid-type]
+        trainer: str = "own"
+        rates: dict[str, tuple[float | None, ...]] = {}
+        inner: tuple[KnnConfig, ...] = ()
+
+    for values in ({"rates": {"a": ["1"]}}, {"rates": {"a": [True]}}, {"inner": [{"k": True}]}):
+        with pytest.raises(ValidationError, match="expected a number"):
+            Own.model_validate(values)
+        with pytest.raises(ValidationError, match="expected a number"):
+            Own.model_validate_json(json.dumps(values))
+    whole = Own.model_validate({"rates": {"a": [1, 0.5, None]}, "inner": [{"k": 3.0}]})
+    assert Own.model_validate_json(whole.model_dump_json()) == whole
+
+
 def test_reading_and_validating_every_config_imports_no_torch() -> None:
     code = (
         "import json, sys\n"
@@ -119,6 +171,19 @@ def test_an_encoder_maps_images_to_the_dimension_it_claims(name: str, shape: tup
 
 def count(network: nn.Module) -> int:
     return sum(p.numel() for p in network.parameters())
+
+
+def test_the_first_convolution_starts_wider_where_it_is_torchs_own() -> None:
+    variances = []
+    for start in (None, "torch"):
+        torch.manual_seed(0)
+        config = resnet18.Config(width=64, stem_init=start)  # type: ignore[arg-type]
+        encoder, _ = resnet18.build(config, (3, 32, 32))
+        first, second, *_ = (m for m in encoder.modules() if isinstance(m, nn.Conv2d))
+        variances.append(float(first.weight.detach().var()))
+        assert float(second.weight.detach().var()) == pytest.approx(2 / (64 * 9), rel=0.05)
+    # He by fan out: 2/(64·9); uniform in ±1/√(3·9): 1/(3·27). 1 728 values.
+    assert variances == [pytest.approx(0.00347, rel=0.1), pytest.approx(0.01235, rel=0.1)]
 
 
 def test_resnet18_with_a_small_stem_has_the_canonical_number_of_parameters() -> None:

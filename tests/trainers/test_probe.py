@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from tests.trainers.builders import CONVNET, RUNTIME, config
 from trainers.attempt.checkpoint import digest
 from trainers.loops import ssl
-from trainers.measures.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
+from trainers.measures.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe, standardised
 from trainers.randomness import stream
 
 CLASSES = 4
@@ -92,6 +93,70 @@ def test_a_standardised_probe_does_not_see_the_features_scale() -> None:
     plain, scaled = (probe(1.0, ProbeConfig(epochs=5, standardise=True), scale=s) for s in (1.0, 1024.0))
     assert plain == scaled  # a power of two changes no mantissa
     assert probe(1.0)["probe/train_loss"] != probe(1.0, scale=1024.0)["probe/train_loss"]
+
+
+def test_features_are_standardised_as_scikit_learn_does_it() -> None:
+    from sklearn.preprocessing import StandardScaler
+
+    generator = torch.Generator().manual_seed(0)
+    train, test = torch.randn((2, 300, 5), generator=generator) * torch.tensor([1e-3, 1.0, 1e3, 0.0, 0.0])
+    train[:, 4], test[:, 4] = 0.1, 0.1 + test[:, 0]  # constant, and not in the test set
+    scaler = StandardScaler().fit(train.double().numpy())
+    for found, values in zip(standardised(train, test), (train, test), strict=True):
+        expected = torch.from_numpy(scaler.transform(values.double().numpy()))
+        torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)  # float32, 300 values
+
+
+def test_what_only_rounding_makes_differ_is_constant() -> None:
+    rounded = torch.full((100, 1), 0.1)
+    rounded[::2] = torch.nextafter(rounded[::2], torch.ones(1))
+    train, test = standardised(rounded, torch.ones(4, 1))
+    assert float(train.abs().max()) < 1e-6 and test.flatten().tolist() == pytest.approx([0.9] * 4)
+
+
+def test_a_unit_that_was_silent_in_training_does_not_drown_the_others() -> None:
+    (x, y), (test, labels) = (features(512, separation=8.0, seed=seed) for seed in (0, 1))
+    touched = torch.zeros(512, 1)
+    touched[::5] = 1.0
+    found = linear_probe(
+        torch.cat((x, torch.zeros(512, 1)), dim=1),
+        y,
+        torch.cat((test, touched), dim=1),
+        labels,
+        classes=CLASSES,
+        config=ProbeConfig(epochs=20, standardise=True),
+        generator=stream(0, "probe"),
+    )
+    assert found["probe/top1"] > 0.98
+
+
+@pytest.mark.parametrize(
+    ("library", "bound"), [(None, math.sqrt(6 / (64 + 4))), ("torch", 1 / math.sqrt(64))]
+)
+def test_the_classifier_starts_as_its_library_has_it(library: Any, bound: float) -> None:
+    started: list[tuple[list[Tensor], float]] = []
+
+    def note(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        group = optimizer.param_groups[0]
+        started.append(([p.detach().clone() for p in group["params"]], group["eps"]))
+
+    handle = register_optimizer_step_pre_hook(note)
+    x, y = torch.randn(512, 64), torch.arange(512) % CLASSES
+    chosen = ProbeConfig(epochs=1, library=library)
+    linear_probe(x, y, x, y, classes=CLASSES, config=chosen, generator=stream(0, "probe"))
+    handle.remove()
+    (weight, bias), eps = started[0]
+    assert 0.95 * bound < float(weight.abs().max()) <= bound  # of 256 uniform values
+    assert bool(bias.any()) == (library == "torch") and float(bias.abs().max()) <= bound
+    assert eps == (1e-8 if library == "torch" else 1e-7)
+    if library == "torch":
+        assert bound == pytest.approx(float(torch.nn.Linear(64, 9999).weight.detach().abs().max()), rel=1e-4)
+
+
+def test_the_last_small_batch_is_dropped_where_the_reports_code_is_followed() -> None:
+    with recorded_rates() as rates:
+        probe(1.0, ProbeConfig(epochs=2, batch_size=500, lr=0.05, final_lr=0.005, drop_last=True))
+    assert rates == pytest.approx([0.05, 0.005 + 0.045 / 4], rel=1e-12)  # two steps of the decay
 
 
 # k-NN

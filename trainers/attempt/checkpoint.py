@@ -1,4 +1,4 @@
-"""A trial's state on disk or on S3: written atomically, the last two kept, a broken one passed over."""
+"""A trial's state on disk or on S3: whole, with a checksum, the last two kept, a bad one passed over."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import contextlib
 import hashlib
 import io
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from trainers.attempt.folders import Files, Folder, StorageError, files
-from trainers.attempt.report import EpochReport
+from trainers.attempt.report import EpochReport, Report
 from trainers.config.lazy import torch
 
 KEPT = 2  # the newest may turn out to be broken; then the one before it is used
 _NAME = re.compile(r"epoch-(\d{6})\.pt")
+_SUM = b"\nsha256 "  # before the checksum at a file's end; torch reads a file with it as one without
+_T = TypeVar("_T")
 
 
 def save(folder: Folder, state: dict[str, Any], *, epoch: int) -> None:
@@ -25,6 +28,7 @@ def save(folder: Folder, state: dict[str, Any], *, epoch: int) -> None:
     # Through memory: torch reports a full disk as an internal error that names neither disk nor file.
     content = io.BytesIO()
     torch.save(state, content)
+    content.write(_SUM + _checksum(content.getbuffer()))
     there = files(folder)
     try:
         there.write(_name(epoch), content)
@@ -43,23 +47,33 @@ def save(folder: Folder, state: dict[str, Any], *, epoch: int) -> None:
                 there.remove(_name(number))
 
 
-def load(folder: Folder, *, device: str) -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest readable state, or None, and a line about each file that could not be read.
+def load(folder: Folder | None, restore: Callable[[dict[str, Any]], _T]) -> tuple[_T | None, list[str]]:
+    """What `restore` makes of the newest state that is whole and fits, or None, and a line about each other.
+
+    Args:
+        folder: the trial's own; None has none.
+        restore: given a state on the CPU, what to go on from; raises an error if the state does not fit.
 
     Raises:
         StorageError: S3 refuses or does not answer: a trial that starts anew would be trained twice.
+        MemoryError, torch.OutOfMemoryError, torch.AcceleratorError: this process cannot go on; the state can.
     """
     warnings: list[str] = []
+    if folder is None:
+        return None, warnings
     there = files(folder)
     for epoch in reversed(_found(there)):
+        told = "is unreadable"
         try:
-            content = io.BytesIO(there.read(_name(epoch)))
-            state: dict[str, Any] = torch.load(content, map_location=device, weights_only=True)
-            return state, warnings
-        except StorageError:
+            content = io.BytesIO(_whole(there.read(_name(epoch))))
+            state = torch.load(content, map_location="cpu", weights_only=True)
+            told = "does not fit this trial"
+            return restore(state), warnings
+        except (StorageError, MemoryError, torch.OutOfMemoryError, torch.AcceleratorError):
             raise
-        except Exception as error:  # torch raises many types on a truncated file
-            warnings.append(f"checkpoint {_name(epoch)} is unreadable ({type(error).__name__}); passed over")
+        except Exception as error:  # torch raises many types on a damaged file
+            cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            warnings.append(f"checkpoint {_name(epoch)} {told} ({cause}); passed over")
     return None, warnings
 
 
@@ -86,6 +100,30 @@ def from_plain(content: dict[str, Any]) -> EpochReport:
     return EpochReport.model_validate(content | {"arrays": arrays})
 
 
+def past(state: dict[str, Any], *, config: str) -> list[EpochReport]:
+    """The reports that a state holds, of epoch 0 and all that follow.
+
+    Args:
+        state: has its config and, by `to_plain`, its reports.
+        config: the trial's own, canonical.
+
+    Raises:
+        ValueError: it is another config's, or reports are missing.
+    """
+    if state["config"] != config:
+        raise ValueError("it is another config's")
+    reports = [from_plain(plain) for plain in state["history"]]
+    if not reports or [report.epoch for report in reports] != list(range(len(reports))):
+        raise ValueError("reports are missing in it")
+    return reports
+
+
+def replay(reports: list[EpochReport], report: Report) -> None:
+    """Report once more what was reported before an interruption, marked so."""
+    for one in reports:
+        report(EpochReport.model_validate(dict(one) | {"replayed": True}))
+
+
 def digest(state: dict[str, torch.Tensor]) -> str:
     """Hash of every tensor's bytes: equal for networks that are equal bit for bit."""
     out = hashlib.sha256()
@@ -93,6 +131,22 @@ def digest(state: dict[str, torch.Tensor]) -> str:
         out.update(name.encode())
         out.update(state[name].detach().cpu().contiguous().numpy().tobytes())
     return out.hexdigest()[:12]
+
+
+def _checksum(content: bytes | memoryview) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
+def _whole(content: bytes) -> bytes:
+    """The content of a file before its checksum; of one that an older version wrote, without any, all of it.
+
+    Raises:
+        ValueError: the checksum is another.
+    """
+    state, mark, checksum = content.rpartition(_SUM)
+    if mark and checksum != _checksum(state):
+        raise ValueError("its checksum is another")
+    return state if mark else content
 
 
 def _found(there: Files) -> list[int]:

@@ -147,25 +147,39 @@ class DiskFolder(NamedTuple):
         return [path.name for path in self.path.glob("*")]
 
     def read(self, name: str) -> bytes:
-        """A file's content."""
-        return (self.path / name).read_bytes()
+        """A file's content.
+
+        Raises:
+            OSError: it is none, or cannot be read; a pipe of that name would be waited for without end.
+        """
+        path = self.path / name
+        if path.exists() and not path.is_file():
+            raise OSError("no regular file")
+        return path.read_bytes()
 
     def write(self, name: str, content: io.BytesIO) -> None:
         """Put a file there, whole or not at all."""
         self.path.mkdir(parents=True, exist_ok=True)
-        part = self.path / f"{name}.part"
+        part = f"{name}.part"
+        self.remove(part)  # left by a crash, or planted: whoever follows a link writes into another's file
         try:
-            with part.open("wb") as file:
+            with open(self.path / part, "xb") as file:  # exclusive: follows no link
                 file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            part.replace(self.path / name)
+            if (self.path / name).is_dir():
+                self.remove(name)
+            (self.path / part).replace(self.path / name)
         finally:
-            part.unlink(missing_ok=True)
+            (self.path / part).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        (self.path / name).unlink(missing_ok=True)
+        """Remove a file, if it is there; a folder of that name is moved aside, for others may need it."""
+        path = self.path / name
+        if path.is_dir() and not path.is_symlink():
+            path.rename(path.with_name(f"{name}.{uuid.uuid4().hex[:8]}.aside"))
+        else:
+            path.unlink(missing_ok=True)
 
     def remove_if_empty(self) -> None:
         """Remove the folder itself, unless something is left in it."""

@@ -12,7 +12,7 @@ import os
 import random
 import traceback
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder, StorageError
 from trainers.attempt.report import ErrorClass, Outcome, Report
-from trainers.attempt.source import source_of
+from trainers.attempt.source import files_of, imported
 from trainers.config.base import LoopConfig, Runtime
 from trainers.config.lazy import torch
 from trainers.config.plugins import behind
@@ -41,8 +41,9 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
     """
     with clean_process(threads=runtime.threads):
         try:
+            origin = _origin(config, runtime)  # before the training, in which files may change
             outcome: Outcome = behind(type(config)).fit(config, runtime=runtime, folder=folder, report=report)
-            return outcome.model_copy(update={"details": outcome.details | _origin(config, runtime)})
+            return outcome.model_copy(update={"details": origin | outcome.details})
         except MissingDataError as error:
             return Outcome(status="failed", reason=_printable(str(error)), error="data")
         except StorageError as error:
@@ -54,7 +55,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
 @contextlib.contextmanager
 def clean_process(*, threads: int) -> Iterator[None]:
     """Inside, torch has `threads` threads and its defaults; after, the process is as it was before."""
-    environment, folder = dict(os.environ), Path.cwd()
+    environment, folder = dict(os.environ), _working_folder()
     python_state, numpy_state = random.getstate(), np.random.get_state()
     torch_state, torch_threads = torch.get_rng_state(), torch.get_num_threads()
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
@@ -78,11 +79,19 @@ def clean_process(*, threads: int) -> Iterator[None]:
         torch.backends.cudnn.benchmark = benchmark
         os.environ.clear()
         os.environ.update(environment)
-        os.chdir(folder)
+        with contextlib.suppress(FileNotFoundError):  # somebody has removed it meanwhile
+            os.chdir(folder)
         gc.collect()
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             with contextlib.suppress(RuntimeError):  # after an error of the GPU itself nothing works any more
                 torch.cuda.empty_cache()
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # somebody has removed it
+        return "/"
 
 
 def usable(device: str) -> bool:
@@ -101,11 +110,15 @@ def discard_checkpoints(folder: Folder) -> None:
         checkpoint.clear(folder)
 
 
-def _origin(config: LoopConfig, runtime: Runtime) -> dict[str, str | dict[str, str]]:
-    """What a result's record says of the code and of the files that it is from."""
-    data = getattr(config, "data", None)
-    listing = listing_of(data, runtime.data_root) if data is not None else None
-    return {"source": source_of(config)} | ({"data_listing": listing} if listing else {})
+def _origin(config: LoopConfig, runtime: Runtime) -> dict[str, Any]:
+    """The code and the files that a result is from, as far as they can be read."""
+    found: dict[str, Any] = {}
+    with contextlib.suppress(OSError, UnicodeError):
+        found["source"] = imported(files_of(config))
+    with contextlib.suppress(Exception):  # a data set's own code; what is wrong is told when it is loaded
+        if listing := listing_of(getattr(config, "data", None), runtime.data_root):
+            found["data_listing"] = listing
+    return found
 
 
 def _is_out_of_gpu_memory(error: BaseException) -> bool:

@@ -16,6 +16,8 @@ from trainers.config.foreign import used_by
 ROOT = Path(__file__).parents[1]
 SHARED = "trainers"
 """Stands for every file of the trainers that is no plug-in's own."""
+File = Path | tuple[str, str]
+"""A plug-in's file; of one from outside the package its name and digest, which stay as it was read."""
 
 
 def source_of(config: LoopConfig) -> dict[str, str]:
@@ -23,10 +25,32 @@ def source_of(config: LoopConfig) -> dict[str, str]:
 
     Blank lines and lines of comments do not count. Nor do plug-ins that the config does not name.
     """
-    files = {_name(path): path for path in _plugins(config)}
-    found = {name: _digest(path) for name, path in files.items()}
-    found |= {one.label: one.digest[:8] for one in used_by(config)}
-    return {SHARED: _shared(), **dict(sorted(found.items()))}
+    return digests(files_of(config))
+
+
+@functools.cache
+def imported(files: frozenset[File]) -> dict[str, str]:
+    """The digests of these files, and of all others, as they were when this process first asked.
+
+    That is when it imported them: what is edited later is not what it runs.
+    """
+    return digests(files)
+
+
+def files_of(config: LoopConfig) -> frozenset[File]:
+    """The files of the plug-ins that a config names, its trainer's among them."""
+    return frozenset((*_plugins(config), *foreign(config).items()))
+
+
+def foreign(config: LoopConfig) -> dict[str, str]:
+    """The digests of the plug-ins from outside the package that a config names, by what they are called."""
+    return {one.label: one.digest[:8] for one in used_by(config)}
+
+
+def digests(files: frozenset[File]) -> dict[str, str]:
+    """Digests of these files as they are now, and one of all others of the trainers."""
+    named = dict(file if isinstance(file, tuple) else (_name(file), _digest(file)) for file in files)
+    return {SHARED: _shared(), **dict(sorted(named.items()))}
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -53,7 +77,6 @@ def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
 
 
-@functools.cache
 def _shared() -> str:
     own = {ROOT / family / f"{name}.py" for family in SINGULAR for name in members(f"trainers.{family}")}
     shared = sorted(set(ROOT.rglob("*.py")) - own)
@@ -61,8 +84,13 @@ def _shared() -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-@functools.cache
 def _digest(path: Path) -> str:
+    there = path.stat()
+    return _digest_of(path, there.st_mtime_ns, there.st_size)
+
+
+@functools.lru_cache(maxsize=1000)
+def _digest_of(path: Path, _changed_ns: int, _size: int) -> str:
     lines = (line.rstrip() for line in path.read_text(encoding="utf-8").splitlines())
     code = "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
     return hashlib.sha256(code.encode()).hexdigest()[:8]

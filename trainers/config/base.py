@@ -14,20 +14,81 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    GetCoreSchemaHandler,
     ModelWrapValidatorHandler,
     ValidationError,
     model_validator,
 )
 from pydantic.config import JsonDict
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
 
 from trainers.config import foreign
 
 
+def _exact(schema: Any) -> Any:  # above Frozen, whose own schema needs it
+    """A schema or a part of one, with its numbers and booleans exact. Models in it look after themselves."""
+    if isinstance(schema, list | tuple):
+        return type(schema)(_exact(part) for part in schema)
+    if not isinstance(schema, dict) or schema.get("type") == "model":
+        return schema
+    kinds = {schema.get("type")}
+    if kinds == {"literal"}:
+        kinds = {type(value).__name__ for value in schema["expected"]}
+    if kinds == {"bool"}:
+        return core_schema.no_info_before_validator_function(_boolean, schema)
+    if kinds in ({"int"}, {"float"}):
+        return core_schema.no_info_before_validator_function(_number, schema)
+    if schema.get("type") == "function-before" and schema["function"]["function"] in (_boolean, _number):
+        return schema
+    opaque = ("default", "metadata", "serialization", "function", "cls", "config")
+    return {key: part if key in opaque else _exact(part) for key, part in schema.items()}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "expected a number")
+    if isinstance(value, str | bytes):
+        try:
+            float(value)
+        except ValueError:
+            return value  # pydantic says that it is no number
+        raise PydanticCustomError("number_type", "expected a number, without quotes")
+    return value
+
+
+def _boolean(value: Any) -> Any:
+    if not isinstance(value, bool):
+        raise PydanticCustomError("boolean_type", "expected true or false, without quotes")
+    return value
+
+
+class Exact:
+    """Annotation of a type in which a boolean and a text are no number, and a number and a text no boolean.
+
+    pydantic takes `true` for 1 and "0.1" for 0.1. Its strict mode does not, but takes no list for a tuple.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The type's schema, made exact."""
+        schema: CoreSchema = _exact(handler(source))
+        return schema
+
+
 class Frozen(BaseModel):
-    """An immutable value; unknown keys, NaN and infinities are refused."""
+    """An immutable value; unknown keys, NaN, infinities and what only looks like a number are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """pydantic's schema, in which numbers and booleans are exact."""
+        schema = handler(source)
+        model: Any = handler.resolve_ref_schema(schema)
+        while model["type"] != "model":
+            model = model["schema"]  # of a validator around the model
+        model["schema"] = _exact(model["schema"])
+        return schema
 
     @model_validator(mode="wrap")
     @classmethod

@@ -26,6 +26,8 @@ from trainers.config.families import SINGULAR
 PREFIX = "orch_plugin_"
 NEEDS = {"methods": "build", "encoders": "build", "optimizers": "build", "datasets": "load", "loops": "fit"}
 """The function that a plug-in of each family has beside its `Config`."""
+MOST_BYTES = 1_000_000
+"""Size of a plug-in's file, and of each that it imports from beside it."""
 BASES = "MethodConfig, DatasetConfig, EncoderConfig, OptimizerConfig or LoopConfig"
 
 
@@ -149,7 +151,11 @@ def shown(path: Path) -> str:
 def _beside(folder: Path, name: str) -> File | None:
     """A module of a folder, whose package has an empty name; None: it is none of its files."""
     path = folder / f"{name[1:]}.py"
-    return _read(path) if name[:1] == "." and "." not in name[1:] and path.is_file() else None
+    if name[:1] != "." or "." in name[1:] or not path.is_file():
+        return None
+    if path.stat().st_size > MOST_BYTES:
+        raise PluginError(f"{shown(path)}: larger than the {MOST_BYTES} bytes that travel with a trial")
+    return _read(path)
 
 
 def _read(path: Path) -> File:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
@@ -30,6 +31,11 @@ def resolved(entry: str, folder: Path) -> str:
         return entry
     path = str(folder / entry)
     return path if is_path(path) else f"./{path}"
+
+
+def named_from(entry: str, folder: Path) -> str:
+    """`entry`, which is named from the working folder, as a file in `folder` names it."""
+    return f"./{os.path.relpath(entry, folder)}" if is_path(entry) else entry
 
 
 def join(entry: str) -> list[Foreign]:

@@ -54,8 +54,11 @@ def shared_fields(kind: str, first: str, second: str) -> frozenset[str]:
     """
     if first not in names(kind) or second not in names(kind):
         return frozenset()
-    mro = config_type(kind, second).__mro__
-    family = next(c for c in config_type(kind, first).__mro__ if c in mro)
+    try:
+        one, mro = config_type(kind, first), config_type(kind, second).__mro__
+    except foreign.PluginError:  # of an installed one: told where its config is made
+        return frozenset()
+    family = next(c for c in one.__mro__ if c in mro)
     if not issubclass(family, Frozen) or family.__module__ in (f"trainers.{kind}.base", Frozen.__module__):
         return frozenset()
     return frozenset(family.model_fields) - {"name"}

@@ -150,6 +150,9 @@ def _intact(path: Path, md5: str) -> bool:
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Only one process of this machine is inside: trials that start together download once."""
-    with path.open("w") as file:
+    with path.open("a") as file:  # not "w", which would empty what a planted link leads to
         fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(file, fcntl.LOCK_UN)  # by itself a process forked meanwhile would keep it

@@ -37,6 +37,7 @@ class Images:
         classes: class names; their number is K.
         mean, std: per-channel constants in [0, 1] units, for normalisation; length C.
         unlabelled: further images without labels for pre-training, uint8 [M, C, H, W], or None.
+        notes: what a reader of the trial's log must know, such as which files were skipped; a line each.
     """
 
     train: Tensor
@@ -47,6 +48,7 @@ class Images:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     unlabelled: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -61,6 +63,20 @@ class Images:
         none = self.train_labels.new_full((len(self.unlabelled),), -1)
         images = torch.cat((self.train, self.unlabelled))
         return images, torch.cat((self.train_labels, none))
+
+    def fault(self) -> str | None:
+        """Why no method can learn from these images or be measured on them, in a few words, or None."""
+        for split, images in (("training", self.train), ("test", self.test)):
+            alike = flat = len(images) > 1
+            for chunk in images.split(1024):  # the first chunk of good images ends it
+                alike = alike and bool((chunk == images[:1]).all())
+                flat = flat and bool((chunk == chunk[:, :, :1, :1]).all())
+                if not (alike or flat):
+                    break
+            else:
+                what = "alike" if alike else "of one colour each"
+                return f"all {len(images)} {split} images are {what}"
+        return None
 
     def fingerprint(self) -> str:
         """Hash of every pixel and label, so that a table can tell that two trials saw the same data."""
@@ -77,17 +93,18 @@ class Images:
         return digest.hexdigest()[:12]
 
 
-def listing_of(config: DatasetConfig, root: Path | None) -> str | None:
+def listing_of(config: DatasetConfig | None, root: Path | None) -> str | None:
     """The number of a data set's files and a digest of their names and sizes: others are told in no time.
 
     None for data sets that cannot change, or that are not there.
     """
-    listed = getattr(behind(type(config)), "listing", None)
+    listed = None if config is None else getattr(behind(type(config)), "listing", None)
     files = listed(config, root=root) if listed else []
     if not files:
         return None
     text = "\n".join(f"{name} {size}" for name, size in files)
-    return f"{len(files)} files, {hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))  # names may be in any encoding
+    return f"{len(files)} files, {digest.hexdigest()[:12]}"
 
 
 def data_folder(root: str | Path | None) -> Path:

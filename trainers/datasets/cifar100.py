@@ -39,6 +39,11 @@ def missing(config: Config, *, root: Path | None) -> str | None:
     return SOURCE.missing(root)
 
 
+def for_training(config: Config, *, root: Path | None) -> int:
+    """The number of images to pre-train on."""
+    return config.train or 50_000
+
+
 def load(config: Config, *, root: Path | None, download: bool) -> Images:
     """The images on disk, downloaded first if they are not there and `download`.
 

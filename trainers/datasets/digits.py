@@ -12,7 +12,7 @@ from trainers.config.lazy import torch
 from trainers.datasets._images import balanced_order, resized
 from trainers.datasets.base import DatasetConfig, Images
 
-TEST = 359  # a fifth of 1 797
+ALL, TEST = 1_797, 359
 
 
 class Config(DatasetConfig):
@@ -31,6 +31,11 @@ class Config(DatasetConfig):
 def missing(config: Config, *, root: Path | None) -> str | None:
     """None: the images come with scikit-learn."""
     return None
+
+
+def for_training(config: Config, *, root: Path | None) -> int:
+    """The number of images to pre-train on."""
+    return ALL - TEST
 
 
 def load(config: Config, *, root: Path | None, download: bool) -> Images:

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from trainers.config.base import NOT_IDENTITY
 from trainers.config.lazy import torch
+from trainers.datasets import _decoding
 from trainers.datasets._images import balanced_order
 from trainers.datasets.base import DatasetConfig, Images, MissingDataError, data_folder
 
-if TYPE_CHECKING:
-    import numpy as np
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
+LAYOUT = (
+    "put the images there as train/<class>/* and test/<class>/*, or name their folder as the data "
+    "set's root (a relative one is looked for below --data FOLDER or ORCH_DATA)"
+)
+WHITE = (255, 255, 255)
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp"}
+
+Level = Annotated[int, Field(ge=0, le=255)]
+"""Of one colour."""
 
 
 class Config(DatasetConfig):
     """Image files below a folder: train/<class>/* and test/<class>/*, with the same classes in both.
 
-    Read are png, jpg, jpeg, bmp and webp, in the order of their names; images of the classes take turns.
+    Read are png, jpg, jpeg, bmp, webp, tif and tiff, in the order of their names; images of the classes take
+    turns. Other files are skipped, and counted in the trial's log. Class names that differ only in how
+    their accents are encoded (NFC, NFD) are one class.
     """
 
     name: Literal["image_folder"] = "image_folder"
@@ -40,30 +51,36 @@ class Config(DatasetConfig):
     """Mean of each channel in [0, 1], for normalisation; CIFAR-10's unless given."""
     std: tuple[float, float, float] = (0.2023, 0.1994, 0.2010)
     """Standard deviation of each channel, for normalisation; CIFAR-10's unless given."""
+    background: tuple[Level, Level, Level] | None = None
+    """Colour under transparent pixels, RGB from 0 to 255; None: white."""
 
 
 def missing(config: Config, *, root: Path | None) -> str | None:
     """Why the images are not there, in one sentence, or None when they are."""
-    folder = _folder(config, root)
-    ways_out = (
-        "put the images there as train/<class>/* and test/<class>/*, or name their folder as the data "
-        "set's root (a relative one is looked for below --data FOLDER or ORCH_DATA)"
-    )
+    folder, named = _folder(config, root), f"image_folder '{config.label}'"
     if not folder.is_dir():
-        return f"image_folder '{config.label}': no folder {folder}; {ways_out}"
+        return f"{named}: no folder {folder}; {LAYOUT}"
     for split in ("train", "test"):
         if not (folder / split).is_dir():
-            return f"image_folder '{config.label}': no folder {split} in {folder}; {ways_out}"
-    train, test = _classes(folder / "train"), _classes(folder / "test")
+            others = ", ".join(list(_classes(folder))[:3])
+            beside = f" (there are folders {others})" if others else ""
+            return f"{named}: no folder {split} in {folder}{beside}; {LAYOUT}"
+    train, test = set(_classes(folder / "train")), set(_classes(folder / "test"))
     if not train:
-        return f"image_folder '{config.label}': no class folders in {folder / 'train'}; {ways_out}"
+        return f"{named}: no class folders in {folder / 'train'}; {LAYOUT}"
     if train != test:
-        differing = ", ".join(sorted(set(train) ^ set(test)))
-        return (
-            f"image_folder '{config.label}': train and test in {folder} have different classes "
-            f"({differing}); {ways_out}"
-        )
+        differing = ", ".join(sorted(train ^ test))
+        return f"{named}: train and test in {folder} have different classes ({differing}); {LAYOUT}"
     return None
+
+
+def for_training(config: Config, *, root: Path | None) -> int | None:
+    """The number of images to pre-train on; None where the folder is not there."""
+    if config.train is not None:
+        return config.train
+    if missing(config, root=root):
+        return None
+    return len(_files(_folder(config, root) / "train"))
 
 
 def load(config: Config, *, root: Path | None, download: bool) -> Images:
@@ -76,17 +93,18 @@ def load(config: Config, *, root: Path | None, download: bool) -> Images:
     if reason:
         raise MissingDataError(reason)
     folder = _folder(config, root)
-    classes = _classes(folder / "train")
-    train, train_labels = _read_split(config, folder / "train", classes, config.train)
-    test, test_labels = _read_split(config, folder / "test", classes, config.test)
+    skipped: list[str] = []
+    train, train_labels = _read_split(config, folder / "train", config.train, skipped)
+    test, test_labels = _read_split(config, folder / "test", config.test, skipped)
     return Images(
         train=train,
         train_labels=train_labels,
         test=test,
         test_labels=test_labels,
-        classes=classes,
+        classes=tuple(_classes(folder / "train")),
         mean=config.mean,
         std=config.std,
+        notes=tuple(skipped),
     )
 
 
@@ -95,8 +113,7 @@ def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:
     folder = _folder(config, root)
     if missing(config, root=root):
         return []
-    places = [folder / split / name for split in ("train", "test") for name in _classes(folder / split)]
-    files = [path for place in places for path in _files(place)]
+    files = [path for split in ("train", "test") for path in _files(folder / split)]
     return [(path.relative_to(folder).as_posix(), path.stat().st_size) for path in files]
 
 
@@ -104,71 +121,78 @@ def _folder(config: Config, root: Path | None) -> Path:
     return (data_folder(root) / config.root.expanduser()).absolute()
 
 
-def _classes(folder: Path) -> tuple[str, ...]:
-    found = (path.name for path in folder.iterdir() if not path.name.startswith(".") and path.is_dir())
-    return tuple(sorted(found))
+def _classes(folder: Path) -> dict[str, list[Path]]:
+    """The folders of each class, by its name; both in order."""
+    out: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if not path.name.startswith(".") and path.is_dir():
+            out.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
+    return dict(sorted(out.items()))
+
+
+def _files(split: Path) -> list[Path]:
+    """Every image file of a split."""
+    folders = [one for ones in _classes(split).values() for one in ones]
+    return sorted(path for folder in folders for path in folder.iterdir() if _is_image(path))
 
 
 def _read_split(
-    config: Config, folder: Path, classes: tuple[str, ...], number: int | None
+    config: Config, folder: Path, number: int | None, skipped: list[str]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first `number` images of one split, uint8 [N, 3, S, S], and their labels."""
+    """The first `number` images of one split, uint8 [N, 3, S, S], and their labels; a line in `skipped`.
+
+    Raises:
+        MissingDataError: a class has no images, all have too few, or a file cannot be decoded.
+    """
     import numpy as np
 
+    named = f"image_folder '{config.label}'"
     paths: list[Path] = []
     found: list[int] = []
-    for label, name in enumerate(classes):
-        files = _files(folder / name)
-        if not files:
+    others = [path for path in folder.iterdir() if not path.is_dir()]
+    for label, (name, folders) in enumerate(_classes(folder).items()):
+        files = sorted((path for one in folders for path in one.iterdir()), key=lambda path: path.name)
+        images = [path for path in files if _is_image(path)]
+        if not images:
             raise MissingDataError(
-                f"image_folder '{config.label}': no images in {folder / name} "
-                f"({', '.join(sorted(SUFFIXES))}); put some there or remove the class from train and test"
+                f"{named}: no images in {folder / name} (read are {', '.join(sorted(SUFFIXES))}); {LAYOUT}"
             )
-        paths += files
-        found += [label] * len(files)
+        others += [path for path in files if not _is_image(path)]
+        paths += images
+        found += [label] * len(images)
     if number is not None and number > len(paths):
         raise MissingDataError(
-            f"image_folder '{config.label}': {number} images were asked for, {len(paths)} are in {folder}; "
+            f"{named}: {number} images were asked for, {len(paths)} are in {folder}; "
             f"add images or lower '{folder.name}'"
         )
+    counts = Counter(_kind(path) for path in others if not path.name.startswith("."))
+    if counts:
+        told = ", ".join(f"{count} × {kind}" for kind, count in sorted(counts.items()))
+        skipped.append(f"{named}: {counts.total()} files in {folder} are skipped: {told}")
     labels = torch.tensor(found)
     order = balanced_order(labels, number)
     pixels = np.empty((len(order), config.size, config.size, 3), dtype=np.uint8)
     for row, index in enumerate(order.tolist()):
-        pixels[row] = _read(paths[index], config)
+        try:
+            pixels[row] = _decoding.read(
+                paths[index], size=config.size, background=config.background or WHITE
+            )
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises many types on a damaged file
+            cause = " ".join(str(error).split())
+            raise MissingDataError(
+                f"{named}: cannot decode {paths[index]} ({cause}); replace or remove the file"
+            ) from error
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels[order]
 
 
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path for path in folder.iterdir() if not path.name.startswith(".") and path.suffix.lower() in SUFFIXES
-    )
+def _is_image(path: Path) -> bool:
+    # A pipe with an image's name would be waited for without end.
+    return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES and path.is_file()
 
 
-def _read(path: Path, config: Config) -> np.ndarray:
-    """One image, uint8 [S, S, 3].
-
-    Raises:
-        MissingDataError: the file cannot be decoded.
-    """
-    import numpy as np
-    from PIL import Image
-
-    size = config.size
-    try:
-        with Image.open(path) as file:
-            image = file.convert("RGB")
-    # Pillow raises SyntaxError for a broken PNG.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        cause = " ".join(str(error).split())
-        raise MissingDataError(
-            f"image_folder '{config.label}': cannot decode {path} ({cause}); replace or remove the file"
-        ) from error
-    width, height = image.size
-    if width == height == size:
-        return np.asarray(image)
-    short = min(width, height)
-    # The crop is taken while resizing, so an odd margin needs no rounding.
-    left, top = (width - short) / 2, (height - short) / 2
-    box = (left, top, left + short, top + short)
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "folder"
+    return path.suffix.lower() or "no suffix" if path.is_file() else "no regular file"

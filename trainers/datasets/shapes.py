@@ -62,6 +62,11 @@ def missing(config: Config, *, root: Path | None) -> str | None:
     return None
 
 
+def for_training(config: Config, *, root: Path | None) -> int:
+    """The number of images to pre-train on."""
+    return config.train
+
+
 def load(config: Config, *, root: Path | None, download: bool) -> Images:
     """The images that `config` describes; equal configs give equal bytes."""
     train, train_labels = _draw(config, config.train, "train")

@@ -25,8 +25,11 @@ class GridAxis(Frozen):
     of: Parameter
     """What varies along it."""
     low: float = Field(ge=-1e4, le=1e4)
+    """Its first value."""
     high: float = Field(ge=-1e4, le=1e4)
+    """Its last value."""
     points: int = Field(100, ge=1, le=2_000)
+    """How many values there are."""
     log: bool = False
     """Whether the points are evenly spaced in the logarithm."""
 

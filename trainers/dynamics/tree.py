@@ -84,11 +84,17 @@ class TreeNetwork:
         return named | {f"bias{i}": b.detach() for i, b in enumerate(self.biases)}
 
     def restore(self, state: dict[str, torch.Tensor]) -> None:
-        """Take over what `state` gave."""
+        """Take over what `state` gave.
+
+        Raises:
+            KeyError, ValueError: it is another network's.
+        """
         with torch.no_grad():
             for i, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
-                w.copy_(state[f"weight{i}"])
-                b.copy_(state[f"bias{i}"])
+                for own, name in ((w, f"weight{i}"), (b, f"bias{i}")):
+                    if state[name].shape != own.shape:  # copying would broadcast it
+                        raise ValueError(f"{name} is {list(state[name].shape)}, expected {list(own.shape)}")
+                    own.copy_(state[name])
 
     def forward(self, leaves: torch.Tensor) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Inputs [nodes, N, inputs] and pre-activations [nodes, N, hidden] of every depth, deepest first.

@@ -19,6 +19,9 @@ class ResnetConfig(EncoderConfig):
     """Channels of the first stage; the papers' networks have 64."""
     stem: Literal["small", "imagenet"] = "small"
     """"small": 3x3 stride 1 and no pooling, for 32 px (report, §4). "imagenet": 7x7 stride 2 and pooling."""
+    stem_init: Literal["torch"] | None = None
+    """How the first convolution starts. None: as all others (He, by fan out). "torch": as nn.Conv2d does
+    (luckmatters on CIFAR, whose first convolution is put in after the network was initialised)."""
     bn_momentum: float = Field(0.1, gt=0, le=1)
     """Weight of the newest batch in BatchNorm's running statistics; torch 0.1, Keras (report) 0.01."""
     bn_eps: float = Field(1e-5, gt=0)
@@ -65,6 +68,7 @@ def build_resnet(
             inputs = outputs
     encoder = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
     for module in encoder.modules():
-        if isinstance(module, nn.Conv2d):
+        kept = config.stem_init == "torch" and module is encoder[0]
+        if isinstance(module, nn.Conv2d) and not kept:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return encoder, inputs

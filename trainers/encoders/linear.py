@@ -18,6 +18,7 @@ class Config(EncoderConfig):
     width: int = Field(64, ge=1)
     """Feature dimension D."""
     bias: bool = False
+    """Whether a bias is added."""
 
 
 def build(config: Config, shape: tuple[int, int, int]) -> tuple[nn.Module, int]:

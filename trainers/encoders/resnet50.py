@@ -16,6 +16,7 @@ class Config(ResnetConfig):
 
     name: Literal["resnet50"] = "resnet50"
     stem: Literal["small", "imagenet"] = "imagenet"
+    """"small": 3x3 of stride 1 without pooling; "imagenet": 7x7 of stride 2 with pooling."""
 
 
 def build(config: Config, shape: tuple[int, int, int]) -> tuple[nn.Module, int]:

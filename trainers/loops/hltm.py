@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.attempt.source import files_of, imported
 from trainers.config.base import FieldError, LoopConfig, Runtime, canonical, identity_dump
 from trainers.config.lazy import torch
 from trainers.dynamics import tree as trees
@@ -19,6 +20,15 @@ from trainers.randomness import stream
 
 FIGURES = ("curves",)
 """Kinds of figures that its trials can fill."""
+MOST_DEPTH = 8
+_PLACES = ("root", *(f"depth_{level}" for level in range(1, MOST_DEPTH)))
+METRICS = (
+    *(f"{what}/{place}" for what in ("correlation", "covariance", "weights") for place in _PLACES),
+    "train/loss",
+)
+"""What its trials may report after an epoch."""
+FINAL_METRICS = ("correlation/root_start", "correlation/root_gain")
+"""What they may report at their end alone."""
 DEAD = 1e-3
 """Below this correlation the root's units say nothing of the root."""
 
@@ -31,13 +41,14 @@ class Config(LoopConfig):
     """
 
     trainer: Literal["hltm"] = "hltm"
-    depth: int = Field(5, ge=1, le=8)
+    depth: int = Field(5, ge=1, le=MOST_DEPTH)
     """Layers below the root; 5: 32 leaves."""
     hidden: int = Field(10, ge=1, le=64)
     """Hidden units per inner node; 2 is what the tree needs, more is over-parameterised."""
     delta_lower: float = Field(0.8, ge=0, le=1)
     """Least |δ|: how closely a child follows its parent."""
     delta_upper: float = Field(1.0, ge=0, le=1)
+    """Largest |δ|."""
     temperature: float = Field(0.1, gt=0)
     """T"""
     loss: Literal["batch_softmax", "per_sample_log", "subtract"] = "batch_softmax"
@@ -46,9 +57,11 @@ class Config(LoopConfig):
     lr: float = Field(0.1, gt=0)
     """SGD's learning rate."""
     epochs: int = Field(20, ge=1)
+    """Passes of training, each over fresh samples."""
     samples: int = Field(64_000, ge=2, le=1_000_000)
     """Fresh samples per epoch."""
     batch_size: int = Field(128, ge=2)
+    """Samples per step of SGD."""
     measured: int = Field(16_000, ge=500, le=100_000)
     """Fresh samples on which each epoch's correlations are measured; covariance operators on a tenth
     of them at most."""
@@ -66,6 +79,11 @@ class Config(LoopConfig):
         return self
 
 
+def unreported(config: Config) -> frozenset[str]:
+    """Metrics of its trials that this one does not report."""
+    return frozenset(name for name in METRICS if name.partition("/")[2] in _PLACES[config.depth :])
+
+
 def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """Train one network on one tree, going on from the newest checkpoint in `folder`.
 
@@ -76,23 +94,28 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     started = time.perf_counter()
     device = runtime.device
     tree = trees.draw_tree(config.depth, low=config.delta_lower, high=config.delta_upper, seed=config.seed)
-    network = trees.build_network(config.depth, config.hidden, seed=config.seed)
-    details: dict[str, Any] = {"device": device, "threads": runtime.threads}
-    history: list[EpochReport] = []
-
-    state, warnings = checkpoint.load(folder, device="cpu") if folder else (None, [])
     identity = canonical(identity_dump(config))
-    if state is not None and state.get("config") == identity:
+    source = imported(files_of(config))
+    details: dict[str, Any] = {"device": device, "threads": runtime.threads}
+
+    def restored(state: dict[str, Any]) -> tuple[TreeNetwork, list[EpochReport]]:
+        nonlocal source
+        past = checkpoint.past(state, config=identity)
+        source = state.get("source", source)
+        network = trees.build_network(config.depth, config.hidden, seed=config.seed)
         network.restore(state["network"])
-        history = [checkpoint.from_plain(plain) for plain in state["history"]]
+        return network, past
+
+    found, warnings = checkpoint.load(folder, restored)
+    if found:
+        network, history = found
         details["resumed_at_epoch"] = len(history) - 1
-        for message in history:
-            report(EpochReport.model_validate(dict(message) | {"replayed": True}))
+        checkpoint.replay(history, report)
     else:
-        history.append(_measured(config, tree, network, 0, None))
+        network = trees.build_network(config.depth, config.hidden, seed=config.seed)
+        history = [_measured(config, tree, network, 0, None)]
         report(history[0])
-    if warnings:
-        details["warnings"] = warnings
+    details |= {"source": source} | ({"warnings": warnings} if warnings else {})
 
     for epoch in range(len(history) - 1, config.epochs):
         losses = train_epoch(config, tree, network, epoch)
@@ -107,7 +130,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             return Outcome(status="diverged", reason=f"{error} after epoch {epoch + 1}", details=details)
         if folder and ((epoch + 1) % runtime.checkpoint_every == 0 or epoch + 1 == config.epochs):
             past = [checkpoint.to_plain(message) for message in history]
-            state = {"config": identity, "network": network.state(), "history": past}
+            state = {"config": identity, "network": network.state(), "history": past, "source": source}
             checkpoint.save(folder, state, epoch=epoch + 1)
         report(history[-1])
 

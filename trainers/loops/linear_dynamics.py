@@ -15,11 +15,20 @@ from trainers.config.lazy import torch
 from trainers.dynamics import linear
 from trainers.dynamics.linear import Flow, System
 from trainers.dynamics.solver import Floats, first_passages
+from trainers.measures.spectra import METRICS as EIGENSPACE
 from trainers.measures.spectra import eigenspace, eigenspace_metrics
 from trainers.randomness import derive
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
 """Kinds of figures that its trials can fill."""
+METRICS = (
+    *("train/loss", "dynamics/time", *EIGENSPACE),
+    *("modes/alive", "modes/alive_share", "modes/largest", "modes/s"),
+    *("target/tau", "target/correlation", "K/min", "balance/residual", "balance/law_error"),
+)
+"""What its trials may report at a time."""
+FINAL_METRICS = ("modes/time_to_90", "K/min_over_time")
+"""What they may report at their end alone."""
 FINE = 1000  # further times, dense at the start, at which K and the largest eigenvalue of W_p are watched
 WIDEST = 64  # beyond this n they are watched at the records alone: every state is kept in memory
 ALIVE = 0.05
@@ -42,14 +51,18 @@ class Continuous(Frozen):
     """Continuous time, with error control."""
 
     kind: Literal["continuous"] = "continuous"
+    """Continuous time."""
     rtol: float = Field(1e-8, gt=0)
+    """Largest relative error of a step."""
     atol: float = Field(1e-10, gt=0)
+    """Largest absolute error of a step."""
 
 
 class Euler(Frozen):
     """SGD's own steps: forward Euler, with projection and EMA after each step."""
 
     kind: Literal["euler"] = "euler"
+    """Steps of SGD."""
     step: float = Field(0.01, ge=1e-6)
     """The learning rate."""
 
@@ -83,7 +96,9 @@ class Config(LoopConfig):
     stop_gradient: bool = True
     """False: the gradient flows through both views, whose network is one."""
     init: InitConfig = InitConfig()
+    """Where the matrices start."""
     solver: Annotated[Continuous | Euler, Field(discriminator="kind")] = Continuous()
+    """How the equations are solved."""
     time: float = Field(200.0, gt=0, le=1e7)
     """Time t at the end."""
     records: int = Field(50, ge=1, le=1_000)

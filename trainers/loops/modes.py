@@ -20,6 +20,16 @@ ALIVE = 1e-3
 """A mode is alive where α_p s is above this share of what it is in a living mode without decay."""
 FIGURES = ("curves", "phase", "field")
 """Kinds of figures that its trials can fill."""
+METRICS = (
+    *("dynamics/time", "modes/alive_share", "modes/collapsed_share", "modes/p", "modes/s"),
+    "invariant/error",
+)
+"""What its trials may report at a time."""
+FINAL_METRICS = (
+    *("modes/diverged_share", "modes/time_to_90", "boundary/disagreements", "boundary/agreement"),
+    *("fixed_point/error", "tau/error"),
+)
+"""What they may report at their end alone."""
 CHECKED = 16  # trajectories whose τ is compared with the closed form
 FIELD = 21  # arrows of the vector field along each axis
 
@@ -45,7 +55,9 @@ class Config(LoopConfig):
     s0: float | None = Field(None, ge=0, le=1e4)
     """Eigenvalue of F at the start; None: on the parabola, p0²/α_p."""
     x: GridAxis = GridAxis(of="p0", low=-1.0, high=2.0)
+    """What varies from left to right."""
     y: GridAxis = GridAxis(of="s0", low=0.02, high=2.0)
+    """What varies from bottom to top."""
     time: float = Field(200.0, gt=0, le=1e7)
     """Time t at the end."""
     records: int = Field(50, ge=1, le=1_000)

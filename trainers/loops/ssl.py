@@ -11,20 +11,15 @@ from pydantic import Field, SerializeAsAny
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.attempt.source import files_of, imported
 from trainers.config.base import LoopConfig, Runtime, canonical, identity_dump
 from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, behind
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
-from trainers.measures import collapse, frozen
+from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
-from trainers.measures.spectra import (
-    CorrelationEMA,
-    SpectraConfig,
-    eigenspace,
-    eigenspace_metrics,
-    predictor_metrics,
-)
+from trainers.measures.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
 from trainers.methods.base import AbstractMethod, MethodConfig
 from trainers.networks.blueprint import Blueprint
 from trainers.networks.heads import ProjectorConfig, hidden_blocks
@@ -33,11 +28,14 @@ from trainers.optimizers import sgd
 from trainers.optimizers.base import OptimizerConfig
 from trainers.views import augmentation as views
 from trainers.views.config import ViewsConfig
-from trainers.views.device_images import DeviceImages, load_images, on_device
+from trainers.views.device_images import DeviceImages, device_name, load_images, on_device
 from trainers.views.pairing import epoch_draws, streams_fingerprint
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
 """Kinds of figures that its trials can fill."""
+_OWN = ("train/loss", "train/lr", "dynamics/time", "time/epoch_s", "time/images_per_s")
+METRICS, FINAL_METRICS = (*_OWN, *spectra.METRICS, *collapse.METRICS), frozen.METRICS
+"""What its trials may report after an epoch, and at their end alone."""
 
 
 class Config(LoopConfig):
@@ -56,6 +54,7 @@ class Config(LoopConfig):
     """The optimizer: a file in trainers/optimizers."""
     schedule: ScheduleConfig = ScheduleConfig()
     epochs: int = Field(100, ge=1)
+    """Passes over the training images."""
     batch_size: int = Field(128, ge=2)
     """Images per step; the last, smaller batch of an epoch is dropped."""
     precision: Literal["fp32", "bf16"] = "fp32"
@@ -71,19 +70,20 @@ class Trial:
     def __init__(self, config: Config, images: Images, runtime: Runtime) -> None:
         """Build everything fresh from the config's seed."""
         self.config, self.device = config, runtime.device
-        blueprint = Blueprint(
-            config.encoder, config.projector, images.shape, config.seed, classes=len(images.classes)
-        )
+        classes = len(images.classes)
+        blueprint = Blueprint(config.encoder, config.projector, images.shape, config.seed, classes=classes)
         self.method: AbstractMethod = behind(type(config.method)).build(config.method, blueprint)
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
         self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)
         self.history: list[EpochReport] = []
+        self.source = imported(files_of(config))  # of its first epoch
 
     def state(self) -> dict[str, Any]:
         """Everything an exact resume needs; random streams need no state, they are derived by epoch."""
         return {
             "config": canonical(identity_dump(self.config)),
+            "source": self.source,
             "networks": self.networks.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "correlation": self.correlation.value,
@@ -91,13 +91,19 @@ class Trial:
             "history": [checkpoint.to_plain(report) for report in self.history],
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take over what `state` made."""
+    def restored(self, state: dict[str, Any]) -> Trial:
+        """This trial with all that `state` made; after an error, for another trial's, it is of no use."""
+        self.history = checkpoint.past(state, config=canonical(identity_dump(self.config)))
+        self.source = state.get("source", self.source)
         self.networks.load_state_dict(state["networks"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.correlation.value = state["correlation"]
-        self.correlation.batches = state["correlation_batches"]
-        self.history = [checkpoint.from_plain(plain) for plain in state["history"]]
+        self.correlation.restore(state["correlation"], batches=state["correlation_batches"])
+        return self
+
+
+def unreported(config: Config) -> frozenset[str]:
+    """Metrics of its trials that this one does not report."""
+    return frozenset() if config.probe.best else frozenset({"probe/best_top1"})
 
 
 def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
@@ -114,19 +120,17 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         StorageError: a checkpoint could not be written, or the storage does not say whether there is one.
     """
     started = time.perf_counter()
-    data = on_device(
-        config.data, runtime, normalise=config.views.normalise is not False, held_out=collapse.SAMPLES
-    )
-    trial = Trial(config, data.images, runtime)
+    raw = config.views.normalise is False
+    data = on_device(config.data, runtime, normalise=not raw, held_out=collapse.SAMPLES)
     details: dict[str, Any] = {
         "data": config.data.name,
         "data_fingerprint": data.images.fingerprint(),
         "streams_fingerprint": streams_fingerprint(config.views, data.train, seed=config.seed),
-        "encoder_start": checkpoint.digest(trial.method.encoder.state_dict()),
-        "device": _device_name(runtime.device),
+        "device": device_name(runtime.device),
         "threads": runtime.threads,
     }
-    details |= _begin(trial, data, folder, report)
+    trial, begun = _begin(config, data, runtime, folder, report)
+    details |= begun
     for epoch in range(len(trial.history) - 1, config.epochs):
         try:
             message = _one_epoch(trial, data, epoch)
@@ -138,10 +142,10 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         report(message)
 
     final = trial.history[-1].metrics | evaluate(trial, data.images, mean=data.mean, std=data.std)
-    diagnosis = _diagnose(trial, data.held_out)
+    diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, data.held_out)
     final |= diagnosis.metrics
-    details["wall_s"] = time.perf_counter() - started
-    details["collapse"] = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
+    found = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
+    details |= {"wall_s": time.perf_counter() - started, "collapse": found}
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
@@ -150,18 +154,21 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     )
 
 
-def _begin(trial: Trial, data: DeviceImages, folder: Folder | None, report: Report) -> dict[str, Any]:
-    """Report where the trial starts: fresh, or with all epochs of its newest checkpoint; details of that."""
-    details: dict[str, Any] = {}
-    state, warnings = checkpoint.load(folder, device=trial.device) if folder else (None, [])
-    if state is not None and state.get("config") == canonical(identity_dump(trial.config)):
-        trial.restore(state)
-        details["resumed_at_epoch"] = len(trial.history) - 1
-        for past in trial.history:
-            report(EpochReport.model_validate(dict(past) | {"replayed": True}))
+def _begin(
+    config: Config, data: DeviceImages, runtime: Runtime, folder: Folder | None, report: Report
+) -> tuple[Trial, dict[str, Any]]:
+    """The trial, fresh or with all epochs of its newest checkpoint, which are reported; details of that."""
+    fresh = Trial(config, data.images, runtime)
+    details: dict[str, Any] = {"encoder_start": checkpoint.digest(fresh.method.encoder.state_dict())}
+    found, warnings = checkpoint.load(folder, lambda old: Trial(config, data.images, runtime).restored(old))
+    if found is None:
+        report(_measured(fresh, 0, {"dynamics/time": 0.0}, data.held_out))
     else:
-        report(_measured(trial, 0, {"dynamics/time": 0.0}, data.held_out))
-    return details | ({"warnings": warnings} if warnings else {})
+        details["resumed_at_epoch"] = len(found.history) - 1
+        checkpoint.replay(found.history, report)
+    warnings = [*data.images.notes, *warnings]
+    details |= {"source": (found or fresh).source} | ({"warnings": warnings} if warnings else {})
+    return found or fresh, details
 
 
 def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
@@ -269,31 +276,22 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     Raises:
         FloatingPointError: the weights are not finite any more.
     """
+    found: dict[str, Any] = {}
     arrays: dict[str, Any] = {}
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
     if epoch == 0:
-        measured |= {} if w_p is None else predictor_metrics(w_p)  # there is no F before the first batch
+        measured |= (
+            {} if w_p is None else spectra.predictor_metrics(w_p)
+        )  # there is no F before the first batch
     else:
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)
-        if config.spectra.recorded(epoch, config.epochs):
-            arrays = found
     if config.spectra.recorded(epoch, config.epochs):
-        diagnosis = _diagnose(trial, held_out)
+        diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, held_out)
         measured |= diagnosis.metrics
-        arrays |= diagnosis.arrays if arrays else {}
+        arrays = found | diagnosis.arrays if found else {}
     finite = {name: float(value) for name, value in measured.items() if math.isfinite(value)}
     message = EpochReport(epoch=epoch, epochs=config.epochs, metrics=finite, arrays=arrays)
     trial.history.append(message)
     return message
-
-
-def _diagnose(trial: Trial, held_out: torch.Tensor) -> collapse.Diagnosis:
-    features = frozen.in_eval_mode(trial.method.encoder, held_out)
-    embeddings = frozen.in_eval_mode(trial.method.projector, features)
-    return collapse.diagnose(embeddings, features)
-
-
-def _device_name(device: str) -> str:
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"

@@ -15,6 +15,13 @@ STD_SHARE = 0.1  # of the healthy 1/√d below which the spread on the sphere co
 TOP_SHARE = 0.9  # of the variance in one direction
 RANK_SHARE = 0.1  # of the dimensions
 
+_NUMBERS = (
+    *("std", "top1_share", "effective_rank", "rankme", "participation_ratio", "stable_rank"),
+    *("dims_below_1e-3", "dims_below_1e-6", "entropy_kde", "entropy_gaussian", "variance_hinge"),
+    *("covariance", "dead_dims", "correlation", "correlation_chance"),
+)
+METRICS = tuple(f"{what}/{name}" for what in ("embedding", "feature") for name in _NUMBERS)
+"""The names of everything that `diagnose` may give."""
 Verdict = Literal["none", "dimensional", "total"]
 
 
@@ -88,6 +95,9 @@ def describe(what: str, values: torch.Tensor) -> tuple[dict[str, float], np.ndar
 
     Raises:
         FloatingPointError: a value is not finite; the trial has diverged.
+
+    RankMe's paper adds 1e-7 to each share, which keeps its logarithm finite; here shares of 0 are left out,
+    which lowers the number by less than 2e-6·d of itself.
 
     Source: Garrido et al. 2023, arXiv:2210.02885 (RankMe); Roy and Vetterli 2007 (effective rank); Wang
     and Isola 2020, arXiv:2005.10242 (uniformity); Bardes et al. 2022, arXiv:2105.04906 (VICReg's terms).

@@ -6,9 +6,13 @@ from collections.abc import Callable
 
 from trainers.config.lazy import nn, torch
 from trainers.datasets.base import Images
+from trainers.measures import collapse
+from trainers.measures.probe import METRICS as PROBE
 from trainers.measures.probe import KnnConfig, ProbeConfig, knn_top1, linear_probe
 from trainers.randomness import stream
 
+METRICS = (*PROBE, "knn/top1")
+"""The names of everything that `accuracies` may give."""
 CHUNK = 512  # images that go through a network together
 
 
@@ -21,6 +25,16 @@ def in_eval_mode(network: nn.Module, values: torch.Tensor) -> torch.Tensor:
             return output
     finally:
         network.train()
+
+
+def diagnosis(encoder: nn.Module, projector: nn.Module, images: torch.Tensor) -> collapse.Diagnosis:
+    """Whether the representations of normalised images [N, C, H, W] have collapsed.
+
+    Raises:
+        FloatingPointError: one of them is not finite; the trial has diverged.
+    """
+    representations = in_eval_mode(encoder, images)
+    return collapse.diagnose(in_eval_mode(projector, representations), representations)
 
 
 def features(

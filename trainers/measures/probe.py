@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
@@ -9,33 +10,49 @@ from pydantic import Field
 from trainers.config.base import Frozen
 from trainers.config.lazy import F, nn, torch
 
+METRICS = tuple(f"probe/{name}" for name in ("top1", "top5", "train_top1", "train_loss", "best_top1"))
+"""The names of everything that `linear_probe` may give."""
+
 
 class ProbeConfig(Frozen):
     """A linear classifier on frozen features, trained without augmentation; the last epoch counts.
 
     Defaults: the report, §4 (Adam, learning rate 5e-2 to 5e-4 by polynomial decay of power 2, batches
-    of 128, 100 epochs, glorot weights and Adam's eps 1e-7 as Keras has them).
+    of 128, 100 epochs).
     """
 
     epochs: int = Field(100, ge=1)
+    """Passes over the training features."""
     batch_size: int = Field(128, ge=1)
+    """Features per step; the last, smaller batch counts."""
     lr: float = Field(5e-2, gt=0)
+    """Adam's learning rate at the start."""
     final_lr: float = Field(5e-4, gt=0)
+    """Adam's learning rate at the end."""
     power: float = Field(2.0, gt=0)
+    """Power of the polynomial by which the rate falls from `lr` to `final_lr`."""
     standardise: bool = False
-    """Whether features are standardised by the training set's mean and deviation (luckmatters)."""
+    """Whether features are standardised by the training set's mean and deviation (luckmatters); those that
+    are constant on it are only shifted."""
     weight_decay: float | None = Field(None, ge=0)
     """L2 of weight and bias (luckmatters 1e-3); None: none."""
     best: Literal[True] | None = None
     """true: also report "probe/best_top1", the best test accuracy after any epoch. It is selected on the
     test set and so too good; luckmatters and DirectPred's tables report it."""
+    library: Literal["torch"] | None = None
+    """Whose classifier and Adam it is. None: Keras's (report): glorot uniform weights, bias 0, eps 1e-7.
+    "torch": torch's (luckmatters): weights and bias uniform in ±1/√D, eps 1e-8."""
+    drop_last: Literal[True] | None = None
+    """true: drop the last, smaller batch of an epoch, as the report's code does."""
 
 
 class KnnConfig(Frozen):
     """Weighted k-nearest neighbours on the unit sphere (Wu et al. 2018, arXiv:1805.01978)."""
 
     k: int = Field(200, ge=1)
+    """Neighbours that vote."""
     temperature: float = Field(0.1, gt=0)
+    """T of a vote's weight e^(cos/T)."""
 
 
 def linear_probe(
@@ -58,22 +75,19 @@ def linear_probe(
         generator: CPU stream of the probe: first weights and order of the samples.
     """
     if config.standardise:
-        mean, std = train.mean(dim=0), train.std(dim=0, correction=0).clamp(min=1e-12)
-        train, test = (train - mean) / std, (test - mean) / std
+        train, test = standardised(train, test)
     device, (number, width) = train.device, train.shape
-    weight = torch.empty(classes, width)
-    nn.init.xavier_uniform_(weight, generator=generator)
-    weight = weight.to(device).requires_grad_()
-    bias = torch.zeros(classes, device=device, requires_grad=True)
-    decay = config.weight_decay or 0.0
-    optimizer = torch.optim.Adam([weight, bias], lr=config.lr, eps=1e-7, weight_decay=decay)
+    weight, bias = (start.to(device).requires_grad_() for start in _start(classes, width, config, generator))
+    decay, eps = config.weight_decay or 0.0, 1e-8 if config.library == "torch" else 1e-7
+    optimizer = torch.optim.Adam([weight, bias], lr=config.lr, eps=eps, weight_decay=decay)
     best: list[float] = []
     batch = min(config.batch_size, number)
-    steps = config.epochs * -(-number // batch)
+    used = number // batch * batch if config.drop_last else number
+    steps = config.epochs * -(-used // batch)
     step, loss = 0, torch.zeros((), device=device)
     for _ in range(config.epochs):
         order = torch.randperm(number, generator=generator).to(device)
-        for chosen in order.split(batch):
+        for chosen in order[:used].split(batch):
             remaining = (1 - step / steps) ** config.power
             optimizer.param_groups[0]["lr"] = config.final_lr + (config.lr - config.final_lr) * remaining
             loss = F.cross_entropy(F.linear(train[chosen], weight, bias), train_labels[chosen])
@@ -94,6 +108,33 @@ def linear_probe(
             "probe/train_top1": _accuracy(fitted, train_labels),
             "probe/train_loss": float(F.cross_entropy(fitted, train_labels)),
         }
+
+
+def standardised(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features [N, D] and [M, D] with mean 0 and deviation 1 on the first, constant ones with deviation 0.
+
+    A feature that is constant on the training set is divided by 1, as scikit-learn's StandardScaler does;
+    by its deviation it would drown all others wherever the test set moves it. What differs by no more than
+    float32's rounding is constant.
+    """
+    mean, std = train.mean(dim=0), train.std(dim=0, correction=0)
+    rounding = 8 * torch.finfo(train.dtype).eps * train.abs().amax(dim=0)
+    constant = (train.amax(dim=0) - train.amin(dim=0) <= rounding) | (std == 0)
+    std = torch.where(constant, torch.ones_like(std), std)
+    return (train - mean) / std, (test - mean) / std
+
+
+def _start(
+    classes: int, width: int, config: ProbeConfig, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The classifier's first weight [K, D] and bias [K], on the CPU."""
+    weight, bias = torch.empty(classes, width), torch.zeros(classes)
+    if config.library == "torch":
+        for values in (weight, bias):
+            nn.init.uniform_(values, -1 / math.sqrt(width), 1 / math.sqrt(width), generator=generator)
+    else:
+        nn.init.xavier_uniform_(weight, generator=generator)
+    return weight, bias
 
 
 def knn_top1(

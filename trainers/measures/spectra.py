@@ -10,6 +10,14 @@ from pydantic import Field
 from trainers.config.base import Frozen
 from trainers.config.lazy import torch
 
+METRICS = (
+    *(f"F/{name}" for name in ("trace", "top1_share", "rankme", "effective_rank")),
+    *(f"Wp/{name}" for name in ("max", "min", "alive", "slope", "slope_r", "balance")),
+    *(f"Wp/{name}" for name in ("asymmetry_l1", "asymmetry_fro")),
+    *(f"alignment/{name}" for name in ("mean", "top16", "chance", "commutator")),
+)
+"""The names of everything that `eigenspace_metrics` may give."""
+
 
 class SpectraConfig(Frozen):
     """What is recorded of the eigenspace, and when."""
@@ -45,6 +53,16 @@ class CorrelationEMA:
         outer = z.T @ z / len(z)
         self.value = outer if self.batches == 0 else torch.lerp(outer, self.value, self.rho)
         self.batches += 1
+
+    def restore(self, value: torch.Tensor, *, batches: int) -> None:
+        """Take over an F that has seen so many batches.
+
+        Raises:
+            ValueError: it has another dimension.
+        """
+        if value.shape != self.value.shape:
+            raise ValueError(f"F is {list(value.shape)}, expected {list(self.value.shape)}")
+        self.value, self.batches = value.to(self.value.device), batches
 
 
 def eigenspace(correlation: torch.Tensor, predictor: torch.Tensor | None) -> dict[str, np.ndarray]:

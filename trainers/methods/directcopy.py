@@ -29,6 +29,7 @@ class Config(DirectConfig):
     exponent: float = Field(1.0, gt=0)
     """α. 1: DirectCopy; 1/2: like DirectPred."""
     norm: Literal["spectral", "frobenius", "none"] = "spectral"
+    """‖·‖, by which F^α is divided; none: it is not."""
 
 
 class DirectCopy(DirectPredictor):

@@ -30,6 +30,7 @@ class Config(DirectConfig):
     eps: float = 0.1
     """ε. The paper's best: 0.1 with ρ 0.3."""
     eps_form: Literal["code", "paper"] = "code"
+    """Which of the two forms above."""
     eps_inside: bool = False
     """Code form only: p_j = max(s_j / max s + ε, 1e-4)^a; ε may be negative."""
     shift: float = 0.0

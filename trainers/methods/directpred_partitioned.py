@@ -27,6 +27,7 @@ class Config(SiameseConfig):
 
     name: Literal["directpred_partitioned"] = "directpred_partitioned"
     cuts: int = Field(6, ge=1)
+    """Directions along which the embeddings are cut into halves."""
     rho: float = Field(0.3, ge=0, lt=1)
     """Keep rate ρ of each F."""
     eps: float = Field(0.1, ge=0)

@@ -26,11 +26,13 @@ class Config(MethodConfig):
 
     name: Literal["moco"] = "moco"
     momentum: float = Field(0.99, ge=0, le=1)
+    """Share of the target that a step keeps."""
     temperature: float = Field(0.1, gt=0)
     """T"""
     queue: int = Field(4096, ge=1)
     """Keys kept, oldest out first; random directions before training."""
     symmetric: bool = True
+    """Whether both views serve as query."""
     bn_splits: int = Field(1, ge=1)
     """Parts of the batch in which the target normalises separately, so that batch statistics cannot
     tell which key belongs to which query (in place of shuffling over GPUs); lightly: 8."""

@@ -32,6 +32,7 @@ class Config(MethodConfig):
     temperature: float = Field(0.5, gt=0)
     """T"""
     form: Literal["nt_xent", "covariance"] = "nt_xent"
+    """NT-Xent, or the form of the covariance operator."""
 
 
 def build(config: Config, blueprint: Blueprint) -> JointEmbedding:

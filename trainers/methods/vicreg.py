@@ -32,6 +32,7 @@ class Config(MethodConfig):
     target_std: float = Field(1.0, gt=0)
     """γ"""
     epsilon: float = Field(1e-4, gt=0)
+    """ε"""
     invariance_form: Literal["mean", "sum"] = "mean"
     """"mean": s = ‖Z1 - Z2‖² / (N d), as the authors' code, solo-learn and lightly have it; "sum":
     ‖Z1 - Z2‖² / N, as the paper prints, d times as strong."""

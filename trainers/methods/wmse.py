@@ -33,6 +33,7 @@ class Config(MethodConfig):
     one_sided: bool = False
     """Whether the second view is detached, as in solo-learn's simplified loss."""
     loss_scale: float = Field(1.0, gt=0)
+    """Factor of the loss."""
 
 
 def build(config: Config, blueprint: Blueprint) -> JointEmbedding:

@@ -20,7 +20,9 @@ class BatchNormConfig(Frozen):
     """
 
     mean: Literal["kept", "detached", "dropped"] = "kept"
+    """What becomes of the mean."""
     std: Literal["kept", "detached", "dropped"] = "kept"
+    """What becomes of the standard deviation."""
 
 
 class ProjectorConfig(Frozen):
@@ -31,6 +33,7 @@ class ProjectorConfig(Frozen):
     output: int = Field(128, ge=1)
     """Embedding dimension d."""
     hidden_bias: bool = True
+    """Bias of the hidden layers."""
     output_bias: bool = True
     """Bias of the last layer: luckmatters has it, the report's code has not."""
     output_bn: bool = False
@@ -59,9 +62,11 @@ class MlpPredictor(Frozen):
     """Two layers: Linear-BatchNorm-ReLU-Linear, the predictor of BYOL and of the report's Table 1."""
 
     kind: Literal["mlp"] = "mlp"
+    """Two layers."""
     hidden: int = Field(512, ge=1)
     """Hidden width."""
     hidden_bias: bool = True
+    """Bias of the hidden layer."""
     output_bias: bool = True
     """Bias of the last layer: luckmatters has it, the report's code has not."""
     symmetric: bool = False
@@ -84,7 +89,9 @@ class LinearPredictor(Frozen):
     """One matrix W_p without BatchNorm: the theory's predictor and the SGD baseline of DirectPred."""
 
     kind: Literal["linear"] = "linear"
+    """One matrix."""
     output_bias: bool = False
+    """Whether a bias is added."""
     symmetric: bool = False
     """Whether W_p is made symmetric after every step (a hard projection, not a penalty)."""
     constraint: Literal["normalised", "diagonal"] | None = None
@@ -102,6 +109,7 @@ class NoPredictor(Frozen):
     """p = z: the ablation that collapses in theory."""
 
     kind: Literal["none"] = "none"
+    """No predictor: p = z."""
 
 
 def _kind(value: Any) -> Any:

@@ -15,8 +15,11 @@ class Config(OptimizerConfig):
 
     name: Literal["adam"] = "adam"
     lr: float = Field(1e-3, gt=0)
+    """Learning rate α, as it is applied."""
     beta1: float = Field(0.9, ge=0, lt=1)
+    """Keep rate of the mean of the gradients."""
     beta2: float = Field(0.999, ge=0, lt=1)
+    """Keep rate of the mean of their squares."""
     decoupled: bool = False
     """Whether the decay is applied to the weight itself (AdamW) instead of to the gradient."""
 

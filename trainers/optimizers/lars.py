@@ -20,9 +20,13 @@ class Config(OptimizerConfig):
 
     name: Literal["lars"] = "lars"
     lr: float = Field(0.2, gt=0)
+    """Learning rate α, as it is applied."""
     momentum: float = Field(0.9, ge=0, lt=1)
+    """m"""
     weight_decay: float = Field(1.5e-6, ge=0)
+    """Decay η, coupled."""
     decay: Literal["all", "no_bias", "no_bias_no_norm"] = "no_bias_no_norm"
+    """Which parameters decay."""
     trust: float = Field(1e-3, gt=0)
     """Trust coefficient."""
 

@@ -15,9 +15,11 @@ class Config(OptimizerConfig):
 
     name: Literal["sgd"] = "sgd"
     lr: float = Field(0.03, gt=0)
+    """Learning rate α, as it is applied."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum m of the gradient."""
     weight_decay: float = Field(4e-4, ge=0)
+    """Decay η: coupled L2."""
 
 
 def build(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -123,6 +123,8 @@ def _draw_boxes(
     ratio = _between(u[:, tries : 2 * tries], (math.log(low), math.log(high))).exp()
     w = (area * ratio).sqrt().round().long()
     h = (area / ratio).sqrt().round().long()
+    if config.unfitting == "clipped":
+        w, h = w.clamp(1, width), h.clamp(1, height)
     fits = (w > 0) & (w <= width) & (h > 0) & (h <= height)
     first = fits.int().argmax(dim=1, keepdim=True)
     w, h = w.gather(1, first)[:, 0], h.gather(1, first)[:, 0]
@@ -223,8 +225,13 @@ def _jitter(x: torch.Tensor, colour: torch.Tensor, config: JitterConfig) -> torc
         return value.clamp(0, 1) if config.clip else value
 
     x = clipped(x * brightness)
-    x = clipped(contrast * x + (1 - contrast) * _grey(x).mean(dim=(1, 2, 3), keepdim=True))
-    x = clipped(saturation * x + (1 - saturation) * _grey(x))
+    by_channel = config.contrast_about == "channel"
+    about = x.mean(dim=(2, 3), keepdim=True) if by_channel else _grey(x).mean(dim=(1, 2, 3), keepdim=True)
+    x = clipped(contrast * x + (1 - contrast) * about)
+    if config.saturation_in == "hsv":
+        x = torch.where(saturation == 1, x, _saturated(x, saturation))
+    else:
+        x = clipped(saturation * x + (1 - saturation) * _grey(x))
     if config.hue > 0:
         x = torch.where(hue == 0, x, _shift_hue(x, hue))
     return x
@@ -233,6 +240,16 @@ def _jitter(x: torch.Tensor, colour: torch.Tensor, config: JitterConfig) -> torc
 def _grey(x: torch.Tensor) -> torch.Tensor:
     red, green, blue = x.unbind(dim=1)
     return (GREY[0] * red + GREY[1] * green + GREY[2] * blue)[:, None].expand_as(x)
+
+
+def _saturated(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """Colours [N, 3, H, W] with HSV's saturation times `factor` [N, 1, 1, 1]; hue and value stay."""
+    value = x.amax(dim=1, keepdim=True)
+    chroma = value - x.amin(dim=1, keepdim=True)
+    # value - channel is chroma times what the hue decides, and chroma is saturation times value. A colour
+    # that is not lighter than black has no saturation.
+    wanted = torch.minimum(chroma * factor, value).clamp(min=0)
+    return value - (value - x) * torch.where(chroma > 0, wanted / chroma, torch.zeros_like(chroma))
 
 
 def _shift_hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,9 @@ class CropConfig(Frozen):
     """Range of width over height."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
     """luckmatters: bilinear; the report's code: bicubic."""
+    unfitting: Literal["clipped"] | None = None
+    """What becomes of a box that does not fit into the image. None: it is drawn again, up to ten times
+    (torchvision). "clipped": it is cut to the image's size (the report's code), so that crops are larger."""
 
     @model_validator(mode="after")
     def _ranges_are_possible(self) -> Self:
@@ -34,13 +37,21 @@ class JitterConfig(Frozen):
     p: float = Field(0.8, ge=0, le=1)
     """Probability that an image is jittered at all."""
     brightness: float = Field(0.4, ge=0, le=1)
+    """A factor uniform in [1 - x, 1 + x], of all values."""
     contrast: float = Field(0.4, ge=0, le=1)
+    """A factor uniform in [1 - x, 1 + x], of the distance from the mean grey."""
     saturation: float = Field(0.4, ge=0, le=1)
-    """A factor uniform in [1 - x, 1 + x] each."""
+    """A factor uniform in [1 - x, 1 + x], of the distance from each pixel's grey."""
     hue: float = Field(0.1, ge=0, le=0.5)
     """A shift uniform in [-x, x] turns of the colour wheel."""
     clip: bool = True
     """Whether colours are clipped to [0, 1] after each (torchvision); the report's code does not."""
+    contrast_about: Literal["channel"] | None = None
+    """What contrast leaves as it is. None: the mean of the grey image (torchvision). "channel": the mean of
+    each channel (TensorFlow, the report's code)."""
+    saturation_in: Literal["hsv"] | None = None
+    """How saturation is scaled. None: by blending with the grey image (torchvision). "hsv": as HSV's
+    saturation, up to 1 (TensorFlow, the report's code)."""
 
 
 class BlurConfig(Frozen):
@@ -66,12 +77,15 @@ class ViewsConfig(Frozen):
     """How one view is made. Both views of an image are drawn alike and independently."""
 
     crop: CropConfig | None = CropConfig()
+    """The part of the image that a view shows; null: all of it."""
     flip: float = Field(0.5, ge=0, le=1)
     """Probability of a left-right flip."""
     jitter: JitterConfig | None = JitterConfig()
+    """How colours change; null: they do not."""
     grey: float = Field(0.2, ge=0, le=1)
     """Probability of losing all colour."""
     blur: BlurConfig | None = None
+    """How a view is blurred; null: it is not."""
     solarise: float | None = Field(None, ge=0, le=1)
     """Probability that values from 1/2 up are inverted."""
     normalise: Literal[False] | None = None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from trainers.config.base import Runtime
 from trainers.config.lazy import torch
 from trainers.config.plugins import behind
-from trainers.datasets.base import DatasetConfig, Images
+from trainers.datasets.base import DatasetConfig, Images, MissingDataError
 from trainers.views.augmentation import normalise as normalised
 
 
@@ -29,8 +29,15 @@ class DeviceImages(NamedTuple):
 
 @functools.lru_cache(maxsize=2)
 def load_images(config: DatasetConfig, runtime: Runtime) -> Images:
-    """The data set of `config`, loaded once per process: a warm worker keeps it for the next trial."""
+    """The data set of `config`, loaded once per process: a warm worker keeps it for the next trial.
+
+    Raises:
+        MissingDataError: the data set is not there, or nothing can be learnt from its images.
+    """
     images: Images = behind(type(config)).load(config, root=runtime.data_root, download=runtime.download)
+    fault = images.fault()
+    if fault:  # else every method collapses on them, and is blamed
+        raise MissingDataError(f"{config.name}: {fault}; look at the files, and at how they were made")
     return images
 
 
@@ -53,3 +60,8 @@ def on_device(config: DatasetConfig, runtime: Runtime, *, normalise: bool, held_
     train, labels = (values.to(runtime.device) for values in images.for_training())
     first = normalised(images.test[:held_out].to(runtime.device), mean=mean, std=std)
     return DeviceImages(images, train, labels, first, mean, std)
+
+
+def device_name(device: str) -> str:
+    """What torch calls the hardware of a device."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"

@@ -22,6 +22,15 @@ class CellCurves(NamedTuple):
     """One per seed that has any, in the order of the seeds."""
     note: str
     """What a reader must know of the cell, such as "2 of 3 collapsed"; may be empty."""
+    row: str = ""
+    """What it shares with the cells beside it: its levels but the last."""
+    is_one_trial: bool = False
+    """Whether it is not a cell but one trial, with no seeds to count."""
+
+    @property
+    def remarks(self) -> list[str]:
+        """What a figure says of it behind its label: its note, and the number of its seeds."""
+        return [part for part in (self.note, "" if self.is_one_trial else f"n={self.reporting}") if part]
 
     @property
     def reporting(self) -> int:
@@ -42,6 +51,28 @@ class Band(NamedTuple):
     """[R] or [R, d], as `low` and `high`."""
     low: Floats
     high: Floats
+
+
+def seeds_note(cells: Sequence[CellCurves], *, of: str = "") -> str:
+    """What lines and bands are, where a cell has several seeds; nothing is to be said of one."""
+    if not any(cell.reporting > 1 for cell in cells):
+        return ""
+    return f"Lines: median over seeds; bands: smallest to largest seed{of}."
+
+
+def since_first_spectrum(cell: CellCurves) -> CellCurves:
+    """The cell without what it reported before its first spectrum, so that all its panels begin together."""
+
+    def cut(curves: Curves) -> Curves:
+        if not curves.spectra_epochs:
+            return curves
+        metrics = {
+            name: tuple(pair for pair in pairs if pair[0] >= curves.spectra_epochs[0])
+            for name, pairs in curves.metrics.items()
+        }
+        return Curves.model_construct(**dict(curves) | {"metrics": metrics})
+
+    return cell._replace(curves=tuple(map(cut, cell.curves)))
 
 
 def laid_over(cell: CellCurves, metric: str) -> CellCurves:

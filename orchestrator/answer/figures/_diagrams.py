@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ def panels_of(
     Cells of another trainer, which have reported something but no diagram, are left out.
     """
     cells = [cell for cell in cells if not cell.reporting or diagram(cell) is not None] or cells
-    across = min(len(cells), 2 if len(cells) in (2, 4) else 3)
+    across = _columns(cells)
     page = Page(max(3.2, WIDTH_IN * across / 3), title=title)
     slot, ticks = page.inner_in / across, 0.5
     side = slot - ticks - 0.14
@@ -46,6 +47,14 @@ def panels_of(
                 seen |= draw(axes, {name: values[-1] for name, values in arrays.items()})
         page.bottom_in = top + side * 0.85 + 0.42
     return page, seen
+
+
+def _columns(cells: Sequence[CellCurves]) -> int:
+    """How many panels stand beside each other: the levels of the last axis, where they fit."""
+    rows = {len(list(row)) for _, row in itertools.groupby(cells, key=lambda cell: cell.row)}
+    if len(rows) == 1 and 1 < (levels := rows.pop()) <= 4 and levels < len(cells):
+        return levels
+    return min(len(cells), 2 if len(cells) in (2, 4) else 3)
 
 
 def diagram(cell: CellCurves) -> Arrays | None:

@@ -44,10 +44,10 @@ def finished(
 ) -> Figure:
     entries = []
     for index, (cell, remark) in enumerate(zip(cells, remarks, strict=True)):
-        parts = [part for part in (remark, cell.note, f"n={cell.reporting}") if part]
+        parts = [part for part in (remark, *cell.remarks) if part]
         line = dict(look(index))
         if dots:
             line |= {"linestyle": "none", "marker": "o", "markersize": 2.5, "markevery": [1]}
-        entries.append(KeyEntry(f"{cell.label} ({'; '.join(parts)})", line))
+        entries.append(KeyEntry(f"{cell.label} ({'; '.join(parts)})" if parts else cell.label, line))
     page.bottom_in += page.key(MARGIN_IN, page.bottom_in, entries, width=page.inner_in) + 0.06
     return page.finished(notes=notes, stamp=stamp)

@@ -6,9 +6,12 @@ Sizes are those of print: 7 inches is a text width, 8 points its captions. Knows
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from orchestrator.errors import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +58,9 @@ def styled() -> Iterator[None]:
     """This page's style over matplotlib's own defaults: a user's matplotlibrc changes no figure."""
     import matplotlib
 
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A label in a script that neither font has is boxes, which are seen in the figure.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_STYLE)
         yield
@@ -206,6 +211,7 @@ def readable(words: str) -> str:
     """`words` as matplotlib can print them: W_p and its kin as symbols, stray dollars as dollars."""
     from matplotlib.mathtext import MathTextParser
 
+    words = printable(words)
     if "$" not in words:
         return re.sub(r"\b(W|α|η)_p\b", lambda m: f"${_LATIN.get(m[1], m[1])}_p$", words)
     try:

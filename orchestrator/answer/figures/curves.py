@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.answer.figures._bands import CellCurves, metric_band, reported_metrics
+from orchestrator.answer.figures._bands import CellCurves, metric_band, reported_metrics, seeds_note
 from orchestrator.answer.figures._lines import draw_band, look, set_epochs
 from orchestrator.answer.figures._page import (
     LABEL_PT,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DEFAULT = ("train/loss", "F/rankme", "embedding/std")
+COLUMNS_ARE_METRICS = True
 LOG_FROM = 1000.0
 """Ratio of the largest to the least value from which an axis is logarithmic."""
 
@@ -45,8 +46,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     page.bottom_in += (
         page.key(MARGIN_IN, page.bottom_in, _entries(metrics, cells), width=page.inner_in) + 0.06
     )
-    notes = "Lines: median over seeds; bands: smallest to largest seed."
-    return page.finished(notes=notes, stamp=stamp)
+    return page.finished(notes=seeds_note(cells), stamp=stamp)
 
 
 def _chosen(figure: FigureSpec, cells: Sequence[CellCurves]) -> tuple[str, ...]:
@@ -97,8 +97,8 @@ def _entries(metrics: Sequence[str], cells: Sequence[CellCurves]) -> list[KeyEnt
     entries = []
     for index, cell in enumerate(cells):
         has_data = any(metric_band(cell, metric) is not None for metric in metrics)
-        remarks = [] if has_data else ["no data"]
-        remarks += [cell.note] if cell.note else []
-        remarks += [f"n={cell.reporting}"] if has_data else []
-        entries.append(KeyEntry(f"{cell.label} ({'; '.join(remarks)})", look(index)))
+        remarks = cell.remarks if has_data else [part for part in ("no data", cell.note) if part]
+        entries.append(
+            KeyEntry(f"{cell.label} ({'; '.join(remarks)})" if remarks else cell.label, look(index))
+        )
     return entries

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from orchestrator.answer.figures._bands import Band, CellCurves
+from orchestrator.answer.figures._bands import Band, CellCurves, seeds_note, since_first_spectrum
 from orchestrator.answer.figures._eigenspace_columns import COLUMNS, FLOOR, Column, Ranks, ranks_with_band
 from orchestrator.answer.figures._lines import set_epochs
 from orchestrator.answer.figures._page import (
@@ -53,6 +53,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     """One row of panels per cell."""
     names = _chosen(figure)
     cells, across = horizontal(figure, cells)
+    cells = [since_first_spectrum(cell) for cell in cells]
     columns = [COLUMNS[name] for name in names]
     page = Page(max(3.4, WIDTH_IN * len(columns) / len(COLUMNS)), title=title)
     ranks = _ranks(cells)
@@ -76,7 +77,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
         )  # fmt: skip
     page.bottom_in += 0.42
     _draw_keys(page, names, ranks)
-    return page.finished(notes=_notes(names), stamp=stamp)
+    return page.finished(notes=_notes(names, cells), stamp=stamp)
 
 
 def _chosen(figure: FigureSpec) -> tuple[str, ...]:
@@ -95,7 +96,7 @@ def _draw_row(
     page: Page, row: int, names: Sequence[str], cell: CellCurves, ranks: Ranks, height: float
 ) -> list[Panel]:
     top = page.bottom_in + 0.12
-    remark = f"{cell.note} · n={cell.reporting}" if cell.note else f"n={cell.reporting}"
+    remark = " · ".join(cell.remarks)
     label_in, remark_in = 0.6 * page.inner_in, 0.37 * page.inner_in
     used = page.text(MARGIN_IN, top, cell.label, size=LABEL_PT, width=label_in, weight="bold")
     left = MARGIN_IN + page.inner_in - remark_in
@@ -197,10 +198,10 @@ def _draw_rank_bar(page: Page, top: float, left: float, right: float, ranks: Ran
     return 0.28
 
 
-def _notes(names: Sequence[str]) -> str:
+def _notes(names: Sequence[str], cells: Sequence[CellCurves]) -> str:
     which = [words for words, drawn in (
         ("ranks 1, 2, 4, 8, …", {"F", "Wp"} & set(names)),
         ("the mean alignment", "alignment" in names),
         (r"the $\ell_1$ asymmetry", "asymmetry" in names),
     ) if drawn]  # fmt: skip
-    return f"Lines: median over seeds; bands: smallest to largest seed, for {', '.join(which)}."
+    return seeds_note(cells, of=f", for {', '.join(which)}")

@@ -52,7 +52,8 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     )
     _colour_bar(page, top)
     finish_key(page, [KeyEntry(words, line) for name, (words, line) in LINES.items() if name in seen])
-    notes = "Simulated, one point per pixel; 0 where a mode has collapsed at the end, pink where it diverged."
+    notes = "Simulated, one point per pixel; black where a mode has collapsed at the end"
+    notes += ", pink where it diverged." if any(not np.isfinite(end).all() for end in ends) else "."
     return page.finished(notes=notes, stamp=stamp)
 
 
@@ -62,7 +63,7 @@ def _draw_phase(axes: Axes, arrays: Arrays, *, top: float) -> set[str]:
     _scales(axes, x, y)
     axes.set_facecolor(DIVERGED)  # seen where a state is not finite
     axes.pcolormesh(
-        x, y, arrays["phase/scaled"], cmap="Greys", vmin=0, vmax=top, shading="nearest", rasterized=True
+        x, y, arrays["phase/scaled"], cmap="Greys_r", vmin=0, vmax=top, shading="nearest", rasterized=True
     )
     axes.set_xlabel(SYMBOLS[x_name], labelpad=1.0)
     axes.set_ylabel(SYMBOLS[y_name], labelpad=1.0)
@@ -99,7 +100,7 @@ def _scales(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
 def _colour_bar(page: Page, largest: float) -> None:
     top, width = page.bottom_in + 0.03, 1.1
     axes = page.axes(MARGIN_IN + 0.5, top, width, 0.1, label="colours")
-    axes.imshow(np.linspace(0, 1, 64)[None], aspect="auto", cmap="Greys", vmin=0, vmax=1)
+    axes.imshow(np.linspace(0, 1, 64)[None], aspect="auto", cmap="Greys_r", vmin=0, vmax=1)
     axes.set(xticks=[], yticks=[])
     page.text(MARGIN_IN + 0.5 - 0.14, top - 0.01, "0", size=SMALL_PT, width=0.2)
     page.text(

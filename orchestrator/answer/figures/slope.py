@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.answer.figures._bands import CellCurves, metric_band, spectrum_band
+from orchestrator.answer.figures._bands import CellCurves, metric_band, seeds_note, spectrum_band
 from orchestrator.answer.figures._final_spectra import final, finished, row_of_axes
 from orchestrator.answer.figures._lines import look
 from orchestrator.answer.figures._page import WIDTH_IN, Page
@@ -58,7 +58,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
         axes.set_xlim(low, high)
         axes.set_ylim(bottom, top)
     notes = (
-        "Dots: median over seeds of each rank after the last epoch, where W_p is above 5 % of its largest "
-        "eigenvalue. Dashed: slope 1/2, the invariant parabola of the theory."
+        f"Dots: {'median over seeds of ' if seeds_note(cells) else ''}each rank after the last epoch, where "
+        "W_p is above 5 % of its largest eigenvalue. Dashed: slope 1/2, the invariant parabola of the theory."
     )
     return finished(page, cells, remarks, notes=notes, stamp=stamp, dots=True)

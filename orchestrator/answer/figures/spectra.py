@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from orchestrator.answer.figures._bands import CellCurves, spectrum_band
+from orchestrator.answer.figures._bands import CellCurves, seeds_note, spectrum_band
 from orchestrator.answer.figures._final_spectra import final, finished, row_of_axes
 from orchestrator.answer.figures._lines import look
 from orchestrator.answer.figures._page import WIDTH_IN, Page
@@ -50,10 +50,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
             row, row_of_axes(page, [HEADINGS[n] for n in row], across=min(len(spectra), 2)), strict=True
         ):
             _draw_ranks(page, axes, name, cells)
-    notes = (
-        "Lines: median over seeds; bands: smallest to largest seed. Each spectrum is divided by its largest "
-        "value."
-    )
+    notes = f"{seeds_note(cells)} Each spectrum is divided by its largest value.".lstrip()
     return finished(page, cells, ["" for _ in cells], notes=notes, stamp=stamp)
 
 

@@ -1,15 +1,22 @@
 """Formats of tables: a file each, found by its name.
 
 write(table)     the table as text
+together(tables) several tables as one document, where that is more than one text after the other
+ALIASES          other names of the format; may be left out
 IN_STORE         whether a sweep keeps its tables so in the store, by the file's name as ending
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from orchestrator.errors import UsageError
 from trainers.config.families import members, module
+
+if TYPE_CHECKING:
+    from orchestrator.answer.tables import Table
 
 
 def names() -> tuple[str, ...]:
@@ -23,9 +30,25 @@ def load(name: str) -> ModuleType:
     Raises:
         UsageError: there is no such format.
     """
-    if name not in names():
-        raise UsageError(f"no table format '{name}'; known: {', '.join(names())}")
+    known = names()
+    if name not in known:
+        same = (own for own in known if name in getattr(module(__name__, own), "ALIASES", ()))
+        own = next(same, None)
+        if own is None:
+            raise UsageError(f"no table format '{name}'; known: {', '.join(known)}")
+        name = own
     return module(__name__, name)
+
+
+def written(name: str, tables: Sequence[Table]) -> str:
+    """Several tables in that format, as one document.
+
+    Raises:
+        UsageError: there is no such format.
+    """
+    form = load(name)
+    together: Callable[[Sequence[Table]], str] | None = getattr(form, "together", None)
+    return together(tables) if together and tables else "\n".join(map(form.write, tables))
 
 
 def kept() -> tuple[str, ...]:

@@ -16,7 +16,7 @@ def everything(table: Table) -> dict[str, Any]:
         "sweep": table.sweep,
         "profile": table.profile,
         "metric": table.spec.metric,
-        "unit": "share" if table.spec.in_percent else "plain",
+        "unit": unit(table),
         "seeds": list(table.seeds),
         "rows": list(table.rows),
         "columns": list(table.columns),
@@ -26,6 +26,11 @@ def everything(table: Table) -> dict[str, Any]:
         "prediction": table.prediction,
         "notes": list(table.notes),
     }
+
+
+def unit(table: Table) -> str:
+    """What the numbers are: shares in [0, 1], or plain."""
+    return "share" if table.spec.in_percent else "plain"
 
 
 def _source(table: Table, published: Published) -> dict[str, Any]:

@@ -1,28 +1,55 @@
-"""Tables for programs, one line per place."""
+"""Tables for programs, one line per cell and seed."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 
-from orchestrator.answer.formats._numbers import record
+from orchestrator.answer.formats._numbers import record, unit
 from orchestrator.answer.tables import Table
+from orchestrator.errors import printable
 
 IN_STORE = True
+_OF_CELL = (
+    "n", "asked", "mean", "sd", "ci_low", "ci_high", "difference", "difference_low", "difference_high",
+    "published", "published_sd", "gap", "verdict",
+)  # fmt: skip
 _FIELDS = (
-    "row", "column", "n", "asked", "mean", "sd", "ci_low", "ci_high", "difference", "difference_low",
-    "difference_high", "published", "published_sd", "gap", "verdict", "statuses", "values",
+    "sweep", "profile", "table", "metric", "unit", "row", "column", "seed", "status", "value", *_OF_CELL,
 )  # fmt: skip
 
 
 def write(table: Table) -> str:
-    """One line per place with every number behind it, in the metric's own unit (shares in [0, 1])."""
+    """One line per cell and seed, with every number of its cell, in the metric's own unit."""
+    return together([table])
+
+
+def together(tables: Sequence[Table]) -> str:
+    """The lines of several tables, below one header."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(_FIELDS), lineterminator="\n")
+    writer = csv.DictWriter(out, fieldnames=list(_FIELDS), lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    for row, column, entry in table.flat():
-        line = record(row, column, entry)
-        for name in ("statuses", "values"):
-            line[name] = " ".join(f"{k}={v}" for k, v in line[name].items())
-        writer.writerow({k: "" if v is None else v for k, v in line.items()})
+    for table in tables:
+        of_table = {
+            "sweep": table.sweep, "profile": table.profile, "table": table.spec.name,
+            "metric": table.spec.metric, "unit": unit(table),
+        }  # fmt: skip
+        for row, column, entry in table.flat():
+            for seed, status in entry.seeds.items():
+                line = of_table | record(row, column, entry)
+                line |= {"seed": seed, "status": status, "value": entry.values.get(seed)}
+                writer.writerow({name: _shown(value) for name, value in line.items()})
     return out.getvalue()
+
+
+def _shown(value: object) -> object:
+    """`value` as a spreadsheet takes it for what it is: text that begins like a formula is text."""
+    if not isinstance(value, str):
+        return "" if value is None else value
+    text = printable(value)
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return text

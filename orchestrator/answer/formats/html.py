@@ -12,7 +12,7 @@ IN_STORE = False
 
 def write(table: Table) -> str:
     """The table in HTML, without a style of its own."""
-    head, body = cells(table, "±")
+    head, body = cells(table)
     rows = [_row(head, "th"), *(_row(row, "td") for row in body)]
     notes = [f"<li>{html.escape(note)}</li>" for note in legend(table)]
     lines = ["<table>", f"<caption>{html.escape(title(table))}</caption>", *rows, "</table>"]

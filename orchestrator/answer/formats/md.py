@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
+
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.tables import Table
 
+ALIASES = ("markdown",)
 IN_STORE = True
+# HTML, links, emphasis and code; an underscore inside a word, and one in a formula, mean nothing.
+_MARKUP = re.compile(r"[|<*`]|\](?=[(\[])|(?<![\w$])_|_(?![\w{])|\\(?=[!-/:-@\[-`{-~])")
 
 
 def write(table: Table) -> str:
     """The table in GitHub's Markdown."""
-    head, body = cells(table, "±")
-    rows = [head, ["---"] + ["---:"] * (len(head) - 1), *body]
-    escaped = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
-    notes = [f"- {note}" for note in legend(table)]
-    return "\n".join([f"**{title(table)}**", "", *escaped, "", *notes]) + "\n"
+    head, body = cells(table)
+    rows = [[*map(_text, head)], ["---"] + ["---:"] * (len(head) - 1), *([*map(_text, row)] for row in body)]
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    notes = [f"- {_text(note)}" for note in legend(table)]
+    return "\n".join([f"**{_text(title(table))}**", "", *lines, "", *notes]) + "\n"
+
+
+def _text(words: str) -> str:
+    """`words` as Markdown that reads the same."""
+    return _MARKUP.sub(lambda m: "\\" + m[0], words)

@@ -2,32 +2,47 @@
 
 from __future__ import annotations
 
-from orchestrator.answer.formats._written import cells, legend, tex_text, title
+import re
+
+from orchestrator.answer.formats._latex import foreign, tex_text
+from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.tables import Table
 
+ALIASES = ("latex",)
 IN_STORE = True
+_METRICS = {
+    "probe/top1": "top-1 accuracy of a linear probe",
+    "probe/top5": "top-5 accuracy of a linear probe",
+    "knn/top1": "top-1 accuracy of nearest neighbours",
+}
 
 
 def write(table: Table) -> str:
     """The table in LaTeX with booktabs; compiles in a document that loads booktabs, nothing else."""
-    head, body = cells(table, r"$\pm$", tex=True)
+    head, body = cells(table, tex=True)
     columns = "l" + "r" * (len(head) - 1)
-    rows = [" & ".join(row) + r" \\" for row in [head, *body]]
+    # {}: a row that begins with [ or * would be an argument of what ends the row before.
+    rows = ["{}" + " & ".join(row) + r" \\" for row in [head, *body]]
     notes = " ".join(f"{note}." for note in legend(table, tex=True))
-    return "\n".join(
-        [
-            rf"% {title(table)}",
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \begin{{tabular}}{{{columns}}}",
-            r"    \toprule",
-            f"    {rows[0]}",
-            r"    \midrule",
-            *(f"    {row}" for row in rows[1:]),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            rf"  \caption{{{tex_text(title(table))}. {notes}}}",
-            r"\end{table}",
-            "",
-        ]
-    )
+    metric = _METRICS.get(table.spec.metric)
+    named = title(table).replace(table.spec.metric, metric) if metric else title(table)
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(dict.fromkeys((table.sweep, table.spec.name))))
+    lines = [
+        r"\begin{table}",
+        r"  \centering",
+        rf"  \begin{{tabular}}{{{columns}}}",
+        r"    \toprule",
+        f"    {rows[0]}",
+        r"    \midrule",
+        *(f"    {row}" for row in rows[1:]),
+        r"    \bottomrule",
+        r"  \end{tabular}",
+        rf"  \caption{{{tex_text(named)}. {notes}}}",
+        rf"  \label{{tab:{name}}}",
+        r"\end{table}",
+        "",
+    ]
+    strange = foreign("".join([*table.rows, *table.columns, named, *legend(table)]))
+    above = [f"% {title(table)}", r"% needs \usepackage{booktabs}"]
+    above += [f"% pdfLaTeX has no sign for {c}: U+{ord(c):04X} stands for it" for c in strange]
+    return "\n".join([*above, *lines])

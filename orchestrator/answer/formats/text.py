@@ -10,7 +10,7 @@ IN_STORE = False
 
 def write(table: Table) -> str:
     """The table for a terminal or a log, in plain characters and aligned columns."""
-    head, body = cells(table, "±")
+    head, body = cells(table)
     widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
     line = "  ".join("─" * width for width in widths)
 

@@ -11,6 +11,8 @@ from typing import Literal, NamedTuple
 
 from orchestrator.errors import OrchError
 from orchestrator.process.machine import cores, has_gpu
+from orchestrator.process.secrets import secrets_open_to_others
+from orchestrator.recording.journal.notes import of_journals
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
 from trainers.config.examined import PluginError
@@ -34,8 +36,11 @@ def checks(space: Workspace) -> Iterator[Check]:
         Check("ok", "gpu", _gpu_name()) if has_gpu() else Check("note", "gpu", "none; trials run on the CPU")
     )
     yield _disk(space)
+    yield from _secrets()
     yield _checkpoints(space)
     yield _store(space)
+    for note in of_journals(space.journals, space.store_name):
+        yield Check("note", "journal", note)
     yield from _data(space)
 
 
@@ -73,6 +78,11 @@ def _disk(space: Workspace) -> Check:
     if not os.access(folder, os.W_OK):
         return Check("bad", "home", f"{space.home} cannot be written; choose another with --home")
     return Check("ok" if free > 2 else "bad", "home", f"{space.home}, {free:.0f} GB free")
+
+
+def _secrets() -> Iterator[Check]:
+    for path in secrets_open_to_others():
+        yield Check("bad", "secrets", f"{path} is open to other users of this machine; chmod 600 {path}")
 
 
 def _checkpoints(space: Workspace) -> Check:

@@ -12,9 +12,12 @@ from collections.abc import Callable
 
 from orchestrator.errors import UsageError
 from orchestrator.process.secrets import without_secret
+from orchestrator.recording.mlflow.database import address_of
+from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
 from orchestrator.recording.workspace import Workspace
 
 LOOPBACK = "127.0.0.1"
+SHOWN = 10  # sweeps
 
 
 def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
@@ -37,12 +40,21 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         "--host", LOOPBACK, "--port", str(port), "--workers", "1",
     ]  # fmt: skip
     # The job runner would start a dozen more processes that a viewer has no use for.
+    file = space.database
     settings = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_BACKEND_STORE_URI": space.tracking_uri,  # everybody can read a command line, and its password
+        # Everybody can read a command line, and its password.
+        "MLFLOW_BACKEND_STORE_URI": space.tracking_uri if file is None else address_of(file),
     }
-    say(f"MLflow on http://127.0.0.1:{port} (starts in a few seconds; Ctrl-C ends it)")
+    page = f"http://{LOOPBACK}:{port}"
+    say(f"MLflow on {page} (starts in a few seconds; Ctrl-C ends it)")
+    # Its first page is of other things than training.
+    sweeps = sweeps_at_a_glance(file) if file is not None else {}
+    for name, experiment in list(sweeps.items())[:SHOWN]:
+        say(f"  {name}: {page}/#/experiments/{experiment}/runs")
+    if len(sweeps) > SHOWN:
+        say(f"  and {len(sweeps) - SHOWN} more sweeps: {page}/#/experiments")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
     server = subprocess.Popen(command, env=os.environ | settings)
     try:

@@ -10,6 +10,7 @@ from orchestrator.answer import publish
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.planning.data import larger_than_data
 from orchestrator.planning.expand import expand
 from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
@@ -31,6 +32,7 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
     lines.append(", ".join(parts + edit_notes(plan.edited)))
+    lines += plan.expansion.merged
     if note := code_note(len(plan.done), plan.by_other_code):
         lines.append(f"{note}; `orch sweep --retrain-changed` trains them anew")
     if orphans:
@@ -73,6 +75,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "trials": len(plan.expansion.trials),
         "todo": [{"id": t.id, "cell": t.cell.label, "seed": t.seed} for t in plan.todo],
         "done": [t.id for t in plan.done],
+        "trained_by_other_code": plan.by_other_code,
     }
 
 
@@ -106,10 +109,13 @@ def validated(spec: SweepSpec, file: str) -> str:
         made = expand(spec, profile=profile, default_place=f"{file}:1")
         try:
             publish.check(made)
+            if problems := list(larger_than_data(made.cells, None)):
+                raise UsageError("\n".join(problems))
         except UsageError as error:
-            raise UsageError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
+            raise UsageError("\n".join(f"{file}: {line}" for line in str(error).split("\n"))) from None
         under = f"profile {profile}: " if profile else ""
         lines.append(f"{file}: ok, {under}{size(made)}")
+        lines += [f"{file}: {under}{line}" for line in made.merged]
     return "\n".join(lines)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,9 +14,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.errors import printable
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.execution.screen import LineDisplay, Progress, Screen, epochs_of, finished_line, to_stderr
 from orchestrator.planning.plan import Plan
+from orchestrator.process.signals import heard
+from orchestrator.process.streams import terminal
 from orchestrator.process.words import duration
 
 _STYLES = {"completed": "green", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}
@@ -60,6 +65,8 @@ class LiveDisplay(QuietDisplay):
     def __init__(self, plan: Plan, *, console: Console) -> None:
         """Draw on `console`."""
         self.progress, self.console = Progress(plan), console
+        self._stop = heard()
+        self._stop.answers = False  # a line from elsewhere would tear the picture, which says the same
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
         self._live.start()
 
@@ -69,23 +76,26 @@ class LiveDisplay(QuietDisplay):
         if isinstance(event, Finished):
             trial = self.progress.trials[event.trial_id]
             style = _STYLES.get(event.outcome.status, "")
-            self.console.print(Text(finished_line(self.progress, trial, event), style=style))
+            self.console.print(Text(printable(finished_line(self.progress, trial, event)), style=style))
         elif isinstance(event, Deferred):
-            self.console.print(Text(f"{self.progress.trials[event.trial_id].label}: {event.reason}"))
+            self.console.print(
+                Text(printable(f"{self.progress.trials[event.trial_id].label}: {event.reason}"))
+            )
 
     def tell(self, event: Event, note: str) -> None:
         """Write `note` above the table."""
-        self.console.print(Text(f"{self.progress.trials[event.trial_id].label}: {note}"))
+        self.console.print(Text(printable(f"{self.progress.trials[event.trial_id].label}: {note}")))
 
     def close(self) -> None:
         """Leave the terminal as it was."""
         self._live.stop()
+        self._stop.answers = True
 
     def __rich__(self) -> Group:
         """The picture at this moment."""
         progress = self.progress
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("trial", "epoch", "loss", "rank", "left"):
+        for name in ("trial", "epoch", "loss", "rankme", "left"):
             table.add_column(name, justify="left" if name == "trial" else "right", no_wrap=name != "trial")
         for trial, attempt, last, left in progress.rows():
             metrics = last.report.metrics if last else {}
@@ -98,12 +108,12 @@ class LiveDisplay(QuietDisplay):
                 duration(left) if left is not None else "",
             )
         done = progress.before + progress.ended
-        forecast = progress.forecast_s()
+        forecast = None if self._stop.requested else progress.forecast_s()
         state = f" {done}/{progress.total} done · {len(progress.running)} running"
         state += f" · about {duration(forecast)} left" if forecast is not None else ""
         bar = Table.grid()
         bar.add_row(ProgressBar(total=progress.total, completed=done, width=30), Text(state))
-        return Group(table, bar)
+        return Group(table, bar, *([Text(f" {self._stop.word}")] if self._stop.requested else []))
 
 
 def _metric(metrics: dict[str, float], name: str, form: str) -> str:
@@ -118,8 +128,8 @@ def screen(output: str) -> Callable[[Plan], Screen]:
             return JsonDisplay(plan)
         if output == "quiet" or not plan.todo:
             return QuietDisplay(plan)
-        console = Console(stderr=True)
-        if console.is_terminal and not console.is_dumb_terminal:
+        console = Console(file=terminal(sys.stderr))
+        if console.is_terminal and not console.is_dumb_terminal and os.environ.get("TERM"):
             return LiveDisplay(plan, console=console)
         return LineDisplay(plan, say=to_stderr)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -39,10 +40,14 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
 
     Raises:
         UsageError: no such format.
+        OSError: the disk is full.
     """
-    write = formats.load("json").event if form == "event" else formats.load(form).write
-    with ignoring_closed_pipes():
-        print("\n".join(map(write, tables)), end="", flush=True)
+    events = map(formats.load("json").event, tables)
+    text = "".join(events) if form == "event" else formats.written(form, tables)
+    if form in ("event", "json") and not (sys.stdout.encoding or "").lower().startswith("utf"):
+        text = "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)  # a program reads the same
+    with ignoring_closed_pipes(ignoring_full_disks=False):
+        print(text, end="", flush=True)
     with ignoring_closed_pipes():
         for problem in problems:
             print(f"orch: {problem}", file=sys.stderr)

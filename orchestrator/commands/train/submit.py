@@ -9,9 +9,11 @@ from pathlib import Path
 from orchestrator.answer import publish
 from orchestrator.commands.request import Request
 from orchestrator.errors import ExecutionLost, Interrupted, UsageError
+from orchestrator.execution.address import page_address
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Submit
 from orchestrator.language.load import sweep_files
+from orchestrator.process.secrets import without_secret
 from orchestrator.recording.workspace import checkpoint_folder
 
 
@@ -21,12 +23,14 @@ def submit(
     """Send what is requested, by the file `spec` and the flags in `words`; lines on how to follow it.
 
     Raises:
-        UsageError: a table or figure cannot be made of these cells.
+        UsageError: a table or figure cannot be made of these cells; `address` is none.
         ExecutionError: the cluster is not there, or does not let us in.
     """
     publish.check(request.expansion)
-    files = sweep_files(spec)
-    files = {Path(os.path.abspath(path)): text for path, text in files.items()}
+    address = page_address(address)
+    shown = without_secret(address)
+    texts = sweep_files(spec, trust=request.trust)
+    files = {Path(os.path.abspath(path)): text for path, text in texts.items()}
     top = Path(os.path.commonpath([path.parent for path in files]))
     sent = {str(path.relative_to(top)): text for path, text in files.items()}
     name = str(Path(os.path.abspath(spec)).relative_to(top))
@@ -34,10 +38,10 @@ def submit(
     try:
         job = ask(Submit(name=request.spec.name, files=sent, command=command, address=address), say=say)
     except (ExecutionLost, Interrupted) as error:
-        look = f"the cluster may have the sweep all the same: look with  ray job list --address {address}"
+        look = f"the cluster may have the sweep all the same: look with  ray job list --address {shown}"
         raise type(error)(f"{error}; {look}" if str(error) else look) from None
     yield f"{request.spec.name}: submitted as {job}; it runs without this machine"
-    yield f"follow it:  ray job logs --follow {job} --address {address}"
+    yield f"follow it:  ray job logs --follow {job} --address {shown}"
     yield f"its state:  orch status {spec} --tracking-uri ADDRESS-OF-MLFLOW   (and orch table, orch figures)"
     yield f"stop it:    orch stop {spec} --tracking-uri ADDRESS-OF-MLFLOW"
 

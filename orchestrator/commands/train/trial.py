@@ -8,6 +8,7 @@ from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import has_gpu
+from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.report import EpochReport, Outcome
@@ -29,9 +30,12 @@ def run_one(
     )
 
     def report(message: EpochReport) -> None:
+        with ignoring_closed_pipes():  # else it would be the trial that failed
+            print(line(message), flush=True)
+
+    def line(message: EpochReport) -> str:
         if as_json:
-            print(json.dumps(message.model_dump(exclude={"arrays"})), flush=True)
-            return
+            return json.dumps(message.model_dump(exclude={"arrays"}))
         shown = (
             "train/loss",
             "F/rankme",
@@ -41,7 +45,7 @@ def run_one(
             "time/epoch_s",
         )
         numbers = "  ".join(f"{n} {message.metrics[n]:.3f}" for n in shown if n in message.metrics)
-        print(f"epoch {message.epoch}/{message.epochs}  {numbers}", flush=True)
+        return f"epoch {message.epoch}/{message.epochs}  {numbers}"
 
     return run_trial(trial.config, runtime=runtime, folder=None, report=report)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -74,21 +73,17 @@ def ask(job: Job, *, say: Callable[[str], None], command: Sequence[str] = COMMAN
     """
     kept = ""
     try:
-        number, name = tempfile.mkstemp(prefix="orch-ray-", suffix=".log")
-        os.close(number)
-        try:
-            return _answer(job, Path(name), say, command)
-        except (ChildLost, ExecutionLost):
-            if os.path.getsize(name):
-                kept = f"; its log: {name}"
-            raise
-        finally:
-            if not kept:
-                os.unlink(name)
+        with scratch_folder() as scratch:
+            log = scratch / "child.log"
+            try:
+                return _answer(job, log, say, command)
+            except (ChildLost, ExecutionLost):
+                kept = _kept(log)
+                raise
     except (ChildLost, ExecutionLost, OSError) as error:
         raise ExecutionLost(
-            f"the process that asks the cluster was lost: {error}{kept}; "
-            "look whether the cluster is there, and ask again"
+            f"the process that asks the cluster was lost: {getattr(error, 'reason', error)}{kept}",
+            "look whether the cluster is there, and ask again",
         ) from None
 
 
@@ -97,8 +92,7 @@ def _answer(job: Job, log: Path, say: Callable[[str], None], command: Sequence[s
         stop = after.enter_context(stop_signals())
         after.enter_context(stop.polled())
         after.enter_context(stop.answered("stopping; the cluster may still do what it was asked"))
-        scratch = after.enter_context(scratch_folder())
-        child = Child(job, log=log, command=command, environment={"TMPDIR": str(scratch)})
+        child = Child(job, log=log, command=command, environment={"TMPDIR": str(log.parent)})
         after.callback(child.end)
         talk, answer = Conversation(child, say=say), None
         while True:
@@ -117,6 +111,16 @@ def _answer(job: Job, log: Path, say: Callable[[str], None], command: Sequence[s
                 return None if answer is None else answer.value
 
 
+def _kept(log: Path) -> str:
+    """Where a copy of `log` is, for a person; empty if nothing is in it."""
+    if not log.exists() or not log.stat().st_size:
+        return ""
+    number, name = tempfile.mkstemp(prefix="orch-ray-", suffix=".log")
+    with open(number, "wb") as copy:
+        copy.write(log.read_bytes())
+    return f"; its log: {name}"
+
+
 def raise_unless_complete(ended: Ended) -> None:
     """Raise what the end of a child means.
 
@@ -129,6 +133,6 @@ def raise_unless_complete(ended: Ended) -> None:
         case "interrupted":
             raise Interrupted
         case "refused":
-            raise ExecutionError(ended.reason)
+            raise ExecutionError(ended.reason, ended.next_step)
         case "lost":
-            raise ExecutionLost(ended.reason)
+            raise ExecutionLost(ended.reason, ended.next_step)

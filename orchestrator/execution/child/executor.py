@@ -23,7 +23,8 @@ from orchestrator.execution.child.messages import Ended, Go, Settings, Train
 from orchestrator.execution.child.process import COMMAND, Child, ChildLost
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.scratch import keep_logs, scratch_folder
-from orchestrator.process.signals import Stop, stop_signals
+from orchestrator.process.signals import EPOCHS_END, NOTHING_RUNS, Stop, stop_signals
+from orchestrator.process.waiting import said_if_slow
 
 LOSSES = 3  # children that may be lost in a row without an epoch in between
 STARTS = 2  # and so many that no trial was heard of: what keeps one from starting keeps the next one, too
@@ -84,20 +85,19 @@ class ChildExecutor:
         """
         left = {trial.id: trial for trial in trials}
         losses, begun = 0, False
-        with stop_signals() as stop, stop.polled():
+        lost: ExecutionError
+        with stop_signals() as stop, stop.polled(), stop.answered(NOTHING_RUNS):
             while left:
                 heard = _Heard(left, on_event, self._attempts, self._epochs)
                 try:
                     self._have_trained(heard, stop)
                     return
                 except ChildLost as error:
-                    lost = str(error)
-                except ExecutionLost as error:
-                    lost = str(error)
+                    lost = ExecutionLost(str(error))
                 except ExecutionError as error:
-                    if not begun:
+                    if not (begun or isinstance(error, ExecutionLost)):
                         raise
-                    lost = str(error)  # a cluster that had let this driver in
+                    lost = error  # if it is no loss by name: of a cluster that had let this driver in
                 begun |= heard.anything
                 losses = 1 if heard.went_on else losses + 1
                 self._go_on(lost, losses, left, stop, most=LOSSES if begun else STARTS)
@@ -107,9 +107,10 @@ class ChildExecutor:
         if self._child is not None:  # prepared, and not needed: it waits for trials, and has joined nothing
             self._child.end()
             self._child = None
-        while self._leaving:
-            child = self._leaving.pop()
-            child.end(grace_s=GRACE_S if self.settings.address else 0.0)
+        with said_if_slow("leaving the cluster", self._say):
+            while self._leaving:
+                child = self._leaving.pop()
+                child.end(grace_s=GRACE_S if self.settings.address else 0.0)
         self._after.close()
         self._scratch = None
         if self._log is not None and not _is_written(self._log):
@@ -125,6 +126,7 @@ class ChildExecutor:
         try:
             child.tell(Go(trials=messages.on_the_wire(heard.left.values())))
             while heard.left:
+                stop.word = EPOCHS_END if heard.running else NOTHING_RUNS
                 if stop.at_once or (stop.requested and not heard.running):
                     raise Interrupted
                 if stop.requested and not told_to_stop:
@@ -158,19 +160,22 @@ class ChildExecutor:
             return Child(job, log=self._log, command=self._command)
         except OSError as error:
             raise ExecutionError(
-                f"no process for the trials could be started: {error}; or run with --executor serial"
+                f"no process for the trials could be started: {error}", "or run with --executor serial"
             ) from None
 
-    def _go_on(self, lost: str, losses: int, left: dict[str, TrialSpec], stop: Stop, *, most: int) -> None:
+    def _go_on(
+        self, lost: ExecutionError, losses: int, left: dict[str, TrialSpec], stop: Stop, *, most: int
+    ) -> None:
         """Say that a child was lost, and wait a little; or give up."""
         if self._log is not None and self._scratch is not None:
             keep_logs(self._scratch, self._log)
-        what = f"the process that runs the trials was lost: {lost}"
+        what = f"the process that runs the trials was lost: {lost.reason}"
         log = f"; its log: {self._log}" if self._log is not None and _is_written(self._log) else ""
         if stop.requested:
             raise Interrupted
         if losses >= most:
-            raise ExecutionLost(f"{what}, {losses} times without an epoch in between{log}")
+            why = f"{what}, {losses} times without an epoch in between{log}"
+            raise ExecutionLost(why, lost.next_step)
         number = "1 trial goes on" if len(left) == 1 else f"{len(left)} trials go on"
         self._say(f"orch: {what}; {number} in a new one{log}")
         pause_s = PAUSE_S * losses if self.settings.address else 0.0

@@ -1,12 +1,11 @@
 """The child process of a driver: does one job, says what happens, and ends with its driver.
 
-Started by `Child` only, with the numbers of its two pipes. What it may be for is in `messages`.
+What it may be for is in `messages`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import queue
 import shutil
@@ -15,6 +14,7 @@ import sys
 import threading
 import time
 import traceback
+from pathlib import Path
 from typing import BinaryIO
 
 from orchestrator.errors import ExecutionError, ExecutionLost, Interrupted
@@ -35,22 +35,27 @@ from orchestrator.execution.child.messages import (
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.session import end_session
 from orchestrator.process.signals import Stop, stop_from_elsewhere
+from orchestrator.process.streams import ignoring_closed_pipes
 
-ON_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG
 LOAD_S = 180.0  # in which a library must have been imported, on a machine that is busy with much else
+LOOK_S = 1.0  # between two looks at whether the driver lives
 AGAIN_S = 1.0  # a child that does the same for long says so again
 
 
 class Driver:
     """The driver, as its child sees it."""
 
-    def __init__(self, control: BinaryIO, told: int, stop: Stop) -> None:
-        """Read from `control` and write to `told`; `stop` is set when the driver says so."""
-        self.stop, self._told, self._control = stop, told, control
+    def __init__(self, control: BinaryIO, told: int, pid: int, stop: Stop) -> None:
+        """Read from `control` and write to `told` of process `pid`; `stop` is set when it says so."""
+        self.stop, self._told, self._control, self._pid = stop, told, control, pid
+        self._scratch: Path | None = None
         self._trials: queue.SimpleQueue[Go] = queue.SimpleQueue()
         self._doing: tuple[str, float] = ("", 0.0)
         self._lock = threading.Lock()
+        threading.Thread(target=self._watch, name="orch-driver", daemon=True).start()
         self.job = messages.read_driver_line(control.readline())
+        if isinstance(self.job, Train):
+            self._scratch = self.job.scratch
         threading.Thread(target=self._hear, name="orch-control", daemon=True).start()
 
     def send(self, message: FromChild) -> None:
@@ -85,7 +90,7 @@ class Driver:
         return self._trials.get().trials.specs()
 
     def _hear(self) -> None:
-        """Listen until the driver is dead; then nothing is to outlive it."""
+        """Listen until the driver has closed its pipe."""
         with contextlib.suppress(Exception):
             for line in self._control:
                 message = messages.read_driver_line(line)
@@ -93,9 +98,19 @@ class Driver:
                     self.stop.requested = True
                 elif isinstance(message, Go):
                     self._trials.put(message)
+        self._outlive_nothing()
+
+    def _watch(self) -> None:
+        """Look whether the driver lives: a process that was forked off it keeps its pipe open."""
+        while os.getppid() == self._pid:
+            time.sleep(LOOK_S)
+        self._outlive_nothing()
+
+    def _outlive_nothing(self) -> None:
+        """The driver is dead: end this process and all it has started."""
         end_session(os.getpid(), but=os.getpid())
-        if isinstance(self.job, Train):
-            shutil.rmtree(self.job.scratch, ignore_errors=True)
+        if self._scratch is not None:
+            shutil.rmtree(self._scratch, ignore_errors=True)
         os._exit(1)
 
 
@@ -121,14 +136,10 @@ def submit(job: Submit, driver: Driver, after: contextlib.ExitStack) -> None:
     driver.send(Answer(ray_jobs.submit(job.name, job.files, job.command, address=job.address)))
 
 
-def main() -> None:
-    """Do the job that the first line asks for."""
-    control, told = (int(number) for number in sys.argv[1:])
-    if os.getsid(0) != os.getpid():
-        sys.exit("orch: this is started by `orch sweep`, in a session of its own")
+def main(control: int, told: int, pid: int) -> None:
+    """Do the job that the first line on pipe `control` asks for, and tell process `pid` on pipe `told`."""
     for number in (control, told):
         os.set_inheritable(number, False)  # else what it starts would keep them open
-    _wake_when_parent_dies()
     for number in (
         signal.SIGINT,
         signal.SIGHUP,
@@ -136,10 +147,11 @@ def main() -> None:
     ):  # the driver decides; what this process starts has its own
         signal.signal(number, lambda *_: None)
     with stop_from_elsewhere() as stop, contextlib.ExitStack() as after:
-        driver = Driver(os.fdopen(control, "rb"), told, stop)
+        driver = Driver(os.fdopen(control, "rb"), told, pid, stop)
         driver.send(_outcome(driver, after))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with ignoring_closed_pipes():
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(0)  # Ray's own end may take seconds, or the process with it
 
 
@@ -156,20 +168,11 @@ def _outcome(driver: Driver, after: contextlib.ExitStack) -> Ended:
     except Interrupted:
         return Ended("interrupted")
     except ExecutionLost as error:
-        return Ended("lost", str(error))
+        return Ended("lost", error.reason, error.next_step)
     except ExecutionError as error:
-        return Ended("refused", str(error))
+        return Ended("refused", error.reason, error.next_step)
     except Exception as error:  # of our own making, or Ray's: the driver decides, the log has the details
-        traceback.print_exc()
+        with ignoring_closed_pipes():
+            traceback.print_exc()
         return Ended("lost", f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
     return Ended("complete")
-
-
-def _wake_when_parent_dies() -> None:
-    """Let the kernel resume this process when its driver dies, so that it reads the end of its pipe."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(ON_PARENTS_DEATH, signal.SIGCONT, 0, 0, 0)
-
-
-if __name__ == "__main__":
-    main()

@@ -217,6 +217,8 @@ class Ended:
     how: Literal["complete", "interrupted", "refused", "lost"]
     """Everything was done; it was asked to stop; it cannot be done as asked; what runs trials has died."""
     reason: str = ""
+    next_step: str = ""
+    """What a person may do about it."""
     event: Literal["ended"] = "ended"
 
 

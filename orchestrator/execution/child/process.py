@@ -22,9 +22,11 @@ from orchestrator.execution.child.messages import (
     driver_line,
     read_child_line,
 )
+from orchestrator.process.command import leave_removed_folder
 from orchestrator.process.session import end_session
+from orchestrator.process.streams import open_closed_streams
 
-COMMAND = (sys.executable, "-P", "-m", "orchestrator.execution.child.main")
+COMMAND = (sys.executable, "-P", "-m", "orchestrator.execution.child")
 FLOW = 65536  # bytes in one read
 REAP_S = 5.0  # in which a killed process must be gone; one that waits for a disk is left to itself
 
@@ -36,8 +38,8 @@ class ChildLost(Exception):
 class Child:
     """A process in a session of its own, which a signal to this one's group does not reach.
 
-    Its two pipes are its only tie: when this process dies, however it does, the child reads the end of its
-    pipe and ends with everything it has started.
+    When this process dies, however it does, the child reads the end of its pipe, or sees that it has another
+    parent, and ends with everything it has started.
     """
 
     def __init__(
@@ -60,6 +62,8 @@ class Child:
         Raises:
             OSError: it cannot be started.
         """
+        leave_removed_folder()
+        open_closed_streams()
         with contextlib.ExitStack() as always, contextlib.ExitStack() as undo:
             read, self._control = os.pipe()
             always.callback(os.close, read)
@@ -69,7 +73,7 @@ class Child:
             undo.callback(os.close, self._told)
             os.set_blocking(self._control, False)
             self._process = subprocess.Popen(
-                [*command, str(read), str(write)],
+                [*command, str(read), str(write), str(os.getpid())],
                 pass_fds=(read, write),
                 stdin=subprocess.DEVNULL,
                 stdout=_output(log, always),

@@ -16,7 +16,8 @@ from orchestrator.language.resources import SweepResources
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import has_gpu
-from orchestrator.process.signals import stop_signals
+from orchestrator.process.signals import EPOCHS_END, stop_signals
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import Folder
 from trainers.attempt.isolation import run_trial
@@ -62,7 +63,7 @@ class SerialExecutor:
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials` in order."""
-        with stop_signals() as stop:
+        with stop_signals() as stop, stop.answered(EPOCHS_END):
             for trial in trials:
                 on_event(Started(trial.id, 1, f"{platform.node()}:{os.getpid()}"))
 
@@ -101,11 +102,13 @@ def make(
         raise UsageError("--pack lets trials run side by side, which needs --executor ray")
     if spec.schedule is not None:
         raise UsageError(f"sweep '{spec.name}' has a schedule, which needs --executor ray")
+    with said_if_slow("looking for a GPU", say):
+        gpus = float(has_gpu())
     return SerialExecutor(
         runtime=Runtime(data_root=space.data_root, download=options.download),
         folder=space.checkpoints,
         resources=spec.resources,
-        gpus=float(has_gpu()),
+        gpus=gpus,
     )
 
 

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import platform
+import secrets
 import sys
 import tempfile
 import threading
@@ -17,8 +18,10 @@ import psutil
 import ray
 
 from orchestrator.errors import ExecutionError, ExecutionLost
+from orchestrator.execution.address import way_out
 from orchestrator.process.machine import cores
 from orchestrator.process.scratch import fits_sockets
+from orchestrator.process.secrets import RAY_TOKEN
 
 PACKAGES = ("orchestrator", "trainers")  # what orch is made of
 DAEMONS = ("raylet", "gcs_server")
@@ -62,6 +65,8 @@ def joined(
                 options["_temp_dir"] = str(scratch)
         heard: list[str] = []
         try:
+            if not address:
+                _make_token()
             with _overheard(heard, listen=bool(address) and not verbose):
                 ray.init(
                     address=address or "local",
@@ -71,7 +76,7 @@ def joined(
                 )
         except Exception as error:  # Ray raises many types, bare exceptions among them
             kind = ExecutionError if address else ExecutionLost
-            raise kind(_refusal(error, address, " ".join(heard))) from None
+            raise kind(*_refusal(error, address, " ".join(heard))) from None
     try:
         yield
     finally:
@@ -127,6 +132,20 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def _make_token() -> None:
+    """Make the token that lets this user into what is started here; Ray would let every user read it."""
+    if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
+        return
+    path = RAY_TOKEN.expanduser()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with open(number, "w") as file:
+        file.write(secrets.token_hex(32))
+
+
 def _sources() -> list[str]:
     """Folders of orch's packages as they are here."""
     root = Path(__file__).resolve().parents[3]
@@ -157,17 +176,20 @@ def _overheard(lines: list[str], *, listen: bool) -> Iterator[None]:
             lines.extend(file.read().decode(errors="replace").splitlines())
 
 
-def _refusal(error: Exception, address: str | None, heard: str) -> str:
-    """Why Ray could not be started or joined, in one line with a next step."""
+def _refusal(error: Exception, address: str | None, heard: str) -> tuple[str, str]:
+    """Why Ray could not be started or joined, and what to do next."""
     reason = " ".join(str(error).split())
     if address is None:
-        return f"no Ray on this machine: {reason[:200]}; or run with --executor serial"
+        return f"no Ray on this machine: {reason[:200]}", "or run with --executor serial"
     if "ersion mismatch" in reason:
         own = f"Ray {ray.__version__}, Python {platform.python_version()}"
-        return f"Ray at {address} is of another version than this driver's ({own}); use one image everywhere"
+        return (
+            f"Ray at {address} is of another version than this driver's ({own})",
+            "use one image everywhere",
+        )
     if wants := token_wanted(error, heard, address=address):
-        return wants
-    return f"no Ray at {address}: {reason[:200]}; check the address, or leave out --address to start one here"
+        return wants, ""
+    return f"no Ray at {address}: {reason[:200]}", way_out(address)
 
 
 def token_wanted(error: Exception, heard: str = "", *, address: str) -> str | None:

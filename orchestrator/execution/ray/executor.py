@@ -10,9 +10,10 @@ trial where a fresh actor costs over a second, plus torch's import.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,7 +202,8 @@ class RayExecutor:
                 failure_config=tune.FailureConfig(max_failures=self.resources.retries),
             ),
         )
-        tuner.fit()
+        with _secrets_kept():
+            tuner.fit()
 
     def _look_over(self, trials: Sequence[TrialSpec], needs: dict[str, TrialResources]) -> None:
         """Raise what would go wrong in every trial, and say what a user should know.
@@ -220,6 +222,20 @@ class RayExecutor:
         if not self.runtime.download:
             self.doing("looking for the data on the nodes", 2 * ray_nodes.ANSWER_S)
             ray_nodes.check_data(trials, self.runtime.data_root)
+
+
+@contextlib.contextmanager
+def _secrets_kept() -> Iterator[None]:
+    """Inside, this process has no AWS_... variables.
+
+    Tune copies them into the runtime environment of every worker, and Ray writes those into its logs. Workers
+    have the variables that their node was started with, here those of this process.
+    """
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("AWS_")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
 
 
 class _Stopper(tune.Stopper):

@@ -157,7 +157,8 @@ def everywhere(function: Callable[..., Any], *arguments: Any, once: bool = False
     if silent:
         names = ", ".join(pending[one] for one in silent)
         raise ExecutionError(
-            f"no worker started on {names} within {ANSWER_S:.0f} s; look at Ray's logs there, or take it out"
+            f"no worker started on {names} within {ANSWER_S:.0f} s",
+            "look at Ray's logs there, or take it out",
         )
     found = {}
     for one in done:

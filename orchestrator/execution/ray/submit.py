@@ -14,6 +14,7 @@ from ray.job_submission import JobSubmissionClient
 from orchestrator.errors import ExecutionError
 from orchestrator.execution.ray.cluster import token_wanted
 from orchestrator.process.command import SUBMITTED
+from orchestrator.process.secrets import without_secret
 
 _LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 
@@ -50,7 +51,7 @@ def submit(name: str, files: Mapping[str, str], command: Sequence[str], *, addre
 
 
 def _refusal(error: Exception, address: str) -> str:
-    reason = " ".join(str(error).split())
+    reason, address = without_secret(" ".join(str(error).split())), without_secret(address)
     if wants := token_wanted(error, address=address):
         return wants
     return (

@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
 import os
-import platform
 import signal
 import uuid
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO
 
+from pydantic import PositiveInt
+
 from orchestrator.errors import UsageError
-from orchestrator.process.driver import Owner, this_machine
+from orchestrator.process.driver import Owner, lock, this_driver
+from trainers.config.base import Frozen
+
+
+class _Claim(Frozen):
+    """What a driver's file says."""
+
+    host: str
+    machine: str = ""
+    pid: PositiveInt
+    command: str
+    trials: list[str]
 
 
 class Claims:
@@ -81,7 +92,7 @@ class Claims:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "lock").open("w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+                lock(file)
                 yield
         except OSError as error:
             raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
@@ -93,27 +104,25 @@ class Claims:
                 continue
             with path.open() as file:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     with contextlib.suppress(ValueError):  # the disk was full when it was written
-                        found = json.load(file)
-                        owner = Owner(found["host"], found["pid"], found["command"], found.get("machine", ""))
-                        yield from [(trial_id, owner) for trial_id in found["trials"]]
+                        found = _Claim.model_validate_json(file.read())
+                        owner = Owner(found.host, found.pid, found.command, found.machine)
+                        if owner.is_gone:  # a process that a library has forked off it keeps the lock
+                            path.unlink()
+                        else:
+                            yield from [(trial_id, owner) for trial_id in found.trials]
                 else:
                     path.unlink()  # its driver is gone
 
     def _write(self, trial_ids: list[str]) -> None:
         if self._own is None:
             self._own = (self.folder / f"{uuid.uuid4().hex}.json").open("w")
-            fcntl.flock(self._own, fcntl.LOCK_EX)
-        record = {
-            "host": platform.node(),
-            "machine": this_machine(),
-            "pid": os.getpid(),
-            "command": self.command,
-            "trials": trial_ids,
-        }
+            lock(self._own)
+        me = this_driver(self.command)
+        claim = _Claim(host=me.host, machine=me.machine, pid=me.pid, command=me.command, trials=trial_ids)
         self._own.seek(0)
         self._own.truncate()
-        json.dump(record, self._own)
+        self._own.write(claim.model_dump_json())
         self._own.flush()

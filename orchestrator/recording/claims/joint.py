@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 from orchestrator.errors import StoreAway, StoreError
 from orchestrator.process.driver import Owner
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.shared import SharedClaims
 
@@ -26,7 +27,8 @@ class JointClaims:
         if self.shared is None or not (rest or self.shared.entered):
             return held
         try:
-            self._elsewhere = self.shared.take(rest)
+            with said_if_slow("asking the store who trains these trials", self._say):
+                self._elsewhere = self.shared.take(rest)
         except StoreError as error:
             self._say(
                 "while the store does not answer, whether another machine trains some of these trials is not "
@@ -44,6 +46,10 @@ class JointClaims:
                 self._elsewhere = self.shared.held(self._elsewhere)
         elsewhere = {i: owner for i, owner in self._elsewhere.items() if i in trial_ids}
         return self.local.held(trial_ids) | elsewhere
+
+    def lapsed(self) -> bool:
+        """Whether this driver's claims have ended since it took them."""
+        return self.shared is not None and self.shared.lapsed()
 
     def release(self) -> None:
         """Give everything back."""

@@ -6,8 +6,9 @@ earlier note still waits until the later has given way or, if it read too soon t
 Which note is earlier both read in the notes, so it need only be the same for both, not true.
 
 A driver is dead when its heartbeat has not changed for a minute of the reader's own clock, in which the
-reader looked again and again and the store answered. One that was taken for dead and lives finds its note
-ended: it leaves a new one, or stops if somebody has what it was training.
+reader looked again and again and the store answered; how long a look takes makes no difference. One that was
+taken for dead and lives finds its note ended: it leaves a new one and asks the store what others have done
+meanwhile, or stops if somebody has what it was training.
 """
 
 from __future__ import annotations
@@ -17,31 +18,23 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from orchestrator.errors import StoreAway, StoreError
 from orchestrator.process.driver import Owner
+from orchestrator.recording.claims.notes import Note, notes_in, trial_tags
 from orchestrator.recording.store_port import DriverRegistry
 
 BEAT_S = 10.0
 STALE_S = 60.0  # without a heartbeat for so long a driver is dead
-GAP_S = 15.0  # a reader that has not looked for so long begins to watch anew
+GAP_S = STALE_S / 2  # of the time between two looks no more counts: the store may have been away in it
+WAKE_S = 5.0  # a driver that was suspended waits so long for a heartbeat, before it begins a trial
 PAUSE_S = 0.5
 PATIENCE_S = 20.0  # a store that does not answer is asked again for so long, where a claim depends on it
-PER_TAG = 300  # trial ids; a tag holds 5000 characters
+LEAVE_S = 5.0  # a driver that ends waits no longer for a store that hangs
 
 
 _Answer = TypeVar("_Answer")
-
-
-class _Note(NamedTuple):
-    """What another driver says of itself."""
-
-    owner: Owner
-    order: tuple[str, str]
-    holds: bool
-    trials: frozenset[str]
-    heartbeat: str
 
 
 class SharedClaims:
@@ -71,13 +64,16 @@ class SharedClaims:
         self._token = uuid.uuid4().hex
         self._started = ""
         self._beat_number = 0
-        self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and since when it has been that
+        self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and for how long it has been that
         self._deciding = False
-        self._looked = float("-inf")
+        self._looked: float | None = None
+        """When the store answered last; None: it did not answer the last time."""
         self._mine: frozenset[str] = frozenset()
         self.lost: list[Owner] = []
         """Drivers that were found dead."""
-        self._ended = threading.Event()
+        self._lapsed = self._ended = False
+        self._wake, self._beaten = threading.Event(), threading.Event()
+        self._tried = time.time()  # this clock goes on while the machine sleeps
 
     @property
     def entered(self) -> bool:
@@ -92,6 +88,7 @@ class SharedClaims:
                 this driver's as far as it can tell, and it says so with its next heartbeat that arrives.
         """
         wanted = self._mine = frozenset(trial_ids)
+        self._lapsed = False
         try:
             if self._driver is None:
                 self._enter(wanted)
@@ -114,7 +111,7 @@ class SharedClaims:
     def ask_to_stop(self, trial_ids: Collection[str], *, but_not: Collection[Owner] = ()) -> list[Owner]:
         """Leave word for the drivers that have some of these trials; their next heartbeat reads it."""
         told = []
-        for driver, note in _notes(self.registry.read()).items():
+        for driver, note in notes_in(self.registry.read()).items():
             if note.trials.intersection(trial_ids) and note.owner not in but_not:
                 self.registry.write(driver, {"orch.stop": "true"})
                 told.append(note.owner)
@@ -125,19 +122,33 @@ class SharedClaims:
 
         Their trials are not called running any more.
         """
-        begun = self._clock()
-        while self._living() and self._clock() - begun <= STALE_S + BEAT_S:
+        first: dict[str, str] = {}
+        while True:
+            living = self._living().items()
+            if all(note.heartbeat != first.setdefault(driver, note.heartbeat) for driver, note in living):
+                return self.lost
             self._pause(BEAT_S / 2)
-        return self.lost
 
     def release(self) -> None:
         """Give everything back."""
-        self._ended.set()
+        self._ended = True
+        self._wake.set()
         self._mine = frozenset()
         if self._driver is not None:
-            with contextlib.suppress(StoreError):  # then it is found dead
-                self.registry.deregister(self._driver)
+            # Not waited for long: a driver whose note stays is found dead.
+            ending = threading.Thread(target=self._deregister, args=(self._driver,), daemon=True)
+            ending.start()
+            ending.join(timeout=LEAVE_S)
             self._driver = None
+
+    def lapsed(self) -> bool:
+        """Whether this driver's claims have ended since it took them: others may have done what it wants."""
+        if self._on_stop is not None and time.time() - self._tried > STALE_S:  # this process was suspended
+            self._beaten.clear()
+            self._wake.set()
+            self._beaten.wait(timeout=WAKE_S)
+        lapsed, self._lapsed = self._lapsed, False
+        return lapsed
 
     def beat(self) -> str | None:
         """Tell the others that this driver lives, and what it trains; why it should stop, if it should."""
@@ -152,11 +163,17 @@ class SharedClaims:
 
     def _late(self, notes: Mapping[str, Mapping[str, str]]) -> str | None:
         """Leave the note that could not be left before, or that was ended as a dead driver's."""
-        others = [note for note in _notes(notes).values() if note.trials & self._mine]
+        notes_of_others = (note for note in notes_in(notes).values() if note.token != self._token)
+        others = [note for note in notes_of_others if note.trials & self._mine]
         if others:
             return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
-        self._driver = self.registry.register(self._about() | _trial_tags("holds", self._mine))
+        self._driver = self.registry.register(self._about() | trial_tags("holds", self._mine))
+        self._lapsed = True
         return None
+
+    def _deregister(self, driver: str) -> None:
+        with contextlib.suppress(StoreError):
+            self.registry.deregister(driver)
 
     def _decided(self, wanted: frozenset[str]) -> dict[str, Owner]:
         """Those of the wanted trials that are others', once that is clear."""
@@ -190,7 +207,7 @@ class SharedClaims:
 
     def _enter(self, wanted: frozenset[str]) -> None:
         self._started = f"{time.time():020.6f}"
-        about = self._about() | _trial_tags("wants", wanted)
+        about = self._about() | trial_tags("wants", wanted)
         self._driver = self._insist(lambda: self.registry.register(about))
 
     def _about(self) -> dict[str, str]:
@@ -206,7 +223,7 @@ class SharedClaims:
 
     def _write(self, state: str, trials: Collection[str]) -> None:
         assert self._driver is not None
-        self.registry.write(self._driver, _trial_tags(state, trials))
+        self.registry.write(self._driver, trial_tags(state, trials))
 
     def _start_beating(self) -> None:
         if self._on_stop is not None and self._beat_number == 0:
@@ -216,68 +233,42 @@ class SharedClaims:
     def _keep_beating(self) -> None:
         """Beat until released: a driver that was asked to stop lives until its epochs are over."""
         told = False
-        while not self._ended.wait(BEAT_S):
+        while True:
+            self._wake.wait(BEAT_S)
+            self._wake.clear()
+            if self._ended:
+                return
             try:
                 why = self.beat()
             except Exception:  # the store is away, or answers nonsense: the next beat may arrive
                 continue
+            finally:
+                self._tried = time.time()
+                self._beaten.set()
             if why is not None and not told and self._on_stop is not None:
                 told = True
                 self._on_stop(why)
 
-    def _living(self) -> dict[str, _Note]:
+    def _living(self) -> dict[str, Note]:
         """Notes of the other drivers that live; those that do not are ended, and their trials let go."""
+        before, self._looked = self._looked, None
         there = self.registry.read()
         now, found = self._clock(), {}
-        watched = now - self._looked <= GAP_S
+        passed = 0.0 if before is None else min(now - before, GAP_S)
         self._looked = now
-        for driver, note in _notes(there).items():
+        for driver, note in notes_in(there).items():
             if driver == self._driver:
                 continue
             if there[driver].get("orch.token") == self._token:
                 self.registry.deregister(driver)  # the answer to `enter` was lost, and it was asked again
                 continue
-            heartbeat, since = self._seen.get(driver, ("", now))
-            if note.heartbeat != heartbeat or not watched:
-                since = now
-            self._seen[driver] = (note.heartbeat, since)
-            if now - since > STALE_S or note.owner.is_gone:
+            heartbeat, silent = self._seen.get(driver, ("", 0.0))
+            silent = silent + passed if note.heartbeat == heartbeat else 0.0
+            self._seen[driver] = (note.heartbeat, silent)
+            if silent > STALE_S or note.owner.is_gone:
                 self.lost.append(note.owner)
                 self.registry.deregister(driver, lost=True)
                 self.registry.mark_stopped(note.trials if note.holds else ())
             else:
                 found[driver] = note
         return found
-
-
-def _trial_tags(state: str, trials: Collection[str]) -> dict[str, str]:
-    ids = sorted(trials)
-    parts = [ids[start : start + PER_TAG] for start in range(0, len(ids), PER_TAG)]
-    counted = {"orch.state": state, "orch.trials": str(len(parts))}
-    return counted | {f"orch.trials.{number}": " ".join(part) for number, part in enumerate(parts)}
-
-
-def _notes(there: Mapping[str, Mapping[str, str]]) -> dict[str, _Note]:
-    """The notes that can be read; a person may have edited the others."""
-    found = {}
-    for driver, tags in there.items():
-        with contextlib.suppress(ValueError):
-            found[driver] = _note(driver, tags)
-    return found
-
-
-def _note(driver: str, tags: Mapping[str, str]) -> _Note:
-    number = int(tags.get("orch.trials", "0"))
-    ids = (tags.get(f"orch.trials.{index}", "").split() for index in range(number))
-    return _Note(
-        owner=Owner(
-            tags.get("orch.host", "?"),
-            int(tags.get("orch.pid", "0")),
-            tags.get("orch.command", "?"),
-            tags.get("orch.machine", ""),
-        ),
-        order=(tags.get("orch.started", ""), driver),
-        holds=tags.get("orch.state") == "holds",
-        trials=frozenset(trial_id for part in ids for trial_id in part),
-        heartbeat=tags.get("orch.heartbeat", ""),
-    )

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.errors import StoreError, StoreRefused
+from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.entries import Entry
@@ -21,7 +21,8 @@ IDLE_S = 2.0  # after so long without news the store writes what it has buffered
 PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
 HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
 FAULTS = 4  # after so many errors at one entry that are of our own making, it is set aside ...
-BLOCKS = 8  # ... and after so many others, while the store answers to other questions, it is left for later
+BLOCKS = 8  # ... and after so many others, while the store answers to other questions, it is left for later;
+OLD_BLOCKS = 4  # sooner where an earlier driver left it: it must not keep what is new
 
 
 class _PutOff(Exception):
@@ -31,9 +32,16 @@ class _PutOff(Exception):
 class Delivery(threading.Thread):
     """Tells the store what the journals say, in order, for as long as it takes."""
 
-    def __init__(self, own: OwnJournal, connect: Callable[[], Store], *, refused: bool = False) -> None:
+    def __init__(
+        self,
+        own: OwnJournal,
+        connect: Callable[[], Store],
+        *,
+        refused: bool = False,
+        problem: str | None = None,
+    ) -> None:
         super().__init__(name="orch-journal", daemon=True)
-        self.problem: str | None = None
+        self.problem = problem
         """Why nothing arrives at present."""
         self.notes: list[str] = []
         self.carried = 0
@@ -46,6 +54,7 @@ class Delivery(threading.Thread):
         self._refused: set[Path] = set()
         self._later: set[Path] = set()  # left for the next command
         self._faults = 0  # in a row, at one entry
+        self._blocks = BLOCKS
         self._looked_behind = self._stopping = False
         self._moved = time.monotonic()
 
@@ -98,13 +107,17 @@ class Delivery(threading.Thread):
                     self._store = self._connect()
                     self.problem = None
                 if not self._looked_behind:
+                    self._blocks = OLD_BLOCKS
                     self._deliver_what_others_left(self._store)
+                self._blocks = BLOCKS
                 self._deliver_own(self._store)
                 tries = 0
             except Exception as error:  # whatever it is, what waits must not be lost
                 known = isinstance(error, StoreError)
+                # What fails of an earlier driver's, while the store answers, is no reason to give up on it.
+                old = not self._looked_behind and self._store is not None and _answers(self._store)
                 with self._news:
-                    self.problem = str(error) if known else _unforeseen(error)
+                    self.problem = None if old else str(error) if known else _unforeseen(error)
                     if self.carried and time.monotonic() - self._moved < IDLE_S:
                         tries = 0
                     self._news.wait_for(lambda: self._stopping, timeout=PAUSES_S[min(tries, 5)])
@@ -157,8 +170,7 @@ class Delivery(threading.Thread):
             try:
                 if journal_files.header_of(folder).store != self._own.store:
                     continue
-            except journal_files.Unreadable as error:
-                self.notes.append(str(error))
+            except journal_files.Unreadable:  # whoever asks for notes is told of it
                 continue
             with journal_files.left_behind(folder) as free:
                 if free:
@@ -194,13 +206,13 @@ class Delivery(threading.Thread):
             self._refuse(path, str(error))
         except Exception as error:
             self._faults += 1
-            if self._faults < (FAULTS if isinstance(error, OURS) else BLOCKS):
+            if self._faults < self._most(error):
                 raise
             why = str(error) if isinstance(error, StoreError) else _unforeseen(error)
             if isinstance(error, OURS):
                 self._refuse(path, why)
             elif _answers(store):
-                self._faults = 0
+                self._faults, self.problem = 0, None
                 self.notes.append(f"{path.name} waits, for the store does not take it now: {why}")
                 raise _PutOff from None
             else:
@@ -210,6 +222,12 @@ class Delivery(threading.Thread):
             self.problem = None
             self.carried += 1
             self._moved = time.monotonic()
+
+    def _most(self, error: Exception) -> int:
+        """So often `error` may come at one entry, in a row."""
+        if isinstance(error, OURS):
+            return FAULTS
+        return BLOCKS if isinstance(error, StoreAway) else self._blocks  # it may be the network's
 
     def _refuse(self, path: Path, why: str) -> None:
         self._refused.add(path)

@@ -4,7 +4,7 @@ A driver's journal is a folder; folders sort in the order in which drivers began
 says who wrote it and for which store, and opens with the version of the format. Each trial has a file of
 its own, `000007-<trial id>.jsonl`, which holds what was told of it in order; what concerns the whole sweep
 is in files of one line. Files are numbered by their first line; one whose content has arrived in the store
-is removed. This is version 1; a version is never changed, only followed by another.
+is removed. This is version 2; a version is never changed, only followed by another.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from trainers.attempt.arrays import Array
 from trainers.attempt.report import EpochReport, Outcome
 from trainers.config.base import Frozen
 
-VERSION = 1
+VERSION = 2  # a sweep has its question
 HEADER = "driver.json"
 FileName = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00][^/\\\x00]*$")]
 
@@ -30,7 +30,7 @@ class Header(Frozen):
     journal: int
     """Version of the format."""
     store: str
-    """The store's address without user and password."""
+    """The store's address without user and password; sqlite:///mlflow.db is the one in the same home."""
     host: str
     machine: str = ""
     """Where `pid` means something."""

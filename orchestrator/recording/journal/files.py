@@ -21,7 +21,7 @@ from typing import IO
 from pydantic_core import PydanticSerializationError
 
 from orchestrator.errors import StoreError
-from orchestrator.process.driver import Owner, this_machine
+from orchestrator.process.driver import Owner, lock, this_machine
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal.entries import Begun, Ended, Entry, Header
 from orchestrator.recording.memory import MemoryStore
@@ -29,6 +29,8 @@ from orchestrator.records import FINAL
 from trainers.attempt.report import Outcome
 
 DIED = Outcome(status="stopped", reason="its driver ended without a word")
+IN_HOME = "sqlite:///mlflow.db"
+"""Stands in a header for the store of the journal's own home, which may be moved, or mounted elsewhere."""
 KEPT = (".damaged", ".refused")  # endings of files that stay, for a person to look at
 
 
@@ -92,10 +94,10 @@ class OwnJournal:
             new = self.root / f".{name}"
             new.mkdir(parents=True)
             self._lock = (new / journal.HEADER).open("w")
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            lock(self._lock)
             header = Header(
                 journal=journal.VERSION,
-                store=self.store,
+                store=IN_HOME if self.store == own_store(self.root) else self.store,
                 host=platform.node(),
                 machine=this_machine(),
                 pid=os.getpid(),
@@ -107,6 +109,11 @@ class OwnJournal:
             self.folder = new.rename(self.root / name)
             _fsync_folder(self.root)
         return self.folder
+
+
+def own_store(root: Path) -> str:
+    """The address of the store in the home folder whose journals are below `root`."""
+    return f"sqlite:///{root.parent / 'mlflow.db'}"
 
 
 class Unreadable(Exception):
@@ -123,9 +130,13 @@ def header_of(folder: Path) -> Header:
         content = json.loads((folder / journal.HEADER).read_bytes())
         version = int(content["journal"])  # before all else: nobody knows what a later header holds
         if version <= journal.VERSION:
+            if content.get("store") == IN_HOME:
+                content["store"] = own_store(folder.parent)
             return Header.model_validate(content)
-    except (OSError, ValueError, TypeError, KeyError):
-        raise Unreadable(f"journal {folder}: no readable {journal.HEADER}; it is left as it is") from None
+    except (OSError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError):
+        raise Unreadable(
+            f"journal {folder}: no readable {journal.HEADER}; it stays as it is: repair or delete it"
+        ) from None
     raise Unreadable(
         f"journal {folder} has version {version}, this orch reads up to {journal.VERSION}; "
         "upgrade orch to deliver it"
@@ -212,13 +223,13 @@ def unsaid(told: Sequence[Entry]) -> list[Entry]:
 def left_behind(folder: Path) -> Iterator[bool]:
     """Whether the journal's driver has ended; inside, nobody else delivers it."""
     try:
-        lock = (folder / journal.HEADER).open("r+")  # NFS locks only what may be written
+        header = (folder / journal.HEADER).open("r+")  # NFS locks only what may be written
     except OSError:
         yield False
         return
-    with lock:
+    with header:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(header, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
             return

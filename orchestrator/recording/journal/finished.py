@@ -27,7 +27,7 @@ class FinishedTrials:
         if not self._writes:
             return
         there = self._read()
-        new = [one for one in records if one.is_done and one.trial_id not in there]
+        new = [one for one in records if one.is_done and there.get(one.trial_id) != one]
         if not new:
             return
         with contextlib.suppress(OSError):  # a help for later, which must not stop anything now

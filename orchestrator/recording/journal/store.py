@@ -10,10 +10,13 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import TypeVar
 
-from orchestrator.errors import StoreAway
+from orchestrator.errors import StoreAway, StoreLocked
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
+from orchestrator.recording.journal import notes as journal_notes
 from orchestrator.recording.journal.delivery import Delivery
 from orchestrator.recording.journal.entries import Entry
 from orchestrator.recording.journal.files import OwnJournal
@@ -21,6 +24,9 @@ from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord, record_of
 from trainers.attempt.report import EpochReport, Outcome
+
+LOCKED_S = 60.0  # another process writes to a store's file no longer, unless it hangs
+Answer = TypeVar("Answer")
 
 
 class JournaledStore:
@@ -34,6 +40,7 @@ class JournaledStore:
         name: str,
         command: str = "",
         known: FinishedTrials | None = None,
+        say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Read and write the store that `connect` opens.
 
@@ -43,21 +50,23 @@ class JournaledStore:
             name: the store's address without secrets; journals for other stores are left alone.
             command: who writes, for the journal's header.
             known: what is known while the store is away; None if it must not be away at the start.
+            say: is told what is waited for.
 
         Raises:
             StoreError: the store does not answer and must, or cannot be used at all.
         """
-        self.root, self.name, self._connect, self._known = root, name, connect, known
+        self.root, self.name, self._connect, self._known, self._say = root, name, connect, known, say
         self.away: str | None = None
         """Why the store cannot be read, or None."""
         self._inner: Store | None = None
         try:
-            self._inner = connect()
+            self._inner = self._patiently(connect, f"opening {name}")
         except StoreAway as error:
             if known is None:
                 raise
             self.away = str(error)
         self._journal = OwnJournal(root, store=name, command=command)
+        self._own: Path | None = None  # the folder of what was told through this object
         self._carrier: Delivery | None = None
 
     def describe(self) -> str:
@@ -87,7 +96,7 @@ class JournaledStore:
             [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
         )
         others = [i for i in trial_ids if i not in told]
-        stored = self._reachable().curves(others) if others else {}
+        stored = self._ask(lambda store: store.curves(others)) if others else {}
         return stored | told
 
     def begin(
@@ -119,7 +128,9 @@ class JournaledStore:
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Forget that these trials are known; done at once, for what follows depends on it."""
         self.flush()  # what waits of them would be told of their next run
-        self._reachable().set_aside(trial_ids)
+        if self.away is not None:
+            raise StoreAway(self.away)
+        self._ask(lambda store: store.set_aside(trial_ids))
         if self._known is not None:
             self._known.discard(trial_ids)
 
@@ -129,7 +140,7 @@ class JournaledStore:
         if told is not None:
             return told
         try:
-            return self._reachable().published(sweep)
+            return self._ask(lambda store: store.published(sweep))
         except StoreAway as error:
             if self._known is None:
                 raise
@@ -143,20 +154,21 @@ class JournaledStore:
     def asked_for(self, sweep: str) -> dict[str, str]:
         """Labels of all trials that the sweep has asked for."""
         told = journal_files.waiting(self.root, self.name).asked_for(sweep)
-        return told | ({} if self.away and self._known else self._reachable().asked_for(sweep))
+        return told | ({} if self.away and self._known else self._ask(lambda store: store.asked_for(sweep)))
 
     def flush(self) -> None:
         """Let what waits arrive; gives up on a store that stays away."""
         self.carry()
         assert self._carrier is not None
         self._carrier.scan_abandoned()
-        self._carrier.wait()
+        with said_if_slow(f"{self.name} takes what was learnt", self._say):
+            self._carrier.wait()
         self.away = self._carrier.problem
 
     def carry(self, *, refused: bool = False) -> None:
         """Start delivering, also what earlier commands left behind, and what was `refused` once more."""
         if self._carrier is None:
-            self._carrier = Delivery(self._journal, self._connect, refused=refused)
+            self._carrier = Delivery(self._journal, self._connect, refused=refused, problem=self.away)
             self._carrier.start()
 
     @property
@@ -167,42 +179,21 @@ class JournaledStore:
     @property
     def notes(self) -> list[str]:
         """What a person should know of this home's journals, a line each."""
-        lines = list(dict.fromkeys(self._carrier.notes)) if self._carrier else []  # each try notes again
-        by_store = journal_files.files_by_store(self.root)
-        mine = by_store.pop(self.name, [])
-        left = [path for path in mine if not path.name.endswith(journal_files.KEPT)]
-        if left and self.away:
-            lines.append(
-                f"{len(left)} files wait in {self.root}, for the tracker is away ({self.away}); "
-                f"`{self._sync}` delivers them, and so does the next sweep"
-            )
-        for store, files in sorted(by_store.items()):
-            if files:
-                lines.append(f"{len(files)} files in {self.root} wait for {store}: --tracking-uri names it")
-        if set_aside := _set_aside(mine):
-            lines.append(
-                f"{len(set_aside)} files that the store would not take are kept in {self.root} "
-                "(*.refused); `orch sync` tries them again"
-            )
-        if damaged := [path for path in mine if path.name.endswith(".damaged")]:
-            lines.append(
-                f"lines of {damaged[0]} cannot be read"
-                + (f", and of {len(damaged) - 1} more files" if len(damaged) > 1 else "")
-                + "; what could be read has arrived, and *.damaged may be deleted"
-            )
-        return lines
-
-    @property
-    def _sync(self) -> str:
-        own = self.name == f"sqlite:///{self.root.parent / 'mlflow.db'}"
-        return f"orch sync --home {self.root.parent}" + ("" if own else f" --tracking-uri {self.name}")
+        told = self._carrier.notes if self._carrier else []
+        return list(dict.fromkeys([*told, *journal_notes.of_journals(self.root, self.name, away=self.away)]))
 
     @property
     def waits(self) -> bool:
-        """Whether something has not arrived that should."""
-        if _set_aside(journal_files.files_by_store(self.root).get(self.name, [])):
-            return True
-        return self._carrier is not None and (self._carrier.left > 0 or self._carrier.problem is not None)
+        """Whether something that was told through this object has not arrived."""
+        carrier_fails = self._carrier is not None and self._carrier.problem is not None
+        return carrier_fails or bool(self._own and journal_files.entry_files(self._own))
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything of this home has arrived, whoever told it."""
+        left = self._carrier.left if self._carrier else 0
+        mine = journal_files.files_by_store(self.root).get(self.name, [])
+        return not self.waits and not left and not journal_notes.set_aside(mine)
 
     def close(self) -> None:
         """End delivering; what has not arrived stays in the journal."""
@@ -212,13 +203,14 @@ class JournaledStore:
 
     def _tell(self, entry: Entry) -> None:
         path = self._journal.append(entry)
+        self._own = path.parent
         self.carry()
         assert self._carrier is not None
         self._carrier.add(path)
 
     def _stored(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         try:
-            found = self._reachable().records(trial_ids)
+            found = self._ask(lambda store: store.records(trial_ids))
         except StoreAway as error:
             if self._known is None:
                 raise
@@ -228,8 +220,24 @@ class JournaledStore:
             self._known.add(found.values())
         return found
 
+    def _ask(self, ask: Callable[[Store], Answer]) -> Answer:
+        return self._patiently(lambda: ask(self._reachable()), f"waiting for {self.name}")
+
+    def _patiently(self, ask: Callable[[], Answer], doing: str) -> Answer:
+        """The answer, asked for again for a while where another process writes to the store's file."""
+        until = time.monotonic() + LOCKED_S
+        with said_if_slow(doing, self._say):
+            while True:
+                try:
+                    return ask()
+                except StoreLocked:
+                    if time.monotonic() > until:
+                        raise
+                    time.sleep(0.1)
+
     def _reachable(self) -> Store:
-        problem = self._carrier.problem if self._carrier else None
+        # A file is asked itself; a server that does not answer would be waited for once more.
+        problem = self._carrier.problem if self._carrier and self._known is not None else None
         if problem is None and self._inner is None and not (self._carrier and self._carrier.connected):
             problem = self.away
         if problem is not None:
@@ -237,7 +245,3 @@ class JournaledStore:
         if self._inner is None:
             self._inner, self.away = self._connect(), None
         return self._inner
-
-
-def _set_aside(files: list[Path]) -> list[Path]:
-    return [path for path in files if path.name.endswith(".refused")]

@@ -20,21 +20,40 @@ def experiment_ids(client: MlflowClient) -> list[str]:
     return found
 
 
-def experiment_id(client: MlflowClient, name: str, *, artifacts: str | None = None) -> str:
-    """The experiment of that name: found, taken back if somebody deleted it, or made."""
+QUESTION, NOTE = "orch.question", "mlflow.note.content"
+
+
+def experiment_id(
+    client: MlflowClient, name: str, *, artifacts: str | None = None, question: str | None = None
+) -> str:
+    """The experiment of that name: found, taken back if somebody deleted it, or made.
+
+    Its description is the `question`, unless a person has written another.
+    """
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
         with perhaps_twice():
             client.restore_experiment(found.experiment_id)
     if found is None:
-        kind = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        tags |= {NOTE: question, QUESTION: question} if question else {}
         try:
-            return str(client.create_experiment(name, artifact_location=artifacts, tags=kind))
+            return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another driver was faster?
             if found is None:
                 raise
+    told = found.tags.get(QUESTION)
+    if question and question != told and found.tags.get(NOTE) in (None, told):
+        for tag in (NOTE, QUESTION):
+            client.set_experiment_tag(found.experiment_id, tag, question)
     return str(found.experiment_id)
+
+
+def drop_default(client: MlflowClient) -> None:
+    """Take away the empty experiment with which MLflow begins."""
+    with perhaps_twice():
+        client.delete_experiment("0")
 
 
 @contextlib.contextmanager

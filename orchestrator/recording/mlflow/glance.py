@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from orchestrator.records import FINAL
 
@@ -16,17 +17,32 @@ _DONE = """
 """
 
 
+_SWEEPS = """
+    select name, experiment_id from experiments where lifecycle_stage = 'active' and name != 'orch drivers'
+    order by experiment_id desc
+"""
+
+
+def sweeps_at_a_glance(database: Path) -> dict[str, str]:
+    """Ids of experiments by the names of their sweeps, the newest first; empty if that cannot be told."""
+    return dict(_asked(database, _SWEEPS) or ())
+
+
 def done_at_a_glance(database: Path) -> frozenset[str] | None:
     """Ids of the trials that seem to be done; None if that cannot be told.
 
     Only good for a guess: the tables are MLflow's own, and a journal may know better.
     """
-    query = _DONE.format(", ".join("?" * len(FINAL)))
+    found = _asked(database, _DONE.format(", ".join("?" * len(FINAL))), *sorted(FINAL))
+    return None if found is None else frozenset(name for (name,) in found)
+
+
+def _asked(database: Path, query: str, *values: str) -> list[Any] | None:
     address = f"{database.resolve().as_uri()}?mode=ro"
     try:
         if not database.exists():
-            return frozenset()
+            return []
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=WAIT_S)) as base:
-            return frozenset(name for (name,) in base.execute(query, sorted(FINAL)))
+            return base.execute(query, values).fetchall()
     except (OSError, sqlite3.Error):
         return None

@@ -20,6 +20,8 @@ class OpenTrial:
     attempt: str | None
     worker: str | None
     run: str
+    kept_at: str
+    """Address of the run's files."""
     started_ms: int
     reports: list[EpochReport]
     waiting: list[Metric]

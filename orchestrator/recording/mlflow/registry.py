@@ -20,9 +20,14 @@ class MlflowRegistry:
     """One run per driver in an experiment of their own."""
 
     def __init__(self, uri: str) -> None:
-        """Use the tracking store at `uri`; nothing is asked of it yet."""
+        """Use the tracking store at `uri`; nothing is asked of it yet.
+
+        Raises:
+            StoreError: MLflow knows no such store.
+        """
         self.uri = uri
-        self._client = MlflowClient(tracking_uri=uri)
+        with one_line_errors(f"MLflow at {without_secret(uri)}"):
+            self._client = MlflowClient(tracking_uri=uri)
 
     def register(self, tags: Mapping[str, str]) -> str:
         """Begin this driver's note."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any
 
 from mlflow import MlflowClient
@@ -14,6 +14,7 @@ from orchestrator.recording.store_errors import readable
 from orchestrator.records import TrialFacts, TrialRecord
 
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
+PER_QUERY = 100  # runs whose names are known
 OLDEST = ["attributes.start_time ASC"]
 
 
@@ -24,23 +25,34 @@ def runs_of(client: MlflowClient, trial_id: str) -> list[Run]:
     return list(client.search_runs(experiments, query, order_by=OLDEST)) if experiments else []
 
 
-def find_runs(client: MlflowClient, trial_ids: Collection[str]) -> dict[str, Run]:
-    """The runs of these trials, by their ids."""
+def find_runs(
+    client: MlflowClient, trial_ids: Collection[str], known: MutableMapping[str, str]
+) -> dict[str, Run]:
+    """The runs of these trials, by their ids; `known` are names of runs by trial that were found before."""
     experiments = experiment_ids(client)
     if not trial_ids or not experiments:
         return {}
     found: dict[str, Run] = {}
-    if len(trial_ids) <= FEW:
-        for trial_id in trial_ids:
+    names = [known[trial_id] for trial_id in trial_ids if trial_id in known]
+    for start in range(0, len(names), PER_QUERY):
+        listed = ", ".join(f"'{name}'" for name in names[start : start + PER_QUERY])
+        for run in client.search_runs(experiments, f"attributes.run_id IN ({listed})"):
+            trial_id = run.data.tags.get("orch.trial_id")
+            if trial_id is not None and trial_id in trial_ids:  # else another driver has set it aside
+                found[trial_id] = run
+    others = [trial_id for trial_id in trial_ids if trial_id not in found]  # or of a run that was deleted
+    if len(others) <= FEW:
+        for trial_id in others:
             query = f"tags.`orch.trial_id` = '{trial_id}'"
             runs = client.search_runs(experiments, query, max_results=1, order_by=OLDEST)
             found.update((trial_id, run) for run in runs)
-        return found
-    wanted = set(trial_ids)
-    for run in run_pages(client, "tags.`orch.kind` = 'trial'"):
-        trial_id = run.data.tags["orch.trial_id"]
-        if trial_id in wanted:
-            found.setdefault(trial_id, run)
+    else:
+        wanted = set(others)
+        for run in run_pages(client, "tags.`orch.kind` = 'trial'"):
+            trial_id = run.data.tags["orch.trial_id"]
+            if trial_id in wanted:
+                found.setdefault(trial_id, run)
+    known.update((trial_id, run.info.run_id) for trial_id, run in found.items())
     return found
 
 
@@ -74,10 +86,19 @@ def set_run_aside(client: MlflowClient, run: Run, trial_id: str) -> None:
     """Take away what finds a trial's run; what it was stays beside its numbers."""
     tags = {"orch.kind": "set aside", "orch.set_aside": trial_id}
     client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
-    for tag in run.data.tags:
-        if tag == "orch.trial_id" or tag.startswith("orch.in."):
-            with perhaps_twice():
-                client.delete_tag(run.info.run_id, tag)
+    sweeps = [tag for tag in run.data.tags if tag.startswith("orch.in.")]
+    for tag in (*sweeps, "orch.trial_id"):  # last what finds it: if this is cut short, it begins again
+        with perhaps_twice():
+            client.delete_tag(run.info.run_id, tag)
+
+
+def oldest(client: MlflowClient, runs: Sequence[Run]) -> Run:
+    """The oldest of several runs of one thing; the others are deleted."""
+    by_id = {run.info.run_id: run for run in runs}
+    first, *others = sorted(by_id.values(), key=lambda run: (run.info.start_time, run.info.run_id))
+    for run in others:
+        client.delete_run(run.info.run_id)
+    return first
 
 
 def log_params(client: MlflowClient, run: Run, trial: TrialFacts) -> None:

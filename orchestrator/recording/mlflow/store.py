@@ -7,9 +7,8 @@ experiment it was first trained. Only the driver writes, in batches, always nami
 from __future__ import annotations
 
 import contextlib
-import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,20 +16,32 @@ from mlflow import MlflowClient
 from mlflow.entities import Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from orchestrator.errors import StoreAway, StoreError, StoreRefused
+from orchestrator.errors import StoreAway, StoreError
 from orchestrator.process.secrets import without_secret
-from orchestrator.recording.mlflow.experiments import experiment_id, perhaps_twice
+from orchestrator.recording.mlflow import summaries
+from orchestrator.recording.mlflow.artifacts import Artifacts
+from orchestrator.recording.mlflow.experiments import drop_default, experiment_id, perhaps_twice
 from orchestrator.recording.mlflow.http import reject_truncated_responses
 from orchestrator.recording.mlflow.open_trial import OpenTrial, metrics_of
 from orchestrator.recording.mlflow.runs import (
     find_runs,
     log_params,
+    oldest,
     read_record,
     run_pages,
     runs_of,
     set_run_aside,
 )
-from orchestrator.recording.mlflow.tags import ENDING, end_tags, first_tags, is_done, is_last, next_tags, safe
+from orchestrator.recording.mlflow.tags import (
+    ENDING,
+    end_tags,
+    finding_of,
+    first_tags,
+    is_done,
+    is_last,
+    next_tags,
+    safe,
+)
 from orchestrator.recording.store_errors import one_line_errors, readable
 from orchestrator.recording.trial_files import SPECTRA, from_npz, trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
@@ -39,51 +50,64 @@ from trainers.attempt.report import EpochReport, Outcome
 reject_truncated_responses()
 
 FLUSH_S = 2.0  # metrics wait at most so long before they are written
-
 _STATES = {status: "FINISHED" for status in FINAL} | {"failed": "FAILED"}
 
 
 class MlflowStore:
     """Keeps results in MLflow."""
 
-    def __init__(self, uri: str, *, artifacts: Path | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        name: str | None = None,
+        artifacts: Path | None = None,
+        movable: bool = False,
+        new: bool = False,
+    ) -> None:
         """Connect to the tracking store at `uri`.
 
         Args:
             uri: sqlite:///file.db, a database's or a server's address.
+            name: what messages call it; None: its address.
             artifacts: folder for artifacts; None leaves it to the server.
+            movable: whether `artifacts` has those of every run, wherever it lay when they were written.
+            new: whether it is this user's own and has just been made.
 
         Raises:
             StoreError: it does not answer, or another version made it.
         """
         self.uri, self.artifacts = uri, artifacts
+        self._artifacts = Artifacts(uri, home=artifacts if movable else None)
+        self._name = name or without_secret(uri)
         self._open: dict[str, OpenTrial] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
+        self._runs: dict[str, str] = {}  # names of runs by trial
         with self._errors():
             self._client = MlflowClient(tracking_uri=uri)
             self._client.search_experiments(max_results=1)
+            if new:
+                drop_default(self._client)
 
     def describe(self) -> str:
         """The tracking URI without its password."""
-        return without_secret(self.uri)
+        return self._name
 
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What is known of these trials."""
         with self._errors():
-            runs = find_runs(self._client, trial_ids)
+            runs = self._find(trial_ids)
             return {trial_id: read_record(trial_id, run) for trial_id, run in runs.items()}
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, once they ended."""
         found: dict[str, Curves] = {}
         with self._errors():
-            for trial_id, run in find_runs(self._client, trial_ids).items():
-                names = {item.path for item in self._client.list_artifacts(run.info.run_id)}
-                if SPECTRA in names:
-                    with tempfile.TemporaryDirectory() as folder:
-                        path = self._client.download_artifacts(run.info.run_id, SPECTRA, folder)
-                        with readable(f"{SPECTRA} of run {run.info.run_id}"):
-                            found[trial_id] = from_npz(Path(path).read_bytes())
+            for trial_id, run in self._find(trial_ids).items():
+                content = self._artifacts.read(run.info.artifact_uri, SPECTRA)
+                if content is not None:
+                    with readable(f"{SPECTRA} of run {run.info.run_id}"):
+                        found[trial_id] = from_npz(content)
         return found
 
     def begin(
@@ -93,7 +117,7 @@ class MlflowStore:
         self._open.pop(trial.trial_id, None)
         with self._errors():
             runs = runs_of(self._client, trial.trial_id)
-            run = self._only(runs) if runs else self._create(trial, sweep, worker, attempt)
+            run = oldest(self._client, runs) if runs else self._create(trial, sweep, worker, attempt)
             tags = run.data.tags
             if is_done(tags):
                 return
@@ -106,7 +130,7 @@ class MlflowStore:
                         self._client.delete_tag(run.info.run_id, tag)
             log_params(self._client, run, trial)
             self._open[trial.trial_id] = OpenTrial(
-                trial, attempt, worker, run.info.run_id, run.info.start_time, [], []
+                trial, attempt, worker, run.info.run_id, run.info.artifact_uri, run.info.start_time, [], []
             )
 
     def report(self, trial_id: str, report: EpochReport) -> None:
@@ -127,7 +151,7 @@ class MlflowStore:
         if trial is None:
             return
         with self._errors(refused=lambda: self._open.pop(trial_id, None)):
-            run = find_runs(self._client, [trial_id]).get(trial_id)
+            run = self._find([trial_id]).get(trial_id)
             if run is not None and (
                 is_done(run.data.tags)
                 or (outcome.status not in FINAL and not is_last(trial.attempt, run.data.tags))
@@ -143,8 +167,11 @@ class MlflowStore:
             files = trial_files(trial.facts, outcome, sweep, curves_of(trial.reports))
             if not trial.reports:
                 del files[SPECTRA]  # an earlier attempt's are all there is
-            self._log_files(trial.run, files)
+            self._artifacts.keep(trial.kept_at, files)
             self._client.set_terminated(trial.run, _STATES.get(outcome.status, "KILLED"))
+            if finding := finding_of(trial.facts, outcome, sweep):  # MLflow's own status calls it finished
+                self._client.update_run(trial.run, name=finding.name)
+                self._tag(trial.run, finding.tags)
             # Last: from here on the trial counts as done, and nothing of it may be missing.
             told = {name for report in trial.reports for name in report.metrics}
             self._tag(trial.run, end_tags(trial_id, outcome, sweep, told))
@@ -154,47 +181,42 @@ class MlflowStore:
         """Tag the runs of these trials as this sweep's too."""
         tag = f"orch.in.{sweep.name}"
         with self._errors():
-            for run in find_runs(self._client, labels).values():
+            for run in self._find(labels).values():
                 if tag not in run.data.tags:
                     self._client.set_tag(run.info.run_id, tag, "true")
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial's other artifacts."""
         with self._errors():
-            run = find_runs(self._client, [trial_id]).get(trial_id)
+            run = self._find([trial_id]).get(trial_id)
             if run is not None:
-                self._log_files(run.info.run_id, files)
+                self._artifacts.keep(run.info.artifact_uri, files)
 
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Let the runs of these trials be found by no id any more; they keep it as a tag of another name."""
         with self._errors():
-            for trial_id, run in find_runs(self._client, trial_ids).items():
-                self._open.pop(trial_id, None)
+            for trial_id, run in self._find(trial_ids).items():
+                for known in (self._open, self._runs):
+                    known.pop(trial_id, None)
                 set_run_aside(self._client, run, trial_id)
 
     def published(self, sweep: SweepInfo) -> str | None:
         """The content that the sweep's summary run shows, if there is one."""
         with self._errors():
-            found = self._summaries(sweep)
+            found = summaries.summaries(self._client, self._experiment(sweep), sweep)
             return found[0].data.tags.get("orch.content") if found else None
 
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's files in its summary run."""
         with self._errors():
-            found = self._summaries(sweep)
-            if not found:
-                profile = sweep.profile or "none"
-                tags = {"orch.kind": "summary", "orch.sweep": sweep.name, "orch.profile": profile}
-                experiment = self._experiment(sweep.name)
-                made = self._client.create_run(experiment, tags=tags, run_name=f"summary · {profile}")
-                found = [made, *self._summaries(sweep)]
-            run = self._only(found).info.run_id
-            self._log_files(run, files)
-            notes = [content.decode() for name, content in files.items() if name.endswith(".md")]
-            self._client.set_tag(run, "mlflow.note.content", "\n\n".join(notes))  # shown on the run's page
-            self._client.set_tag(run, "orch.code_version", sweep.provenance.code_version)
-            self._client.set_terminated(run)
-            self._client.set_tag(run, "orch.content", content)
+            summaries.publish(
+                self._client,
+                self._experiment(sweep),
+                sweep,
+                files=files,
+                content=content,
+                artifacts=self._artifacts,
+            )
 
     def asked_for(self, sweep: str) -> dict[str, str]:
         """Labels of all trials whose runs say that the sweep has asked for them."""
@@ -202,7 +224,8 @@ class MlflowStore:
         with self._errors():
             # A sweep's name has no character to be quoted.
             runs = run_pages(self._client, f"tags.`{tag}` = 'true'")
-            return {run.data.tags["orch.trial_id"]: str(run.info.run_name) for run in runs}
+            named = ((str(run.info.run_name), run.data.tags) for run in runs)
+            return {tags["orch.trial_id"]: tags.get("orch.label", name) for name, tags in named}
 
     def flush(self) -> None:
         """Write every waiting metric.
@@ -219,19 +242,8 @@ class MlflowStore:
             except StoreError:
                 continue
 
-    def _summaries(self, sweep: SweepInfo) -> list[Run]:
-        experiment, profile = self._experiment(sweep.name), sweep.profile or "none"
-        # Few, and matched here: MLflow's queries know no way to quote every name.
-        summaries = self._client.search_runs([experiment], "tags.`orch.kind` = 'summary'", max_results=1000)
-        return [run for run in summaries if run.data.tags.get("orch.profile") == profile]
-
-    def _log_files(self, run: str, files: Mapping[str, bytes]) -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            for name, content in files.items():
-                if Path(name).name != name or name.startswith("."):
-                    raise StoreRefused(f"file name '{name}': a store takes plain names, no path")
-                (Path(folder) / name).write_bytes(content)
-            self._client.log_artifacts(run, folder)
+    def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:
+        return find_runs(self._client, trial_ids, self._runs)
 
     def _write(self, trial: OpenTrial) -> None:
         while trial.waiting:
@@ -247,7 +259,10 @@ class MlflowStore:
             self._experiments.pop(sweep.name, None)  # perhaps deleted with it
             run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
         log_params(self._client, run, trial.facts)
-        trial = replace(trial, run=run.info.run_id, started_ms=run.info.start_time, waiting=[])
+        info = run.info
+        trial = replace(
+            trial, run=info.run_id, kept_at=info.artifact_uri, started_ms=info.start_time, waiting=[]
+        )
         for report in trial.reports:
             trial.waiting.extend(metrics_of(trial, report.epoch, report.metrics))
         self._open[trial.facts.trial_id] = trial
@@ -259,32 +274,24 @@ class MlflowStore:
         try:
             yield
         except MlflowException:
-            if find_runs(self._client, [trial.facts.trial_id]):
+            if self._find([trial.facts.trial_id]):
                 raise
             trial.waiting.clear()
 
     def _create(self, trial: TrialFacts, sweep: SweepInfo, worker: str | None, attempt: str | None) -> Run:
         tags = first_tags(trial, sweep, worker=worker, attempt=attempt)
         try:
-            run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
+            run = self._client.create_run(self._experiment(sweep), tags=tags, run_name=trial.label)
         except MlflowException:  # somebody has deleted the experiment since it was looked up?
             self._experiments.pop(sweep.name, None)
-            run = self._client.create_run(self._experiment(sweep.name), tags=tags, run_name=trial.label)
+            run = self._client.create_run(self._experiment(sweep), tags=tags, run_name=trial.label)
         # A connection that breaks before the answer makes MLflow's client ask again, for a second run.
-        return self._only([run, *runs_of(self._client, trial.trial_id)])
+        return oldest(self._client, [run, *runs_of(self._client, trial.trial_id)])
 
-    def _only(self, runs: Sequence[Run]) -> Run:
-        """The oldest of a trial's runs; the others are deleted."""
-        by_id = {run.info.run_id: run for run in runs}
-        first, *others = sorted(by_id.values(), key=lambda run: (run.info.start_time, run.info.run_id))
-        for run in others:
-            self._client.delete_run(run.info.run_id)
-        return first
-
-    def _experiment(self, name: str) -> str:
-        if name not in self._experiments:
-            location = (self.artifacts / safe(name)).as_uri() if self.artifacts else None
-            self._experiments[name] = experiment_id(self._client, name, artifacts=location)
+    def _experiment(self, sweep: SweepInfo) -> str:
+        if (name := sweep.name) not in self._experiments:
+            at, question = (self.artifacts / safe(name)).as_uri() if self.artifacts else None, sweep.question
+            self._experiments[name] = experiment_id(self._client, name, artifacts=at, question=question)
         return self._experiments[name]
 
     def _errors(

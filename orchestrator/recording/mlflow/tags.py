@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
-from orchestrator.records import FINAL, MEASURED, SweepInfo, TrialFacts, TrialRecord, record_of
+from orchestrator.answer.marks import MARKS, MEANINGS
+from orchestrator.records import (
+    FINAL,
+    MEASURED,
+    SweepInfo,
+    TrialFacts,
+    TrialRecord,
+    record_of,
+    status_of,
+)
 from trainers.attempt.report import Outcome
 
 ENDING = frozenset(
@@ -23,6 +34,8 @@ ENDING = frozenset(
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
 TAG_LENGTH = 4000
+FINDINGS = ("collapsed", "dimensional", "diverged")
+"""What MLflow, which knows only finished and failed, calls finished."""
 KEPT_ATTEMPTS = 200  # a tag holds 5000 characters
 UNKNOWN = "-"
 """Stands for an attempt that was not named; sorts before every name."""
@@ -57,7 +70,7 @@ def first_tags(
         "orch.worker": worker or "",
         "mlflow.source.name": "orch sweep",
         "mlflow.source.git.commit": sweep.provenance.code_version,
-    } | {f"orch.axis.{safe(axis)}": level for axis, level in trial.levels.items()}
+    } | {axis_tag(axis): level for axis, level in trial.levels.items()}
 
 
 def next_tags(tags: Mapping[str, str], *, worker: str | None, attempt: str | None) -> dict[str, str]:
@@ -126,6 +139,32 @@ def record_from(
             "worker": tags.get("orch.worker") or None,
         }
     )
+
+
+class Finding(NamedTuple):
+    """A result that MLflow's own status does not show."""
+
+    name: str
+    """Of the run."""
+    tags: dict[str, str]
+
+
+def finding_of(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo) -> Finding | None:
+    """How the list of runs shows a trial that collapsed or diverged; None for any other."""
+    status = status_of(record_of(trial.trial_id, outcome, sweep.provenance))
+    if status not in FINDINGS:
+        return None
+    words = MEANINGS.get(status, status)
+    note = f"{words}: {outcome.reason}" if outcome.reason else words
+    tags = {"orch.label": trial.label, "mlflow.note.content": note[:TAG_LENGTH]}
+    return Finding(f"{trial.label} {MARKS[status]} {words}", tags)
+
+
+def axis_tag(axis: str) -> str:
+    """The tag of an axis: its own name where MLflow takes it, else one with a digest that no other has."""
+    if re.fullmatch(r"\w[\w. -]{0,199}(?<! )", axis):
+        return f"orch.axis.{axis}"
+    return f"orch.axis.{safe(axis)[:200]} {hashlib.sha256(axis.encode()).hexdigest()[:8]}"
 
 
 def safe(name: str) -> str:

@@ -1,0 +1,1 @@
+"""Whether differences are real: cells against one cell, and what each axis does, from records."""

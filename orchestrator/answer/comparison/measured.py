@@ -1,0 +1,69 @@
+"""One metric of every cell of a sweep, as its tables have it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from orchestrator.answer.tables import Entry, tabulate
+from orchestrator.errors import UsageError
+from orchestrator.language.table_spec import TableSpec
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.layout import layout
+from orchestrator.planning.trials import Cell
+from orchestrator.records import TrialRecord
+
+
+class Measured(NamedTuple):
+    """One metric of every cell."""
+
+    sweep: str
+    profile: str | None
+    """The profile, with what `--set` changed of it."""
+    seeds: tuple[int, ...]
+    spec: TableSpec
+    cells: tuple[tuple[Cell, Entry], ...]
+    notes: tuple[str, ...]
+    """What a reader must know to trust the numbers."""
+
+    @property
+    def metric(self) -> str:
+        """Name of the metric."""
+        return self.spec.metric
+
+    @property
+    def in_percent(self) -> bool:
+        """Whether the metric is a share that is printed in percent."""
+        return self.spec.in_percent
+
+    def written(self, value: float, *, signed: bool = False, points: bool = True) -> str:
+        """`value` for people: in points where it is a share that is printed in percent."""
+        if self.in_percent:
+            number = f"{100 * value:{'+' * signed}.{self.spec.digits}f}"
+            return f"{number} points" if points else number
+        return f"{value:{'+' * signed}.4g}"  # a table's digits after the point would hide small differences
+
+
+def measured(expansion: Expansion, records: Mapping[str, TrialRecord], metric: str | None) -> Measured:
+    """That metric of every cell; None: that of the sweep's first table.
+
+    Raises:
+        UsageError: it was never reported, or the sweep's trials have unequal budgets.
+    """
+    if expansion.spec.schedule:
+        raise UsageError(
+            f"sweep '{expansion.spec.name}' has a `schedule`, which ends trials early; comparing needs equal "
+            "budgets, so remove `schedule`"
+        )
+    own = [table for table in expansion.spec.tables if metric in (None, table.metric)]
+    if own:
+        shown = {"metric": own[0].metric, "unit": own[0].unit, "digits": own[0].digits}
+    else:
+        shown = {"metric": metric} if metric else {}
+    spec = TableSpec.model_validate({"name": "compare", "rows": "cells", **shown})
+    places = [line[0] for line in layout(expansion, spec).cells]
+    table = tabulate(expansion, spec, records)
+    cells = tuple(
+        (cell, line[0]) for cell, line in zip(places, table.entries, strict=True) if cell is not None
+    )
+    return Measured(table.sweep, table.profile, table.seeds, spec, cells, table.notes)

@@ -1,0 +1,49 @@
+"""Files of runs in MLflow: where its database says, or in a home folder that may be moved."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mlflow.store.artifact.artifact_repo import ArtifactRepository
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+from mlflow.utils.file_utils import local_file_uri_to_path
+
+from orchestrator.errors import StoreRefused
+
+
+class Artifacts:
+    """The files of every run of one store."""
+
+    def __init__(self, uri: str, *, home: Path | None) -> None:
+        """Those of the store at `uri`; all below `home`, unless that is None."""
+        self.uri, self.home = uri, home
+
+    def of(self, address: str) -> ArtifactRepository:
+        """The files of a run that the store has at `address`."""
+        if self.home is not None and address.startswith("file:"):
+            # <experiment>/<run>/artifacts: what stands before is where the home lay when the run was made.
+            address = self.home.joinpath(*Path(local_file_uri_to_path(address)).parts[-3:]).as_uri()
+        return get_artifact_repository(address, tracking_uri=self.uri)
+
+    def read(self, address: str, name: str) -> bytes | None:
+        """A file of the run that the store has at `address`; None if there is none of that name."""
+        files = self.of(address)
+        if name not in {item.path for item in files.list_artifacts()}:
+            return None
+        with tempfile.TemporaryDirectory() as folder:
+            return Path(files.download_artifacts(name, folder)).read_bytes()
+
+    def keep(self, address: str, files: Mapping[str, bytes]) -> None:
+        """Keep files of the run that the store has at `address`.
+
+        Raises:
+            StoreRefused: a file's name is a path.
+        """
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                if Path(name).name != name or name.startswith("."):
+                    raise StoreRefused(f"file name '{name}': a store takes plain names, no path")
+                (Path(folder) / name).write_bytes(content)
+            self.of(address).log_artifacts(folder)

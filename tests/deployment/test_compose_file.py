@@ -1,0 +1,40 @@
+"""What docker/compose.yaml and the Dockerfile promise; no engine is needed."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.deployment.manifests import ROOT
+
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker" / "compose.yaml").read_text(encoding="utf-8"))
+SERVICES: dict[str, Any] = COMPOSE["services"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_gains_no_rights_and_runs_as_an_ordinary_user(name: str) -> None:
+    service = SERVICES[name]
+    assert service["security_opt"] == ["no-new-privileges:true"] and service["cap_drop"] == ["ALL"]
+    assert not {"privileged", "cap_add", "network_mode", "pid"} & set(service)
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    assert service.get("user") == "postgres" if name == "postgres" else "\nUSER orch\n" in dockerfile
+
+
+def test_pages_are_for_this_machine_unless_somebody_says_otherwise() -> None:
+    published = [port for service in SERVICES.values() for port in service.get("ports", [])]
+    assert published and all(port.startswith("${ORCH_BIND:-127.0.0.1}:") for port in published)
+
+
+def test_only_mlflow_reaches_the_database_which_reaches_nobody() -> None:
+    there = {name for name, service in SERVICES.items() if "database" in service["networks"]}
+    assert there == {"postgres", "mlflow"} and SERVICES["postgres"]["networks"] == ["database"]
+    assert COMPOSE["networks"]["database"] == {"internal": True}
+
+
+def test_the_image_is_installed_by_one_version_of_pip() -> None:
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    first, *_ = re.findall(r"pip install .*", dockerfile)
+    assert re.fullmatch(r"pip install 'pip==\d+(\.\d+)+'", first)

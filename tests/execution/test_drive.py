@@ -1,0 +1,127 @@
+"""How a driver waits for others, and what it does when they were faster: with a store in memory."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.commands.screen.live import QuietDisplay
+from orchestrator.execution import drive
+from orchestrator.execution.options import Options
+from orchestrator.execution.publishing import answered, published
+from orchestrator.execution.run import SweepResult, plan_sweep
+from orchestrator.execution.screen import Listening
+from orchestrator.process.driver import Owner
+from orchestrator.process.signals import Stop
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.workspace import workspace
+from tests.builders import INFO, expansion, outcome
+from tests.execution.test_run import Fates
+
+OTHER = Owner("elsewhere", 7, "orch sweep")
+
+
+class Store(MemoryStore):
+    """A store in memory that is never away."""
+
+    away = None
+
+
+class Script:
+    """Claims that go as they are told to: who has what at each taking, and when they lapse."""
+
+    def __init__(self, *takings: set[str], lapses: Collection[bool] = ()) -> None:
+        self.takings, self.lapses = list(takings), list(lapses)
+
+    def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        if not trial_ids:
+            return {}
+        return dict.fromkeys(self.takings.pop(0) & set(trial_ids) if self.takings else set(), OTHER)
+
+    def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+        return {}  # free for a moment, and taken again
+
+    def lapsed(self) -> bool:
+        return bool(self.lapses and self.lapses.pop(0))
+
+
+def trained(store: Store, claims: Script, home: Path, executor: Any) -> tuple[SweepResult, list[str]]:
+    said: list[str] = []
+    executor.close = lambda: None
+    prepared: Any = drive.Prepared(
+        plan_sweep(expansion(), store),
+        store,
+        executor,
+        INFO,
+        workspace(home, None, None),
+        Options(executor="serial", address=None),
+    )
+    screen: Any = lambda plan: Listening(QuietDisplay(plan))  # noqa: E731
+    return drive._trained(prepared, claims, Stop(), said.append, screen), said  # type: ignore[arg-type]
+
+
+def test_waiting_for_the_same_driver_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drive, "WAIT_S", 0.0)
+    theirs = {trial.id for trial in expansion().trials[:3]}
+    result, said = trained(Store(), Script(*[theirs] * 5), tmp_path, Fates(lambda trial: "completed"))
+    assert sum(line.startswith("waiting for 3 trials") for line in said) == 1
+    assert result.trained["completed"] == 8
+
+
+def test_a_driver_that_was_taken_for_dead_trains_only_what_is_left(tmp_path: Path) -> None:
+    store, executor = Store(), Fates(lambda trial: "completed")
+    trials = expansion().trials
+
+    class Awake(Script):
+        def lapsed(self) -> bool:
+            if len(executor.ran) == 1 and not store.records([trials[7].id]):
+                for trial in trials[:6]:
+                    store.begin(trial.facts, INFO, attempt="theirs")
+                    store.finish(trial.id, outcome(), INFO)
+                return True
+            return False
+
+    result, said = trained(store, Awake(), tmp_path, executor)
+    assert [trial.id for trial in executor.ran] == [trials[0].id, trials[6].id, trials[7].id]
+    assert any("have done 6 trials" in line for line in said)
+    assert len(result.records) == 8 and all(record.is_done for record in result.records.values())
+
+
+def shown_by(store: Store, seeds: list[int], done: list[int]) -> str:
+    """What the summary shows after a sweep over `seeds` of which those in `done` have results."""
+    asked = expansion(seeds=seeds)
+    for trial in asked.trials:
+        if trial.seed in done:
+            store.begin(trial.facts, INFO)
+            store.finish(trial.id, outcome(), INFO)
+    plan = plan_sweep(asked, store)
+    result = SweepResult(Counter(), plan.records, False)
+    published(plan, store, answered(asked, result), INFO, say=lambda line: None)  # type: ignore[arg-type]
+    return store.summaries["tiny"]["main.md"].decode()
+
+
+def test_the_summary_keeps_the_most_complete_table_whichever_seeds_were_asked_for_last() -> None:
+    store = Store()
+    three = shown_by(store, [0, 1, 2], [0, 1, 2])
+    assert shown_by(store, [0], []) == three
+    assert shown_by(store, [1, 2], []) == three
+    assert shown_by(store, [0, 1, 2, 3], [3]) != three
+
+
+def test_the_summary_of_an_edited_sweep_is_not_kept_from_it_by_a_larger_old_one() -> None:
+    store = Store()
+    first = shown_by(store, [0, 1, 2], [0, 1, 2])
+    changed = expansion(seeds=[0], changes={"epochs": 1})
+    for trial in changed.trials:
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(0.25), INFO)
+    plan = plan_sweep(changed, store)
+    result = SweepResult(Counter(), plan.records, False)
+    published(plan, store, answered(changed, result), INFO, say=print)  # type: ignore[arg-type]
+    assert store.summaries["tiny"]["main.md"].decode() != first
+    store._content["tiny", None] = "0123456789ab"  # as 0.1.0 wrote it
+    assert shown_by(store, [0], []) != first

@@ -1,0 +1,125 @@
+"""No setting is lost in silence: what a level undoes is an error, or it is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator.answer.tables import tabulate
+from orchestrator.commands.screen.grid import plan_text, validated
+from orchestrator.errors import SpecError
+from orchestrator.planning.expand import expand
+from orchestrator.planning.find import find_trials
+from orchestrator.planning.plan import make_plan
+from tests.builders import TINY, expansion, sweep, yaml
+
+BASE = yaml(TINY).replace("predictor: {hidden: 16}", "predictor.kind: linear")
+PREDICTOR = """
+  predictor: {symmetric: {method.predictor.symmetric: true}, free: {method.predictor.symmetric: false}}
+"""
+
+
+def problems(text: str, **options: object) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        expand(sweep(text), default_place="sweep.yaml:1", **options)  # type: ignore[arg-type]
+    return str(caught.value).splitlines()
+
+
+def test_a_level_that_discards_what_base_and_another_axis_set_names_both_and_two_ways_out() -> None:
+    found = problems(BASE + f"axes:{PREDICTOR}  method: {{BYOL: {{}}, SimSiam: {{method.name: simsiam}}}}\n")
+    discards = "sweep.yaml:16: method.name: level 'SimSiam' of axis 'method' discards method.predictor"
+    again = "set it again beside method.name, or move"
+    assert found == [
+        f"{discards}.kind: linear of the base (sweep.yaml:6), and it becomes mlp; {again} it to an axis that "
+        "says with `when:` where it applies",
+        f"{discards}.symmetric: true of axis 'predictor' (sweep.yaml:15), and it becomes false; {again} axis "
+        "'predictor' below 'method', with `when:` where it applies",
+    ]
+
+
+def test_a_bare_name_discards_as_a_block_with_that_name_does() -> None:
+    (line,) = problems(BASE + "axes: {method: {BYOL: {}, SimSiam: {method: simsiam}}}\n")
+    assert line.startswith("sweep.yaml:14: method.name: level 'SimSiam' of axis 'method' discards")
+
+
+def test_cells_that_a_level_makes_one_are_an_error() -> None:
+    said_again = "{method: {name: simsiam, predictor: {kind: linear, symmetric: true}}}"
+    (line,) = problems(BASE + f"axes:{PREDICTOR}  method: {{BYOL: {{}}, SimSiam: {said_again}}}\n")
+    assert (
+        "'SimSiam' of axis 'method' replaces method.predictor.symmetric of axis 'predictor', so that" in line
+    )
+    assert "cells 'free · SimSiam' and 'symmetric · SimSiam' become one" in line and "`when:`" in line
+
+
+def test_a_level_for_which_another_axis_means_nothing_is_an_error() -> None:
+    axes = (
+        "{m: {path: method.momentum, values: [0.1, 0.9]}, method: {BYOL: {}, SimCLR: {method.name: simclr}}}"
+    )
+    (line,) = problems(BASE + f"axes: {axes}\n")
+    assert "'SimCLR' of axis 'method' discards method.momentum of axis 'm', so that cells" in line
+
+
+@pytest.mark.parametrize(
+    "axes",
+    [
+        "{method: {BYOL: {}, SimSiam: {method: {name: simsiam, predictor.kind: linear}}},%s}",
+        "{method: {BYOL: {}, SimCLR: {method.name: simclr}}, m: {when: {method: BYOL}, "
+        "path: method.momentum, values: [0.1, 0.9]}}",
+        "{optimizer: {SGD: {}, Adam: {optimizer.name: adam}}, lr: {path: optimizer.lr, values: [0.1, 0.2]}}",
+        "{lr: {path: optimizer.lr, values: [0.1, 0.2]}, optimizer: {SGD: {}, Adam: {optimizer.name: adam}}}",
+    ],
+    ids=["below the names", "when", "below", "of a common family"],
+)
+def test_each_way_out_is_a_way_out(axes: str) -> None:
+    made = expansion(BASE + f"axes: {axes.replace('%s', PREDICTOR)}\n")
+    assert len({cell.id for cell in made.cells}) == len(made.cells) > 2
+
+
+def test_a_field_that_the_new_name_does_not_have_is_no_loss() -> None:
+    assert len(expansion(BASE + "axes: {m: {BYOL: {}, SimCLR: {method.name: simclr}}}\n").trials) == 2
+
+
+def test_a_profile_loses_nothing_in_silence_either() -> None:
+    (line,) = problems(BASE + "profiles: {p: {method.name: simsiam}}\n", profile="p")
+    assert line.startswith("sweep.yaml:14: method.name: profile 'p' discards method.predictor.kind: linear")
+
+
+def test_a_name_that_is_typed_brings_its_own_defaults() -> None:
+    made = expansion(BASE, changes={"method": "simsiam"})
+    assert made.cells[0].config().method.predictor.kind == "mlp"  # type: ignore[attr-defined]
+
+
+# Cells that are one by design
+
+EQUAL = yaml(TINY).replace("name: byol,", "name: byol, momentum: 0.5,") + yaml(
+    """
+    axes: {m: {path: method.momentum, values: [0.5, 0.9]}}
+    design: one_at_a_time
+    tables: [{name: t, rows: m, metric: probe/top1}]
+    """
+)
+SAID = "cells 'base' and '0.5' are one config, trained once"
+
+
+def test_cells_that_are_one_by_design_are_told_by_validate_plan_and_table() -> None:
+    made = expansion(EQUAL)
+    assert (len(made.cells), len(made.trials)) == (3, 2)
+    assert f"sweep.yaml: {SAID}" in validated(sweep(EQUAL), "sweep.yaml").splitlines()
+    assert SAID in plan_text(make_plan(made, {})).splitlines()
+    assert SAID in tabulate(made, made.spec.tables[0], {}).notes
+
+
+def test_a_sweep_whose_cells_differ_says_nothing_of_that() -> None:
+    assert expansion().merged == ()
+
+
+@pytest.mark.parametrize("name", ["base", "0.5", "m=0.5", "m=5e-1"])
+def test_each_of_the_cells_that_are_one_can_be_named(name: str) -> None:
+    made = expansion(EQUAL, seeds=[0, 1])
+    (first, second) = find_trials(made, name)
+    assert first.id == made.trials[0].id and (first.seed, second.seed) == (0, 1)
+    assert first.cell.label == (name if "=" not in name else "0.5")
+
+
+def test_a_label_with_an_equals_sign_can_be_named() -> None:
+    made = expansion(yaml(TINY) + "axes: {k: {k=3: {knn.k: 3}, k=4: {knn.k: 4}}}\n")
+    assert find_trials(made, "k=4")[0].cell.label == "k=4"

@@ -1,0 +1,211 @@
+"""What a person sees of sweeps in MLflow's pages, as its client has it; and a server that hangs."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
+from orchestrator.recording.mlflow.tags import axis_tag
+from orchestrator.recording.workspace import workspace
+from tests.builders import INFO, outcome, report, trials
+from tests.place import Place
+
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
+
+
+@pytest.fixture
+def store(tmp_path: Path, database: Path) -> Any:
+    from orchestrator.recording.mlflow.store import MlflowStore
+
+    shutil.copy(database, tmp_path / "mlflow.db")
+    return MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=tmp_path / "artifacts")
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "mark"),
+    [
+        ("collapsed", {}, "† collapsed"),
+        ("diverged", {}, "‡ diverged"),
+        ("completed", {"collapse": {"verdict": "dimensional"}}, "° dimensional collapse"),
+    ],
+)
+def test_a_collapsed_trial_is_called_so_in_the_list_of_runs(
+    store: Any, status: str, details: dict[str, Any], mark: str
+) -> None:
+    trial = trials(1)[0]
+    store.begin(trial.facts, INFO)
+    store.report(trial.id, report(1))
+    store.finish(trial.id, outcome(status=status, reason="rank 1.2 of 16", details=details), INFO)
+    (run,) = store._find([trial.id]).values()
+    assert run.info.run_name == f"{trial.label} {mark}"
+    assert run.data.tags["mlflow.note.content"] == f"{mark[2:]}: rank 1.2 of 16"
+    assert store.asked_for("tiny") == {trial.id: trial.label}
+    assert store.records([trial.id])[trial.id].status == status
+
+
+def test_a_trial_without_a_finding_has_its_own_name(store: Any) -> None:
+    trial = trials(1)[0]
+    store.begin(trial.facts, INFO)
+    store.finish(trial.id, outcome(), INFO)
+    (run,) = store._find([trial.id]).values()
+    assert run.info.run_name == trial.label and "mlflow.note.content" not in run.data.tags
+
+
+NAMES = [
+    "λ",
+    "β",
+    "a b",
+    "a_b",
+    "a.b",
+    "a-b",
+    "a/b",
+    "a//b",
+    "a|b",
+    "a%b",
+    "..",
+    ".",
+    "a ",
+    " a",
+    "_",
+    "x" * 300,
+]
+
+
+def test_every_axis_has_a_tag_of_its_own(store: Any) -> None:
+    facts = trials(1)[0].facts
+    facts = facts.model_validate(facts.model_dump() | {"levels": {name: f"is {name}" for name in NAMES}})
+    store.begin(facts, INFO)
+    (run,) = store._find([facts.trial_id]).values()
+    assert [run.data.tags[axis_tag(name)] for name in NAMES] == [f"is {name}" for name in NAMES]
+    assert axis_tag("λ") == "orch.axis.λ" and axis_tag("ema") == "orch.axis.ema"
+
+
+def test_an_experiment_says_what_its_sweep_asks_and_keeps_what_a_person_wrote(store: Any) -> None:
+    def note(question: str | None, *, name: str = "tiny") -> str | None:
+        info = INFO.model_validate(INFO.model_dump() | {"question": question, "name": name})
+        store._experiments.clear()
+        store.publish(info, {"main.md": b"x"}, content="c")
+        experiment = store._client.get_experiment_by_name(name)
+        return experiment.tags.get("mlflow.note.content")  # type: ignore[no-any-return]
+
+    assert note("Does it need EMA?") == "Does it need EMA?"
+    assert note("Does SimSiam?") == "Does SimSiam?"
+    assert note(None) == "Does SimSiam?"
+    experiment = store._client.get_experiment_by_name("tiny")
+    store._client.set_experiment_tag(experiment.experiment_id, "mlflow.note.content", "my own words")
+    assert note("Does BYOL?") == "my own words"
+    assert note(None, name="older") is None and note("Why?", name="older") == "Why?"
+
+
+def test_known_runs_are_looked_up_together(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = trials(4)
+    for trial in found:
+        store.begin(trial.facts, INFO)
+    asked: list[str] = []
+    whole = store._client.search_runs
+
+    def search(experiments: list[str], query: str = "", **named: Any) -> Any:
+        asked.append(query)
+        return whole(experiments, query, **named)
+
+    monkeypatch.setattr(store._client, "search_runs", search)
+    ids = [trial.id for trial in found]
+    first = store.records(ids)
+    asked.clear()
+    assert store.records(ids) == first and len(asked) == 1
+    with monkeypatch.context():
+        store._client.delete_run(store._runs[ids[0]])
+    assert set(store.records(ids)) == set(ids[1:])
+
+
+def test_the_pages_of_sweeps_are_named(
+    ready: Place, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from orchestrator.commands.look import ui
+
+    space = workspace(ready.folder / "runs", None, None)
+    journaled = space.open_journaled()
+    journaled.begin(trials(1)[0].facts, INFO)
+    journaled.flush()
+    journaled.close()
+    said: list[str] = []
+
+    class Server:
+        def wait(self) -> int:
+            return 0
+
+        poll = wait
+
+    monkeypatch.setattr("subprocess.Popen", lambda *words, **named: Server())
+    ui.serve(space, port=5917, say=said.append)
+    number = sweeps_at_a_glance(ready.folder / "runs" / "mlflow.db")["tiny"]
+    assert f"http://127.0.0.1:5917/#/experiments/{number}/runs" in said[1] and "tiny" in said[1]
+
+
+@contextlib.contextmanager
+def hanging() -> Iterator[str]:
+    """The address of a server that takes every call and answers none."""
+    taken = []
+
+    def take(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                taken.append(server.accept()[0])
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=take, args=(server,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+    for line in taken:
+        line.close()
+
+
+def test_a_server_that_hangs_is_said_to_be_waited_for_and_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setattr("orchestrator.process.waiting.WORD_S", 0.05)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.2)
+    said: list[str] = []
+    with hanging() as address:
+        journaled = workspace(tmp_path / "runs", address, None).open_journaled(say=said.append)
+        assert said == [f"opening {address} …"] and journaled.away
+        journaled.begin(trials(1)[0].facts, INFO)
+        journaled.flush()  # would hang for as long as its own bound
+        journaled.close()
+    assert journaled.waits and f"{address} takes what was learnt …" in said
+    assert "orch sync" in "".join(journaled.notes)
+
+
+def test_a_try_at_a_server_that_hangs_is_bounded() -> None:
+    from mlflow.environment_variables import (
+        MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR,
+        MLFLOW_HTTP_REQUEST_MAX_RETRIES,
+        MLFLOW_HTTP_REQUEST_TIMEOUT,
+    )
+
+    tries = MLFLOW_HTTP_REQUEST_MAX_RETRIES.get() + 1
+    pauses = sum(MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR.get() * 2**n for n in range(1, tries - 1))
+    assert tries * MLFLOW_HTTP_REQUEST_TIMEOUT.get() + pauses <= 60
+
+
+def test_a_damaged_database_is_one_line_with_a_next_step(ready: Place) -> None:
+    file = ready.folder / "runs" / "mlflow.db"
+    content = bytearray(file.read_bytes())
+    content[4096:] = b"\x07" * (len(content) - 4096)
+    file.write_bytes(content)
+    for command in ("status", "sweep"):
+        said = ready.orch(command, "sweep.yaml", code=2).stderr
+        assert "is damaged; move it away" in said and "orch sync" in said and "SQL" not in said
+    with contextlib.suppress(sqlite3.Error):
+        sqlite3.connect(file).close()

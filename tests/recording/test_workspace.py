@@ -1,0 +1,281 @@
+"""Where a command works: addresses and folders as people misspell, move and lock them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import StoreError, UsageError
+from orchestrator.recording.journal import files as journal_files
+from orchestrator.recording.journal.notes import of_journals
+from orchestrator.recording.workspace import Workspace, workspace
+from tests.builders import INFO, outcome, report, trials
+from tests.place import Place
+
+pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
+
+
+def space_in(home: Path) -> Workspace:
+    return workspace(home, None, None)
+
+
+def filled(home: Path, database: Path) -> str:
+    """A home with one finished trial, whose id is returned."""
+    home.mkdir(parents=True)
+    shutil.copy(database, home / "mlflow.db")
+    store, trial = space_in(home).open_journaled(), trials(1)[0]
+    store.begin(trial.facts, INFO)
+    store.report(trial.id, report(1))
+    store.finish(trial.id, outcome(), INFO)
+    store.flush()
+    store.close()
+    assert not store.waits
+    return trial.id
+
+
+def test_a_moved_home_keeps_its_curves_and_takes_more(tmp_path: Path, database: Path) -> None:
+    trial_id = filled(tmp_path / "old", database)
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    store = space_in(tmp_path / "new").open_journaled()
+    assert store.curves([trial_id])[trial_id].metrics["train/loss"]
+    store.attach(trial_id, {"plot.svg": b"<svg/>"})
+    store.flush()
+    store.close()
+    assert not (tmp_path / "old").exists() and list((tmp_path / "new").rglob("plot.svg"))
+
+
+def test_a_copied_home_writes_nothing_into_the_one_it_was_copied_from(tmp_path: Path, database: Path) -> None:
+    trial_id = filled(tmp_path / "old", database)
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    store = space_in(tmp_path / "new").open_journaled()
+    store.attach(trial_id, {"plot.svg": b"<svg/>"})
+    store.flush()
+    store.close()
+    assert not list((tmp_path / "old").rglob("plot.svg")) and list((tmp_path / "new").rglob("plot.svg"))
+
+
+@pytest.mark.parametrize("name", ["a? b", "100%25 100%", "a#b", "mode=ro&x", "é ü"])
+def test_a_home_of_any_name_holds_its_store_and_nothing_is_made_beside_it(
+    tmp_path: Path, database: Path, name: str
+) -> None:
+    trial_id = filled(tmp_path / "x" / name, database)
+    assert [path.name for path in (tmp_path / "x").iterdir()] == [name]
+    assert space_in(tmp_path / "x" / name).open_store().records([trial_id])[trial_id].is_done
+    assert space_in(tmp_path / "x" / name).open_store().curves([trial_id])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]  # nothing beside the working folder
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Path]:
+    """Where `inside`, once it is filled, is seen and cannot be written: as a mount that is read-only."""
+    (tmp_path / "inside").mkdir()
+    seen = tmp_path / "seen"
+    seen.mkdir()
+    bind = ["mount", "--bind", str(tmp_path / "inside"), str(seen)]
+    if subprocess.run(bind, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+    subprocess.run(["mount", "-o", "remount,bind,ro", str(seen)], check=True)
+    yield seen
+    subprocess.run(["umount", "-l", str(seen)], check=True)
+
+
+def test_a_read_only_home_is_read_by_every_command_that_looks(
+    read_only: Path, place: Place, database: Path
+) -> None:
+    trial_id = filled(read_only.parent / "inside" / "runs", database)
+    home = ["--home", str(read_only / "runs")]
+    assert "1 completed" in place.orch("status", "sweep.yaml", *home).stdout
+    assert "7 will run, 1 done" in place.orch("plan", "sweep.yaml", *home).stdout
+    assert "completed" in place.orch("why", "sweep.yaml", trial_id, *home).stdout
+    assert "EMA" in place.orch("table", "sweep.yaml", *home).stdout
+    assert "eigenspace.png" in place.orch("figures", "sweep.yaml", *home, "--out", "f").stdout
+    assert "choose another folder with --out" in place.orch("figures", "sweep.yaml", *home, code=2).stderr
+    assert "cannot be written" in place.orch("sweep", "sweep.yaml", *home, code=2).stderr
+
+
+def test_a_read_only_home_is_read_while_its_sweep_writes(read_only: Path, database: Path) -> None:
+    trial_id = filled(read_only.parent / "inside" / "runs", database)
+    reader = space_in(read_only / "runs").open_store()
+    writer = space_in(read_only.parent / "inside" / "runs").open_journaled()
+    second = trials(2)[1]
+    writer.begin(second.facts, INFO)
+    assert reader.records([trial_id, second.id])[second.id].status == "running"
+    writer.finish(second.id, outcome(0.25), INFO)
+    writer.flush()
+    writer.close()
+    found = reader.records([trial_id, second.id])
+    assert {record.status for record in found.values()} == {"completed"} and len(found) == 2
+
+
+@contextlib.contextmanager
+def locked(file: Path, seconds: float) -> Iterator[None]:
+    """Inside, and for so long, nobody else may read the file."""
+    holder = sqlite3.connect(file, check_same_thread=False)
+    holder.execute("BEGIN EXCLUSIVE")
+    timer = threading.Timer(seconds, holder.rollback)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.join()
+        holder.close()
+
+
+def test_a_reader_waits_for_a_file_that_is_written_and_says_so(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trial_id = filled(tmp_path / "runs", database)
+    monkeypatch.setattr("orchestrator.process.waiting.WORD_S", 0.1)
+    said: list[str] = []
+    store = space_in(tmp_path / "runs").open_store(say=said.append)
+    with locked(tmp_path / "runs" / "mlflow.db", 1.0):
+        assert store.records([trial_id])[trial_id].is_done
+    assert said and "waiting for sqlite:" in said[0]
+
+
+def test_a_file_that_stays_locked_is_a_line_without_sql(
+    tmp_path: Path, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.errors import StoreLocked
+    from orchestrator.recording.memory import MemoryStore
+
+    filled(tmp_path / "runs", database)
+    monkeypatch.setattr("orchestrator.recording.journal.store.LOCKED_S", 0.3)
+    tries: list[float] = []
+
+    def records(self: object, ids: object) -> dict[str, object]:
+        tries.append(time.monotonic())
+        raise StoreLocked("MLflow at x: another process writes to it for long")
+
+    monkeypatch.setattr("orchestrator.recording.mlflow.store.MlflowStore.records", records)
+    with pytest.raises(StoreError, match="another process writes to it"):
+        space_in(tmp_path / "runs").open_store().records(["0" * 12])
+    assert len(tries) > 1 and MemoryStore().records([]) == {}
+
+
+def test_a_new_home_has_no_empty_experiment(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    from orchestrator.recording.mlflow.database import address_of
+
+    store = space_in(tmp_path / "runs").open_journaled()
+    store.close()
+    client = MlflowClient(tracking_uri=address_of(tmp_path / "runs" / "mlflow.db"))
+    assert list(client.search_experiments()) == []
+
+
+@pytest.mark.parametrize("variable", ["ORCH_HOME", "ORCH_DATA", "ORCH_CHECKPOINTS"])
+@pytest.mark.parametrize("folder", ["~nosuch/x", "a" * 300])
+def test_a_folder_that_cannot_be_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, variable: str, folder: str
+) -> None:
+    monkeypatch.setenv(variable, folder)
+    with pytest.raises(UsageError, match=r"no such user|[Nn]ame too long") as raised:
+        _ = workspace(None, None, None).checkpoints
+    assert "\n" not in str(raised.value) and len(str(raised.value)) < 300
+
+
+def test_a_user_without_a_home_is_told_to_write_the_whole_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    with pytest.raises(UsageError, match="write the path from the root"):
+        workspace(Path("~/runs"), None, None)
+    assert workspace(Path("runs"), None, None).home.name == "runs"
+
+
+def test_an_address_in_the_environment_may_end_in_a_newline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5917\n")
+    assert workspace(None, None, None).tracking_uri == "http://127.0.0.1:5917"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", " \n")
+    assert workspace(None, None, None).tracking_from == "default"
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1:5917", "u:pw@host:5000", "http:/u:pw@h:1"])
+def test_an_address_without_scheme_is_asked_for_with_it_and_without_its_password(text: str) -> None:
+    with pytest.raises(UsageError, match=r"did you mean http://(127.0.0.1:5917|host:5000|h:1)\?") as raised:
+        workspace(None, text, None)
+    assert "pw" not in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["sqlite", "mlruns", "/srv/mlruns"])
+def test_what_is_no_address_is_told_what_one_looks_like(text: str) -> None:
+    with pytest.raises(UsageError, match=r"such as http://127\.0\.0\.1:5000 or sqlite:////folder/mlflow\.db"):
+        workspace(None, text, None)
+
+
+@pytest.mark.parametrize("content", ['{"journal": 1e400}', "[" * 100_000, "\0\0", "[1]", '{"journal": []}'])
+def test_a_damaged_header_breaks_no_command_and_is_named(ready: Place, content: str) -> None:
+    folder = ready.folder / "runs" / "journal" / "1-a"
+    folder.mkdir(parents=True)
+    (folder / "driver.json").write_text(content, encoding="utf-8")
+    assert "missing" in ready.orch("status", "sweep.yaml").stdout
+    assert any("no readable driver.json" in note for note in of_journals(folder.parent, "x"))
+    assert "no readable driver.json" in ready.orch("sync").stderr
+
+
+def test_what_the_store_can_never_take_blocks_no_other_sweep_and_is_named(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = ready.folder / "runs"
+    first, second = trials(2)
+    long = INFO.model_copy(update={"name": "a" * 256})  # no folder has such a name
+    store = space_in(home).open_journaled()
+    store.begin(first.facts, long)
+    store.finish(first.id, outcome(), long)
+    store.flush()
+    store.close()
+    assert store.waits and "too long" in "".join(store.notes)
+    (kept,) = [path for _, h in journal_files.readable(home / "journal") for path in _.glob("*.refused")]
+    store = space_in(home).open_journaled()
+    begun = time.monotonic()
+    store.begin(second.facts, INFO)
+    store.finish(second.id, outcome(), INFO)
+    store.flush()
+    store.close()
+    assert not store.waits and time.monotonic() - begun < 30
+    assert str(kept) in "".join(store.notes) and not store.complete
+    assert str(kept) in ready.orch("sync", code=4).stderr
+    monkeypatch.setattr("orchestrator.commands.look.doctor._data", lambda space: iter(()))
+    assert str(kept) in ready.orch("doctor").stdout
+
+
+@pytest.fixture
+def in_removed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+
+@pytest.mark.usefixtures("in_removed_folder")
+@pytest.mark.parametrize(
+    "named", [{}, {"home": "/home"}, {"home": "/home", "data": "/data", "checkpoints": "c"}]
+)
+def test_a_folder_relative_to_a_removed_one_is_one_line(named: dict[str, str]) -> None:
+    paths = {name: Path(named[name]) if name in named else None for name in ("home", "data")}
+    with pytest.raises(
+        UsageError, match=r"^[\w/]+: the working folder was removed; change to one that is there"
+    ):
+        workspace(paths["home"], None, paths["data"], checkpoints=named.get("checkpoints"))
+
+
+@pytest.mark.usefixtures("in_removed_folder")
+def test_a_store_in_a_folder_of_its_own_is_read_and_written_from_a_removed_one(
+    tmp_path: Path, database: Path
+) -> None:
+    shutil.copy(database, tmp_path / "mlflow.db")
+    store = workspace(tmp_path, None, tmp_path / "data").open_journaled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")  # MLflow and SQLAlchemy warn about themselves
+        assert store.records(["0" * 12]) == {} and store.away is None
+        store.close()

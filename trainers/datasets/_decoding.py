@@ -1,0 +1,68 @@
+"""One image file as pixels: 8 bits per channel, upright, opaque. What cannot be read so is an error."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+MOST_PIXELS = 2**26  # 8192 × 8192; decoding one takes up to ten bytes for each pixel
+
+
+def read(path: Path, *, size: int, background: tuple[int, int, int]) -> np.ndarray:
+    """One image, uint8 [S, S, 3]: the short side resized to S (bilinear, antialiased), the centre cropped.
+
+    Grey of 16 bits is divided by 257; palettes and CMYK become RGB; the orientation that a camera noted is
+    applied. Of a file with several images the first is taken.
+
+    Args:
+        path: a regular file.
+        size: S.
+        background: colour under transparent pixels, RGB.
+
+    Raises:
+        ValueError: it has too many pixels, or 32 bits per channel, whose range no file states.
+        Exception: what Pillow raises on a damaged file, of many types.
+    """
+    import numpy as np
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
+        file = Image.open(path)
+    with file:
+        if file.width * file.height > MOST_PIXELS:
+            raise ValueError(
+                f"{file.width} × {file.height} pixels, expected at most {MOST_PIXELS / 1e6:.0f} million"
+            )
+        image = _opaque(file, background)
+    width, height = image.size
+    if width == height == size:
+        return np.asarray(image)
+    short = min(width, height)
+    # The crop is taken while resizing, so an odd margin needs no rounding.
+    left, top = (width - short) / 2, (height - short) / 2
+    box = (left, top, left + short, top + short)
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def _opaque(file: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """The image upright in RGB."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    image = ImageOps.exif_transpose(file)
+    # Pillow before 11.2 opens a grey PNG of 16 bits as "I".
+    if image.mode.startswith("I;16") or (image.mode == "I" and file.format == "PNG"):
+        grey = (np.asarray(image).astype(np.uint32) + 128) // 257
+        return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+    if image.mode in ("I", "F"):
+        raise ValueError(f"32 bits per channel (mode {image.mode}), expected 8 or 16")
+    if image.has_transparency_data:
+        ground = Image.new("RGBA", image.size, (*background, 255))
+        return Image.alpha_composite(ground, image.convert("RGBA")).convert("RGB")
+    return image.convert("RGB")
