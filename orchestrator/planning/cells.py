@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language.hints import nearest, problems_of
+from orchestrator.language.hints import closest, nearest, problems_of
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
@@ -66,10 +66,10 @@ class Builder:
         place = place_of(self.base, ("trainer",), self.place)
         if not isinstance(name, str) or name not in names("loops"):
             got = "is missing" if name is None else f"no trainer named {name!r}"
-            hint = nearest(str(name), names("loops"))
-            close = f" {hint}" if hint.startswith("did") else ""
+            close = closest(str(name), names("loops"))
+            hint = f" did you mean '{close}'?" if close else ""
             known = ", ".join(names("loops"))
-            raise SpecError([Problem(place, "trainer", f"{got};{close} available: {known}")])
+            raise SpecError([Problem(place, "trainer", f"{got};{hint} available: {known}")])
         loop = config_type("loops", name)
         assert issubclass(loop, LoopConfig)
         return loop
