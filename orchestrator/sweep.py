@@ -264,10 +264,10 @@ class Sweep:
         """
         chosen = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, chosen)
-        curves = self._curves(self.trials)
-        if not curves:
+        store, ids = self.store(), [trial.id for trial in self.trials]
+        if not (curves := store.curves(ids)):
             raise UsageError(f"figure '{kind}': no trial of '{self.spec.name}' has recorded anything; run it")
-        return publish.figure(self.expansion, chosen, self.records(), curves)
+        return publish.figure(self.expansion, chosen, store.records(ids), curves)
 
     def store(self) -> Store:
         """The store, to read from.

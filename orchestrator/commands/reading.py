@@ -98,10 +98,9 @@ def _hint_at_others(request: Request) -> None:
     if request.records():
         return
     if others := len(request.store().asked_for(request.spec.name)):
-        typer.echo(
+        sayer(silent=False)(
             f"orch: the store has {others} trials of '{request.spec.name}', and none of these; repeat the "
-            "--profile, --seeds and --set that they were trained with",
-            err=True,
+            "--profile, --seeds and --set that they were trained with"
         )
 
 

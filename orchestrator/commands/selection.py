@@ -2,7 +2,7 @@
 
 A command asks for it with a parameter's default, and gets what was selected:
 
-    def table(request: Request = selects(data=True), form: ... = "text") -> None: ...
+    def table(request: Request = selects(prefer_profile_with_results=True), form: ... = "text") -> None: ...
 
 `command` puts the options in that parameter's place, and makes errors end in one line each.
 """

@@ -99,8 +99,14 @@ def retry(
     from orchestrator.execution import drive
     from orchestrator.execution.options import Options
 
-    options = Options(executor=executor, address=address, ship_code=ship_code, keep_going=True, fresh=fresh)
-    options = options._replace(accept_data=accept_data)
+    options = Options(
+        executor=executor,
+        address=address,
+        ship_code=ship_code,
+        keep_going=True,
+        fresh=fresh,
+        accept_data=accept_data,
+    )
     say = sayer(silent=quiet)
     say(request.headline)
     only = drivers.failed(request.expansion, cell)

@@ -25,9 +25,10 @@ def check_before_training(
     """Check what would fail in every trial.
 
     Raises:
-        UsageError: data, room on the disk or the folder of checkpoints is not there.
+        UsageError: data, room on the disk or the folder of checkpoints is not there, or the data is other.
         ExecutionError: the executor cannot have what it needs.
     """
+    _check_same_data(plan, space, options, say=say)
     # Where a cluster trains, its nodes are asked for the data.
     with said_if_slow("looking for the data", say):
         problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
@@ -43,7 +44,7 @@ def check_before_training(
     _check_space(space)
 
 
-def check_same_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
+def _check_same_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
     """Check that the files of data sets are those that the sweep's done trials have seen.
 
     Raises:

@@ -13,7 +13,7 @@ from orchestrator.answer import publish
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
-from orchestrator.execution.checks import check_before_training, check_same_data
+from orchestrator.execution.checks import check_before_training
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.resume_notes import ResumeNotes
@@ -98,7 +98,6 @@ def prepare(
         if plan.todo:
             if refusal is not None:
                 raise refusal
-            check_same_data(plan, space, options, say=say)
             check_before_training(plan, space, options, say=say)
         else:
             executor.close()

@@ -10,9 +10,10 @@ from orchestrator.events import Event
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult
-from orchestrator.execution.screen import LineDisplay, Listening, to_stderr
+from orchestrator.execution.screen import LineDisplay, Listening
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
+from orchestrator.process.streams import to_stderr
 from orchestrator.recording.workspace import Workspace
 
 

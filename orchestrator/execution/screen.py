@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
@@ -11,7 +10,6 @@ from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.words import duration
 
 SETTLED_S = 60.0  # after which epochs alone make a forecast
@@ -167,9 +165,3 @@ def _stage(last: Progressed | None) -> str:
 def epochs_of(last: Progressed | None) -> str:
     """How far a trial is, in epochs."""
     return f"{last.report.epoch}/{last.report.epochs}" if last else "starts"
-
-
-def to_stderr(line: str) -> None:
-    """Say a line on standard error, as long as somebody reads it."""
-    with ignoring_closed_pipes():
-        print(line, file=sys.stderr, flush=True)

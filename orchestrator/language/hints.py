@@ -35,10 +35,14 @@ def problems_of(error: ValidationError, tree: Any, *, default: str, prefix: Path
 def nearest(name: str, names: Iterable[str]) -> str:
     """A hint at the valid names: the nearest one if there is one, else all of them."""
     known = list(names)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean '{close[0]}'?"
+    if close := closest(name, known):
+        return f"did you mean '{close}'?"
     return f"known: {', '.join(known)}" if known else "there are none"
+
+
+def closest(name: str, names: Iterable[str]) -> str | None:
+    """The one of `names` that is meant by a misspelt `name`; None if none is like it."""
+    return next(iter(difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)), None)
 
 
 def shown(value: Any, limit: int = 60) -> str:
@@ -61,8 +65,8 @@ def _problem(error: Any, tree: Any, default: str, prefix: Path) -> Problem:
     if kind == "unknown_key":
         message = f"no such field; {nearest(str(loc[-1]), context['names'])}"
     elif kind == "unknown_plugin":
-        close = difflib.get_close_matches(context["name"], context["names"], n=1, cutoff=0.6)
-        message += f"; did you mean '{close[0]}'?" if close else ""
+        close = closest(context["name"], context["names"])
+        message += f"; did you mean '{close}'?" if close else ""
     elif kind == "missing":
         message = "is missing"
     else:

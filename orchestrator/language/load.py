@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import difflib
 import itertools
 import re
 import stat
@@ -15,7 +14,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError
 from orchestrator.language.cross_checks import cross_references
-from orchestrator.language.hints import MOST_PROBLEMS, problems_of, shown
+from orchestrator.language.hints import MOST_PROBLEMS, closest, problems_of, shown
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
@@ -221,8 +220,8 @@ def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str
         except FileNotFoundError:
             said = "no such file" if child is None else f"no such file: {path} (extended by {child})"
             beside = sorted(one.name for one in path.parent.glob("*.y*ml"))
-            close = difflib.get_close_matches(path.name, beside, n=1, cutoff=0.6)
-            hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
+            close = closest(path.name, beside)
+            hint = f"; did you mean '{path.with_name(close)}'?" if close else ""
             if child is None and "=" in name:
                 hint = f"; a setting is given as --set {name}"
             raise SpecError([Problem(place, "", f"{said}{hint}")]) from None

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language.hints import nearest, problems_of
+from orchestrator.language.hints import closest, nearest, problems_of
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
@@ -69,9 +69,9 @@ class Builder:
         place = place_of(self.base, ("trainer",), self.place)
         if not isinstance(name, str) or name not in there:
             got = "is missing" if name is None else f"no trainer named {name!r}"
-            hint = nearest(str(name), there)
-            close = f" {hint}" if hint.startswith("did") else ""
-            raise SpecError([Problem(place, "trainer", f"{got};{close} available: {', '.join(there)}")])
+            close = closest(str(name), there)
+            hint = f" did you mean '{close}'?" if close else ""
+            raise SpecError([Problem(place, "trainer", f"{got};{hint} available: {', '.join(there)}")])
         try:
             loop: type[Any] = config_type("loops", name)
         except PluginError as error:

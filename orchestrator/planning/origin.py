@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,16 +18,14 @@ def trained_by_other_code(
     done: Iterable[TrialSpec], records: Mapping[str, TrialRecord]
 ) -> dict[str, list[str]]:
     """The files whose code is not what trained a trial, by the trial's id; trials without such are absent."""
-    now: dict[frozenset[File], dict[str, str]] = {}
+    now = functools.cache(digests)
+    files: dict[str, frozenset[File]] = {}  # by cell
     found = {}
     for trial in done:
-        before = records[trial.id].source
-        if not before:
-            continue
-        files = files_of(trial.config)
-        if files not in now:
-            now[files] = digests(files)
-        if names := changed(before, now[files]):
+        before, cell = records[trial.id].source, trial.cell.id
+        if before and cell not in files:
+            files[cell] = files_of(trial.config)
+        if before and (names := changed(before, now(files[cell]))):
             found[trial.id] = names
     return found
 

@@ -52,6 +52,12 @@ def ignoring_closed_pipes(*, ignoring_full_disks: bool = True) -> Iterator[None]
             raise
 
 
+def to_stderr(line: str) -> None:
+    """Say a line on standard error, as long as somebody reads it."""
+    with ignoring_closed_pipes():
+        print(line, file=sys.stderr, flush=True)
+
+
 def not_written(error: OSError) -> str:
     """What to say of results that a full disk did not take, in a line."""
     where = printable(without_secret(str(error.filename or "standard output")))

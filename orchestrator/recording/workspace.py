@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from typing import NamedTuple
 from orchestrator.errors import UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
-from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.process.streams import to_stderr
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
@@ -29,11 +28,6 @@ _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 """In the home folder, where no other store is named."""
 Say = Callable[[str], None]
-
-
-def _to_stderr(line: str) -> None:
-    with ignoring_closed_pipes():
-        print(line, file=sys.stderr, flush=True)
 
 
 class Workspace(NamedTuple):
@@ -86,7 +80,7 @@ class Workspace(NamedTuple):
         """Folder of what waits to be told to a store, one folder per driver."""
         return self.home / "journal"
 
-    def open_store(self, *, say: Say = _to_stderr) -> Store:
+    def open_store(self, *, say: Say = to_stderr) -> Store:
         """The store to read from; an empty one in memory if it has no file yet. Writes nothing.
 
         Raises:
@@ -105,7 +99,7 @@ class Workspace(NamedTuple):
             say(f"orch: {store.away}; shown is what {self.home} knows")
         return store
 
-    def open_journaled(self, *, say: Say = _to_stderr) -> JournaledStore:
+    def open_journaled(self, *, say: Say = to_stderr) -> JournaledStore:
         """The store to read from and write to; while a tracking server is away this folder's copy helps.
 
         Raises:

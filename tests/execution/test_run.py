@@ -34,7 +34,13 @@ class Fates:
             on_event(Finished(trial.id, Outcome.model_validate(end)))
 
 
-def ran(fate: Fate, store: MemoryStore | None = None, *, keep_going: bool = False) -> tuple[SweepResult, int]:
+def ran(
+    fate: Fate,
+    store: MemoryStore | None = None,
+    *,
+    keep_going: bool = False,
+    lapsed: Callable[[], bool] = lambda: False,
+) -> tuple[SweepResult, int]:
     """The result of the tiny sweep of 4 cells and 2 seeds, and how many trials were started."""
     store, executor = store or MemoryStore(), Fates(fate)
     result = run_sweep(
@@ -45,6 +51,7 @@ def ran(fate: Fate, store: MemoryStore | None = None, *, keep_going: bool = Fals
         on_event=lambda event: None,
         discard=lambda trial_id: None,
         keep_going=keep_going,
+        lapsed=lapsed,
     )
     return result, len(executor.ran)
 
@@ -112,14 +119,5 @@ def test_what_another_driver_has_done_meanwhile_is_dropped_before_the_next_trial
 
 
 def test_claims_that_ended_and_were_nobody_elses_stop_nothing() -> None:
-    store, executor = MemoryStore(), Fates(lambda trial: "completed")
-    result = run_sweep(
-        plan_sweep(expansion(), store),
-        store=store,
-        executor=executor,
-        info=INFO,
-        on_event=lambda event: None,
-        discard=lambda trial_id: None,
-        lapsed=lambda: True,
-    )
+    result, _ = ran(lambda trial: "completed", keep_going=True, lapsed=lambda: True)
     assert (result.overtaken, result.trained["completed"]) == (0, 8)

@@ -14,9 +14,10 @@ from orchestrator import Sweep, UsageError
 from orchestrator.answer import publish
 from orchestrator.events import Event, Progressed
 from tests.place import Place
+from tests.trainers.builders import TINY
 from trainers.attempt import source
 from trainers.attempt.isolation import run_trial
-from trainers.attempt.source import changed, source_of
+from trainers.attempt.source import changed, digests, files_of
 from trainers.config.base import LoopConfig, Runtime
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -37,16 +38,7 @@ THEORY: dict[str, Any] = {
 SSL: dict[str, Any] = {
     "version": 1,
     "name": "s",
-    "base": {
-        "trainer": "ssl",
-        "method": "byol",
-        "data": {"name": "shapes", "size": 8, "train": 20, "test": 10},
-        "encoder": {"name": "mlp", "widths": [8]},
-        "projector": {"hidden": [8], "output": 4},
-        "epochs": 1,
-        "batch_size": 4,
-        "probe": {"epochs": 1},
-    },
+    "base": TINY | {"trainer": "ssl", "epochs": 1, "probe": {"epochs": 1}},
 }
 
 
@@ -60,20 +52,20 @@ def config() -> LoopConfig:
 
 def test_the_source_of_a_trial_is_its_plug_ins_and_the_rest_of_the_trainers() -> None:
     ssl = {"trainer": "ssl", "method": "byol", "data": "digits", "encoder": "mlp", "epochs": 1}
-    one = source_of(Sweep({"version": 1, "name": "s", "base": ssl}).trials[0].config)
+    one = digests(files_of(Sweep({"version": 1, "name": "s", "base": ssl}).trials[0].config))
     files = ["datasets/digits.py", "encoders/mlp.py", "loops/ssl.py", "methods/byol.py", "optimizers/sgd.py"]
     assert sorted(one) == sorted([*files, "trainers"])
-    assert sorted(source_of(config())) == ["loops/modes.py", "trainers"]
+    assert sorted(digests(files_of(config()))) == ["loops/modes.py", "trainers"]
 
 
 def test_comments_and_blank_lines_are_no_other_code(tmp_path: Path) -> None:
     file = tmp_path / "a.py"
     texts = ["x = 1\ny = 2\n", "# why\nx = 1  \n\n    # more\ny = 2\n", "x = 1\ny = 3\n"]
-    digests = []
+    found = []
     for text in texts:
         file.write_text(text)
-        digests.append(source._digest(file))
-    assert digests[0] == digests[1] != digests[2]
+        found.append(source._digest(file))
+    assert found[0] == found[1] != found[2]
 
 
 def test_what_was_not_recorded_has_not_changed() -> None:
@@ -159,22 +151,8 @@ def image_folder(folder: Path, number: int) -> None:
 
 def test_other_images_under_one_label_are_an_error_before_training(ready: Place, tmp_path: Path) -> None:
     image_folder(tmp_path / "images", 8)
-    base = {
-        "trainer": "ssl",
-        "method": "byol",
-        "data": {"name": "image_folder", "label": "mine", "root": str(tmp_path / "images"), "size": 8},
-        "encoder": {"name": "mlp", "widths": [8]},
-        "projector": {"hidden": [8], "output": 4},
-        "epochs": 1,
-        "batch_size": 4,
-        "probe": {"epochs": 1},
-    }
-    spec = {
-        "version": 1,
-        "name": "images",
-        "base": base,
-        "axes": {"m": {"path": "method.momentum", "values": [0.9]}},
-    }
+    data = {"name": "image_folder", "label": "mine", "root": str(tmp_path / "images"), "size": 8}
+    spec = {"version": 1, "name": "images", "base": SSL["base"] | {"data": data, "batch_size": 4}}
     assert Sweep(spec, home=ready.folder / "runs").run("serial", say=quiet).trained["completed"] == 1
     image_folder(tmp_path / "images", 12)
     more = Sweep(spec, seeds=2, home=ready.folder / "runs")

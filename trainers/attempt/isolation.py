@@ -24,7 +24,7 @@ from trainers.attempt.source import files_of, imported
 from trainers.config.base import LoopConfig, Runtime
 from trainers.config.lazy import torch
 from trainers.config.plugins import behind
-from trainers.datasets.base import MissingDataError, listing_of
+from trainers.datasets.base import MissingDataError
 
 TRACEBACK = "traceback"
 """Name of a failure's traceback among the details of its outcome."""
@@ -41,7 +41,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
     """
     with clean_process(threads=runtime.threads):
         try:
-            origin = _origin(config, runtime)  # before the training, in which files may change
+            origin = _origin(config)  # before the training, in which files may change
             outcome: Outcome = behind(type(config)).fit(config, runtime=runtime, folder=folder, report=report)
             return outcome.model_copy(update={"details": origin | outcome.details})
         except MissingDataError as error:
@@ -110,15 +110,11 @@ def discard_checkpoints(folder: Folder) -> None:
         checkpoint.clear(folder)
 
 
-def _origin(config: LoopConfig, runtime: Runtime) -> dict[str, Any]:
-    """The code and the files that a result is from, as far as they can be read."""
-    found: dict[str, Any] = {}
+def _origin(config: LoopConfig) -> dict[str, Any]:
+    """The code that a result is from, as far as it can be read."""
     with contextlib.suppress(OSError, UnicodeError):
-        found["source"] = imported(files_of(config))
-    with contextlib.suppress(Exception):  # a data set's own code; what is wrong is told when it is loaded
-        if listing := listing_of(getattr(config, "data", None), runtime.data_root):
-            found["data_listing"] = listing
-    return found
+        return {"source": imported(files_of(config))}
+    return {}
 
 
 def _is_out_of_gpu_memory(error: BaseException) -> bool:

@@ -20,14 +20,6 @@ File = Path | tuple[str, str]
 """A plug-in's file; of one from outside the package its name and digest, which stay as it was read."""
 
 
-def source_of(config: LoopConfig) -> dict[str, str]:
-    """Digests (8 hex digits) of the code behind a trial: by file, such as "methods/byol.py", and "trainers".
-
-    Blank lines and lines of comments do not count. Nor do plug-ins that the config does not name.
-    """
-    return digests(files_of(config))
-
-
 @functools.cache
 def imported(files: frozenset[File]) -> dict[str, str]:
     """The digests of these files, and of all others, as they were when this process first asked.
@@ -48,13 +40,17 @@ def foreign(config: LoopConfig) -> dict[str, str]:
 
 
 def digests(files: frozenset[File]) -> dict[str, str]:
-    """Digests of these files as they are now, and one of all others of the trainers."""
+    """Digests (8 hex digits) of these files as they are now, by name, and in "trainers" one of all others.
+
+    Names are such as "methods/byol.py". Blank lines and lines of comments do not count; nor do plug-ins that
+    are not among the files.
+    """
     named = dict(file if isinstance(file, tuple) else (_name(file), _digest(file)) for file in files)
     return {SHARED: _shared(), **dict(sorted(named.items()))}
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
-    """The names whose code differs, of two answers of `source_of`; none where the first knows nothing."""
+    """The names whose code differs, of two answers of `digests`; none where the first knows nothing."""
     names = before.keys() | now.keys() if before else set()
     return sorted(name for name in names if before.get(name) != now.get(name))
 

@@ -38,6 +38,7 @@ class Images:
         mean, std: per-channel constants in [0, 1] units, for normalisation; length C.
         unlabelled: further images without labels for pre-training, uint8 [M, C, H, W], or None.
         notes: what a reader of the trial's log must know, such as which files were skipped; a line each.
+        listing: of the files that they were read from, see `listing_of`.
     """
 
     train: Tensor
@@ -49,6 +50,7 @@ class Images:
     std: tuple[float, ...]
     unlabelled: Tensor | None = None
     notes: tuple[str, ...] = ()
+    listing: str | None = None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,12 +95,12 @@ class Images:
         return digest.hexdigest()[:12]
 
 
-def listing_of(config: DatasetConfig | None, root: Path | None) -> str | None:
+def listing_of(config: DatasetConfig, root: Path | None) -> str | None:
     """The number of a data set's files and a digest of their names and sizes: others are told in no time.
 
     None for data sets that cannot change, or that are not there.
     """
-    listed = None if config is None else getattr(behind(type(config)), "listing", None)
+    listed = getattr(behind(type(config)), "listing", None)
     files = listed(config, root=root) if listed else []
     if not files:
         return None

@@ -125,6 +125,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     details: dict[str, Any] = {
         "data": config.data.name,
         "data_fingerprint": data.images.fingerprint(),
+        "data_listing": data.images.listing,
         "streams_fingerprint": streams_fingerprint(config.views, data.train, seed=config.seed),
         "device": device_name(runtime.device),
         "threads": runtime.threads,

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.answer.comparison.measured import Measured, measured
+from orchestrator.answer.comparison.measured import Measured, framed, measured
 from orchestrator.answer.statistics import Summary
 from orchestrator.answer.statistics.bootstrap import bca_interval
-from orchestrator.answer.statistics.decision import ALPHA, Compared, words
+from orchestrator.answer.statistics.decision import Compared, is_shown, words
 from orchestrator.answer.statistics.effect_size import EffectSize, effect_size
 from orchestrator.answer.statistics.equivalence import Equivalence, equivalence
 from orchestrator.answer.statistics.holm import holm
@@ -44,12 +44,12 @@ class Versus(NamedTuple):
     @property
     def different(self) -> bool:
         """Whether a difference is shown."""
-        return self.p_holm is not None and self.p_holm <= ALPHA
+        return is_shown(self.p_holm)
 
     @property
     def equivalent(self) -> bool:
         """Whether it is shown that the difference is inside the margin."""
-        return self.equivalence_p_holm is not None and self.equivalence_p_holm <= ALPHA
+        return is_shown(self.equivalence_p_holm)
 
     @property
     def verdict(self) -> str:
@@ -84,11 +84,7 @@ class Comparison(NamedTuple):
 
     def frame(self) -> pandas.DataFrame:
         """A row per cell with every number, in the metric's own unit; words in `.attrs`."""
-        import pandas
-
-        frame = pandas.DataFrame(records_of(self)).set_index("cell")
-        frame.attrs = {"decision": self.decision, "notes": list(self.notes)}
-        return frame
+        return framed(records_of(self), "cell", self.decision, self.notes)
 
 
 def compare(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.answer.comparison.measured import Measured, measured
+from orchestrator.answer.comparison.measured import Measured, framed, measured
 from orchestrator.answer.statistics import Summary, summarise
 from orchestrator.answer.statistics.contrasts import Contrast, factorial, leave_one_out
-from orchestrator.answer.statistics.decision import ALPHA, Compared, words
+from orchestrator.answer.statistics.decision import Compared, is_shown, words
 from orchestrator.answer.statistics.effect_size import EffectSize, effect_size
 from orchestrator.answer.statistics.holm import holm
 from orchestrator.answer.statistics.sign_flips import sign_flip_p
@@ -41,11 +41,7 @@ class Effects(NamedTuple):
 
     def frame(self) -> pandas.DataFrame:
         """A row per effect with every number, in the metric's own unit; words in `.attrs`."""
-        import pandas
-
-        frame = pandas.DataFrame(records_of(self)).set_index("effect")
-        frame.attrs = {"decision": self.decision, "notes": list(self.notes)}
-        return frame
+        return framed(records_of(self), "effect", self.decision, self.notes)
 
 
 def effects(
@@ -79,9 +75,7 @@ def effects(
                 effect_size(difference),
             )
         )
-    compared = [
-        Compared(row.name, row.difference, row.p_holm is not None and row.p_holm <= ALPHA) for row in rows
-    ]
+    compared = [Compared(row.name, row.difference, is_shown(row.p_holm)) for row in rows]
     gaps = [cell.label for cell, entry in of.cells if len(entry.values) < entry.asked]
     notes = (
         [f"only seeds that every cell has count; some have no number in {', '.join(gaps)}"] if gaps else []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.answer.tables import Entry, tabulate
 from orchestrator.errors import UsageError
@@ -12,6 +12,9 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.records import TrialRecord
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class Measured(NamedTuple):
@@ -42,6 +45,17 @@ class Measured(NamedTuple):
             number = f"{100 * value:{'+' * signed}.{self.spec.digits}f}"
             return f"{number} points" if points else number
         return f"{value:{'+' * signed}.4g}"  # a table's digits after the point would hide small differences
+
+
+def framed(
+    rows: Sequence[Mapping[str, Any]], index: str, decision: str, notes: Sequence[str]
+) -> pandas.DataFrame:
+    """These rows by the column `index`; what the seeds decide, and the notes, are in `.attrs`."""
+    import pandas
+
+    frame = pandas.DataFrame(rows).set_index(index)
+    frame.attrs = {"decision": decision, "notes": list(notes)}
+    return frame
 
 
 def measured(expansion: Expansion, records: Mapping[str, TrialRecord], metric: str | None) -> Measured:

@@ -16,6 +16,11 @@ MOST = 1_000
 """More seeds than this are not counted."""
 
 
+def is_shown(p_holm: float | None) -> bool:
+    """Whether a test among all of its comparisons shows what it looks for, at 5 %."""
+    return p_holm is not None and p_holm <= ALPHA
+
+
 class Compared(NamedTuple):
     """One comparison, with what was found."""
 

@@ -16,10 +16,10 @@ from rich.text import Text
 
 from orchestrator.errors import printable
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
-from orchestrator.execution.screen import LineDisplay, Progress, Screen, epochs_of, finished_line, to_stderr
+from orchestrator.execution.screen import LineDisplay, Progress, Screen, epochs_of, finished_line
 from orchestrator.planning.plan import Plan
 from orchestrator.process.signals import heard
-from orchestrator.process.streams import terminal
+from orchestrator.process.streams import terminal, to_stderr
 from orchestrator.process.words import duration
 
 _STYLES = {"completed": "green", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}

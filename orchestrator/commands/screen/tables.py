@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from orchestrator.answer import explain, formats, publish
 from orchestrator.answer.tables import Table
+from orchestrator.commands.options import sayer
 from orchestrator.commands.request import Request
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.records import TrialRecord
@@ -48,9 +49,9 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
         text = "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)  # a program reads the same
     with ignoring_closed_pipes(ignoring_full_disks=False):
         print(text, end="", flush=True)
-    with ignoring_closed_pipes():
-        for problem in problems:
-            print(f"orch: {problem}", file=sys.stderr)
+    tell = sayer(silent=False)
+    for problem in problems:
+        tell(f"orch: {problem}")
     outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in tables)
     outside += sum(one.prediction in ("fails", "incomplete") for one in tables)
     return Shown(outside, complete=not problems)
@@ -58,9 +59,9 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
 
 def print_failures(request: Request, records: Mapping[str, TrialRecord]) -> None:
     """Print a line for each trial that failed, with its cause, and what to do next."""
+    tell = sayer(silent=False)
     lines = list(explain.failed(request.trials, records))
-    with ignoring_closed_pipes():
-        for line in lines:
-            print(f"orch: {line}", file=sys.stderr)
-        if lines:
-            print("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each", file=sys.stderr)
+    for line in lines:
+        tell(f"orch: {line}")
+    if lines:
+        tell("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each")

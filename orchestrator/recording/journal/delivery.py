@@ -12,7 +12,7 @@ from orchestrator.errors import StoreAway, StoreError, StoreRefused
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.entries import Entry
-from orchestrator.recording.journal.files import OwnJournal
+from orchestrator.recording.journal.files import DAMAGED, KEPT, REFUSED, OwnJournal
 from orchestrator.recording.store_errors import OURS, reason
 from orchestrator.recording.store_port import Store
 
@@ -183,7 +183,7 @@ class Delivery(threading.Thread):
         for path in journal_files.entry_files(folder):
             if path in self._later:
                 continue
-            if path.name.endswith(journal_files.KEPT) and not (self._again and path.suffix == ".refused"):
+            if path.name.endswith(KEPT) and not (self._again and path.suffix == REFUSED):
                 continue
             told = journal_files.entries(path)
             try:
@@ -195,7 +195,7 @@ class Delivery(threading.Thread):
                 self._later.add(path)
                 continue
             if journal_files.is_damaged(path):
-                path.rename(path.with_name(path.name + ".damaged"))
+                path.rename(path.with_name(path.name + DAMAGED))
             else:
                 self._done_with(path)
 
@@ -231,16 +231,21 @@ class Delivery(threading.Thread):
 
     def _refuse(self, path: Path, why: str) -> None:
         self._refused.add(path)
-        self.notes.append(f"{why}; kept in {path.name.removesuffix('.refused')}.refused")
+        self.notes.append(f"{why}; kept in {_refused(path).name}")
 
     def _done_with(self, path: Path) -> None:
         self._read.pop(path, None)
         self._told.pop(path, None)
         if path in self._refused:
             self._refused.discard(path)
-            path.rename(path.with_name(path.name.removesuffix(".refused") + ".refused"))
+            path.rename(_refused(path))
         else:
             path.unlink(missing_ok=True)
+
+
+def _refused(path: Path) -> Path:
+    """Where a file that the store would not take is kept."""
+    return path.with_name(path.name.removesuffix(REFUSED) + REFUSED)
 
 
 def _answers(store: Store) -> bool:

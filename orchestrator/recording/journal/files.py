@@ -31,7 +31,8 @@ from trainers.attempt.report import Outcome
 DIED = Outcome(status="stopped", reason="its driver ended without a word")
 IN_HOME = "sqlite:///mlflow.db"
 """Stands in a header for the store of the journal's own home, which may be moved, or mounted elsewhere."""
-KEPT = (".damaged", ".refused")  # endings of files that stay, for a person to look at
+REFUSED, DAMAGED = ".refused", ".damaged"
+KEPT = (DAMAGED, REFUSED)  # endings of files that stay, for a person to look at
 
 
 class OwnJournal:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from orchestrator.process.words import counted
 from orchestrator.recording.journal import files as journal_files
-
-REFUSED, DAMAGED = ".refused", ".damaged"
+from orchestrator.recording.journal.files import DAMAGED, REFUSED
 
 
 def of_journals(root: Path, store: str, *, away: str | None = None) -> list[str]:

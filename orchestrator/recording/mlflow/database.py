@@ -54,4 +54,5 @@ def _alone_in(folder: Path) -> Iterator[None]:
         fcntl.flock(opened, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(opened, fcntl.LOCK_UN)  # by itself a process forked meanwhile would keep it
         os.close(opened)

@@ -1,0 +1,42 @@
+"""How the store's file is made: by one process at a time, and whoever is forked off it holds nobody up."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+MAKER = """
+import os, sys, time
+from pathlib import Path
+from orchestrator.recording.mlflow.database import _alone_in
+with _alone_in(Path(sys.argv[1])):
+    fork = os.fork()
+    if fork == 0:
+        os.close(1)
+        time.sleep(60)
+        os._exit(0)
+print(fork, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_process_that_was_forked_while_a_store_was_made_keeps_nobody_from_making_one(
+    tmp_path: Path,
+) -> None:
+    words = [sys.executable, "-c", MAKER, str(tmp_path)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(words, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as maker:
+        assert maker.stdout is not None
+        fork = int(maker.stdout.readline())
+        try:
+            folder = os.open(tmp_path, os.O_RDONLY)
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.close(folder)
+        finally:
+            os.kill(fork, signal.SIGKILL)
+            maker.communicate("")
