@@ -20,7 +20,7 @@ from orchestrator.answer import frames, publish
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.execution.run import SweepResult, plan_sweep
-from orchestrator.language.load import cross_checked, load_sweep, tree_of, validated
+from orchestrator.language.load import cross_checked, tree_of, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
@@ -30,6 +30,7 @@ from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan, size
 from orchestrator.planning.profile import choose_profile
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves, TrialRecord
 
@@ -102,14 +103,14 @@ class Sweep:
 
     @classmethod
     def load(cls, path: str | Path, **how: Any) -> Self:
-        """The sweep in a file; `how` as in `Sweep(...)`.
+        """The sweep in a file, or in a bundle with its results; `how` as in `Sweep(...)`.
 
         Raises:
             SpecError: the file is wrong; with every problem found.
             UsageError: a profile, seed, setting or folder is wrong.
         """
-        trust = how.get("trust", False)
-        return cls(load_sweep(Path(path), trust=trust), place=f"{path}:1", **how)
+        spec, kept = read_sweep(Path(path), trust=how.get("trust", False))
+        return cls(spec, place=f"{path}:1", **(kept | how))
 
     def save(self, path: str | Path) -> None:
         """Write the spec as a sweep file, which asks for the same trials.

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import __version__
-from orchestrator.commands import checking, reading, training
+from orchestrator.commands import checking, exchanging, reading, training
 from orchestrator.commands.options import sayer
 from orchestrator.commands.selection import Command, command
 from orchestrator.process.command import is_orch, let_libraries_warn
@@ -43,6 +43,8 @@ COMMANDS = (
     reading.table,
     reading.compare,
     reading.figures,
+    exchanging.export,
+    exchanging.import_,
     checking.validate,
     checking.schema,
     checking.diff,
@@ -51,7 +53,7 @@ COMMANDS = (
     reading.logs,
 )
 for _function in COMMANDS:
-    app.command(cls=Command)(command(_function))
+    app.command(_function.__name__.rstrip("_"), cls=Command)(command(_function))
 
 
 @app.callback(invoke_without_command=True)

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import cut
-from orchestrator.language.load import load_sweep
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.losses import overruled
 from orchestrator.planning.plan import size
 from orchestrator.process.command import typed_command
+from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.sweep import Sweep
 
 if TYPE_CHECKING:
+    from orchestrator.recording.bundle.writing import Exported
     from orchestrator.recording.store_port import Store
     from orchestrator.records import TrialRecord
 
@@ -53,13 +54,17 @@ class Request(Sweep):
         self.typed += [word for change in changes or [] for word in ("--set", change)]
         self.typed += ["--trust"] if trust else []
         self.trust = trust
+        spec, kept = read_sweep(file, trust=trust)
+        typed = {
+            "profile": None if profile == "auto" else profile,
+            "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
+            "changes": {**kept.get("changes", {}), **_settings(changes or [])},
+            "tracking_uri": tracking_uri,
+        }
         super().__init__(
-            load_sweep(file, trust=trust),
-            profile=profile,
-            seeds=None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
-            changes=_settings(changes or []),
+            spec,
+            **kept | {name: value for name, value in typed.items() if value is not None},
             home=home,
-            tracking_uri=tracking_uri,
             data=data,
             checkpoints=checkpoints,
             prefer_profile_with_results=prefer_profile_with_results,
@@ -102,6 +107,15 @@ class Request(Sweep):
             return name
         cells = "".join(cell.id for cell in self.expansion.cells)
         return f"{name}-changed-{hashlib.sha256(cells.encode()).hexdigest()[:6]}"
+
+    def exported(self, *, checkpoints: bool) -> Exported:
+        """What of it goes into a bundle; `checkpoints`: also those of trials that are not done."""
+        from orchestrator.recording.bundle.sources import sources
+        from orchestrator.recording.bundle.writing import Exported
+
+        files, name = sources(self.file, trust=self.trust)
+        folder = self.space.checkpoints if checkpoints else None
+        return Exported(self.folder_name, self.expansion, self.store(), files, name, self._changes, folder)
 
     def needs_published_profile(self) -> None:
         """Check that published numbers, or what a theory expects, can be compared with.

@@ -97,7 +97,9 @@ class Selection(NamedTuple):
         values["prefer_profile_with_results"] = self.prefer_profile_with_results
         if not self.several:
             return Request(values.pop("spec"), **values)
-        return (Request(file, **values) for file in values.pop("specs"))
+        from orchestrator.recording.bundle.reading import each
+
+        return (Request(file, **values) for file in each(values.pop("specs")))
 
 
 def selects(

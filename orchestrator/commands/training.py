@@ -200,18 +200,31 @@ def trial(
     download: Download = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Bundle to write its result to.", show_default="nothing is stored"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train one trial in this process and print every epoch; nothing is stored. For debugging."""
-    from orchestrator.commands.train.trial import outcome_text, run_one
+    """Train one trial in this process, without Ray and store, and print every epoch."""
+    from orchestrator.commands.train.trial import Kept, outcome_text, run_one
     from orchestrator.planning.find import find_trial
 
     chosen = find_trial(request.expansion, cell)
     say = sayer(silent=as_json)
     say(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}")
+    kept = Kept(request, chosen, out) if out else None
     outcome = run_one(
-        chosen, request.space, device=device, threads=threads, download=download, as_json=as_json
+        chosen,
+        request.space,
+        device=device,
+        threads=threads,
+        download=download,
+        as_json=as_json,
+        also=kept.report if kept else None,
     )
+    if kept:
+        kept.finish(outcome, say=say)
     typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
     if outcome.status == "failed":
         sayer(silent=False)(outcome.details.get("traceback", "").rstrip("\n"))

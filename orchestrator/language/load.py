@@ -201,8 +201,13 @@ def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
     spec = load(str(file), read, trust=trust)
     if problems:
         raise SpecError(problems)
+    return found | plugin_files(spec)
+
+
+def plugin_files(spec: SweepSpec) -> dict[Path, str]:
+    """The texts of a sweep's plug-ins, by path; none of those that are installed."""
     carried = [one.carried for entry in spec.plugins for one in join(entry)]
-    return found | {Path(path): text for one in carried for path, text in one.files.values()}
+    return {Path(path): text for one in carried for path, text in one.files.values()}
 
 
 def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.errors import printable
@@ -109,7 +109,12 @@ def same_configs(cells: Iterable[Cell]) -> list[list[Cell]]:
 
 def trial_id(config: LoopConfig) -> str:
     """First 12 hex digits of sha256 over the canonical JSON of everything that decides the numbers."""
-    return _hash(canonical(identity_dump(config)))
+    return id_of(identity_dump(config))
+
+
+def id_of(identity: Mapping[str, Any]) -> str:
+    """The id of the trial whose numbers this decides."""
+    return _hash(canonical(identity))
 
 
 def _hash(text: str) -> str:

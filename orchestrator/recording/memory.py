@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from orchestrator.recording.trial_files import trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of, record_of
 from trainers.attempt.report import EpochReport, Outcome
 
@@ -26,6 +27,8 @@ class MemoryStore:
         """Files by sweep."""
         self._content: dict[tuple[str, str | None], str] = {}
         self._labels: dict[str, str] = {}
+        self._facts: dict[str, TrialFacts] = {}
+        self._ended: dict[str, tuple[Outcome, SweepInfo]] = {}
 
     def describe(self) -> str:
         """Where it keeps things."""
@@ -39,11 +42,21 @@ class MemoryStore:
         """Curves and spectra of these trials."""
         return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if self._reports.get(i)}
 
+    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+        """Files beside these trials."""
+        found = {}
+        for trial_id in trial_ids:
+            if trial_id in self._ended:
+                curves = curves_of(list(self._reports[trial_id].values()))
+                made = trial_files(self._facts[trial_id], *self._ended[trial_id], curves)
+                found[trial_id] = made | self.attached.get(trial_id, {})
+        return found
+
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
     ) -> None:
         """A trial starts, or starts again."""
-        self._labels[trial.trial_id] = trial.label
+        self._labels[trial.trial_id], self._facts[trial.trial_id] = trial.label, trial
         self.sweeps.setdefault(sweep.name, set()).add(trial.trial_id)
         self._reports.setdefault(trial.trial_id, {})
         attempts = self._attempts.setdefault(trial.trial_id, [])
@@ -78,6 +91,7 @@ class MemoryStore:
         name = self._telling[trial_id]
         if outcome.status not in FINAL and name and name < max(self._attempts[trial_id]):
             return
+        self._ended[trial_id] = outcome, sweep
         record = record_of(trial_id, outcome, sweep.provenance)
         kept = {"run": trial_id, "attempts": begun.attempts, "worker": begun.worker}
         self._records[trial_id] = TrialRecord.model_validate(dict(record) | kept)
@@ -94,7 +108,7 @@ class MemoryStore:
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Forget these trials."""
         for trial_id in trial_ids:
-            for kept in (self._records, self._reports, self._attempts):
+            for kept in (self._records, self._reports, self._attempts, self._ended):
                 kept.pop(trial_id, None)
             for asked_for in self.sweeps.values():
                 asked_for.discard(trial_id)

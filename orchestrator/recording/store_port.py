@@ -74,6 +74,9 @@ class Store(Protocol):
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, as far as they were trained."""
 
+    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+        """Files beside these trials by name, of those that ended: their own, and what was attached."""
+
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
     ) -> None:

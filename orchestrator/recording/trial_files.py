@@ -12,7 +12,7 @@ from orchestrator.records import Curves, SweepInfo, TrialFacts
 from trainers.attempt.report import Outcome
 from trainers.config.base import canonical
 
-SPECTRA = "spectra.npz"
+SPECTRA, PROVENANCE = "spectra.npz", "provenance.json"
 
 
 def trial_files(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo, curves: Curves) -> dict[str, bytes]:
@@ -25,7 +25,7 @@ def trial_files(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo, curves: C
         **sweep.provenance.model_dump(),
         "trial": outcome.details,
     }
-    return {SPECTRA: to_npz(curves), "config.json": _json(trial.config), "provenance.json": _json(facts)}
+    return {SPECTRA: to_npz(curves), "config.json": _json(trial.config), PROVENANCE: _json(facts)}
 
 
 def to_npz(curves: Curves) -> bytes:

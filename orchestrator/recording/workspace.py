@@ -15,6 +15,9 @@ from orchestrator.errors import UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.streams import to_stderr
+from orchestrator.recording.bundle.layout import is_bundle
+from orchestrator.recording.bundle.reading import open_bundle
+from orchestrator.recording.bundle.store import BundleStore, read_only
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
@@ -86,6 +89,8 @@ class Workspace(NamedTuple):
         Raises:
             StoreError: it cannot be read, or does not answer.
         """
+        if is_bundle(self.tracking_uri):
+            return BundleStore(open_bundle(Path(self.tracking_uri)))
         if self.database is not None:
             self._check_home()
             if not self.database.exists():
@@ -105,6 +110,8 @@ class Workspace(NamedTuple):
         Raises:
             StoreError: it cannot be used, or is a file that stays locked.
         """
+        if is_bundle(self.tracking_uri):
+            raise UsageError(read_only(self.tracking_uri))
         self.check_writable()
         return JournaledStore(
             self._connect,
@@ -117,7 +124,7 @@ class Workspace(NamedTuple):
 
     def registry(self) -> DriverRegistry | None:
         """Where drivers of other home folders leave notes; None if the store is this folder's alone."""
-        if self.tracking_from == "default":
+        if self.tracking_from == "default" or is_bundle(self.tracking_uri):
             return None
         from orchestrator.recording.mlflow.registry import MlflowRegistry
 
@@ -206,6 +213,8 @@ def tracking_address(text: str, source: str) -> str:
         UsageError: it has no scheme.
     """
     address = text.strip()
+    if is_bundle(address):
+        return str(_folder(address, source))
     if address.startswith("sqlite:"):
         from orchestrator.recording.mlflow.database import file_at
 

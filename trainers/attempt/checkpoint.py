@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from trainers.attempt.folders import Files, Folder, StorageError, files
@@ -45,6 +45,24 @@ def save(folder: Folder, state: dict[str, Any], *, epoch: int) -> None:
         for number in found:
             if number not in kept:
                 there.remove(_name(number))
+
+
+def content_of(folder: Folder) -> dict[str, bytes]:
+    """A trial's checkpoints as they lie there, by name."""
+    there = files(folder)
+    return {name: there.read(name) for name in map(_name, _found(there))}
+
+
+def put_into(folder: Folder, checkpoints: Mapping[str, bytes]) -> None:
+    """Give a trial checkpoints as `content_of` read them elsewhere; what is no checkpoint is left out.
+
+    Raises:
+        StorageError: the folder does not take them.
+    """
+    there = files(folder)
+    for name, content in checkpoints.items():
+        if _NAME.fullmatch(name):
+            there.write(name, io.BytesIO(content))
 
 
 def load(folder: Folder | None, restore: Callable[[dict[str, Any]], _T]) -> tuple[_T | None, list[str]]:

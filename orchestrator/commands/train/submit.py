@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from orchestrator.errors import ExecutionLost, Interrupted, UsageError
 from orchestrator.execution.address import page_address
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Submit
-from orchestrator.language.load import sweep_files
 from orchestrator.process.secrets import without_secret
+from orchestrator.recording.bundle.sources import sources
 from orchestrator.recording.workspace import checkpoint_folder
 
 
@@ -29,11 +28,7 @@ def submit(
     publish.check(request.expansion)
     address = page_address(address)
     shown = without_secret(address)
-    texts = sweep_files(spec, trust=request.trust)
-    files = {Path(os.path.abspath(path)): text for path, text in texts.items()}
-    top = Path(os.path.commonpath([path.parent for path in files]))
-    sent = {str(path.relative_to(top)): text for path, text in files.items()}
-    name = str(Path(os.path.abspath(spec)).relative_to(top))
+    sent, name = sources(spec, trust=request.trust)
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
         job = ask(Submit(name=request.spec.name, files=sent, command=command, address=address), say=say)

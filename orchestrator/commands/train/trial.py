@@ -3,22 +3,66 @@
 from __future__ import annotations
 
 import json
+import platform
+from collections.abc import Callable
+from pathlib import Path
 
+from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import has_gpu
+from orchestrator.process.provenance import provenance
 from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.recording.bundle import writing
+from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
+from orchestrator.records import SweepInfo
 from trainers.attempt.isolation import run_trial
-from trainers.attempt.report import EpochReport, Outcome
+from trainers.attempt.report import EpochReport, Outcome, Report
 from trainers.config.base import Runtime
 
 
+class Kept:
+    """A trial's result on its way into a bundle: for a machine that has neither Ray nor a store."""
+
+    def __init__(self, request: Request, trial: TrialSpec, path: Path) -> None:
+        """Begin to keep what `trial` of the sweep tells.
+
+        Raises:
+            UsageError: nothing can be written to `path`.
+        """
+        writing.check(path)
+        self._request, self._trial, self._path, self._store = request, trial, path, MemoryStore()
+        spec = request.spec
+        self._sweep = SweepInfo(
+            name=spec.name, profile=request.expansion.profile, question=spec.question, provenance=provenance()
+        )
+        self._store.begin(trial.facts, self._sweep, worker=platform.node())
+
+    def report(self, message: EpochReport) -> None:
+        """The trial finished an epoch."""
+        self._store.report(self._trial.id, message)
+
+    def finish(self, outcome: Outcome, *, say: Callable[[str], None]) -> None:
+        """Write the bundle."""
+        self._store.finish(self._trial.id, outcome, self._sweep)
+        swept = self._request.exported(checkpoints=False)._replace(store=self._store)
+        writing.write(self._path, [swept], self._sweep.provenance, say=lambda line: None)
+        say(f"{self._path}: written; `orch import {self._path}` puts it into a store")
+
+
 def run_one(
-    trial: TrialSpec, space: Workspace, *, device: str, threads: int, download: bool, as_json: bool
+    trial: TrialSpec,
+    space: Workspace,
+    *,
+    device: str,
+    threads: int,
+    download: bool,
+    as_json: bool,
+    also: Report | None = None,
 ) -> Outcome:
-    """Train one trial in this process, printing a line per epoch; nothing is stored."""
+    """Train one trial in this process, printing a line per epoch, and telling `also`."""
     problems = list(missing_data([trial], space.data_root))
     if problems and not download:
         raise UsageError("\n".join(problems))
@@ -30,6 +74,8 @@ def run_one(
     )
 
     def report(message: EpochReport) -> None:
+        if also is not None:
+            also(message)
         with ignoring_closed_pipes():  # else it would be the trial that failed
             print(line(message), flush=True)
 

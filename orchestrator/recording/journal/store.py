@@ -91,13 +91,15 @@ class JournaledStore:
         Raises:
             StoreAway: the store is needed for some of them and does not answer.
         """
-        memory = journal_files.waiting(self.root, self.name, reports=True)
-        told = memory.curves(
-            [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
-        )
-        others = [i for i in trial_ids if i not in told]
-        stored = self._ask(lambda store: store.curves(others)) if others else {}
-        return stored | told
+        return self._told_or_stored(trial_ids, lambda store, ids: store.curves(ids))
+
+    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+        """Files beside these trials.
+
+        Raises:
+            StoreAway: the store is needed for some of them and does not answer.
+        """
+        return self._told_or_stored(trial_ids, lambda store, ids: store.files(ids))
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
@@ -207,6 +209,17 @@ class JournaledStore:
         self.carry()
         assert self._carrier is not None
         self._carrier.add(path)
+
+    def _told_or_stored(
+        self, trial_ids: Collection[str], ask: Callable[[Store, Collection[str]], dict[str, Answer]]
+    ) -> dict[str, Answer]:
+        """What is known of these trials, of those that wait from the journal."""
+        memory = journal_files.waiting(self.root, self.name, reports=True)
+        ended = [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
+        told = ask(memory, ended)
+        others = [i for i in trial_ids if i not in told]
+        stored = self._ask(lambda store: ask(store, others)) if others else {}
+        return stored | told
 
     def _stored(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         try:

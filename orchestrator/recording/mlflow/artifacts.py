@@ -35,6 +35,13 @@ class Artifacts:
         with tempfile.TemporaryDirectory() as folder:
             return Path(files.download_artifacts(name, folder)).read_bytes()
 
+    def all(self, address: str) -> dict[str, bytes]:
+        """Every file of the run that the store has at `address`, by name; folders are left out."""
+        files = self.of(address)
+        names = [item.path for item in files.list_artifacts() if not item.is_dir]
+        with tempfile.TemporaryDirectory() as folder:
+            return {name: Path(files.download_artifacts(name, folder)).read_bytes() for name in names}
+
     def keep(self, address: str, files: Mapping[str, bytes]) -> None:
         """Keep files of the run that the store has at `address`.
 

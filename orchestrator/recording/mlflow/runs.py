@@ -85,11 +85,24 @@ def read_record(trial_id: str, run: Run) -> TrialRecord:
 def set_run_aside(client: MlflowClient, run: Run, trial_id: str) -> None:
     """Take away what finds a trial's run; what it was stays beside its numbers."""
     tags = {"orch.kind": "set aside", "orch.set_aside": trial_id}
-    client.log_batch(run.info.run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+    set_tags(client, run.info.run_id, tags)
     sweeps = [tag for tag in run.data.tags if tag.startswith("orch.in.")]
     for tag in (*sweeps, "orch.trial_id"):  # last what finds it: if this is cut short, it begins again
         with perhaps_twice():
             client.delete_tag(run.info.run_id, tag)
+
+
+def set_tags(client: MlflowClient, run: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a run, all at once."""
+    client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
+
+
+def labels_of(client: MlflowClient, sweep: str) -> dict[str, str]:
+    """Labels, by id, of all trials whose runs say that a sweep of that name has asked for them."""
+    # A sweep's name has no character to be quoted.
+    runs = run_pages(client, f"tags.`orch.in.{sweep}` = 'true'")
+    named = ((str(run.info.run_name), run.data.tags) for run in runs)
+    return {tags["orch.trial_id"]: tags.get("orch.label", name) for name, tags in named}
 
 
 def oldest(client: MlflowClient, runs: Sequence[Run]) -> Run:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mlflow import MlflowClient
-from mlflow.entities import Run, RunTag
+from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import StoreAway, StoreError
@@ -25,12 +25,13 @@ from orchestrator.recording.mlflow.http import reject_truncated_responses
 from orchestrator.recording.mlflow.open_trial import OpenTrial, metrics_of
 from orchestrator.recording.mlflow.runs import (
     find_runs,
+    labels_of,
     log_params,
     oldest,
     read_record,
-    run_pages,
     runs_of,
     set_run_aside,
+    set_tags,
 )
 from orchestrator.recording.mlflow.tags import (
     ENDING,
@@ -110,6 +111,12 @@ class MlflowStore:
                         found[trial_id] = from_npz(content)
         return found
 
+    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+        """Files beside these trials."""
+        with self._errors():
+            found = self._find(trial_ids).items()
+            return {one: files for one, run in found if (files := self._artifacts.all(run.info.artifact_uri))}
+
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
     ) -> None:
@@ -122,7 +129,7 @@ class MlflowStore:
             if is_done(tags):
                 return
             if runs:
-                self._tag(run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
+                set_tags(self._client, run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
             if runs and is_last(attempt, tags):
                 self._client.update_run(run.info.run_id, status="RUNNING")
                 for tag in ENDING & tags.keys():
@@ -171,10 +178,10 @@ class MlflowStore:
             self._client.set_terminated(trial.run, _STATES.get(outcome.status, "KILLED"))
             if finding := finding_of(trial.facts, outcome, sweep):  # MLflow's own status calls it finished
                 self._client.update_run(trial.run, name=finding.name)
-                self._tag(trial.run, finding.tags)
+                set_tags(self._client, trial.run, finding.tags)
             # Last: from here on the trial counts as done, and nothing of it may be missing.
             told = {name for report in trial.reports for name in report.metrics}
-            self._tag(trial.run, end_tags(trial_id, outcome, sweep, told))
+            set_tags(self._client, trial.run, end_tags(trial_id, outcome, sweep, told))
         del self._open[trial_id]
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
@@ -220,12 +227,8 @@ class MlflowStore:
 
     def asked_for(self, sweep: str) -> dict[str, str]:
         """Labels of all trials whose runs say that the sweep has asked for them."""
-        tag = f"orch.in.{sweep}"
         with self._errors():
-            # A sweep's name has no character to be quoted.
-            runs = run_pages(self._client, f"tags.`{tag}` = 'true'")
-            named = ((str(run.info.run_name), run.data.tags) for run in runs)
-            return {tags["orch.trial_id"]: tags.get("orch.label", name) for name, tags in named}
+            return labels_of(self._client, sweep)
 
     def flush(self) -> None:
         """Write every waiting metric.
@@ -249,9 +252,6 @@ class MlflowStore:
         while trial.waiting:
             self._client.log_batch(trial.run, trial.waiting[:1000])  # MLflow takes no more in one batch
             del trial.waiting[:1000]
-
-    def _tag(self, run: str, tags: Mapping[str, str]) -> None:
-        self._client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def _again(self, trial: OpenTrial, sweep: SweepInfo, run: Run | None) -> OpenTrial:
         """Another run for a trial whose run is gone, with everything that the old one was told."""

@@ -1,0 +1,84 @@
+"""The commands of `orch` that take results out into one file, and bring them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orchestrator.commands.options import Checkpoints, Home, Uri, sayer
+from orchestrator.commands.selection import selects
+from orchestrator.errors import UsageError
+from orchestrator.process.exit_codes import FAILED, STOPPED
+from orchestrator.process.words import counted
+
+if TYPE_CHECKING:
+    from orchestrator.commands.request import Request
+
+Bundle = Annotated[Path, typer.Argument(help="Bundle, such as table1.orch.zip.", show_default=False)]
+MIB = 2**20
+
+
+def export(
+    requests: Iterator[Request] = selects(several=True, checkpoints=True, prefer_profile_with_results=True),
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Bundle to write.  [default: NAME.orch.zip]", show_default=False),
+    ] = None,
+    along: Annotated[
+        str | None,
+        typer.Option(
+            "--with", help="checkpoints: also those of trials that are not done.", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Write sweeps, results and tables into one file, which commands read as they read a store."""
+    from orchestrator.process.provenance import provenance
+    from orchestrator.recording.bundle import writing
+
+    if along not in (None, "checkpoints"):
+        raise UsageError(f"--with {along}: expected checkpoints")
+    sweeps = [one.exported(checkpoints=along is not None) for one in requests]
+    path = out or Path(f"{sweeps[0].key}.orch.zip")
+    held, wanted = writing.write(path, sweeps, provenance(), say=sayer(silent=False))
+    names = ", ".join(one.key for one in sweeps)
+    typer.echo(f"{path}: {names}, {held} of {counted(wanted, 'trial')}, {path.stat().st_size / MIB:.1f} MiB")
+
+
+def import_(
+    bundle: Bundle, *, home: Home = None, tracking_uri: Uri = None, checkpoints: Checkpoints = None
+) -> None:
+    """Put a bundle's results into a store, each trial once; what the store has stays as it is."""
+    from orchestrator.recording.bundle.layout import parts
+    from orchestrator.recording.bundle.merging import lay_out, merge, merge_checkpoints
+    from orchestrator.recording.bundle.reading import open_bundle
+    from orchestrator.recording.workspace import workspace
+
+    named = parts(bundle)
+    if named is None or named[1] is not None:
+        raise UsageError(f"{bundle}: expected a bundle, whose name ends in .orch.zip")
+    say, opened = sayer(silent=False), open_bundle(bundle)
+    space = workspace(home, tracking_uri, None, checkpoints=checkpoints)
+    store = space.open_journaled(say=say)
+    try:
+        merged = merge(opened, store)
+        begun = merge_checkpoints(opened, space.checkpoints, store)
+        commands = lay_out(opened, space.home / "sweeps")
+        store.flush()
+    finally:
+        store.close()
+    told = [f"{counted(len(merged.added), 'trial')} added"]
+    told += [f"{len(merged.there)} there already"] if merged.there else []
+    told += [f"{begun} with a checkpoint to go on from"] if begun else []
+    typer.echo(f"{store.describe()}: {', '.join(told)}")
+    for line in commands:
+        typer.echo(f"  {line}")
+    for line in (*merged.other, *store.notes):
+        say(f"orch: {line}")
+    if store.waits:
+        raise typer.Exit(STOPPED)
+    if merged.other:
+        raise typer.Exit(FAILED)

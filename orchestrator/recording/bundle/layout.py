@@ -1,0 +1,87 @@
+"""What lies where in a bundle, version 1: one zip file, which any program can open.
+
+    orch-bundle.json              who made it, its sweeps, and size and digest of every other file
+    sweeps/<sweep>/...            the sweep file, what it extends, and its plug-ins
+    tables/<sweep>/<table>.*      its tables as they were, in each format
+    trials/<id>/trial.json        what a trial was, and its record
+    trials/<id>/...               its files: spectra.npz, config.json, provenance.json, figures
+    checkpoints/<id>/...          checkpoints of trials that are not done, where they were asked for
+
+<sweep> is the sweep's name, with its profile and what tells changed settings. A version is never changed,
+only followed by another.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from orchestrator.records import Provenance, TrialFacts, TrialId, TrialRecord
+from trainers.config.base import Frozen
+
+VERSION = 1
+ENDING = ".orch.zip"
+MANIFEST = "orch-bundle.json"
+# No part of a name may lead out of its folder, or be hidden.
+Name = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", max_length=200)]
+FileName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*(/[^./\\\x00-\x1f][^/\\\x00-\x1f]*)*$", max_length=1000
+    ),
+]
+
+
+class Part(Frozen):
+    """A file of a bundle."""
+
+    sha256: str
+    size: int = Field(ge=0)
+    """In bytes."""
+
+
+class BundledSweep(Frozen):
+    """A sweep as it was selected when the bundle was made."""
+
+    name: str
+    question: str | None = None
+    file: FileName
+    """Its sweep file, below its folder."""
+    profile: str | None
+    seeds: tuple[int, ...]
+    changes: dict[str, Any] = {}
+    """Settings over the base, by dotted path."""
+    trials: tuple[TrialId, ...]
+    """All that it asks for, whether or not they are in the bundle."""
+
+
+class Manifest(Frozen):
+    """What a bundle says of itself."""
+
+    bundle: int
+    """Version of this layout."""
+    made_by: Provenance
+    sweeps: dict[Name, BundledSweep]
+    files: dict[FileName, Part]
+
+
+class BundledTrial(Frozen):
+    """A trial and what its store knew of it."""
+
+    facts: TrialFacts
+    record: TrialRecord
+
+
+def parts(path: Path) -> tuple[Path, str | None] | None:
+    """A bundle and the sweep in it that `path` names, as in results.orch.zip/table1; None: it names none."""
+    for bundle in (path, path.parent):
+        if bundle.name.endswith(ENDING):
+            return bundle, None if bundle == path else path.name
+    return None
+
+
+def is_bundle(address: str) -> bool:
+    """Whether an address names a bundle."""
+    return address.endswith(ENDING)

@@ -1,0 +1,36 @@
+"""A sweep file, or a sweep in a bundle with everything that was selected when the bundle was made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from orchestrator.language.load import load_sweep
+from orchestrator.language.sweep_spec import SweepSpec
+from orchestrator.language.yaml_text import Key
+from orchestrator.recording.bundle.layout import parts
+from orchestrator.recording.bundle.reading import open_bundle
+
+
+def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str, Any]]:
+    """The sweep in a file, and what else is known of it: nothing, or what a bundle says.
+
+    Args:
+        path: a sweep file, a bundle, or a sweep in a bundle, as in results.orch.zip/table1.
+        trust: as for `load_sweep`.
+
+    Raises:
+        SpecError: the file is wrong; with every problem found.
+        UsageError: the bundle is damaged, or has several sweeps and none is named.
+    """
+    named = parts(path)
+    if named is None:
+        return load_sweep(path, trust=trust), {}
+    bundle = open_bundle(named[0])
+    key, sweep = bundle.sweep(named[1])
+    kept: dict[str, Any] = {"seeds": list(sweep.seeds), "tracking_uri": str(named[0])}
+    if sweep.profile is not None:
+        kept["profile"] = sweep.profile
+    if sweep.changes:
+        kept["changes"] = {Key(name, str(path)): value for name, value in sweep.changes.items()}
+    return bundle.spec(key, trust=trust), kept

@@ -1,0 +1,352 @@
+"""A bundle gives back what went in, and nothing of a damaged or foreign one is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator.answer import publish
+from orchestrator.errors import SpecError, UsageError
+from orchestrator.planning.expand import Expansion, expand
+from orchestrator.recording.bundle import layout, writing
+from orchestrator.recording.bundle.merging import lay_out, merge, merge_checkpoints
+from orchestrator.recording.bundle.reading import Bundle, each
+from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.bundle.store import BundleStore
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.workspace import workspace
+from orchestrator.records import SweepInfo
+from tests.builders import INFO, expansion, outcome, table_yaml
+from trainers.attempt.report import EpochReport
+
+HERE = INFO.provenance
+
+
+def filled(
+    whole: Expansion, *, trials: int = 8, value: float = 0.5, status: str = "completed"
+) -> MemoryStore:
+    """A store with a result of some of a sweep's trials, and a plot of each."""
+    store = MemoryStore()
+    for number, trial in enumerate(whole.trials[:trials]):
+        store.begin(trial.facts, INFO, worker="node:1")
+        for epoch in range(3):
+            arrays = {"F": np.arange(4.0) / (epoch + number + 3)}
+            metrics = {"train/loss": -1.0 / (epoch + 3)}
+            store.report(trial.id, EpochReport(epoch=epoch, epochs=2, metrics=metrics, arrays=arrays))
+        store.finish(trial.id, outcome(value + number / 7, status=status, details={"seconds": 3.5}), INFO)
+        store.attach(trial.id, {"curves.png": b"drawn"})
+    return store
+
+
+def exported(
+    path: Path, store: MemoryStore, whole: Expansion, text: str | None = None, **more: Any
+) -> Bundle:
+    """A bundle of the tiny sweep."""
+    files = {"tiny.yaml": text or table_yaml()}
+    writing.write(
+        path,
+        [writing.Exported("tiny", whole, store, files, "tiny.yaml", more.pop("changes", {}), **more)],
+        HERE,
+        say=lambda line: None,
+    )
+    return Bundle(path)
+
+
+@pytest.fixture
+def whole() -> Expansion:
+    return expansion()
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, whole: Expansion) -> Bundle:
+    return exported(tmp_path / "tiny.orch.zip", filled(whole), whole)
+
+
+def rewritten(bundle: Bundle, change: Callable[[dict[str, bytes]], None], *, sums: bool) -> Path:
+    """A copy of a bundle in which something was changed; `sums`: and its digests made to fit."""
+    with zipfile.ZipFile(bundle.path) as file:
+        members = {name: file.read(name) for name in file.namelist()}
+    change(members)
+    if sums:
+        manifest = json.loads(members[layout.MANIFEST])
+        for name, content in members.items():
+            if name in manifest["files"]:
+                digest = hashlib.sha256(content).hexdigest()
+                manifest["files"][name] = {"sha256": digest, "size": len(content)}
+        members[layout.MANIFEST] = json.dumps(manifest).encode()
+    path = bundle.path.with_name("changed.orch.zip")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name, content)
+    return path
+
+
+def test_a_bundle_gives_the_tables_of_its_store_byte_for_byte(bundle: Bundle, whole: Expansion) -> None:
+    spec, kept = read_sweep(bundle.path)
+    again = expand(spec, seeds=kept["seeds"])
+    store = workspace(None, kept["tracking_uri"], None).open_store()
+    tables = publish.tables(again, store.records([one.id for one in again.trials]), [])
+    problems: list[str] = []
+    before = publish.tables(whole, filled(whole).records([one.id for one in whole.trials]), problems)
+    assert publish.table_files(tables) == publish.table_files(before)
+    for name, content in publish.table_files(before).items():
+        assert bundle.read(f"tables/tiny/{name}") == content
+
+
+def test_records_curves_and_files_are_those_of_the_store(bundle: Bundle, whole: Expansion) -> None:
+    ids, store = [one.id for one in whole.trials], filled(whole)
+    read = BundleStore(bundle)
+    assert read.records(ids) == store.records(ids)
+    assert read.files(ids) == store.files(ids)
+    for one, curves in store.curves(ids).items():
+        assert read.curves(ids)[one].metrics == curves.metrics
+        np.testing.assert_array_equal(read.curves(ids)[one].spectra["F"], curves.spectra["F"])
+    assert read.asked_for("tiny") == {one.id: one.label for one in whole.trials}
+
+
+def test_the_same_results_are_the_same_bytes(tmp_path: Path, bundle: Bundle, whole: Expansion) -> None:
+    again = exported(tmp_path / "again.orch.zip", filled(whole), whole)
+    assert again.path.read_bytes() == bundle.path.read_bytes()
+
+
+def test_what_was_selected_is_selected_again(tmp_path: Path) -> None:
+    changes = {"epochs": 1, "optimizer.lr": 0.25}
+    some = expansion(seeds=(3,), changes=changes)
+    path = exported(tmp_path / "some.orch.zip", filled(some, trials=2), some, changes=changes).path
+    spec, kept = read_sweep(path)
+    again = expand(spec, seeds=kept["seeds"], changes=kept["changes"])
+    assert [one.id for one in again.trials] == [one.id for one in some.trials]
+
+
+def test_an_imported_trial_is_as_it_was_and_imported_again_it_changes_nothing(
+    bundle: Bundle, whole: Expansion
+) -> None:
+    ids, store = [one.id for one in whole.trials], MemoryStore()
+    first, second = merge(bundle, store), merge(bundle, store)
+    assert (len(first.added), first.other, first.left) == (8, [], [])
+    assert (second.added, len(second.there)) == ([], 8)
+    before = filled(whole)
+    for one, record in store.records(ids).items():
+        assert record.model_copy(update={"attempts": 1}) == before.records(ids)[one]
+        np.testing.assert_array_equal(
+            store.curves(ids)[one].spectra["F"], before.curves(ids)[one].spectra["F"]
+        )
+    assert store.files(ids) == before.files(ids)
+    assert store.asked_for("tiny") == before.asked_for("tiny")
+
+
+def test_of_another_result_the_store_keeps_its_own_and_it_is_named(bundle: Bundle, whole: Expansion) -> None:
+    store = filled(whole, trials=2, value=0.25)
+    merged = merge(bundle, store)
+    assert (len(merged.added), len(merged.other)) == (6, 2)
+    assert merged.other[0].startswith(f"{whole.trials[0].id} ")
+    assert "the store has probe/top1 0.25, here 0.5; kept" in merged.other[0]
+    assert store.records([whole.trials[0].id])[whole.trials[0].id].metrics["probe/top1"] == 0.25
+
+
+def test_a_result_takes_the_place_of_a_failure(bundle: Bundle, whole: Expansion) -> None:
+    store = filled(whole, trials=1, status="failed")
+    assert len(merge(bundle, store).added) == 8
+    assert store.records([whole.trials[0].id])[whole.trials[0].id].status == "completed"
+
+
+def test_a_failure_takes_the_place_of_no_result(tmp_path: Path, whole: Expansion) -> None:
+    bad = exported(tmp_path / "bad.orch.zip", filled(whole, trials=1, status="failed"), whole)
+    store = filled(whole)
+    assert merge(bad, store).added == []
+    assert store.records([whole.trials[0].id])[whole.trials[0].id].status == "completed"
+
+
+def test_checkpoints_go_along_and_let_another_machine_go_on(tmp_path: Path, whole: Expansion) -> None:
+    root, one = tmp_path / "trials", whole.trials[0].id
+    (root / one).mkdir(parents=True)
+    (root / one / "epoch-000001.pt").write_bytes(b"state")
+    (root / one / "other.txt").write_bytes(b"none")
+    store = filled(whole, trials=1, status="stopped")
+    along = exported(tmp_path / "along.orch.zip", store, whole, checkpoints=root)
+    there, other = MemoryStore(), tmp_path / "other"
+    merge(along, there)
+    assert merge_checkpoints(along, other, there) == 1
+    assert [path.name for path in (other / one).iterdir()] == ["epoch-000001.pt"]
+    assert there.records([one])[one].status == "stopped"
+    assert merge_checkpoints(along, other, there) == 0
+
+
+def test_a_done_trial_gets_no_checkpoint(tmp_path: Path, whole: Expansion) -> None:
+    root, one = tmp_path / "trials", whole.trials[0].id
+    (root / one).mkdir(parents=True)
+    (root / one / "epoch-000001.pt").write_bytes(b"state")
+    along = exported(tmp_path / "a.orch.zip", filled(whole, trials=0), whole, checkpoints=root)
+    assert merge_checkpoints(along, tmp_path / "other", filled(whole)) == 0
+
+
+def test_the_sweep_file_is_laid_out_once_and_overwrites_nothing(tmp_path: Path, bundle: Bundle) -> None:
+    root = tmp_path / "sweeps"
+    assert lay_out(bundle, root) == lay_out(bundle, root)
+    file = root / "tiny" / "tiny.yaml"
+    assert file.read_text() == table_yaml()
+    file.write_text("mine")
+    command = lay_out(bundle, root)[0]
+    assert file.read_text() == "mine"
+    assert f"{root}/tiny-" in command
+    assert command.endswith("--seeds 0,1")
+
+
+def cut(members: dict[str, bytes]) -> None:
+    del members[next(name for name in members if name.endswith("spectra.npz"))]
+
+
+def swap(members: dict[str, bytes]) -> None:
+    first, second, *_ = [name for name in members if name.endswith("trial.json")]
+    members[first] = members[second]
+
+
+def relabel(members: dict[str, bytes]) -> None:
+    """Give a trial's result to other settings."""
+    name = next(name for name in members if name.endswith("trial.json"))
+    trial = json.loads(members[name])
+    trial["facts"]["identity"]["epochs"] = 999
+    members[name] = json.dumps(trial).encode()
+
+
+def later(members: dict[str, bytes]) -> None:
+    members[layout.MANIFEST] = json.dumps({"bundle": 2, "what": "nobody knows"}).encode()
+
+
+def outside(members: dict[str, bytes]) -> None:
+    manifest = json.loads(members[layout.MANIFEST])
+    manifest["files"]["sweeps/../../evil"] = {"sha256": "0" * 64, "size": 4}
+    members[layout.MANIFEST] = json.dumps(manifest).encode()
+
+
+def edited(members: dict[str, bytes]) -> None:
+    name = next(name for name in members if name.endswith("trial.json"))
+    members[name] = members[name].replace(b"0.5", b"0.9")
+
+
+def zeros(members: dict[str, bytes]) -> None:
+    """Arrays of more than a gigabyte in a small file."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as file, file.open("F.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(
+            member, {"descr": "<f8", "fortran_order": False, "shape": (2**27 + 2**20,)}
+        )
+        for _ in range(129):
+            member.write(bytes(2**23))
+    members[next(name for name in members if name.endswith("spectra.npz"))] = out.getvalue()
+
+
+def pickled(members: dict[str, bytes]) -> None:
+    out = io.BytesIO()
+    np.savez(out, epochs=np.array([{"run": "this"}], dtype=object))
+    members[next(name for name in members if name.endswith("spectra.npz"))] = out.getvalue()
+
+
+def nested(members: dict[str, bytes]) -> None:
+    members[next(name for name in members if name.endswith("trial.json"))] = b"[" * 200_000
+
+
+@pytest.mark.parametrize(
+    ("change", "sums", "told"),
+    [
+        (cut, False, "has no trials/"),
+        (swap, True, "is of another trial than its name says"),
+        (relabel, True, "is of another trial than its name says"),
+        (later, False, "is a bundle of version 2, this orch reads up to 1; upgrade it"),
+        (outside, False, "orch-bundle.json: files"),
+        (edited, False, "is damaged: its digest is another"),
+        (zeros, True, "bytes of arrays, more than"),
+        (pickled, True, "holds no curves"),
+        (nested, True, "is no JSON"),
+        (lambda members: members.clear(), False, "it is no bundle, or was cut off"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_of_a_damaged_or_forged_bundle_nothing_is_told_to_a_store(
+    bundle: Bundle, change: Callable[[dict[str, bytes]], None], *, sums: bool, told: str
+) -> None:
+    path, store = rewritten(bundle, change, sums=sums), MemoryStore()
+    with pytest.raises(UsageError) as error:
+        merge(Bundle(path), store)
+    assert told in str(error.value)
+    assert "\n" not in str(error.value)
+    assert store.sweeps == {}
+
+
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.99])
+def test_a_bundle_that_was_cut_off_is_one_line(bundle: Bundle, part: float) -> None:
+    content = bundle.path.read_bytes()
+    path = bundle.path.with_name("cut.orch.zip")
+    path.write_bytes(content[: int(part * len(content))])
+    with pytest.raises(UsageError, match=r"or was cut off; copy it again"):
+        Bundle(path)
+
+
+def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file; `orch export` makes one"):
+        Bundle(tmp_path / "none.orch.zip")
+
+
+def test_extended_files_are_read_from_the_bundle_alone(tmp_path: Path, whole: Expansion) -> None:
+    (tmp_path / "outside.yaml").write_text(table_yaml())
+    files = {
+        "sub/child.yaml": "version: 1\nextends: ../parent.yaml\nname: tiny\n",
+        "parent.yaml": table_yaml(),
+    }
+    path = tmp_path / "two.orch.zip"
+    swept = writing.Exported("tiny", whole, filled(whole), files, "sub/child.yaml", {})
+    writing.write(path, [swept], HERE, say=lambda line: None)
+    assert read_sweep(path)[0].name == "tiny"
+    files["sub/child.yaml"] = "version: 1\nextends: ../../../../outside.yaml\nname: tiny\n"
+    path = tmp_path / "leaves.orch.zip"
+    writing.write(path, [swept], HERE, say=lambda line: None)
+    with pytest.raises((SpecError, UsageError), match="outside"):
+        read_sweep(path)
+
+
+def test_the_code_of_a_bundle_does_not_run(tmp_path: Path, whole: Expansion) -> None:
+    text = table_yaml().replace("name: tiny", "name: tiny\nplugins: [./evil.py]", 1)
+    swept = writing.Exported(
+        "tiny", whole, filled(whole), {"tiny.yaml": text, "evil.py": "raise SystemExit"}, "tiny.yaml", {}
+    )
+    path = tmp_path / "code.orch.zip"
+    writing.write(path, [swept], HERE, say=lambda line: None)
+    with pytest.raises(UsageError, match="has plug-ins, which are code"):
+        read_sweep(path)
+
+
+def test_a_bundle_of_several_sweeps_asks_which(tmp_path: Path, whole: Expansion) -> None:
+    path = tmp_path / "both.orch.zip"
+    files = {"tiny.yaml": table_yaml()}
+    both = [writing.Exported(key, whole, filled(whole), files, "tiny.yaml", {}) for key in ("one", "two")]
+    assert writing.write(path, both, HERE, say=lambda line: None) == (8, 8)
+    with pytest.raises(UsageError, match=r"has 2 sweeps; name one of .*/one, .*/two"):
+        read_sweep(path)
+    assert read_sweep(path / "two")[0].name == "tiny"
+    assert each([path, Path("a.yaml")]) == [path / "one", path / "two", Path("a.yaml")]
+    with pytest.raises(UsageError, match="has no sweep 'three'"):
+        read_sweep(path / "three")
+
+
+@pytest.mark.parametrize("name", ["results.zip", "none/x.orch.zip", "there.orch.zip"])
+def test_no_bundle_is_written_where_none_can_be(tmp_path: Path, whole: Expansion, name: str) -> None:
+    (tmp_path / "there.orch.zip").write_bytes(b"mine")
+    with pytest.raises(UsageError):
+        exported(tmp_path / name, filled(whole), whole)
+    assert (tmp_path / "there.orch.zip").read_bytes() == b"mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["there.orch.zip"]
+
+
+def test_nobody_trains_into_a_bundle(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match=r"a bundle is only read; `orch import"):
+        workspace(None, str(bundle.path), None).open_journaled()
+    with pytest.raises(UsageError, match="a bundle is only read"):
+        BundleStore(bundle).adopt({}, SweepInfo(name="tiny", profile=None, provenance=HERE))
