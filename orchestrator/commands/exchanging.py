@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from orchestrator.commands.options import Checkpoints, Home, Uri, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, STOPPED
+from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import counted
 
 if TYPE_CHECKING:
@@ -60,6 +62,7 @@ def import_(
     named = parts(bundle)
     if named is None or named[1] is not None:
         raise UsageError(f"{bundle}: expected a bundle, whose name ends in .orch.zip")
+    given = {"--home": home, "--tracking-uri": tracking_uri, "--checkpoints": checkpoints}
     say, opened = sayer(silent=False), open_bundle(bundle)
     space = workspace(home, tracking_uri, None, checkpoints=checkpoints)
     store = space.open_journaled(say=say)
@@ -74,8 +77,9 @@ def import_(
     told += [f"{len(merged.there)} there already"] if merged.there else []
     told += [f"{begun} with a checkpoint to go on from"] if begun else []
     typer.echo(f"{store.describe()}: {', '.join(told)}")
+    where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]
     for line in commands:
-        typer.echo(f"  {line}")
+        typer.echo(f"  {shlex.join([*words, *where])}")
     for line in (*merged.other, *store.notes):
         say(f"orch: {line}")
     if store.waits:

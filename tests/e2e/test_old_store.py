@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import table_yaml
 from tests.place import Place
 
 OLD = Path(__file__).parent / "store_0_1_0"
@@ -58,3 +59,42 @@ def test_its_curves_and_spectra_are_drawn(old: Place) -> None:
     old.write((OLD / "smoke.yaml").read_text(encoding="utf-8") + "  - kind: curves\n", "smoke.yaml")
     drawn = old.orch("figures", "smoke.yaml").stdout.split()
     assert len(drawn) == 2 and all((old.folder / path).stat().st_size > 10_000 for path in drawn)
+
+
+def test_a_bundle_of_it_gives_the_same_tables_where_there_is_no_store(old: Place) -> None:
+    made = old.orch("export", "smoke.yaml", "-o", "all.orch.zip").stdout
+    assert made.startswith("all.orch.zip: smoke, 8 of 8 trials, ")
+    words = ["-o", "table1.orch.zip", *COMMANDS["table1"]]
+    assert "table1-laptop-changed-" in old.orch("export", "table1.yaml", *words).stdout
+    shutil.rmtree(old.folder / "runs")
+    for name in COMMANDS:
+        (old.folder / f"{name}.yaml").unlink()
+    for bundle, name in (("all", "smoke"), ("table1", "table1")):
+        for form, suffix in SUFFIXES.items():
+            printed = old.orch("table", f"{bundle}.orch.zip", "-f", form).stdout
+            assert printed == (OLD / f"{name}.{suffix}").read_text(encoding="utf-8")
+    assert "7 completed, 1 collapsed" in old.orch("status", "all.orch.zip").stdout
+    assert len(old.orch("figures", "all.orch.zip", "-o", "drawn").stdout.split()) == 1
+    assert not (old.folder / "runs").exists()  # reading needs none
+
+
+def test_a_bundle_of_it_goes_into_another_store_which_goes_on(old: Place) -> None:
+    old.orch("export", "smoke.yaml", "-o", "all.orch.zip")
+    (old.folder / "smoke.yaml").unlink()
+    told = old.orch("import", "all.orch.zip", "--home", "other").stdout.splitlines()
+    assert told[0].endswith("other/mlflow.db: 8 trials added")
+    orch, *words = told[1].split()
+    done = old.orch(*words)
+    assert orch == "orch" and "nothing to do" in done.stderr
+    assert done.stdout == (OLD / "smoke.txt").read_text(encoding="utf-8")
+    assert "8 there already" in old.orch("import", "all.orch.zip", "--home", "other").stdout
+
+
+def test_a_trial_without_a_store_comes_home_in_a_bundle(place: Place) -> None:
+    place.write(table_yaml(), "tiny.yaml")
+    cell = "ema=EMA,predictor=regular"
+    place.orch("trial", "tiny.yaml", cell, "--seed", "1", "-o", "one.orch.zip")
+    assert not (place.folder / "runs").exists()
+    assert "1 trial added" in place.orch("import", "one.orch.zip").stdout
+    (plan,) = json.loads(place.orch("plan", "tiny.yaml", "--json").stdout)
+    assert (len(plan["todo"]), len(plan["done"])) == (7, 1)

@@ -194,10 +194,11 @@ def test_the_sweep_file_is_laid_out_once_and_overwrites_nothing(tmp_path: Path, 
     file = root / "tiny" / "tiny.yaml"
     assert file.read_text() == table_yaml()
     file.write_text("mine")
-    command = lay_out(bundle, root)[0]
+    *command, flag, seeds = lay_out(bundle, root)[0]
     assert file.read_text() == "mine"
-    assert f"{root}/tiny-" in command
-    assert command.endswith("--seeds 0,1")
+    assert command[:2] == ["orch", "sweep"]
+    assert command[2].startswith(f"{root}/tiny-")
+    assert (flag, seeds) == ("--seeds", "0,1")
 
 
 def cut(members: dict[str, bytes]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -90,8 +89,8 @@ def merge_checkpoints(bundle: Bundle, root: Folder, store: Store) -> int:
     return given
 
 
-def lay_out(bundle: Bundle, root: Path) -> list[str]:
-    """Lay the sweep files of a bundle below `root`, changing none; what to type to go on with each sweep."""
+def lay_out(bundle: Bundle, root: Path) -> list[list[str]]:
+    """Lay the sweep files of a bundle below `root`, changing none; the words that go on with each sweep."""
     commands = []
     for key, sweep in bundle.manifest.sweeps.items():
         texts = {name: bundle.read(f"sweeps/{key}/{name}") for name in bundle.names(f"sweeps/{key}")}
@@ -107,7 +106,7 @@ def lay_out(bundle: Bundle, root: Path) -> list[str]:
         words += ["--seeds", ",".join(map(str, sweep.seeds)) + ("," if len(sweep.seeds) == 1 else "")]
         for path, value in sweep.changes.items():
             words += ["--set", f"{path}={json.dumps(value)}"]
-        commands.append(shlex.join(words))
+        commands.append(words)
     return commands
 
 
