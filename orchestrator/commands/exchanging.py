@@ -78,7 +78,7 @@ def import_(
     told += [f"{begun} with a checkpoint to go on from"] if begun else []
     typer.echo(f"{store.describe()}: {', '.join(told)}")
     where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]
-    for line in commands:
+    for words in commands:
         typer.echo(f"  {shlex.join([*words, *where])}")
     for line in (*merged.other, *store.notes):
         say(f"orch: {line}")
