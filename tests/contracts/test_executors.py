@@ -386,6 +386,35 @@ def test_a_request_that_no_node_can_meet_is_refused_at_once(ray_cluster: None, t
             run(greedy, trials(2))
 
 
+@pytest.mark.parametrize(("rounds", "status"), [(2, "completed"), (9, "failed")])
+def test_what_tune_gave_up_without_a_word_is_begun_again_a_few_times(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rounds: int, status: str
+) -> None:
+    from orchestrator.execution.ray.executor import RayExecutor
+
+    began: list[int] = []
+
+    def fit(self: RayExecutor, asked: list[TrialSpec], needs: Any, listener: Any, *_: Any) -> None:
+        began.append(len(asked))
+        if len(began) < rounds:
+            asked = asked[:1]  # as where the worker of the second could not be used again
+        for one in asked:
+            listener.finished.add(one.id)
+            listener.on_event(Finished(one.id, Outcome(status="completed")))
+
+    monkeypatch.setattr(RayExecutor, "_fit", fit)
+    said: list[str] = []
+    executor = RayExecutor(
+        runtime=Runtime(), folder=tmp_path, resources=SweepResources(retries=2), say=said.append
+    )
+    ended = {
+        event.trial_id: event.outcome for event in run(executor, trials(4)) if isinstance(event, Finished)
+    }
+    assert len(ended) == 4
+    assert [one.status for one in ended.values()] == ["completed"] * 3 + [status]
+    assert said[0] == "Ray Tune ended without 3 trials; begun again"
+
+
 @pytest.mark.parametrize("name", ["asha", pytest.param("median", marks=pytest.mark.slow)])
 def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
     ray_cluster: None, tmp_path: Path, name: str
@@ -398,7 +427,8 @@ def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
     ended = [event.outcome for event in run(executor, list(asked)) if isinstance(event, Finished)]
     assert len(ended) == len(asked)
     statuses = {outcome.status for outcome in ended}
-    assert "pruned" in statuses and "failed" not in statuses
+    assert "pruned" in statuses
+    assert [outcome.reason for outcome in ended if outcome.status == "failed"] == []
     assert all(
         "ended by the schedule" in str(outcome.reason) for outcome in ended if outcome.status == "pruned"
     )

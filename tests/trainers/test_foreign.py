@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from tests.plugged import METHOD, TRAINER, written
 from tests.trainers.builders import config
 from trainers.attempt.isolation import run_trial
-from trainers.attempt.source import source_of
+from trainers.attempt.source import digests, files_of
 from trainers.config import foreign, plugins
 from trainers.config.base import Runtime, canonical, identity_dump
 from trainers.config.code import normalised
@@ -79,7 +79,8 @@ def test_identity_has_a_plug_ins_code_and_nothing_of_the_packages_own() -> None:
     code = joined().carried.code
     assert canonical(identity_dump(config())) == built_in and foreign.CODE not in built_in
     assert identity_dump(config(method="mine"))["method"][foreign.CODE] == code
-    assert source_of(config(method="mine"))["methods/mine.py"] == code[:8]
+    mine = config(method="mine")
+    assert digests(files_of(mine))["methods/mine.py"] == code[:8]
 
 
 def test_what_a_file_imports_from_beside_it_is_part_of_its_identity() -> None:

@@ -15,6 +15,7 @@ _SETTINGS = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    "TUNE_FUNCTION_THREAD_TIMEOUT_S": "60",  # for a trial that a schedule ends; else the next one is lost
     "TUNE_GLOBAL_CHECKPOINT_S": "1e9",  # what Tune would restore from; we never do
     "TUNE_MAX_PENDING_TRIALS_PG": "8",
     "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",

@@ -33,6 +33,7 @@ from orchestrator.language.resources import SweepResources, TrialResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.signals import Stop, stop_signals
+from orchestrator.process.words import counted
 from orchestrator.rehearsal.forecast import needs_of
 from trainers.attempt.folders import Folder
 from trainers.config.base import Runtime
@@ -138,7 +139,7 @@ class RayExecutor:
             self.doing(STARTING, SETUP_S)
             listener = Listener(on_event, stop, retries=self.resources.retries, doing=self.doing)
             listener.gpus = {identity: own.share for identity, own in needs.items()}
-            left = list(trials)
+            left, rounds = list(trials), 0
             while left:
                 scratch = tempfile.mkdtemp(prefix="orch-tune-", dir=self.scratch)
                 try:
@@ -149,8 +150,14 @@ class RayExecutor:
                     raise listener.error
                 if stop.requested:
                     raise Interrupted
-                listener.close([trial.id for trial in left])
-                left = [trial for trial in left if trial.id in listener.deferred]
+                rounds += 1
+                # Tune ends without an error also when it gave trials up: where it could not reuse a worker.
+                if lost := listener.untold([trial.id for trial in left]):
+                    if rounds > self.resources.retries:
+                        listener.give_up(lost)
+                    else:
+                        self.say(f"Ray Tune ended without {counted(len(lost), 'trial')}; begun again")
+                left = [trial for trial in left if trial.id not in listener.finished]
                 listener.deferred.clear()
 
     def _fit(

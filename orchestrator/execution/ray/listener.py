@@ -125,12 +125,16 @@ class Listener(tune.Callback):
     def _is_told(self, identity: str) -> bool:
         return identity in self.finished or identity in self.deferred
 
-    def close(self, trial_ids: list[str]) -> None:
-        """Tune returns without an error also when it gave trials up: those must not vanish."""
+    def untold(self, trial_ids: list[str]) -> list[str]:
+        """Those of which neither an end nor a delay was told, now that Tune has ended."""
+        return [identity for identity in trial_ids if not self._is_told(identity)]
+
+    def give_up(self, trial_ids: list[str]) -> None:
+        """Trials that Tune does not run must not vanish."""
+        reason = "Ray Tune ended without running it to its end, again and again; run the sweep again"
         for identity in trial_ids:
-            if not self._is_told(identity):
-                reason = "Ray Tune ended without running it to its end; run the sweep again"
-                self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
+            self.finished.add(identity)
+            self._tell(Finished(identity, Outcome(status="failed", reason=reason, error="worker")))
 
 
 def _cause(trial: Trial) -> str:
