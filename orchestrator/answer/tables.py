@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.notes import notes
-from orchestrator.answer.prediction import Prediction, predicted
+from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
