@@ -167,7 +167,7 @@ def figure(
     Raises:
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
-    cells = [_cell_curves(expansion, i, records, curves) for i in _drawn_cells(expansion, spec)]
+    cells = cell_curves(expansion, _drawn_cells(expansion, spec), records, curves)
     seeds = counted(len(expansion.seeds), "seed")
     return draw.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records, seeds))
 
@@ -215,6 +215,16 @@ def _noting(problems: list[str]) -> Iterator[None]:
         yield
     except UsageError as error:
         problems.append(str(error))
+
+
+def cell_curves(
+    expansion: Expansion,
+    places: Iterable[int],
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+) -> list[CellCurves]:
+    """The curves of the cells at these places."""
+    return [_cell_curves(expansion, place, records, curves) for place in places]
 
 
 def _drawn_cells(expansion: Expansion, spec: FigureSpec) -> list[int]:

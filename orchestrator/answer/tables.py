@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.notes import notes
-from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.answer.statistics import Summary, paired, summarise
+from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
 from orchestrator.language.table_spec import TableSpec

@@ -43,6 +43,7 @@ COMMANDS = (
     reading.table,
     reading.compare,
     reading.figures,
+    exchanging.report,
     exchanging.export,
     exchanging.import_,
     checking.validate,

@@ -50,6 +50,20 @@ def export(
     typer.echo(f"{path}: {names}, {held} of {counted(wanted, 'trial')}, {path.stat().st_size / MIB:.1f} MiB")
 
 
+def report(
+    requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="File to write.  [default: NAME.html]", show_default=False),
+    ] = None,
+) -> None:
+    """Write one page with the answer: tables, verdicts, figures, spectra, trials, methods, citations."""
+    from orchestrator.commands.look.write_report import write_report
+
+    typer.echo(str(write_report(list(requests), out)))
+
+
 def import_(
     bundle: Bundle, *, home: Home = None, tracking_uri: Uri = None, checkpoints: Checkpoints = None
 ) -> None:

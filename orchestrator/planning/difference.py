@@ -40,7 +40,7 @@ def compare(first: Expansion, second: Expansion) -> Difference:
         removed=len(ids[0] - ids[1]),
         added=len(ids[1] - ids[0]),
         changed_cells={
-            label: tuple(_changes(old[label], cell))
+            label: tuple(changes(old[label], cell))
             for label, cell in new.items()
             if label in old and old[label].id != cell.id
         },
@@ -52,18 +52,19 @@ def compare(first: Expansion, second: Expansion) -> Difference:
     )
 
 
-def _changes(old: Cell, new: Cell) -> Iterator[str]:
+def changes(old: Cell, new: Cell) -> Iterator[str]:
     """Old and new value of every field that decides the numbers and differs."""
-    before, after = (dict(_flat(identity_dump(cell.config()))) for cell in (old, new))
+    before, after = (dict(flat(identity_dump(cell.config()))) for cell in (old, new))
     for path in sorted({*before, *after}):
         if before.get(path) != after.get(path):
             yield f"{path}: {_word(before.get(path))} → {_word(after.get(path))}"
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a tree of settings, each with its dotted path."""
     for key, value in tree.items():
         if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -1,0 +1,228 @@
+"""What a report says of one sweep. Values only: nothing of how a page looks."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from orchestrator.answer import publish
+from orchestrator.answer.comparison import cells as compared
+from orchestrator.answer.explain import NEXT, NEXT_AFTER
+from orchestrator.answer.formats._written import VERDICT_SIGNS, cells, legend, title
+from orchestrator.answer.marks import MARKS, MEANINGS
+from orchestrator.answer.report.methods import parts_of, settings_of
+from orchestrator.answer.report.spectra import spectra_of
+from orchestrator.answer.report.values import CellPart, Chapter, Claim, Figure, TablePart, TrialPart
+from orchestrator.answer.tables import Table
+from orchestrator.errors import UsageError
+from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.planning.difference import changes
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.plan import size
+from orchestrator.planning.trials import Cell
+from orchestrator.records import Curves, TrialRecord, status_of
+
+DRAWN = 24
+"""Cells whose curves and spectra are shown; more are no picture."""
+PLAIN = ("completed", "missing")
+LISTED = 2_000
+"""Trials that are listed one by one; of more, those that have no plain result."""
+
+
+def chapter(
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+    *,
+    anchor: str,
+    command: str,
+    source: str = "",
+    figures: Mapping[str, bytes] | None = None,
+    logs: Mapping[str, str] | None = None,
+) -> Chapter:
+    """What a report says of a sweep.
+
+    Args:
+        expansion: the trials asked for.
+        records: what arrived, by trial id.
+        curves: curves and spectra of the trials of `drawn_cells`, and of those in its figures.
+        anchor: the name by which a page links to it; no other chapter's.
+        command: what trains the missing trials.
+        source: text of the sweep file.
+        figures: PNG files that were drawn already; None: draw them.
+        logs: ends of logs of failed trials, by id.
+    """
+    problems: list[str] = []
+    tables = publish.tables(expansion, records, problems) if expansion.spec.tables else []
+    if figures is None:
+        figures = _figure_files(expansion, records, curves, problems)
+    metrics = list(dict.fromkeys(table.metric for table in expansion.spec.tables))
+    states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
+    listed, left = _cells(expansion, records, metrics, logs or {})
+    spoken = publish.cell_curves(expansion, drawn_cells(expansion), records, curves)
+    first = expansion.cells[0]
+    return Chapter(
+        anchor=anchor,
+        name=expansion.spec.name,
+        question=expansion.spec.question,
+        headline=size(expansion) + (f", profile {expansion.setting}" if expansion.setting else ""),
+        states=_in_words(states),
+        tables=[_table(expansion, records, table) for table in tables],
+        problems=problems,
+        missing=sum(not (i in records and records[i].is_done) for i in (t.id for t in expansion.trials)),
+        command=command,
+        figures=[
+            Figure(name.removesuffix(".png"), _alt(name, expansion), base64.b64encode(content).decode())
+            for name, content in figures.items()
+            if name.endswith(".png")
+        ],
+        spectra=spectra_of(spoken),
+        not_drawn=max(0, len(expansion.cells) - DRAWN),
+        metrics=metrics,
+        cells=listed,
+        not_listed=left,
+        first=first.label,
+        config=json.dumps(first.config().model_dump(mode="json"), indent=2),
+        parts=parts_of(expansion),
+        settings=settings_of(expansion),
+        origin=_origin(expansion, records),
+        source=source,
+        claims=[claim for table in tables for claim in _claims(table, anchor)],
+    )
+
+
+def drawn_cells(expansion: Expansion) -> Sequence[int]:
+    """Places of the cells whose curves and spectra are shown."""
+    return range(min(DRAWN, len(expansion.cells)))
+
+
+def drawn_trials(expansion: Expansion) -> list[str]:
+    """Ids of the trials whose curves a chapter needs: those of its figures, too."""
+    if expansion.spec.figures:
+        return [trial.id for trial in expansion.trials]
+    cells = [expansion.cells[place] for place in drawn_cells(expansion)]
+    return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds))
+
+
+def _figure_files(
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+    problems: list[str],
+) -> dict[str, bytes]:
+    files = publish.figure_files(expansion, records, curves, problems)
+    if (
+        curves
+        and len(expansion.cells) <= DRAWN
+        and not any(f.kind == "curves" for f in expansion.spec.figures)
+    ):
+        try:
+            spec = FigureSpec(kind="curves")
+            files["curves.png"] = publish.draw.to_png(publish.figure(expansion, spec, records, curves))
+        except UsageError:
+            pass  # such trials report other metrics; nobody asked for the figure
+    return files
+
+
+def _alt(name: str, expansion: Expansion) -> str:
+    cells = len(expansion.cells)
+    return (
+        f"{name.removesuffix('.png')} of {expansion.spec.name}, {cells} cells over training; seeds as bands"
+    )
+
+
+def _table(expansion: Expansion, records: Mapping[str, TrialRecord], table: Table) -> TablePart:
+    head, body = cells(table)
+    decision = ""
+    if table.spec.baseline and not expansion.spec.schedule:
+        chosen = ",".join(f"{axis}={level}" for axis, level in table.spec.baseline.items())
+        with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so
+            decision = compared.compare(expansion, records, chosen, metric=table.spec.metric).decision
+    return TablePart(title(table), head, body, legend(table), decision, table.prediction)
+
+
+def _claims(table: Table, anchor: str) -> list[Claim]:
+    if table.spec.published is None:
+        return []
+    made = []
+    scale, digits = (100 if table.spec.in_percent else 1), table.spec.digits
+    unit = " %" if table.spec.in_percent else ""
+    for row, column, entry in table.flat():
+        if entry.published is None:
+            continue
+        ours, n = "—", "0"
+        if entry.summary is not None:
+            spread = "" if entry.summary.sd is None else f" ± {entry.summary.sd * scale:.{digits}f}"
+            ours, n = f"{entry.summary.mean * scale:.{digits}f}{spread}{unit}", str(entry.summary.n)
+        verdict = entry.verdict
+        words = f"{VERDICT_SIGNS[verdict]} {verdict}" if verdict else "no verdict: another setting"
+        what = " · ".join(filter(None, (row, column))) + f" ({table.spec.metric})"
+        made.append(
+            Claim(table.sweep, anchor, what, f"{entry.published * scale:.{digits}f}{unit}", ours, n, words)
+        )
+    return made
+
+
+def _cells(
+    expansion: Expansion, records: Mapping[str, TrialRecord], metrics: Sequence[str], logs: Mapping[str, str]
+) -> tuple[list[CellPart], int]:
+    """The cells with their trials, and how many trials are not listed."""
+    every, left, listed = len(expansion.trials) <= LISTED, 0, []
+    first = expansion.cells[0]
+    for cell in expansion.cells:
+        ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
+        states = Counter(status_of(records.get(i)) for i in ids.values())
+        shown = {
+            s: i for s, i in ids.items() if every or status_of(records.get(i)) not in ("completed", "missing")
+        }
+        left += len(ids) - len(shown)
+        trials = [_trial(seed, i, records.get(i), metrics, logs.get(i, "")) for seed, i in shown.items()]
+        if every or trials:
+            listed.append(CellPart(cell.label, _in_words(states), _differs(first, cell), trials))
+    return listed, left
+
+
+def _differs(first: Cell, cell: Cell) -> list[str]:
+    return [] if cell.id == first.id else list(changes(first, cell))
+
+
+def _trial(
+    seed: int, identity: str, record: TrialRecord | None, metrics: Sequence[str], log: str
+) -> TrialPart:
+    status = status_of(record)
+    if record is None:
+        return TrialPart(
+            identity, seed, status, MARKS[status], ["—"] * len(metrics), "", "", "", NEXT[status], ""
+        )
+    numbers = [f"{record.metrics[name]:.6g}" if name in record.metrics else "—" for name in metrics]
+    step = NEXT_AFTER[record.error] if record.error else NEXT.get(status, "")
+    return TrialPart(
+        identity,
+        seed,
+        MEANINGS.get(status, status),
+        MARKS.get(status, "✓"),
+        numbers,
+        record.run or "",
+        record.code_version or "",
+        record.reason or "",
+        "" if status == "completed" else step,
+        log,
+    )
+
+
+def _in_words(states: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {MEANINGS.get(status, status)}" for status, number in states.items())
+
+
+def _origin(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[tuple[str, str]]:
+    there = [records[trial.id] for trial in expansion.trials if trial.id in records]
+    found: list[tuple[str, set[str]]] = [
+        ("code", {one.code_version for one in there if one.code_version}),
+        ("data", {one.data_fingerprint for one in there if one.data_fingerprint}),
+    ]
+    for name in sorted({file for one in there for file in one.source}):
+        found.append((name, {one.source[name] for one in there if name in one.source}))
+    return [(what, ", ".join(sorted(values))) for what, values in found if values]

@@ -1,0 +1,99 @@
+"""Spectra of all cells at one epoch after another, as numbers that a page draws while a slider moves."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from orchestrator.answer.figures._bands import Band, CellCurves, spectrum_band
+
+NAMES = ("F", "Wp")
+"""Eigenvalues of the features' correlation and of the predictor, where they are recorded."""
+MOST_EPOCHS, MOST_RANKS, DECADES = 60, 64, 6
+WIDTH, HEIGHT = 220, 120  # of a panel, in units of its drawing
+
+
+class Panel(NamedTuple):
+    """One cell's spectra."""
+
+    label: str
+    lines: tuple[tuple[str, str], ...]
+    """Name, and points at the last epoch as SVG has them."""
+
+
+class Spectra(NamedTuple):
+    """What a page shows and moves."""
+
+    panels: tuple[Panel, ...]
+    epochs: tuple[int, ...]
+    names: tuple[str, ...]
+    low: float
+    """Powers of ten at the lower and the upper edge of every panel."""
+    high: float
+    data: str
+    """JSON: for each panel and name a list by epoch of heights [d] in a panel; null where there is none."""
+    thinned: str
+    """What was left out, in a sentence; may be empty."""
+
+
+def spectra_of(cells: Sequence[CellCurves]) -> Spectra | None:
+    """The spectra of these cells, median over seeds; None where none was recorded."""
+    bands = [{name: band for name in NAMES if (band := spectrum_band(cell, name))} for cell in cells]
+    names = tuple(name for name in NAMES if any(name in one for one in bands))
+    every = sorted({int(e) for one in bands for band in one.values() for e in band.epochs})
+    if not every:
+        return None
+    epochs = [every[i] for i in _evenly(len(every), MOST_EPOCHS)]
+    top = max(float(np.nanmax(band.median)) for one in bands for band in one.values())
+    high = math.ceil(math.log10(top)) if top > 0 else 0
+    low = high - DECADES
+    heights = [[_heights(one.get(name), epochs, low, high) for name in names] for one in bands]
+    panels = tuple(
+        Panel(
+            cell.label,
+            tuple((name, points(lines[-1])) for name, lines in zip(names, drawn, strict=True) if lines[-1]),
+        )
+        for cell, drawn in zip(cells, heights, strict=True)
+    )
+    ranks = max(band.median.shape[1] for one in bands for band in one.values())
+    left = [f"{len(epochs)} of {len(every)} epochs"] if len(epochs) < len(every) else []
+    left += [f"{MOST_RANKS} of {ranks} ranks"] if ranks > MOST_RANKS else []
+    thinned = f"Shown: {' and '.join(left)}, evenly chosen." if left else ""
+    return Spectra(
+        panels, tuple(epochs), names, low, high, json.dumps(heights, separators=(",", ":")), thinned
+    )
+
+
+def points(heights: Sequence[float]) -> str:
+    """A line over ranks, as SVG has it."""
+    step = WIDTH / max(1, len(heights) - 1)
+    return " ".join(f"{i * step:.1f},{y}" for i, y in enumerate(heights))
+
+
+def _heights(band: Band | None, epochs: Sequence[int], low: float, high: float) -> list[Any]:
+    """Heights [d] at each epoch, the largest value first; the last known ones where an epoch has none."""
+    if band is None:
+        return [None] * len(epochs)
+    there = {int(epoch): row for epoch, row in zip(band.epochs, band.median, strict=True)}
+    chosen = _evenly(band.median.shape[1], MOST_RANKS)
+    made: list[Any] = []
+    for epoch in epochs:
+        row = there.get(epoch)
+        if row is None:
+            made.append(made[-1] if made else None)
+            continue
+        values = np.sort(np.nan_to_num(row, nan=0.0))[::-1][chosen]
+        logs = np.log10(np.maximum(values, 10.0**low))
+        made.append([round(float(HEIGHT * (high - one) / (high - low)), 1) for one in logs])
+    return made
+
+
+def _evenly(number: int, most: int) -> list[int]:
+    """Up to `most` places of so many, first and last among them."""
+    if number <= most:
+        return list(range(number))
+    return sorted({round(i * (number - 1) / (most - 1)) for i in range(most)})

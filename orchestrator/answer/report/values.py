@@ -1,0 +1,100 @@
+"""What a page says, as values."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from orchestrator.answer.report.methods import Part
+from orchestrator.answer.report.spectra import Spectra
+
+
+class TablePart(NamedTuple):
+    """A table, written."""
+
+    title: str
+    head: list[str]
+    body: list[list[str]]
+    legend: list[str]
+    decision: str
+    """What the seeds decide; empty without a baseline."""
+    prediction: str | None
+
+
+class TrialPart(NamedTuple):
+    """A trial in a list."""
+
+    id: str
+    seed: int
+    status: str
+    mark: str
+    numbers: list[str]
+    """The tables' metrics."""
+    run: str
+    code: str
+    reason: str
+    next_step: str
+    log: str
+    """The end of its log, where it failed."""
+
+
+class CellPart(NamedTuple):
+    """A cell and its trials."""
+
+    label: str
+    states: str
+    differs: list[str]
+    """What is set otherwise than in the first cell: "path: there → here" each."""
+    trials: list[TrialPart]
+
+
+class Claim(NamedTuple):
+    """A published number beside ours."""
+
+    sweep: str
+    anchor: str
+    what: str
+    published: str
+    ours: str
+    n: str
+    verdict: str
+
+
+class Figure(NamedTuple):
+    """A picture."""
+
+    caption: str
+    alt: str
+    png: str
+    """Base64."""
+
+
+class Chapter(NamedTuple):
+    """Everything about one sweep."""
+
+    anchor: str
+    name: str
+    question: str | None
+    headline: str
+    states: str
+    tables: list[TablePart]
+    problems: list[str]
+    missing: int
+    command: str
+    """What trains the missing trials."""
+    figures: list[Figure]
+    spectra: Spectra | None
+    not_drawn: int
+    metrics: list[str]
+    cells: list[CellPart]
+    not_listed: int
+    first: str
+    """Label of the first cell, with which the others are compared."""
+    config: str
+    """Its whole config, as JSON."""
+    parts: list[Part]
+    settings: list[tuple[str, str]]
+    origin: list[tuple[str, str]]
+    """What, and which versions or digests of it."""
+    source: str
+    """The sweep file."""
+    claims: list[Claim]
