@@ -114,16 +114,11 @@ def _figure_files(
     problems: list[str],
 ) -> dict[str, bytes]:
     files = publish.figure_files(expansion, records, curves, problems)
-    if (
-        curves
-        and len(expansion.cells) <= DRAWN
-        and not any(f.kind == "curves" for f in expansion.spec.figures)
-    ):
-        try:
+    asked = any(figure.kind == "curves" for figure in expansion.spec.figures)
+    if curves and len(expansion.cells) <= DRAWN and not asked:
+        with contextlib.suppress(UsageError):  # such trials report other metrics; nobody asked for the figure
             spec = FigureSpec(kind="curves")
-            files["curves.png"] = publish.draw.to_png(publish.figure(expansion, spec, records, curves))
-        except UsageError:
-            pass  # such trials report other metrics; nobody asked for the figure
+            files["curves.png"] = draw.to_png(publish.figure(expansion, spec, records, curves))
     return files
 
 
