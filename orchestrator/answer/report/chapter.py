@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from orchestrator.answer import publish
+from orchestrator.answer import draw, publish
 from orchestrator.answer.comparison import cells as compared
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
 from orchestrator.answer.formats._written import VERDICT_SIGNS, cells, legend, title
