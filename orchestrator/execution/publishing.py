@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+from orchestrator import __version__
 from orchestrator.answer import publish
+from orchestrator.answer.report.chapter import chapter, drawn_trials
+from orchestrator.answer.report.page import page
 from orchestrator.answer.tables import Table
 from orchestrator.errors import Interrupted, OrchError, StoreAway
 from orchestrator.execution.run import SweepResult
+from orchestrator.language.yaml_text import written
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
 from orchestrator.recording.journal.store import JournaledStore
-from orchestrator.records import SweepInfo
+from orchestrator.records import Curves, SweepInfo
 
+REPORT = "report.html"
 PLOTTED = 60  # trials of one call that get plots of their own, at half a second each
 Say = Callable[[str], None]
 
@@ -51,6 +56,21 @@ def published(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo
     return result._replace(unpublished=True)
 
 
+def _report(
+    expansion: Expansion,
+    result: SweepResult,
+    curves: Mapping[str, Curves],
+    figures: Mapping[str, bytes],
+    *,
+    command: str,
+) -> bytes:
+    source = written(expansion.spec.model_dump(mode="json", exclude_defaults=True))
+    one = chapter(
+        expansion, result.records, curves, anchor="sweep", command=command, source=source, figures=figures
+    )
+    return page([one], version=__version__).encode()
+
+
 def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo, *, say: Say) -> None:
     """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
     expansion, result = plan.expansion, answer.result
@@ -62,9 +82,10 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
         return
     problems: list[str] = []
     files = publish.table_files(answer.tables)
+    curves = store.curves(drawn_trials(expansion))
+    figures: dict[str, bytes] = {}
     if expansion.spec.figures:
-        curves = store.curves([trial.id for trial in expansion.trials])
-        files |= publish.figure_files(expansion, result.records, curves, problems)
+        figures = publish.figure_files(expansion, result.records, curves, problems)
         plotted = [trial for trial in plan.todo if trial.id in curves]
         for trial in plotted[:PLOTTED]:
             record = result.records[trial.id]
@@ -73,9 +94,10 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
             say(f"plots of their own for the first {PLOTTED} of {len(plotted)} trials")
     for problem in problems:
         say(f"orch: {problem}")
+    files |= figures | {REPORT: _report(expansion, result, curves, figures, command=info.provenance.command)}
     store.publish(info, files, content=content)
     where = "in the journal, for" if store.away else "in"
     say(
-        f"tables and figures: summary run of experiment {info.name} {where} {store.describe()}; "
+        f"tables, figures and report: summary run of experiment {info.name} {where} {store.describe()}; "
         "`orch ui` shows them, `orch figures` writes them to files"
     )

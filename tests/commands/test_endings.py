@@ -41,7 +41,7 @@ def test_a_table_that_a_full_disk_does_not_take_is_kept_in_the_store_and_exit_co
         disk.setattr(tables, "print_tables", full)
         said = ready.orch("sweep", "sweep.yaml", "--executor", "serial", code=4).stderr
         assert "orch: standard output: No space left on device; make room, and ask" in said
-        assert "tables and figures: summary run" in said
+        assert "tables, figures and report: summary run" in said
         assert ready.orch("table", "sweep.yaml", code=4).stderr.startswith("orch: standard output: No space")
     assert "(n=1)" in ready.orch("table", "sweep.yaml").stdout
 

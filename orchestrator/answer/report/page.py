@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 
 from orchestrator.answer.report.methods import entries
-from orchestrator.answer.report.spectra import HEIGHT, WIDTH
+from orchestrator.answer.report.spectra import DECADES, HEIGHT, WIDTH
 from orchestrator.answer.report.values import Chapter
 
 STATISTICS = ("holm", "clopper_pearson")
@@ -38,4 +38,5 @@ def page(chapters: Sequence[Chapter], *, version: str) -> str:
         script=here.joinpath("page.js").read_text(encoding="utf-8"),
         width=WIDTH,
         height=HEIGHT,
+        decades=DECADES,
     )

@@ -3,6 +3,7 @@
     orch-bundle.json              who made it, its sweeps, and size and digest of every other file
     sweeps/<sweep>/...            the sweep file, what it extends, and its plug-ins
     tables/<sweep>/<table>.*      its tables as they were, in each format
+    reports/<sweep>.html          the whole answer as a page
     trials/<id>/trial.json        what a trial was, and its record
     trials/<id>/...               its files: spectra.npz, config.json, provenance.json, figures
     checkpoints/<id>/...          checkpoints of trials that are not done, where they were asked for

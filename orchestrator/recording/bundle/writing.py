@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.answer import publish
+from orchestrator.answer.report.chapter import chapter, drawn_trials
+from orchestrator.answer.report.page import page
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.recording.bundle.layout import (
@@ -141,6 +143,12 @@ def _fill(
                 writer.add(f"tables/{one.key}/{name}", content)
         for problem in problems:
             say(f"orch: {problem}")
+        shown = one.store.curves(drawn_trials(one.expansion))
+        command = f"orch sweep {one.file}"
+        told = chapter(
+            one.expansion, records, shown, anchor=one.key, command=command, source=one.files[one.file]
+        )
+        writer.add(f"reports/{one.key}.html", page([told], version=made_by.code_version))
         for batch in _batches([i for i in ids if i in records and i not in there]):
             files = one.store.files(batch)
             for identity in batch:
