@@ -145,6 +145,7 @@ def _claims(table: Table, anchor: str) -> list[Claim]:
     made = []
     scale, digits = (100 if table.spec.in_percent else 1), table.spec.digits
     unit = " %" if table.spec.in_percent else ""
+    theirs = " (theory)" if table.spec.published.what == "theory" else ""
     for row, column, entry in table.flat():
         if entry.published is None:
             continue
@@ -154,9 +155,19 @@ def _claims(table: Table, anchor: str) -> list[Claim]:
             ours, n = f"{entry.summary.mean * scale:.{digits}f}{spread}{unit}", str(entry.summary.n)
         verdict = entry.verdict
         words = f"{VERDICT_SIGNS[verdict]} {verdict}" if verdict else "no verdict: another setting"
+        if entry.summary is None:
+            words = "no result yet"
         what = " · ".join(filter(None, (row, column))) + f" ({table.spec.metric})"
         made.append(
-            Claim(table.sweep, anchor, what, f"{entry.published * scale:.{digits}f}{unit}", ours, n, words)
+            Claim(
+                table.sweep,
+                anchor,
+                what,
+                f"{entry.published * scale:.{digits}f}{unit}{theirs}",
+                ours,
+                n,
+                words,
+            )
         )
     return made
 

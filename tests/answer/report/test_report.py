@@ -1,0 +1,170 @@
+"""A report says what is there, all of what it shows is in it, and nothing in it acts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.answer.report.chapter import DRAWN, LISTED, chapter
+from orchestrator.answer.report.methods import entries, parts_of
+from orchestrator.answer.report.page import page
+from orchestrator.answer.report.spectra import DECADES, HEIGHT, MOST_EPOCHS, MOST_RANKS, spectra_of
+from orchestrator.answer.report.values import Chapter
+from orchestrator.planning.expand import Expansion
+from orchestrator.records import Curves, TrialRecord
+from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
+from trainers.config.families import members
+
+
+def curves(scale: float = 1.0) -> Curves:
+    spectra = {"F": scale * np.array([[4.0, 2.0, 1.0], [8.0, 0.5, 0.0]]), "Wp": np.ones((2, 3))}
+    metrics = {"train/loss": ((0, 1.0), (1, 0.5)), "F/rankme": ((0, 3.0), (1, 2.0))}
+    return Curves(metrics=metrics, spectra_epochs=(0, 1), spectra=spectra)
+
+
+def told(whole: Expansion, records: Mapping[str, TrialRecord] | None = None, **more: Any) -> Chapter:
+    if records is None:
+        records = {one.id: record(one.id, 0.5 + i / 10) for i, one in enumerate(whole.trials)}
+    known = {one: curves() for one in records}
+    how = {"anchor": "tiny", "command": "orch sweep tiny.yaml", "figures": {}}
+    return chapter(whole, records, known, **how | more)
+
+
+def made(*chapters: Chapter) -> str:
+    return page(chapters, version="0.1.0")
+
+
+def test_it_has_question_table_verdict_and_footnotes() -> None:
+    one = told(expansion(table_yaml(PUBLISHED)))
+    (table,) = one.tables
+    assert table.head[:2] == ["", "symmetric"]
+    assert "cannot decide" in table.decision
+    assert any("a paper, Table 1" in note for note in table.legend)
+    html = made(one)
+    for words in (table.title, table.decision.partition(",")[0], *table.legend):
+        assert words.replace("'", "&#39;") in html
+
+
+def test_it_says_what_is_missing_and_the_command_that_trains_it() -> None:
+    whole = expansion()
+    html = made(told(whole, {whole.trials[0].id: record(whole.trials[0].id)}))
+    assert "7 trials are missing" in html and "<pre>orch sweep tiny.yaml</pre>" in html
+    assert "missing.</strong>" not in made(told(whole))
+
+
+def test_each_published_number_is_a_claim_beside_ours() -> None:
+    one = told(expansion(table_yaml(PUBLISHED)))
+    assert [claim.published for claim in one.claims] == ["85.7 %", "84.2 %", "20.3 %", "79.4 %"]
+    assert {claim.n for claim in one.claims} == {"2"}
+    assert one.claims[0].verdict == "✗ outside"
+    none = told(expansion(table_yaml(PUBLISHED)), {})
+    assert {claim.verdict for claim in none.claims} == {"no result yet"}
+    both = made(one, told(expansion(table_yaml(PUBLISHED)), anchor="second"))
+    assert both.count("85.7 %") >= 2 and "Published and ours" in both
+
+
+def test_a_failed_trial_has_cause_next_step_and_the_end_of_its_log() -> None:
+    whole = expansion()
+    first = whole.trials[0].id
+    records = {first: record(first, None, "failed", error="code", reason="ValueError: <no>")}
+    one = told(whole, records, logs={first: "line before <it>"})
+    html = made(one)
+    assert "ValueError: &lt;no&gt;" in html and "line before &lt;it&gt;" in html and "orch retry" in html
+
+
+def test_labels_from_a_sweep_cannot_act_in_the_page() -> None:
+    evil = "</script><script>alert(1)</script>"
+    text = table_yaml().replace("No EMA", evil)
+    asks = yaml(TINY).replace("name: tiny", f'name: tiny\nquestion: "{evil}"', 1)
+    for whole in (expansion(text), expansion(asks)):
+        html = made(told(whole, source=evil, logs={whole.trials[0].id: evil}))
+        assert "<script>alert" not in html and "&lt;script&gt;alert(1)" in html
+
+
+def test_all_that_it_shows_is_in_it_and_every_link_leads_somewhere() -> None:
+    html = made(told(expansion(table_yaml(PUBLISHED))), told(expansion(), anchor="second"))
+    addresses = re.findall(r'(?:src|href)="([^"]*)"', html)
+    assert all(one.startswith(("#", "data:")) for one in addresses)
+    anchors = set(re.findall(r'id="([^"]*)"', html))
+    assert {one[1:] for one in addresses if one.startswith("#")} <= anchors
+    assert "default-src 'none'" in html and "url(" not in html and "@import" not in html
+
+
+def test_the_same_answer_is_the_same_page() -> None:
+    assert made(told(expansion())) == made(told(expansion()))
+
+
+def test_the_first_cell_has_all_settings_and_others_what_is_different() -> None:
+    one = told(expansion())
+    assert json.loads(one.config)["method"]["name"] == "byol"
+    assert one.cells[0].differs == []
+    assert one.cells[-1].differs == ["method.momentum: 0.9 → 0.0", "method.predictor.symmetric: true → false"]
+    assert ("epochs", "2") in one.settings and "method.momentum" not in dict(one.settings)
+
+
+def test_what_ran_is_named_with_the_work_to_cite() -> None:
+    parts = {(part.what, part.name): part for part in parts_of(expansion())}
+    assert set(parts) >= {("trainer", "ssl"), ("method", "byol"), ("encoder", "mlp"), ("data set", "shapes")}
+    assert "arXiv:2006.07733" in str(parts["method", "byol"].reference)
+    assert "arXiv:2006.07733" in made(told(expansion())) and "arXiv:2011.10566" not in made(told(expansion()))
+
+
+@pytest.mark.parametrize("name", [one for one in members("trainers.methods") if one != "supervised"])
+def test_every_method_has_a_work_to_cite(name: str) -> None:
+    method = {"name": name} | ({"predictor": {"hidden": 16}} if name == "byol" else {})
+    text = yaml(TINY).replace("{name: byol, predictor: {hidden: 16}}", json.dumps(method), 1)
+    whole = expansion(text.replace("batch_size: 64", "batch_size: 128"))
+    assert any(part.reference for part in parts_of(whole) if part.what == "method")
+
+
+def test_every_reference_is_one_entry_of_bibtex() -> None:
+    for key, text in entries().items():
+        assert text.startswith("@") and text.count("@") == 1 and f"{{{key}," in text
+        assert text.count("{") == text.count("}") and "title" in text and "year" in text
+
+
+def test_spectra_are_medians_over_seeds_the_largest_first() -> None:
+    cell = CellCurves("one", (0, 1, 2), (curves(), curves(1.0), curves(4.0)), "")
+    spectra = spectra_of([cell])
+    assert spectra is not None
+    assert (spectra.epochs, spectra.names, spectra.high - spectra.low) == ((0, 1), ("F", "Wp"), DECADES)
+    heights = json.loads(spectra.data)[0][0]
+    want = [HEIGHT * (spectra.high - np.log10(value)) / DECADES for value in (4.0, 2.0, 1.0)]
+    np.testing.assert_allclose(heights[0], want, atol=0.05)
+    assert heights[1][-1] == HEIGHT  # nothing, at the bottom
+    assert heights[0] == sorted(heights[0])
+
+
+def test_many_epochs_and_ranks_are_thinned_and_it_says_so() -> None:
+    epochs = 10 * MOST_EPOCHS
+    many = Curves(spectra_epochs=tuple(range(epochs)), spectra={"F": np.ones((epochs, 10 * MOST_RANKS))})
+    spectra = spectra_of([CellCurves("one", (0,), (many,), "")])
+    assert spectra is not None
+    assert (len(spectra.epochs), spectra.epochs[0], spectra.epochs[-1]) == (MOST_EPOCHS, 0, epochs - 1)
+    assert spectra.thinned == "Shown: 60 of 600 epochs and 64 of 640 ranks, evenly chosen."
+
+
+def test_without_spectra_there_is_no_slider() -> None:
+    assert spectra_of([CellCurves("one", (), (), "")]) is None
+    assert '<div class="slider"' not in made(told(expansion(), {}))
+
+
+def test_ten_thousand_trials_are_a_page_that_a_browser_opens() -> None:
+    rates = ", ".join(f"0.{1 + number:04}" for number in range(1000))
+    whole = expansion(yaml(TINY) + f"axes:\n  lr: {{path: optimizer.lr, values: [{rates}]}}\nseeds: 10\n")
+    assert len(whole.trials) == 10_000 > LISTED
+    records = {one.id: record(one.id) for one in whole.trials}
+    bad = whole.trials[5]
+    records[bad.id] = record(bad.id, None, "diverged", reason="loss is nan")
+    ids = [whole.cells[place].trial_id(seed) for place in range(DRAWN) for seed in whole.seeds]
+    one = chapter(whole, records, {i: curves() for i in ids}, anchor="a", command="c", figures={})
+    html = made(one)
+    assert len(html.encode()) < 20e6
+    assert [trial.id for cell in one.cells for trial in cell.trials] == [bad.id]
+    assert one.not_listed == 9_999 and f"{1000 - DRAWN} further cells are not drawn" in html

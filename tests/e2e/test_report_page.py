@@ -1,0 +1,62 @@
+"""A report in a real browser: its slider moves, it asks nothing of a network, everybody can read it."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+from tests.answer.report.test_report import made, told
+from tests.browser import seen
+from tests.builders import PUBLISHED, expansion, table_yaml
+
+pytestmark = pytest.mark.browser
+PROBE = """
+const slider = document.querySelector(".spectra input"), line = document.querySelector("polyline");
+const before = [line.getAttribute("points"), document.querySelector("output").textContent];
+slider.value = 0;
+slider.dispatchEvent(new Event("input"));
+const after = [line.getAttribute("points"), document.querySelector("output").textContent];
+const out = document.createElement("pre");
+const resources = performance.getEntriesByType("resource").map((one) => one.name);
+out.id = "probe";
+const tell = (violations) => { out.textContent = JSON.stringify({before, after, resources, violations});
+  document.body.append(out); };
+typeof axe === "undefined" ? tell([]) : axe.run(document).then((found) => tell(found.violations.map(
+  (one) => [one.id, one.impact, one.nodes[0].html])));
+"""
+
+
+def probed(html: str, folder: Path, *scripts: str) -> dict[str, object]:
+    """What a script finds that looks at the page from inside."""
+    path = folder / "report.html"
+    inside = "".join(f"<script>{one}</script>" for one in (*scripts, PROBE))
+    path.write_text(html.replace("</body>", f"{inside}</body>"), encoding="utf-8")
+    found = re.search(r'<pre id="probe">(.*?)</pre>', seen(path.as_uri(), folder / "profile"), re.DOTALL)
+    assert found is not None
+    told_: dict[str, object] = json.loads(unescape(found[1]))
+    return told_
+
+
+def test_the_slider_moves_the_spectra_to_an_epoch(tmp_path: Path) -> None:
+    found = probed(made(told(expansion())), tmp_path)
+    before, after = found["before"], found["after"]
+    assert isinstance(before, list) and isinstance(after, list)
+    assert (before[1], after[1]) == ("1", "0")
+    assert before[0] != after[0] and len(after[0].split()) == 3
+
+
+def test_no_request_leaves_the_page(tmp_path: Path) -> None:
+    found = probed(made(told(expansion(table_yaml(PUBLISHED)), figures={"a.png": b"none"})), tmp_path)
+    assert [one for one in found["resources"] if not one.startswith("data:")] == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_axe_finds_nothing_that_keeps_anybody_from_reading(tmp_path: Path, number: int) -> None:
+    axe = pytest.importorskip("axe_core_python", reason="pip install axe-core-python")
+    script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+    chapters = [told(expansion(table_yaml(PUBLISHED)), anchor=f"c{one}") for one in range(number)]
+    assert probed(made(*chapters), tmp_path, script)["violations"] == []
