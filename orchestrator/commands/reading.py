@@ -129,6 +129,15 @@ def table(
     *,
     form: Annotated[str, typer.Option("--format", "-f", help=one_of(formats.names()))] = "text",
     name: Annotated[str | None, typer.Option(help="One table of several.", show_default=False)] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="Another final metric than the file's.", show_default=False)
+    ] = None,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="Axis down the table, or cells; repeatable.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(help="Axis across; repeatable.", show_default=False)
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
@@ -136,6 +145,11 @@ def table(
     """Print a sweep's tables from the store, with the published numbers beside ours. Changes nothing."""
     from orchestrator.commands.screen.tables import made_tables, print_tables
 
+    if metric or rows or columns:
+        if check:
+            raise UsageError("--check compares what the file says; leave out --metric, --rows and --columns")
+        request.ask_for_table(name, metric=metric, rows=rows or (), columns=columns or ())
+        name = None
     if check:
         request.needs_published_profile()
     _hint_at_others(request)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import cut
+from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
+from orchestrator.language.table_spec import asked_table
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.losses import overruled
 from orchestrator.planning.plan import size
@@ -107,6 +110,20 @@ class Request(Sweep):
             return name
         cells = "".join(cell.id for cell in self.expansion.cells)
         return f"{name}-changed-{hashlib.sha256(cells.encode()).hexdigest()[:6]}"
+
+    def ask_for_table(
+        self, name: str | None, *, metric: str | None, rows: Sequence[str], columns: Sequence[str]
+    ) -> None:
+        """Have one table instead of the file's: as that of `name`, with another metric or other axes.
+
+        Raises:
+            SpecError: there is no such axis or metric.
+            UsageError: there is no such table.
+        """
+        table = asked_table(self.spec.tables, name, metric=metric, rows=rows, columns=columns)
+        spec = self.spec.model_copy(update={"tables": (table,)})
+        self.spec = cross_checked(spec, f"{self.file}: --metric, --rows, --columns")
+        self.expansion = self.expansion._replace(spec=self.spec)
 
     def exported(self, *, checkpoints: bool) -> Exported:
         """What of it goes into a bundle; `checkpoints`: also those of trials that are not done."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, WithJsonSchema, model_validator
+from pydantic import Field, ValidationError, WithJsonSchema, model_validator
 
+from orchestrator.errors import UsageError
 from trainers.config.base import Frozen
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -90,6 +92,42 @@ class TableSpec(Frozen):
     def column_axes(self) -> tuple[str, ...]:
         """Axes of the columns."""
         return _as_tuple(self.columns)
+
+
+def asked_table(
+    tables: Sequence[TableSpec],
+    name: str | None,
+    *,
+    metric: str | None,
+    rows: Sequence[str],
+    columns: Sequence[str],
+) -> TableSpec:
+    """A table that a sweep's file does not have: one of its own with another metric, or other axes.
+
+    What was published, or is expected, is of the table as the file has it, and is left out.
+
+    Raises:
+        UsageError: there is no table of that name.
+    """
+    own = next((table for table in tables if name in (None, table.name)), None)
+    if own is None and name is not None:
+        known = ", ".join(table.name for table in tables) or "none"
+        raise UsageError(f"no table '{name}'; tables: {known}")
+    values: dict[str, Any] = own.model_dump(exclude_unset=True) if own else {"name": "table", "rows": "cells"}
+    values = {key: value for key, value in values.items() if key not in ("published", "expected")}
+    if metric is not None and metric != values.get("metric"):
+        values = {key: value for key, value in values.items() if key not in ("unit", "digits")}
+        values["metric"] = metric
+        if not TableSpec.model_validate(values).in_percent:
+            values["digits"] = 3
+    if rows:
+        values |= {"rows": rows[0] if list(rows) == ["cells"] else tuple(rows), "columns": ()}
+    if columns:
+        values["columns"] = tuple(columns)
+    try:
+        return TableSpec.model_validate(values)
+    except ValidationError as error:
+        raise UsageError(f"--{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
 
 
 def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -61,6 +61,35 @@ def test_its_curves_and_spectra_are_drawn(old: Place) -> None:
     assert len(drawn) == 2 and all((old.folder / path).stat().st_size > 10_000 for path in drawn)
 
 
+def test_another_metric_and_other_axes_need_no_edit_of_the_file(old: Place) -> None:
+    knn = old.orch("table", "smoke.yaml", "--metric", "knn/top1").stdout
+    assert knn.startswith("smoke: knn/top1 in %") and "baseline" in knn
+    rank = old.orch(
+        "table", "smoke.yaml", "--metric", "F/rankme", "--rows", "predictor", "--columns", "method"
+    )
+    head, _, columns, _, row, *_ = rank.stdout.splitlines()
+    assert head == "smoke: F/rankme" and columns.split()[0] == "BYOL" and row.startswith("two-layer  12.153 ")
+    cells = old.orch("table", "smoke.yaml", "--rows", "cells").stdout
+    assert "BYOL · linear " in cells and "SimSiam · two-layer " in cells
+    for words, told in (
+        (["--rows", "predktor", "--columns", "method"], "no axis 'predktor'; did you mean 'predictor'?"),
+        (["--rows", "predictor"], "axis 'method' is neither in rows, columns nor where"),
+        (["--metric", "knn/top2"], "no trial reports 'knn/top2'; did you mean 'knn/top1'?"),
+        (["--metric", "knn/top1", "--check"], "--check compares what the file says"),
+        (["--metric", "knn/top1", "--name", "none"], "no table 'none'; tables: smoke"),
+    ):
+        assert told in old.orch("table", "smoke.yaml", *words, code=2).stderr
+
+
+def test_a_report_of_it_has_its_table(old: Place) -> None:
+    assert old.orch("report", "smoke.yaml").stdout == "smoke.html\n"
+    html = (old.folder / "smoke.html").read_text(encoding="utf-8")
+    for line in (OLD / "smoke.md").read_text(encoding="utf-8").splitlines()[2:4]:
+        for cell in line.strip("| ").split(" | "):
+            assert f">{cell.strip()}<" in html or "---" in cell
+    assert 'type="range"' in html and len(html) < 2_000_000
+
+
 def test_a_bundle_of_it_gives_the_same_tables_where_there_is_no_store(old: Place) -> None:
     made = old.orch("export", "smoke.yaml", "-o", "all.orch.zip").stdout
     assert made.startswith("all.orch.zip: smoke, 8 of 8 trials, ")
