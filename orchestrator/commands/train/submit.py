@@ -30,10 +30,12 @@ def submit(
     address = page_address(address)
     shown = without_secret(address)
     texts = sweep_files(spec, trust=request.trust)
-    files = {Path(os.path.abspath(path)): text for path, text in texts.items()}
-    top = Path(os.path.commonpath([path.parent for path in files]))
-    sent = {str(path.relative_to(top)): text for path, text in files.items()}
-    name = str(Path(os.path.abspath(spec)).relative_to(top))
+    sent, name = dict[str, str](), str(spec)
+    if texts:  # what comes with orch is there
+        files = {Path(os.path.abspath(path)): text for path, text in texts.items()}
+        top = Path(os.path.commonpath([path.parent for path in files]))
+        sent = {str(path.relative_to(top)): text for path, text in files.items()}
+        name = str(Path(os.path.abspath(spec)).relative_to(top))
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
         job = ask(Submit(name=request.spec.name, files=sent, command=command, address=address), say=say)
