@@ -57,7 +57,7 @@ class Request(Sweep):
             load_sweep(file, trust=trust),
             profile=profile,
             seeds=None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
-            changes=_settings(changes or []),
+            changes=settings_in(changes or []),
             home=home,
             tracking_uri=tracking_uri,
             data=data,
@@ -123,7 +123,7 @@ class Request(Sweep):
             )
 
 
-def _settings(changes: list[str]) -> dict[str, Any]:
+def settings_in(changes: list[str]) -> dict[str, Any]:
     """Settings from "path=value", values read as in a sweep file."""
     settings: dict[str, Any] = {}
     for change in changes:
