@@ -52,7 +52,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def python(made: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Python of an environment that has the wheel, and all else from this one: torch takes minutes to install."""
+    """Python of an environment with the wheel, and all else from this one: torch takes minutes to install."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, with_pip=True, symlinks=True)
     there = sysconfig.get_path("purelib", vars={"base": str(folder), "platbase": str(folder)})
