@@ -88,8 +88,10 @@ def test_what_is_installed_trains_from_an_empty_folder(python: Path, tmp_path: P
     assert Path(where).is_relative_to(python.parents[1])
     for words in ((orch,), (python, "-m", "orchestrator")):
         assert run(*words, "--version", folder=tmp_path) == f"orch {orchestrator.__version__}\n"
-    table = run(orch, "sweep", "orch:smoke", "--executor", "serial", folder=tmp_path)
+    table = run(orch, "sweep", "orch:smoke", "--seeds", "1", "--executor", "serial", folder=tmp_path)
     assert "SimSiam" in table and "two-layer" in table
     run(orch, "init", "mine", folder=tmp_path)
-    table = run(orch, "sweep", "mine/mine.yaml", "--set", "epochs=1", folder=tmp_path)  # by Ray
+    table = run(
+        orch, "sweep", "mine/mine.yaml", "--seeds", "1", "--set", "epochs=1", folder=tmp_path
+    )  # by Ray
     assert "mine, longer" in table
