@@ -33,11 +33,11 @@ def _with(config: Frozen, **changes: Any) -> Frozen:
 
 def _step(optimizer: torch.optim.Optimizer, nets: Networks) -> float:
     """A step down the sum of squares of all weights; what that is before."""
-    loss = sum((p**2).sum() for p in _weights(nets).values()) / 2
+    loss = torch.stack([(p**2).sum() for p in _weights(nets).values()]).sum() / 2
     optimizer.zero_grad()
-    loss.backward()  # type: ignore[union-attr]
+    loss.backward()
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _made(config: Any, nets: Networks) -> torch.optim.Optimizer:
