@@ -51,6 +51,42 @@ def fit(config, *, runtime, folder, report):
         report(EpochReport(epoch=epoch, epochs=config.epochs, metrics={"count": epoch * config.step}))
     return Outcome(status="completed", metrics={"count": config.epochs * config.step})
 '''
+DATA = """
+from typing import Literal
+from trainers.config.lazy import torch
+from trainers.datasets.base import DatasetConfig, Images
+
+class Config(DatasetConfig):
+    name: Literal["noise"] = "noise"
+
+def load(config, *, root, download):
+    images = torch.arange(64 * 192).remainder(251).to(torch.uint8).view(64, 3, 8, 8)
+    labels = torch.arange(64) % 2
+    return Images(images, labels, images, labels, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
+"""
+ENCODER = """
+from typing import Literal
+from trainers.config.lazy import nn
+from trainers.encoders.base import EncoderConfig
+
+class Config(EncoderConfig):
+    name: Literal["flat"] = "flat"
+
+def build(config, shape):
+    return nn.Sequential(nn.Flatten(), nn.Linear(192, 8)), 8
+"""
+OPTIMIZER = """
+from typing import Literal
+from trainers.config.lazy import torch
+from trainers.optimizers.base import OptimizerConfig
+
+class Config(OptimizerConfig):
+    name: Literal["plain"] = "plain"
+    lr: float = 0.1
+
+def build(config, groups):
+    return torch.optim.SGD(groups, lr=config.lr)
+"""
 COUNTING: dict[str, Any] = {
     "version": 1,
     "name": "counting",

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for pattern in ("*.md", "docs/*.md", "benchmarks/*.md") for path in ROOT.glob(pattern))
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 LINK = re.compile(r"\]\(([^)#\s]+)(#[^)]*)?\)|src=\"([^\"]+)\"")
-TYPED = re.compile(r"^[`$ ]*(?:[^`\n]*&& |exec )?orch ([a-z]+)((?: [^`|\n;&)]*)?)", re.MULTILINE)
+TYPED = re.compile(r"^[`$ ]*(?:[^`\n]*&& |exec )?orch ([a-z]+(?:-[a-z]+)*)((?: [^`|\n;&)]*)?)", re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:

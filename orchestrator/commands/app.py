@@ -49,6 +49,8 @@ COMMANDS = (
     checking.validate,
     checking.schema,
     checking.diff,
+    checking.check_plugin,
+    checking.init,
     reading.failures,
     reading.why,
     reading.logs,

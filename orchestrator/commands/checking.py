@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Trust, Uri, sayer
-from orchestrator.errors import OrchError, UsageError
+from orchestrator.errors import OrchError
 from orchestrator.process.exit_codes import USAGE
 
 
@@ -37,17 +36,39 @@ def schema(
     trust: Trust = False,
 ) -> None:
     """Print the JSON Schema of sweep files, for editors."""
-    from orchestrator.language.json_schema import sweep_schema
     from orchestrator.language.load import join_plugins
-    from orchestrator.language.sweep_spec import SweepSpec
-    from trainers.config.examined import PluginError
+    from orchestrator.language.sweep_spec import written_schema
 
     if spec is not None:
         join_plugins(spec, trust=trust)
-    try:
-        typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
-    except PluginError as error:
-        raise UsageError(str(error)) from None
+    typer.echo(written_schema(), nl=False)
+
+
+def check_plugin(
+    plugin: Annotated[
+        str, typer.Argument(help="A plug-in's file, a folder of them, or a module.", show_default=False)
+    ],
+    changes: Set = None,
+    data: Data = None,
+) -> None:
+    """Check that a plug-in of your own keeps what its family promises; exits with 2 if it does not."""
+    from orchestrator.commands.look.plugin import check, named
+    from orchestrator.commands.request import settings_in
+
+    settings = settings_in(changes or [])
+    kept = [check(one, settings, data, typer.echo) for one in named(plugin)]
+    if not all(kept):
+        raise typer.Exit(USAGE)
+
+
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to; made if it is not there.")] = Path("."),
+) -> None:
+    """Write a first sweep with a method of your own, to be changed; nothing that is there is overwritten."""
+    from orchestrator.commands.starter.write import write
+
+    for line in write(folder):
+        typer.echo(line)
 
 
 def diff(

@@ -19,8 +19,10 @@ from orchestrator.process.secrets import without_secret
 from orchestrator.process.signals import ignore_signals
 from orchestrator.process.streams import FULL, ignoring_closed_pipes, not_written, plain_words
 
-Spec = Annotated[Path, typer.Argument(help="Sweep file, such as sweeps/table1.yaml.", show_default=False)]
-Specs = Annotated[list[Path], typer.Argument(help="Sweep files.", show_default=False)]
+SPEC = "Sweep file; orch:smoke is one that comes with orch."
+SPEC = "Sweep file; orch:smoke is one that comes with orch."
+Spec = Annotated[Path, typer.Argument(help=SPEC, show_default=False)]
+Specs = Annotated[list[Path], typer.Argument(help=SPEC.replace("file;", "files;"), show_default=False)]
 Profile = Annotated[
     str, typer.Option("--profile", "-p", help="Profile of the sweep; auto: paper if GPU and data are here.")
 ]

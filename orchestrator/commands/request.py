@@ -61,7 +61,7 @@ class Request(Sweep):
         typed = {
             "profile": None if profile == "auto" else profile,
             "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
-            "changes": {**kept.get("changes", {}), **_settings(changes or [])},
+            "changes": {**kept.get("changes", {}), **settings_in(changes or [])},
             "tracking_uri": tracking_uri,
         }
         super().__init__(
@@ -127,10 +127,10 @@ class Request(Sweep):
 
     def exported(self, *, checkpoints: bool) -> Exported:
         """What of it goes into a bundle; `checkpoints`: also those of trials that are not done."""
-        from orchestrator.recording.bundle.sources import sources
+        from orchestrator.recording.bundle.sources import whole_sources
         from orchestrator.recording.bundle.writing import Exported
 
-        files, name = sources(self.file, trust=self.trust)
+        files, name, _ = whole_sources(self.spec, self.file, trust=self.trust)
         folder = self.space.checkpoints if checkpoints else None
         return Exported(self.folder_name, self.expansion, self.store(), files, name, self._changes, folder)
 
@@ -154,7 +154,7 @@ class Request(Sweep):
             )
 
 
-def _settings(changes: list[str]) -> dict[str, Any]:
+def settings_in(changes: list[str]) -> dict[str, Any]:
     """Settings from "path=value", values read as in a sweep file."""
     settings: dict[str, Any] = {}
     for change in changes:

@@ -23,6 +23,9 @@ from trainers.config.foreign import is_path, join, named_from, resolved
 
 MAX_FILES = 20
 """Files that extend each other in one chain."""
+SHIPPED = Path(__file__).parents[1] / "sweeps"
+"""The sweeps that come with orch."""
+_SHIPPED_NAME = re.compile(r"orch:/{0,2}(.*?)(\.yaml)?")
 _SWEEP_KEYS = frozenset({"version", "name", "extends", "base", "axes"})
 _VERSION = re.compile(r"\bversion['\"]?\s*:")
 
@@ -178,8 +181,34 @@ def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:
     return tree
 
 
+def shipped() -> dict[str, Path]:
+    """The files that come with orch by name, such as `table1`; those that they extend are `base/...`."""
+    found = sorted(SHIPPED.rglob("*.yaml"))
+    return {path.relative_to(SHIPPED).with_suffix("").as_posix(): path for path in found}
+
+
+def _located(name: str, folder: Path, place: str) -> Path:
+    """The file that is called `name` in `folder`; `orch:table1` comes with orch.
+
+    Raises:
+        SpecError: orch has none of that name; with those that it has.
+    """
+    named = _SHIPPED_NAME.fullmatch(name)
+    if named is None:
+        return folder / name
+    asked, there = named[1], shipped()
+    if asked not in there:
+        close = closest(asked, there)
+        known = ", ".join(one for one in there if "/" not in one)
+        hint = f"did you mean 'orch:{close}'?" if close else f"known: {known}"
+        raise SpecError([Problem(place, "", f"no sweep of that name comes with orch; {hint}")])
+    return there[asked]
+
+
 def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
     """The texts of `file`, of every file it extends and of their plug-ins, by path.
+
+    Those that come with orch are wherever it is.
 
     Raises:
         SpecError: a plug-in is named in a way that means nothing elsewhere.
@@ -190,7 +219,8 @@ def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
 
     def read(name: str, child: str | None) -> tuple[str, str]:
         path, text = read_one(name, child)
-        found[Path(path)] = text
+        if not Path(path).is_relative_to(SHIPPED):
+            found[Path(path)] = text
         tree = parse(text, path)
         for entry in tree.get("plugins") or ():  # strings: the sweep was read before
             if is_path(entry) and Path(entry).is_absolute():
@@ -214,8 +244,8 @@ def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str
     """What reads `file` and those it extends."""
 
     def read(name: str, child: str | None) -> tuple[str, str]:
-        path = Path(name) if child is None else Path(child).parent / name
-        place = str(path) if child is None else f"{child}:1"
+        place = name if child is None else f"{child}:1"
+        path = _located(name, Path() if child is None else Path(child).parent, place)
         try:
             if child is not None and not trust and not _is_near(path, file):
                 message = f"{path} is in none of the folders that a sweep file may extend: "
@@ -229,6 +259,8 @@ def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str
             hint = f"; did you mean '{path.with_name(close)}'?" if close else ""
             if child is None and "=" in name:
                 hint = f"; a setting is given as --set {name}"
+            elif not hint and path.stem in shipped():
+                hint = f"; did you mean 'orch:{path.stem}', which comes with orch?"
             raise SpecError([Problem(place, "", f"{said}{hint}")]) from None
         except OSError as error:
             what = "" if child is None else f"{path} "
@@ -242,7 +274,7 @@ def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str
 def _is_near(path: Path, file: Path) -> bool:
     """Whether `path` is one that the sweep in `file` may extend without being trusted."""
     own = file.absolute().parent.resolve()
-    roots = {own, own.parent, file.resolve().parent, Path.cwd()}
+    roots = {own, own.parent, file.resolve().parent, Path.cwd(), SHIPPED.resolve()}
     return any(root in path.resolve().parents for root in roots if root.parent != root)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
@@ -11,12 +12,13 @@ from orchestrator.errors import UsageError
 from orchestrator.language.axes import Axis, label_of, level_of
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import shown
-from orchestrator.language.json_schema import config_tree_schema, settings_schema
+from orchestrator.language.json_schema import config_tree_schema, settings_schema, sweep_schema
 from orchestrator.language.resources import SweepResources
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.settings import nested
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME, TableSpec
 from trainers.config.base import Frozen
+from trainers.config.examined import PluginError
 
 MOST_AXES = 100
 MOST_PARTS = 100
@@ -153,3 +155,15 @@ class SweepSpec(Frozen):
     def seed_list(self) -> tuple[int, ...]:
         """The seeds themselves."""
         return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+
+
+def written_schema() -> str:
+    """The JSON Schema of sweep files, with the plug-ins that are known by now.
+
+    Raises:
+        UsageError: one that is installed cannot be used.
+    """
+    try:
+        return json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2) + "\n"
+    except PluginError as error:
+        raise UsageError(str(error)) from None

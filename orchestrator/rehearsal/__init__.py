@@ -1,1 +1,1 @@
-"""What a sweep will cost, found out by running a little of it."""
+"""Tried before anything is trained: what a sweep will cost, and whether a plug-in keeps its promises."""

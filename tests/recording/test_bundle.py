@@ -15,11 +15,13 @@ import pytest
 
 from orchestrator.answer import publish
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.language.load import load, load_sweep
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.recording.bundle import layout, writing
 from orchestrator.recording.bundle.merging import lay_out, merge, merge_checkpoints
 from orchestrator.recording.bundle.reading import Bundle, each
 from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.bundle.sources import whole_sources
 from orchestrator.recording.bundle.store import BundleStore
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import workspace
@@ -296,21 +298,26 @@ def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         Bundle(tmp_path / "none.orch.zip")
 
 
-def test_extended_files_are_read_from_the_bundle_alone(tmp_path: Path, whole: Expansion) -> None:
+def test_a_bundle_reads_no_other_file(tmp_path: Path, whole: Expansion) -> None:
     (tmp_path / "outside.yaml").write_text(table_yaml())
-    files = {
-        "sub/child.yaml": "version: 1\nextends: ../parent.yaml\nname: tiny\n",
-        "parent.yaml": table_yaml(),
-    }
-    path = tmp_path / "two.orch.zip"
-    swept = writing.Exported("tiny", whole, filled(whole), files, "sub/child.yaml", {})
-    writing.write(path, [swept], HERE, say=lambda line: None)
-    assert read_sweep(path)[0].name == "tiny"
-    files["sub/child.yaml"] = "version: 1\nextends: ../../../../outside.yaml\nname: tiny\n"
-    path = tmp_path / "leaves.orch.zip"
-    writing.write(path, [swept], HERE, say=lambda line: None)
-    with pytest.raises((SpecError, UsageError), match="outside"):
+    text = "version: 1\nextends: ../../../../outside.yaml\nname: tiny\n"
+    path = exported(tmp_path / "leaves.orch.zip", filled(whole), whole, text).path
+    with pytest.raises(SpecError, match="a bundle's sweep extends no file"):
         read_sweep(path)
+
+
+def test_a_sweep_goes_into_a_bundle_as_one_file_that_asks_for_the_same_trials(tmp_path: Path) -> None:
+    (tmp_path / "parent.yaml").write_text(table_yaml())
+    (tmp_path / "child.yaml").write_text("version: 1\nextends: parent.yaml\nname: child\nseeds: 3\n")
+    for file in (tmp_path / "child.yaml", Path("orch:smoke")):
+        spec = load_sweep(file)
+        texts, name, _ = whole_sources(spec, file, trust=False)
+        alone = load(name, lambda asked, child, texts=texts: (asked, texts[asked]))
+        assert "extends" not in texts[name]
+        assert [t.id for t in expand(alone).trials] == [t.id for t in expand(spec).trials]
+        assert alone.tables == spec.tables and alone.figures == spec.figures
+    built, name, _ = whole_sources(spec, None, trust=False)
+    assert list(built) == [name] == ["smoke.orch.yaml"]
 
 
 def test_the_code_of_a_bundle_does_not_run(tmp_path: Path, whole: Expansion) -> None:

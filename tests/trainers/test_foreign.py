@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.plugged import METHOD, TRAINER, written
+from tests.plugged import DATA, ENCODER, METHOD, OPTIMIZER, TRAINER, written
 from tests.trainers.builders import config
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.source import digests, files_of
@@ -79,8 +79,7 @@ def test_identity_has_a_plug_ins_code_and_nothing_of_the_packages_own() -> None:
     code = joined().carried.code
     assert canonical(identity_dump(config())) == built_in and foreign.CODE not in built_in
     assert identity_dump(config(method="mine"))["method"][foreign.CODE] == code
-    mine = config(method="mine")
-    assert digests(files_of(mine))["methods/mine.py"] == code[:8]
+    assert digests(files_of(config(method="mine")))["methods/mine.py"] == code[:8]
 
 
 def test_what_a_file_imports_from_beside_it_is_part_of_its_identity() -> None:
@@ -192,44 +191,6 @@ def test_an_installed_module_that_is_edited_keeps_the_identity_of_what_was_impor
     (first,) = foreign.join("brim")
     written(site, brim=METHOD.replace("1.0", "2.0"))
     assert foreign.join("brim") == [first]  # as Python keeps the module, until a process begins anew
-
-
-DATA = """
-from typing import Literal
-from trainers.config.lazy import torch
-from trainers.datasets.base import DatasetConfig, Images
-
-class Config(DatasetConfig):
-    name: Literal["noise"] = "noise"
-
-def load(config, *, root, download):
-    images = torch.arange(64 * 192).remainder(251).to(torch.uint8).view(64, 3, 8, 8)
-    labels = torch.arange(64) % 2
-    return Images(images, labels, images, labels, ("a", "b"), (0.5,) * 3, (0.2,) * 3)
-"""
-ENCODER = """
-from typing import Literal
-from trainers.config.lazy import nn
-from trainers.encoders.base import EncoderConfig
-
-class Config(EncoderConfig):
-    name: Literal["flat"] = "flat"
-
-def build(config, shape):
-    return nn.Sequential(nn.Flatten(), nn.Linear(192, 8)), 8
-"""
-OPTIMIZER = """
-from typing import Literal
-from trainers.config.lazy import torch
-from trainers.optimizers.base import OptimizerConfig
-
-class Config(OptimizerConfig):
-    name: Literal["plain"] = "plain"
-    lr: float = 0.1
-
-def build(config, groups):
-    return torch.optim.SGD(groups, lr=config.lr)
-"""
 
 
 def test_a_data_set_an_encoder_and_an_optimizer_of_ones_own_train_together() -> None:

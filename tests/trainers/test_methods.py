@@ -1,4 +1,4 @@
-"""Laws of the methods: the contract over all of them, then what BYOL and SimSiam promise."""
+"""Laws of BYOL and SimSiam; what every method promises is in tests/contracts/test_plugins.py."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from torch import Tensor, nn
 
 from tests.trainers.builders import (
     LABELS,
-    Interrupted,
     config,
     fit,
     method,
-    method_config,
     pair,
     timeless,
     train,
@@ -30,52 +28,6 @@ from trainers.optimizers import sgd
 METHODS = plugins.names("methods")
 LINEAR = {"kind": "linear"}
 KINDS = [{"kind": "mlp", "hidden": 5}, LINEAR, {"kind": "none"}]
-
-
-# Every method
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_method_with_its_defaults_has_a_finite_loss_that_reaches_every_trained_weight(name: str) -> None:
-    built = method(name)
-    loss = built.forward(*pair(), LABELS).loss
-    loss.backward()
-    assert loss.shape == () and torch.isfinite(loss)
-    # A bias under BatchNorm has gradient zero, but it has one.
-    assert all(p.grad is not None for net in built.trained.values() for p in net.parameters())
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_every_trained_parameter_is_in_exactly_one_group(name: str) -> None:
-    built = method(name)
-    optimizer = build_optimizer(built.trained, sgd.Config(decay="no_bias_no_norm"))
-    stepped = [id(p) for group in optimizer.param_groups for p in group["params"]]
-    trained = [id(p) for net in built.trained.values() for p in net.parameters()]
-    assert sorted(stepped) == sorted(trained)
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_everything_that_is_trained_or_evaluated_is_in_the_checkpoint(name: str) -> None:
-    built = method(name)
-    kept = {id(value) for value in built.networks.state_dict(keep_vars=True).values()}
-    for network in (built.encoder, built.projector, *built.trained.values()):
-        assert {id(value) for value in network.state_dict(keep_vars=True).values()} <= kept
-
-
-@pytest.mark.parametrize("name", METHODS)
-def test_a_resumed_trial_of_every_method_equals_an_uninterrupted_one(name: str, tmp_path: Path) -> None:
-    whole = fit(config(method=method_config(name)), tmp_path / "whole")
-    with pytest.raises(Interrupted):
-        fit(config(method=method_config(name)), tmp_path / "cut", until=2)
-    resumed = fit(config(method=method_config(name)), tmp_path / "cut")
-    assert resumed.details["resumed_at_epoch"] == 2
-    assert timeless(resumed.metrics) == timeless(whole.metrics)
-    assert trained_digest(tmp_path / "cut") == trained_digest(tmp_path / "whole")
-
-
-def test_all_methods_of_a_seed_start_from_the_same_encoder() -> None:
-    starts = {digest(method(name).encoder.state_dict()) for name in METHODS}
-    assert len(starts) == 1
 
 
 # BYOL's loss

@@ -12,7 +12,7 @@ from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
-from orchestrator.recording.bundle.sources import sources
+from orchestrator.recording.bundle.sources import whole_sources
 from orchestrator.recording.logs import tail
 
 LOG_LINES = 20
@@ -42,7 +42,7 @@ def _chapter(request: Request, anchor: str) -> Chapter:
         for i, label in failed.items()
         if (path := request.space.log_of(i)) is not None
     }
-    texts, name = sources(request.file, trust=request.trust)
+    texts, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
     return chapter(
         expansion,
         records,

@@ -28,7 +28,7 @@ def submit(
     publish.check(request.expansion)
     address = page_address(address)
     shown = without_secret(address)
-    sent, name = sources(spec, trust=request.trust)
+    sent, name, _ = sources(spec, trust=request.trust)
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
         job = ask(Submit(name=request.spec.name, files=sent, command=command, address=address), say=say)

@@ -6,7 +6,6 @@ import functools
 import hashlib
 import io
 import json
-import posixpath
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.language.load import load
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import parse
@@ -106,20 +105,22 @@ class Bundle:
             SpecError: its file is wrong.
             UsageError: it has plug-ins, which are code.
         """
-        top = f"sweeps/{name}"
+        place = f"{self.path}/{name}"
 
         def read(file: str, child: str | None) -> tuple[str, str]:
             if child is not None:
-                file = posixpath.normpath(posixpath.join(posixpath.dirname(child), file))
-            text = self.read(file.removeprefix(f"{self.path}/")).decode("utf-8", errors="replace")
+                raise SpecError(
+                    [Problem(place, "extends", "a bundle's sweep extends no file; it was changed")]
+                )
+            text = self.read(f"sweeps/{name}/{self.manifest.sweeps[name].file}").decode(errors="replace")
             if parse(text, file).get("plugins"):
                 raise UsageError(
                     f"{file}: has plug-ins, which are code that would run here; take the bundle's files out, "
-                    "look at them, and use the sweep file itself"
+                    f"look at them, and use its sweep file with --tracking-uri {self.path}"
                 )
             return file, text
 
-        return load(f"{self.path}/{top}/{self.manifest.sweeps[name].file}", read, trust=trust)
+        return load(place, read, trust=trust)
 
     def trial(self, trial_id: str) -> BundledTrial | None:
         """What it knows of a trial; None if nothing.

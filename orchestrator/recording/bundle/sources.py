@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.language.load import plugin_files, sweep_files, tree_of
 from orchestrator.language.sweep_spec import SweepSpec
@@ -12,29 +13,47 @@ from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.reading import open_bundle
 
 
-def sources(file: Path, *, trust: bool) -> tuple[dict[str, str], str]:
-    """Texts by name of a sweep file, of what it extends and of its plug-ins; and which of them is the file.
+class Sources(NamedTuple):
+    """Texts by name below `top`; `file` is the sweep's."""
+
+    texts: dict[str, str]
+    file: str
+    top: Path
+
+
+def sources(file: Path, *, trust: bool) -> Sources:
+    """A sweep file, what it extends and its plug-ins; no texts of one that comes with orch.
 
     Args:
-        file: a sweep file, or a sweep in a bundle.
+        file: a sweep file.
         trust: as for `load_sweep`.
     """
-    if (named := parts(file)) is not None:
+    texts = sweep_files(file, trust=trust)
+    return _below_one_folder(texts, file) if texts else Sources({}, str(file), Path())
+
+
+def whole_sources(spec: SweepSpec, file: Path | None, *, trust: bool) -> Sources:
+    """The same, and a file that asks for the same trials alone: it extends none, and `file` names it.
+
+    Args:
+        spec: the sweep.
+        file: where it is from: a sweep file, or a sweep in a bundle; None: it was built in Python.
+        trust: as for `load_sweep`.
+    """
+    if file is not None and (named := parts(file)) is not None:
         bundle = open_bundle(named[0])
         key, sweep = bundle.sweep(named[1])
         texts = {name: bundle.read(f"sweeps/{key}/{name}").decode() for name in bundle.names(f"sweeps/{key}")}
-        return texts, sweep.file
-    return _below_one_folder(sweep_files(file, trust=trust), file)
+        return Sources(texts, sweep.file, Path())
+    own = f"{spec.name}.orch.yaml"
+    found = _below_one_folder(plugin_files(spec), Path(own)) if file is None else sources(file, trust=trust)
+    return Sources({**found.texts, own: written(tree_of(spec, found.top))}, own, found.top)
 
 
-def sources_of(spec: SweepSpec) -> tuple[dict[str, str], str]:
-    """The same of a sweep that was built in Python, as one file of the working folder would say it."""
-    file = Path(f"{spec.name}.yaml")
-    return _below_one_folder({file: written(tree_of(spec, Path())), **plugin_files(spec)}, file)
-
-
-def _below_one_folder(texts: dict[Path, str], file: Path) -> tuple[dict[str, str], str]:
+def _below_one_folder(texts: dict[Path, str], file: Path) -> Sources:
     files = {Path(os.path.abspath(path)): text for path, text in texts.items()}
-    top = Path(os.path.commonpath([path.parent for path in files]))
-    named = {str(path.relative_to(top)): text for path, text in files.items()}
-    return named, str(Path(os.path.abspath(file)).relative_to(top))
+    at = Path(os.path.abspath(file))
+    top = Path(os.path.commonpath([path.parent for path in (*files, at)]))
+    return Sources(
+        {str(path.relative_to(top)): text for path, text in files.items()}, str(at.relative_to(top)), top
+    )
