@@ -279,3 +279,49 @@ def test_a_store_in_a_folder_of_its_own_is_read_and_written_from_a_removed_one(
         warnings.simplefilter("default")  # MLflow and SQLAlchemy warn about themselves
         assert store.records(["0" * 12]) == {} and store.away is None
         store.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite:///{}/a b.db",
+        "sqlite:///{}/a%20b.db?timeout=3",
+        "sqlite+pysqlite:///{}/a b.db?timeout=3",
+        "sqlite:///file:{}/a%2520b.db?uri=true&mode=rw",
+        "sqlite:///file://localhost{}/a%2520b.db?uri=true",
+        "sqlite:///a%20b.db?timeout=3",
+    ],
+)
+def test_an_address_of_sqlite_names_one_file_however_it_is_written(tmp_path: Path, text: str) -> None:
+    space = workspace(None, text.format(tmp_path), None)
+    assert space.database == tmp_path / "a b.db"
+    assert space.store_name == f"sqlite:///{tmp_path}/a b.db"
+
+
+@pytest.mark.parametrize("name", ["x.db", "100%.db", "a%20b?c#d.db"])
+def test_settings_of_sqlite_reach_it_and_are_no_part_of_the_file_s_name(tmp_path: Path, name: str) -> None:
+    from urllib.parse import quote
+
+    from sqlalchemy import create_engine
+
+    space = workspace(None, f"sqlite:///{quote(name)}?timeout=7", None)
+    engine = create_engine(space.address())
+    assert engine.dialect.create_connect_args(engine.url)[1]["timeout"] == 7
+    with engine.connect():
+        assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert "mode=ro" in space.address(writes=False)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("text", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_database_in_memory_is_no_file(text: str) -> None:
+    assert workspace(None, text, None).database is None
+
+
+def test_a_store_whose_settings_became_its_name_is_named_and_not_passed_over(tmp_path: Path) -> None:
+    odd = tmp_path / "x.db?timeout=3"
+    odd.touch()
+    with pytest.raises(UsageError, match=r"rename it to .*/x\.db$"):
+        workspace(None, f"sqlite:///{odd}", None)
+    odd.rename(tmp_path / "x.db")
+    assert workspace(None, f"sqlite:///{odd}", None).database == tmp_path / "x.db"
