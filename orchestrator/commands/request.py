@@ -11,7 +11,8 @@ from orchestrator.language.hints import cut
 from orchestrator.language.load import load_sweep
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.yaml_text import Key, parse
-from orchestrator.planning.losses import overruled
+from orchestrator.planning.expand import layers_of
+from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import size
 from orchestrator.process.command import typed_command
 from orchestrator.sweep import Sweep
@@ -87,7 +88,8 @@ class Request(Sweep):
         for path, cells in overruled(self.expansion):
             number = len(self.expansion.cells)
             lines.append(f"--set {path} has no effect in {cells} of {number} cells: a level decides there")
-        return "\n".join(lines)
+        layers = layers_of(self.spec, self.expansion.profile, self._changes)
+        return "\n".join([*lines, *discarded_by_changes(self.expansion, layers)])
 
     @property
     def again(self) -> str:
