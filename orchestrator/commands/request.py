@@ -103,7 +103,7 @@ class Request(Sweep):
         if not self.expansion.changed:
             return name
         cells = "".join(cell.id for cell in self.expansion.cells)
-        return f"{name}-changed-{hashlib.sha256(cells.encode()).hexdigest()[:6]}"
+        return f"{name[:235]}-changed-{hashlib.sha256(cells.encode()).hexdigest()[:6]}"
 
     def needs_published_profile(self) -> None:
         """Check that published numbers, or what a theory expects, can be compared with.

@@ -5,6 +5,7 @@ Precedence everywhere: flag, environment, default.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -27,6 +28,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 """In the home folder, where no other store is named."""
+LONGEST_FILE, LONGEST_FOLDER = 480, 3500
+"""Bytes of the path of SQLite's file, where 512 is the end, and of a folder: what is in it has 4096."""
 Say = Callable[[str], None]
 
 if TYPE_CHECKING:
@@ -215,7 +218,14 @@ def workspace(
         checkpoint_folder(str(checkpoints))  # what was typed is told now; most commands need nothing more
     kept = str(checkpoints or "") or os.environ.get("ORCH_CHECKPOINTS") or None
     root = _folder(data or os.environ.get("ORCH_DATA") or "data", "--data" if data else "ORCH_DATA")
-    return Workspace(folder, uri, source, root, kept)
+    space = Workspace(folder, uri, source, root, kept)
+    if (file := space.database) is not None and len(os.fsencode(file)) > LONGEST_FILE:
+        flag = "--home" if source == "default" else "--tracking-uri"
+        raise UsageError(
+            f"{str(file)[:60]}...: SQLite takes paths of at most {LONGEST_FILE} bytes, this has "
+            f"{len(os.fsencode(file))}; choose another place with {flag}"
+        )
+    return space
 
 
 def checkpoint_folder(text: str) -> Folder:
@@ -254,6 +264,8 @@ def _folder(text: str | Path, source: str) -> Path:
     try:
         folder = Path(text).expanduser().resolve()
         folder.exists()
+        if len(os.fsencode(folder)) > LONGEST_FOLDER:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     except RuntimeError:
         raise UsageError(
             f"{source} {text}: no such user, or one without a home folder; write the path from the root, /..."

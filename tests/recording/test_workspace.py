@@ -18,7 +18,7 @@ import pytest
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.notes import of_journals
-from orchestrator.recording.workspace import Workspace, workspace
+from orchestrator.recording.workspace import LONGEST_FILE, LONGEST_FOLDER, Workspace, workspace
 from tests.builders import INFO, outcome, report, trials
 from tests.place import Place
 
@@ -325,3 +325,27 @@ def test_a_store_whose_settings_became_its_name_is_named_and_not_passed_over(tmp
         workspace(None, f"sqlite:///{odd}", None)
     odd.rename(tmp_path / "x.db")
     assert workspace(None, f"sqlite:///{odd}", None).database == tmp_path / "x.db"
+
+
+def deep(folder: Path, size: int) -> Path:
+    """A path below `folder` that has `size` bytes, and of which no part is too long."""
+    left = size - len(os.fsencode(folder))
+    return folder.joinpath(*["d" * 99] * (left // 100 - 1), "d" * (left % 100 + 99))
+
+
+def test_a_home_whose_store_s_path_is_too_long_for_sqlite_is_one_line(tmp_path: Path) -> None:
+    most = deep(tmp_path, LONGEST_FILE - len("/mlflow.db"))
+    space_in(most).open_journaled().close()
+    assert (most / "mlflow.db").exists()
+    with pytest.raises(UsageError, match=r"SQLite takes paths of at most 480 bytes, this has 481; .* --home"):
+        space_in(deep(tmp_path, LONGEST_FILE + 1 - len("/mlflow.db")))
+    with pytest.raises(UsageError, match="choose another place with --tracking-uri"):
+        workspace(None, f"sqlite:///{deep(tmp_path, 600)}", None)
+
+
+@pytest.mark.parametrize("flag", ["home", "data", "checkpoints"])
+def test_a_folder_that_leaves_no_room_for_what_is_in_it_is_one_line(tmp_path: Path, flag: str) -> None:
+    named = {"home": None, "data": None, "checkpoints": None, flag: str(deep(tmp_path, LONGEST_FOLDER + 1))}
+    checkpoints = named.pop("checkpoints")
+    with pytest.raises(UsageError, match="File name too long; choose another folder"):
+        workspace(**named, tracking_uri="http://127.0.0.1:9", checkpoints=checkpoints)
