@@ -18,6 +18,7 @@ from orchestrator.process.command import typed_command
 from orchestrator.sweep import Sweep
 
 if TYPE_CHECKING:
+    from orchestrator.planning.expand import Expansion
     from orchestrator.recording.store_port import Store
     from orchestrator.records import TrialRecord
 
@@ -73,12 +74,10 @@ class Request(Sweep):
         self._opened = self._opened or super().store()
         return self._opened
 
-    def records(self) -> dict[str, TrialRecord]:
-        """What the store knows of the trials; read once under each profile."""
-        profile = self.expansion.profile
-        if profile not in self._read:
-            self._read[profile] = super().records()
-        return self._read[profile]
+    def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
+        if asked.profile not in self._read:  # once under each profile
+            self._read[asked.profile] = super()._records(store, asked)
+        return self._read[asked.profile]
 
     @property
     def headline(self) -> str:
