@@ -181,7 +181,7 @@ BAD = {
 
 def test_a_setting_without_its_flag_is_told_how_it_is_given(place: Place) -> None:
     said = place.orch("sweep", "sweep.yaml", "epochs=3", code=2, COLUMNS="200").stderr
-    assert "Got unexpected extra argument(s) (epochs=3); a setting is given as --set epochs=3" in said
+    assert "got unexpected extra argument(s) (epochs=3); a setting is given as --set epochs=3" in said
 
 
 @pytest.mark.parametrize("what", BAD)
