@@ -15,6 +15,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
+from trainers.datasets.base import listed_once
 
 SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
 
@@ -28,20 +29,30 @@ def check_before_training(
         UsageError: data, room on the disk or the folder of checkpoints is not there, or the data is other.
         ExecutionError: the executor cannot have what it needs.
     """
-    _check_same_data(plan, space, options, say=say)
-    # Where a cluster trains, its nodes are asked for the data.
-    with said_if_slow("looking for the data", say):
-        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
-    if problems and not options.download:
-        raise UsageError("\n".join(problems))
-    if problems := list(larger_than_data((trial.cell for trial in plan.todo), space.data_root)):
-        raise UsageError("\n".join(problems))
+    with listed_once():
+        _check_data(plan, space, options, say=say)
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)
     with said_if_slow(f"looking whether {space.checkpoints} keeps checkpoints", say):
         problem = unusable(space.checkpoints)
     if problem:
         raise UsageError(f"checkpoints at {problem}")
     _check_space(space)
+
+
+def _check_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
+    """Check that the data is there, and what done trials have seen.
+
+    Raises:
+        UsageError: it is not.
+    """
+    _check_same_data(plan, space, options, say=say)
+    # Where a cluster trains, its nodes are asked for the data.
+    with said_if_slow("looking for the data", say):
+        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+        if not problems or options.download:
+            problems = list(larger_than_data((trial.cell for trial in plan.todo), space.data_root))
+    if problems:
+        raise UsageError("\n".join(problems))
 
 
 def _check_same_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
