@@ -198,3 +198,13 @@ def test_other_images_under_one_label_are_an_error_before_training(ready: Place,
     with pytest.raises(UsageError, match=words):
         more.run("serial", say=quiet)
     assert more.run("serial", accept_data=True, say=quiet).trained["completed"] == 1
+
+    # It is remembered, for that change alone.
+    said: list[str] = []
+    third = Sweep(spec, seeds=3, home=ready.folder / "runs")
+    assert third.run("serial", say=said.append).trained["completed"] == 1
+    (told,) = [line for line in said if "taken for the same images" in line]
+    assert told.startswith("24 files, ") and " as the 16 files, " in told and "accepted_data.json" in told
+    (tmp_path / "images" / "train" / "class0" / "0.png").unlink()
+    with pytest.raises(UsageError, match="its folder has 23 files"):
+        Sweep(spec, seeds=4, home=ready.folder / "runs").run("serial", say=quiet)
