@@ -15,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.commands.look.doctor import _moved
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.recording.journal import files as journal_files
+from orchestrator.recording.journal.entries import Begun, Ended
 from orchestrator.recording.journal.notes import of_journals
 from orchestrator.recording.workspace import LONGEST_FILE, LONGEST_FOLDER, Workspace, workspace
 from tests.builders import INFO, outcome, report, trials
@@ -52,6 +54,64 @@ def test_a_moved_home_keeps_its_curves_and_takes_more(tmp_path: Path, database: 
     store.flush()
     store.close()
     assert not (tmp_path / "old").exists() and list((tmp_path / "new").rglob("plot.svg"))
+
+
+def abandoned(home: Path, store: str) -> str:
+    """A journal below `home` in which a dead driver left a trial for the store of that name; its id."""
+    trial = trials(2)[1]
+    own = journal_files.OwnJournal(home / "journal", store=store, command="orch")
+    own.append(Begun(trial=trial.facts, sweep=INFO, worker=None, attempt="a"))
+    own.append(Ended(trial_id=trial.id, outcome=outcome(), sweep=INFO))
+    assert own.folder is not None and own._lock is not None
+    own._lock.close()
+    header = own.folder / "driver.json"
+    header.write_text(
+        header.read_text().replace('"sqlite:///mlflow.db"', f'"{store}"')
+    )  # as earlier code did
+    return trial.id
+
+
+def test_a_journal_of_earlier_code_is_delivered_after_its_home_was_moved(
+    tmp_path: Path, database: Path
+) -> None:
+    filled(tmp_path / "old", database)
+    trial_id = abandoned(tmp_path / "old", f"sqlite:///{tmp_path / 'old' / 'mlflow.db'}")
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    space = space_in(tmp_path / "new")
+    assert of_journals(space.journals, space.store_name) == []
+    store = space.open_journaled()
+    store.flush()
+    store.close()
+    assert space.open_store().records([trial_id])[trial_id].status == "completed"
+    assert not list(space.journals.glob("[!.]*/"))
+
+
+@pytest.mark.parametrize("why", ["its store is still there", "nothing of it is here"])
+def test_a_journal_for_another_store_is_kept_and_named(tmp_path: Path, database: Path, why: str) -> None:
+    filled(tmp_path / "old", database)
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    there = tmp_path / ("old" if "still" in why else "other") / "mlflow.db"
+    abandoned(tmp_path / "new", f"sqlite:///{there}")
+    space = space_in(tmp_path / "new")
+    store = space.open_journaled()
+    store.flush()
+    store.close()
+    (note,) = of_journals(space.journals, space.store_name)
+    assert f"for sqlite:///{there}: --tracking-uri names it" in note
+
+
+def test_doctor_tells_where_mlflow_s_pages_look_for_the_files_of_a_moved_home(
+    tmp_path: Path, database: Path
+) -> None:
+    filled(tmp_path / "old one", database)
+    assert not list(_moved(space_in(tmp_path / "old one")))
+    shutil.move(tmp_path / "old one", tmp_path / "new")
+    (told,) = _moved(space_in(tmp_path / "new"))
+    assert "the files of 1 run in" in told.finding and "orch finds them here" in told.finding
+    way = told.finding.partition("`")[2].partition("`")[0]
+    subprocess.run(way, shell=True, check=True)
+    assert list((tmp_path / "old one" / "artifacts").rglob("spectra.npz"))
+    assert not list(_moved(space_in(tmp_path / "new")))
 
 
 def test_a_copied_home_writes_nothing_into_the_one_it_was_copied_from(tmp_path: Path, database: Path) -> None:
