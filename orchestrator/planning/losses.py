@@ -12,6 +12,7 @@ from orchestrator.errors import Problem
 from orchestrator.language.settings import NAMING, Laid, Tree, block_of, merged, nested
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.trials import Cell, same_configs
+from orchestrator.process.words import listed
 from trainers.config.base import plain
 
 if TYPE_CHECKING:
@@ -136,23 +137,23 @@ def _merging(one: Undone, cells: tuple[str, str], default: str) -> Problem:
 
 
 def discarded_by_changes(expansion: Expansion, layers: Sequence[Layer]) -> list[str]:
-    """A line for each setting that a name of `--set` discards, where that changes anything.
+    """A line for each name in `--set` that discards settings, where that changes anything.
 
     Args:
         expansion: the sweep.
         layers: base, profile and `--set`, as it was made of them.
     """
-    lines: dict[str, None] = {}
+    lost: dict[str, dict[str, None]] = {}  # by the name that discards it
     for name in dict.fromkeys(path.partition(".")[0] for path in expansion.changed):
         values = [cell.fields[name] for cell in expansion.cells if name in cell.fields]
         for one in undone(name, layers) if values else ():
             for value in {id(value): value for value in values}.values():
                 now = _value(value, one.at[1:]) if one.silent and one.by.what == CHANGES else _ABSENT
                 if now is not _ABSENT and now != plain(one.old):
-                    lost = f"{'.'.join(one.at)}: {_shown(one.old)} of {one.of.what}"
-                    change = f"{CHANGES} {'.'.join(_naming(one))} discards {lost}"
-                    lines[f"{change}, and it becomes {_shown(now)}"] = None
-    return list(lines)
+                    told = f"{'.'.join(one.at)}: {_shown(one.old)} of {one.of.what}, and it becomes "
+                    told += _shown(now)
+                    lost.setdefault(".".join(_naming(one)), {})[told] = None
+    return [f"{CHANGES} {name} discards {listed(those, between='; ')}" for name, those in lost.items()]
 
 
 def overruled(expansion: Expansion) -> Iterator[tuple[str, int]]:

@@ -93,7 +93,8 @@ def test_a_folder_for_figures_that_cannot_be_is_told_before_they_are_drawn(
 ) -> None:
     monkeypatch.setattr("orchestrator.answer.publish.figure_files", None)
     told = swept.orch("figures", "sweep.yaml", "-o", "o" * 300, code=2).stderr
-    assert told.endswith(": File name too long; choose another folder with --out\n") and told.count("\n") == 1
+    assert told.endswith(": File name too long; choose another folder with --out\n")
+    assert len([line for line in told.splitlines() if not line.endswith(" …")]) == 1
 
 
 def test_the_folder_of_a_changed_sweep_has_a_name_that_a_disk_takes(tmp_path: Path) -> None:
