@@ -85,8 +85,7 @@ class Sweep:
             spec = validated(as_in_a_file(spec), place or "sweep")
         if not isinstance(spec, SweepSpec):
             raise UsageError(f"Sweep({spec!r}): expected a SweepSpec or a dict; Sweep.load reads a file")
-        profile = profile or "auto"
-        place = place or f"sweep '{spec.name}'"
+        profile, place = profile or "auto", place or f"sweep '{spec.name}'"
         self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
         self.spec = cross_checked(spec, place, seeds=len(self._seeds or ()) or None, trust=trust)
         self.space = workspace(home, tracking_uri, data, checkpoints=checkpoints)
@@ -184,9 +183,10 @@ class Sweep:
         from orchestrator.execution.from_python import run
         from orchestrator.execution.options import Options
 
-        options = Options(executor=executor, address=address, download=download, ship_code=ship_code)
-        options = options._replace(keep_going=keep_going, keep_checkpoints=keep_checkpoints, pack=pack)
-        options = options._replace(retrain_changed=retrain_changed, accept_data=accept_data)
+        options = Options(
+            executor, address, keep_going, download=download, pack=pack, ship_code=ship_code,
+            keep_checkpoints=keep_checkpoints, retrain_changed=retrain_changed, accept_data=accept_data,
+        )  # fmt: skip
         return run(self.expansion, self.space, options, say=say, on_event=on_event)
 
     def records(self) -> dict[str, TrialRecord]:
@@ -195,7 +195,7 @@ class Sweep:
         Raises:
             StoreError: the store does not answer.
         """
-        return self.store().records([trial.id for trial in self.trials])
+        return self._records(self.store(), self.expansion)
 
     def frame(self) -> pandas.DataFrame:
         """One row per trial, by id: cell, seed, axes (labels, or numbers), status, failure, final metrics."""
@@ -287,15 +287,15 @@ class Sweep:
             self.spec, profile=profile, changes=self._changes, seeds=self._seeds, default_place=self._place
         )
 
+    def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
+        return store.records([trial.id for trial in asked.trials])
+
     def _curves(self, trials: Sequence[TrialSpec]) -> dict[str, Curves]:
         return self.store().curves([trial.id for trial in trials])
 
     def _take_the_profile_with_results(self) -> None:
-        first = self.expansion
-        others = (self._expanded(name) for name in self.spec.profiles if name != self.profile)
-        for self.expansion in (first, *others):
-            if self.records():
-                if self.expansion is not first:
-                    self.profile, self.why = self.expansion.profile, "it has results"
-                return
-        self.expansion = first
+        store, others = self.store(), (name for name in self.spec.profiles if name != self.profile)
+        asked = (self.expansion, *map(self._expanded, others))
+        found = next((one for one in asked if self._records(store, one)), self.expansion)
+        if found is not self.expansion:
+            self.expansion, self.profile, self.why = found, found.profile, "it has results"

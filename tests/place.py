@@ -15,6 +15,7 @@ from typing import NamedTuple
 from typer.testing import CliRunner
 
 from orchestrator.commands.app import app
+from orchestrator.process.signals import STOPPING
 from tests.builders import table_yaml
 
 FIGURES = "figures:\n  - {kind: eigenspace}\n"
@@ -70,7 +71,7 @@ def typed(*words: str) -> list[str]:
 @contextlib.contextmanager
 def own_signals() -> Iterator[None]:
     """Inside, a command may do with this process's signals as it likes, as one that ends does."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.getsignal(number) for number in STOPPING}
     try:
         yield
     finally:

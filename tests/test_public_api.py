@@ -14,7 +14,9 @@ import pytest
 import orchestrator
 from orchestrator import OrchError, SpecError, Sweep, SweepSpec, TableSpec, UsageError
 from orchestrator.events import Event, Finished
-from tests.builders import table_yaml
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.workspace import Workspace
+from tests.builders import INFO, table_yaml
 from tests.place import Place
 from tests.trainers.builders import TINY
 
@@ -152,6 +154,24 @@ def test_a_sweep_built_in_python_runs_inside_an_event_loop(ready: Place) -> None
     assert sweep.plan().todo == () and list(sweep.table().rows) == ["EMA", "no EMA"]
     assert repr(sweep) == "<Sweep built: 2 cells × 1 seed = 2 trials>"
     assert repr(sweep.plan()) == "<Plan: 0 to train, 2 done>"
+
+
+def test_looking_for_the_profile_with_results_opens_the_store_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = table_yaml() + "profiles: {laptop: {epochs: 1}, a: {epochs: 2}, b: {epochs: 3}}\n"
+    (file := tmp_path / "s.yaml").write_text(text, encoding="utf-8")
+    stores: list[MemoryStore] = []
+
+    def opened(space: Workspace) -> MemoryStore:
+        store, trial = MemoryStore(), Sweep.load(file, profile="b").trials[0]
+        store.begin(trial.facts, INFO)
+        stores.append(store)
+        return store
+
+    monkeypatch.setattr(Workspace, "open_store", opened)
+    found = Sweep.load(file, prefer_profile_with_results=True)
+    assert (found.profile, found.why) == ("b", "it has results") and len(stores) == 1
 
 
 def test_a_spec_may_be_plain_and_seeds_be_numpys(tmp_path: Path) -> None:

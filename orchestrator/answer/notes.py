@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
+from orchestrator.process.words import listed
 from orchestrator.records import TrialRecord
 
 NAMED = 6  # trials in a line
@@ -53,13 +54,8 @@ def _groups(
     if len(found) < 2:
         return None
     (usual, _), *others = sorted(found.items(), key=lambda item: -len(item[1]))
-    parts = [f"{_cut(labels)} {value}" for value, labels in others]
+    parts = [f"{listed(labels, NAMED)} {value}" for value, labels in others]
     return f"{'; '.join(parts)}; the others {usual}"
-
-
-def _cut(labels: Sequence[str]) -> str:
-    more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
-    return ", ".join(labels[:NAMED]) + more
 
 
 def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:

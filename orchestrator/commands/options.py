@@ -16,7 +16,7 @@ from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError
 from orchestrator.process.command import typed_command
 from orchestrator.process.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAGE
 from orchestrator.process.secrets import without_secret
-from orchestrator.process.signals import ignore_signals
+from orchestrator.process.signals import WARNING, ignore_signals, is_ours
 from orchestrator.process.streams import FULL, ignoring_closed_pipes, not_written, plain_words
 
 SPEC = "Sweep file; orch:smoke is one that comes with orch."
@@ -115,7 +115,8 @@ def reported() -> Iterator[None]:
     process ends.
     """
     with suppress(ValueError):  # only the main thread may
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        for number in (signal.SIGTERM, *filter(is_ours, WARNING)):
+            signal.signal(number, signal.default_int_handler)
         if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # as `orch` starts; else it is ignored
             signal.signal(signal.SIGINT, signal.default_int_handler)
     with plain_words():

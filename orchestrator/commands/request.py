@@ -13,13 +13,15 @@ from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.table_spec import asked_table
 from orchestrator.language.yaml_text import Key, parse
-from orchestrator.planning.losses import overruled
+from orchestrator.planning.expand import layers_of
+from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import size
 from orchestrator.process.command import typed_command
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.sweep import Sweep
 
 if TYPE_CHECKING:
+    from orchestrator.planning.expand import Expansion
     from orchestrator.recording.bundle.writing import Exported
     from orchestrator.recording.store_port import Store
     from orchestrator.records import TrialRecord
@@ -80,12 +82,10 @@ class Request(Sweep):
         self._opened = self._opened or super().store()
         return self._opened
 
-    def records(self) -> dict[str, TrialRecord]:
-        """What the store knows of the trials; read once under each profile."""
-        profile = self.expansion.profile
-        if profile not in self._read:
-            self._read[profile] = super().records()
-        return self._read[profile]
+    def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
+        if asked.profile not in self._read:  # once under each profile
+            self._read[asked.profile] = super()._records(store, asked)
+        return self._read[asked.profile]
 
     @property
     def headline(self) -> str:
@@ -95,7 +95,8 @@ class Request(Sweep):
         for path, cells in overruled(self.expansion):
             number = len(self.expansion.cells)
             lines.append(f"--set {path} has no effect in {cells} of {number} cells: a level decides there")
-        return "\n".join(lines)
+        layers = layers_of(self.spec, self.expansion.profile, self._changes)
+        return "\n".join([*lines, *discarded_by_changes(self.expansion, layers)])
 
     @property
     def again(self) -> str:
@@ -109,7 +110,7 @@ class Request(Sweep):
         if not self.expansion.changed:
             return name
         cells = "".join(cell.id for cell in self.expansion.cells)
-        return f"{name}-changed-{hashlib.sha256(cells.encode()).hexdigest()[:6]}"
+        return f"{name[:235]}-changed-{hashlib.sha256(cells.encode()).hexdigest()[:6]}"
 
     def ask_for_table(
         self, name: str | None, *, metric: str | None, rows: Sequence[str], columns: Sequence[str]

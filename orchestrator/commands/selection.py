@@ -37,7 +37,8 @@ Seed = Annotated[int, typer.Option(help="Seed of the trial.", min=0, max=2**31 -
 AnySeed = Annotated[int | None, typer.Option(help="Seed of the trial.", show_default="all")]
 
 
-_WrongWords: type[Exception] = typer.BadParameter.__bases__[0]  # typer has no name for it
+WrongWords: type[Exception] = typer.BadParameter.__bases__[0]
+"""What is raised for words that a command does not take; typer has no name for it."""
 
 
 class Command(TyperCommand):
@@ -48,7 +49,7 @@ class Command(TyperCommand):
         given = next((word for word in args if _SETTING.fullmatch(word)), None)
         try:
             return super().parse_args(ctx, args)
-        except _WrongWords as error:
+        except WrongWords as error:
             message = getattr(error, "message", "")
             if given is not None and message.startswith("Got unexpected extra argument"):
                 error.message = f"{message}; a setting is given as --set {given}"  # type: ignore[attr-defined]

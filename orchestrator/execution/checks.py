@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,10 @@ from orchestrator.planning.plan import Plan
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
+from trainers.datasets.base import listed_once
 
+ACCEPTED = "accepted_data.json"
+"""In the home folder: pairs of listings that somebody has called the same images, for that very change."""
 SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small trials, figures
 
 
@@ -28,14 +33,8 @@ def check_before_training(
         UsageError: data, room on the disk or the folder of checkpoints is not there, or the data is other.
         ExecutionError: the executor cannot have what it needs.
     """
-    _check_same_data(plan, space, options, say=say)
-    # Where a cluster trains, its nodes are asked for the data.
-    with said_if_slow("looking for the data", say):
-        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
-    if problems and not options.download:
-        raise UsageError("\n".join(problems))
-    if problems := list(larger_than_data((trial.cell for trial in plan.todo), space.data_root)):
-        raise UsageError("\n".join(problems))
+    with listed_once():
+        _check_data(plan, space, options, say=say)
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)
     with said_if_slow(f"looking whether {space.checkpoints} keeps checkpoints", say):
         problem = unusable(space.checkpoints)
@@ -44,18 +43,45 @@ def check_before_training(
     _check_space(space)
 
 
+def _check_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
+    """Check that the data is there, and what done trials have seen.
+
+    Raises:
+        UsageError: it is not.
+    """
+    _check_same_data(plan, space, options, say=say)
+    # Where a cluster trains, its nodes are asked for the data.
+    with said_if_slow("looking for the data", say):
+        problems = [] if options.address else list(missing_data(plan.todo, space.data_root))
+        if not problems or options.download:
+            problems = list(larger_than_data((trial.cell for trial in plan.todo), space.data_root))
+    if problems:
+        raise UsageError("\n".join(problems))
+
+
 def _check_same_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:
     """Check that the files of data sets are those that the sweep's done trials have seen.
 
     Raises:
-        UsageError: they are not, and nobody has said that they are the same images.
+        UsageError: they are not, and nobody has ever said in this home that they are the same images.
     """
-    if options.address or options.accept_data:
+    if options.address:
         return
     with said_if_slow("looking whether the data is what trials have seen", say):
-        problems = trained_on_other_files(plan.done, plan.records, space.data_root)
-    if problems:
-        raise UsageError("\n".join(problems))
+        others = trained_on_other_files(plan.done, plan.records, space.data_root)
+    file = space.home / ACCEPTED
+    try:
+        accepted = {(str(before), str(now)) for before, now in json.loads(file.read_bytes())}
+    except (OSError, ValueError, TypeError):
+        accepted = set()
+    if problems := [text for pair, text in others.items() if pair not in accepted]:
+        if not options.accept_data:
+            raise UsageError("\n".join(problems))
+        part = file.with_name(f".{file.name}.{os.getpid()}")
+        part.write_text(json.dumps(sorted(accepted | others.keys())), encoding="utf-8")
+        part.replace(file)
+    for before, now in others:
+        say(f"{now} are taken for the same images as the {before} that trials have seen ({file})")
 
 
 def _check_space(space: Workspace) -> None:

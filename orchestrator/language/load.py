@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from orchestrator.errors import Problem, SpecError
 from orchestrator.language.cross_checks import cross_references
 from orchestrator.language.hints import MOST_PROBLEMS, closest, problems_of, shown
-from orchestrator.language.settings import merged, nested
+from orchestrator.language.settings import laid
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
 from trainers.config.examined import PluginError
@@ -111,14 +111,14 @@ def _with_parents(
         raise SpecError([Problem(f"{name}:1", "extends", f"expected a file name, got {shown(parent)}")])
     above = _with_parents(parent, name, read, (*seen, name))
     if "base" in above and isinstance(above["base"], dict) and isinstance(tree.get("base"), dict):
-        tree["base"] = merged(nested(above["base"]), nested(tree["base"]))
+        tree["base"] = laid(above["base"], tree["base"])
     if isinstance(above.get("plugins"), list) and isinstance(tree.get("plugins"), list):
         tree["plugins"] = [*dict.fromkeys([*above["plugins"], *tree["plugins"]])]
     if isinstance(above.get("axes"), dict) and isinstance(tree.get("axes"), dict):
         tree["axes"] = above["axes"] | tree["axes"]
     if isinstance(above.get("profiles"), dict) and isinstance(tree.get("profiles"), dict):
         tree["profiles"] = above["profiles"] | {
-            name: merged(nested(above["profiles"][name]), nested(own))
+            name: laid(above["profiles"][name], own)
             if isinstance(above["profiles"].get(name), dict) and isinstance(own, dict)
             else own
             for name, own in tree["profiles"].items()

@@ -72,6 +72,21 @@ def merged(base: Tree, changes: Tree) -> Tree:
     return out
 
 
+class Laid(dict[str, Any]):
+    """Settings of a file laid over those that it extends; knows its parts, which may undo each other."""
+
+    parts: tuple[Tree, ...] = ()
+    """Nested, the lowest first."""
+
+
+def laid(under: Tree, own: Tree) -> Laid:
+    """`own` settings of a file over those `under` them of the file that it extends."""
+    parts = [nested(tree) for tree in (under, own)]
+    whole = Laid(merged(*parts))
+    whole.parts = (*(under.parts if isinstance(under, Laid) else parts[:1]), parts[1])
+    return whole
+
+
 def block_of(settings: Tree, name: str) -> Tree:
     """The block `name` of nested settings, alone; its bare name is written out."""
     key = next((key for key in settings if key == name), None)

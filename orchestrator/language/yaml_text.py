@@ -36,10 +36,15 @@ class Key(str):
         return Key, (str(self), self.place)
 
 
+_PLAIN = "plain"
+"""Tag of what is written without quotes and without a tag of its own."""
+_TAGS = "tag:yaml.org,2002:"
+
+
 class _Loader(yaml.CSafeLoader):
     """Composes nodes only; scalars are typed by YAML 1.2's core schema."""
 
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}
+    yaml_implicit_resolvers = {None: [(_PLAIN, re.compile(""))]}
 
 
 _INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
@@ -47,6 +52,7 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _ASSIGNMENT = re.compile(r"[\s-]*([A-Za-z_][\w.]{0,60})\s*=\s*([\w.+-]{1,40})\s*")
 _WORDS = {"": None, "~": None, "null": None, "Null": None, "true": True, "false": False}
 _WORDS |= {"True": True, "False": False}
+_TYPES = {"int": int, "float": float, "bool": bool, "null": type(None)}
 
 
 def parse(text: str, file: str) -> dict[str, Any]:
@@ -109,12 +115,31 @@ class _Reader:
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
             what = f"nested deeper than {MAX_DEPTH} levels" if depth > MAX_DEPTH else "too many values"
             raise SpecError([Problem(self.place(node), "", f"{what}; is an alias inside itself?")])
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        kind = "map" if isinstance(node, yaml.MappingNode) else "seq"
+        if node.tag != _TAGS + kind:
+            self._wrong_tag(node, "a mapping" if kind == "map" else "a list")
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, depth)
-        if isinstance(node, yaml.SequenceNode):
-            return [self.value(item, depth=depth + 1) for item in node.value]
-        assert isinstance(node, yaml.ScalarNode)
-        return _scalar(node)
+        return [self.value(item, depth=depth + 1) for item in node.value]
+
+    def _scalar(self, node: yaml.ScalarNode) -> Any:
+        if node.tag == _PLAIN:
+            return _plain(node.value)
+        tag, value = node.tag.removeprefix(_TAGS), _plain(node.value)
+        if tag == "str":
+            return node.value
+        if tag == "float" and type(value) is int:
+            value = float(value)
+        if tag not in _TYPES or type(value) is not _TYPES[tag]:
+            self._wrong_tag(node, f"'{node.value[:60]}'")
+        return value
+
+    def _wrong_tag(self, node: yaml.Node, what: str) -> None:
+        tag = node.tag.replace(_TAGS, "!!")
+        message = f"tag {tag[:60]} does not fit {what}; expected !!str, !!int, !!float, !!bool or !!null of "
+        self.problems.append(Problem(self.place(node), "", f"{message}such a value; or leave the tag out"))
 
     def _mapping(self, node: yaml.MappingNode, depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
@@ -126,6 +151,8 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self.problems.append(Problem(self.place(key_node), "", "a key must be a single word"))
                 continue
+            if key_node.tag not in (_PLAIN, _TAGS + "str"):
+                self._wrong_tag(key_node, f"the key {key_node.value[:60]}")
             key = Key(key_node.value, self.place(key_node))
             if key == "<<":
                 message = "merge keys (<<) are not read; use `extends:` or repeat the lines"
@@ -138,10 +165,7 @@ class _Reader:
         return out
 
 
-def _scalar(node: yaml.ScalarNode) -> Any:
-    text: str = node.value
-    if node.style in ("'", '"', "|", ">"):
-        return text
+def _plain(text: str) -> Any:
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text) and len(text) < 40:
@@ -178,7 +202,7 @@ class _Dumper(yaml.SafeDumper):
 
 def _word(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
     plain = yaml.ScalarNode("tag:yaml.org,2002:str", text)
-    style = None if isinstance(_scalar(plain), str) else '"'
+    style = None if isinstance(_plain(text), str) else '"'
     return dumper.represent_scalar(plain.tag, str(text), style=style)
 
 

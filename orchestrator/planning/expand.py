@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 
 from orchestrator.errors import Problem, SpecError, UsageError
 from orchestrator.language.hints import cut, nearest
-from orchestrator.language.settings import merged, nested
+from orchestrator.language.settings import merged
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.cells import Builder
 from orchestrator.planning.designs import choices
-from orchestrator.planning.losses import CHANGES, Layer, merged_in_silence
+from orchestrator.planning.losses import CHANGES, Layer, layer_of, merged_in_silence
 from orchestrator.planning.trials import Cell, TrialSpec, same_configs
 
 LONGEST_CELL = 230
@@ -76,13 +76,7 @@ def expand(
         UsageError: no such profile.
         SpecError: settings that make no valid config; every problem of every cell, once.
     """
-    if profile is not None and profile not in spec.profiles:
-        raise UsageError(f"no profile '{profile}'; {nearest(profile, spec.profiles)}")
-    layers = [Layer("the base", None, nested(spec.base))]
-    if profile is not None:
-        layers.append(Layer(f"profile '{profile}'", None, nested(spec.profiles[profile])))
-    if changes:
-        layers.append(Layer(CHANGES, None, nested(changes)))
+    layers = layers_of(spec, profile, changes)
     chosen_seeds = tuple(seeds) if seeds is not None else spec.seed_list
     cells = tuple(_cells(spec, layers, default_place))
     seen: set[str] = set()
@@ -94,6 +88,22 @@ def expand(
                 seen.add(identity)
                 trials.append(TrialSpec(identity, cell, seed))
     return Expansion(spec, profile, cells, chosen_seeds, tuple(trials), tuple(map(str, changes or ())))
+
+
+def layers_of(spec: SweepSpec, profile: str | None, changes: dict[str, Any] | None) -> list[Layer]:
+    """What every cell starts from, the lowest first; arguments as of `expand`.
+
+    Raises:
+        UsageError: no such profile.
+    """
+    if profile is not None and profile not in spec.profiles:
+        raise UsageError(f"no profile '{profile}'; {nearest(profile, spec.profiles)}")
+    layers = [layer_of("the base", spec.base)]
+    if profile is not None:
+        layers.append(layer_of(f"profile '{profile}'", spec.profiles[profile]))
+    if changes:
+        layers.append(layer_of(CHANGES, changes))
+    return layers
 
 
 def _cells(spec: SweepSpec, layers: Sequence[Layer], place: str) -> Iterator[Cell]:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
 from orchestrator.errors import Problem
-from orchestrator.language.settings import NAMING, Tree, block_of, merged, nested
+from orchestrator.language.settings import NAMING, Laid, Tree, block_of, merged, nested
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.trials import Cell, same_configs
+from orchestrator.process.words import listed
 from trainers.config.base import plain
 
 if TYPE_CHECKING:
@@ -31,6 +33,16 @@ class Layer(NamedTuple):
     axis: str | None
     settings: Tree
     """Nested."""
+    parts: tuple[Layer, ...] = ()
+    """What it was made of, if files extend each other."""
+
+
+def layer_of(what: str, settings: Tree) -> Layer:
+    """The layer of a base or a profile, with its parts."""
+    parts = settings.parts if isinstance(settings, Laid) else ()
+    files = [getattr(next(iter(part), ""), "place", "").rpartition(":")[0] for part in parts]
+    named = [Layer(f"{what} of {file}", None, part) for file, part in zip(files, parts, strict=True)]
+    return Layer(what, None, nested(settings), tuple(named))
 
 
 class Undone(NamedTuple):
@@ -46,6 +58,15 @@ class Undone(NamedTuple):
 
 def undone(name: str, layers: Sequence[Layer]) -> tuple[Undone, ...]:
     """What of block `name` does not reach the end, each setting once."""
+    found: dict[At, Undone] = {}
+    for chain in (*(layer.parts for layer in layers), layers):
+        found |= _undone_in(name, chain)
+    last = dict(_flat(functools.reduce(merged, (block_of(layer.settings, name) for layer in layers), {})))
+    # What a still later layer says again is replaced, and said so.
+    return tuple(one._replace(silent=one.silent and one.at not in last) for one in found.values())
+
+
+def _undone_in(name: str, layers: Sequence[Layer]) -> dict[At, Undone]:
     tree: Tree = {}
     owner: dict[At, Layer] = {}
     found: dict[At, Undone] = {}
@@ -60,9 +81,7 @@ def undone(name: str, layers: Sequence[Layer]) -> tuple[Undone, ...]:
             silent = not any(_within(at, other) or _within(other, at) for other in said)
             found[at] = Undone(at, layer, old, owner[at], silent)
         owner |= dict.fromkeys(said, layer)
-    last = dict(_flat(tree))
-    # What a still later layer says again is replaced, and said so.
-    return tuple(one._replace(silent=one.silent and one.at not in last) for one in found.values())
+    return found
 
 
 def silent_losses(one: Undone, value: Any, default: str) -> Iterator[Problem]:
@@ -115,6 +134,26 @@ def _merging(one: Undone, cells: tuple[str, str], default: str) -> Problem:
         f"cells '{cells[0]}' and '{cells[1]}' become one; leave that out of the level, or move axis "
         f"'{one.of.axis}' below '{one.by.axis}' and say with `when:` where it applies",
     )
+
+
+def discarded_by_changes(expansion: Expansion, layers: Sequence[Layer]) -> list[str]:
+    """A line for each name in `--set` that discards settings, where that changes anything.
+
+    Args:
+        expansion: the sweep.
+        layers: base, profile and `--set`, as it was made of them.
+    """
+    lost: dict[str, dict[str, None]] = {}  # by the name that discards it
+    for name in dict.fromkeys(path.partition(".")[0] for path in expansion.changed):
+        values = [cell.fields[name] for cell in expansion.cells if name in cell.fields]
+        for one in undone(name, layers) if values else ():
+            for value in {id(value): value for value in values}.values():
+                now = _value(value, one.at[1:]) if one.silent and one.by.what == CHANGES else _ABSENT
+                if now is not _ABSENT and now != plain(one.old):
+                    told = f"{'.'.join(one.at)}: {_shown(one.old)} of {one.of.what}, and it becomes "
+                    told += _shown(now)
+                    lost.setdefault(".".join(_naming(one)), {})[told] = None
+    return [f"{CHANGES} {name} discards {listed(those, between='; ')}" for name, those in lost.items()]
 
 
 def overruled(expansion: Expansion) -> Iterator[tuple[str, int]]:

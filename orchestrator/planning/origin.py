@@ -70,8 +70,11 @@ def edit_notes(edited: Mapping[str, list[str]]) -> list[str]:
 
 def trained_on_other_files(
     done: Iterable[TrialSpec], records: Mapping[str, TrialRecord], root: Path | None
-) -> list[str]:
-    """A sentence on each data set whose files are not those that done trials have seen."""
+) -> dict[tuple[str, str], str]:
+    """A sentence on each data set whose files are not those that done trials have seen.
+
+    By the listings that these have seen, and that are there now.
+    """
     now: dict[DatasetConfig, str | None] = {}
     seen: Counter[tuple[DatasetConfig, str]] = Counter()
     for trial in done:
@@ -82,9 +85,12 @@ def trained_on_other_files(
             now[config] = listing_of(config, root)
         if now[config] not in (None, before):
             seen[config, before] += 1
-    return [
-        f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
+    return {
+        (
+            before,
+            str(now[config]),
+        ): f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
         f"{counted(number, 'trial')} of this sweep saw {before}; other images need another label, or "
         "--accept-data (accept_data=True) if they are the same"
         for (config, before), number in seen.items()
-    ]
+    }

@@ -15,15 +15,24 @@ _FILES = {
 }
 """Where secrets are, by the variable that names another place."""
 
+_MISSPELT = re.compile(
+    r"(^|[\s'\"(]|(?:--[\w-]+|(?<![\w.])[A-Z_]+)=|=(?=[A-Za-z][\w+.-]*:/|\S*@[\w.-]+(?::\d|/)))"
+    r"[^\s/:@'\"=(]*:(?!//)\S*@"
+)
+"""user:password@host and http:/user:..., where an address may begin.
+
+A value of any other name, such as data.label=a:b@c, is one only if it names a scheme, a port or a path.
+"""
+
 
 def without_secret(text: str) -> str:
     """`text` with user and password left out of every address in it.
 
     A password may hold what an address may not, such as @ and /: drivers of databases take it as it is.
     """
+    text = _MISSPELT.sub(r"\1", text)
     text = re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
-    text = re.sub(r"(?<![^\s'\"=(])[^\s/:@'\"=(]+:(?!//)\S*@", "", text)  # user:password@host, http:/user:...
-    return re.sub(r"(?<=://)([^\s?]*)\?[^\s'\")]*", r"\1?...", text)  # a query may hold one, too
+    return re.sub(r"(?<=:/)([^\s?]*)\?[^\s'\")]*", r"\1?...", text)  # a query may hold one, too
 
 
 def secrets_open_to_others() -> list[Path]:

@@ -17,7 +17,9 @@ from orchestrator.errors import Interrupted
 from orchestrator.process.command import is_command
 from orchestrator.process.exit_codes import INTERRUPTED
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+WARNING = (signal.SIGUSR1, signal.SIGUSR2)
+"""What batch systems send some time before they end a job: a request to stop, and never to stop at once."""
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, *WARNING)
 SAME_S = 0.3  # signals so close together are one request: `timeout` and some shells send each one twice
 NOTHING_RUNS = "stopping; Ctrl-C (again) stops at once"
 AT_ONCE_S = 5.0  # a second signal must have ended what is waited for; twice that, and the process ends
@@ -64,7 +66,8 @@ class Stop:
             KeyboardInterrupt: it is to break off whatever is done.
         """
         now, again = time.monotonic(), self.requested
-        if number == signal.SIGHUP or (again and now - self._requested_at > SAME_S):
+        second = again and number not in WARNING and now - self._requested_at > SAME_S
+        if number == signal.SIGHUP or second:
             patient = self._polled and not self.at_once
             self.requested = self.at_once = True
             if not patient:
@@ -132,7 +135,7 @@ def stop_signals() -> Iterator[Stop]:
 
     with contextlib.suppress(ValueError):  # only the main thread may set handlers
         for number in STOPPING:
-            if signal.getsignal(number) != signal.SIG_IGN or number != signal.SIGHUP:  # as under nohup
+            if is_ours(number):
                 previous[number] = signal.signal(number, ask)
     try:
         yield stop
@@ -144,6 +147,16 @@ def stop_signals() -> Iterator[Stop]:
             signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def is_ours(number: signal.Signals) -> bool:
+    """Whether a signal asks this process to stop: not one that whoever started it ignores, as nohup does.
+
+    A program that uses this one may mean something else by `WARNING`.
+    """
+    if number in WARNING:
+        return is_command() and signal.getsignal(number) != signal.SIG_IGN
+    return number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
 
 
 def ignore_signals() -> None:

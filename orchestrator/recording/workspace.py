@@ -5,11 +5,12 @@ Precedence everywhere: flag, environment, default.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
@@ -22,15 +23,20 @@ from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.store_address import SQLITE, tracking_address
 from orchestrator.recording.store_port import DriverRegistry, Store
 from trainers.attempt.folders import Folder, S3Folder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
-_SERVER = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):\d{1,5}(?:/\S*)?")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
 """In the home folder, where no other store is named."""
+LONGEST_FILE, LONGEST_FOLDER = 480, 3500
+"""Bytes of the path of SQLite's file, where 512 is the end, and of a folder: what is in it has 4096."""
 Say = Callable[[str], None]
+
+if TYPE_CHECKING:
+    from orchestrator.recording.mlflow.database import SqliteFile
 
 
 class Workspace(NamedTuple):
@@ -70,13 +76,31 @@ class Workspace(NamedTuple):
         """The SQLite file, if the store is one."""
         if self.tracking_from == "default":
             return self.home / DATABASE
-        file = Path(self.tracking_uri.removeprefix("sqlite:///"))
-        return file if file.is_absolute() else None
+        found = self._named_file
+        return found.path if found else None
+
+    @property
+    def _named_file(self) -> SqliteFile | None:
+        """The SQLite file that flag or environment name."""
+        if self.tracking_from == "default" or not self.tracking_uri.startswith(SQLITE):
+            return None
+        from orchestrator.recording.mlflow.database import file_at
+
+        return file_at(self.tracking_uri)
+
+    def address(self, *, writes: bool = True) -> str:
+        """What MLflow opens; a file is opened to read alone where nobody writes."""
+        if self.database is None:
+            return self.tracking_uri
+        from orchestrator.recording.mlflow.database import address_of
+
+        named = self._named_file
+        return address_of(self.database, writes=writes, settings=named.settings if named else None)
 
     @property
     def store_name(self) -> str:
-        """The store in messages, and in the journals that are for it."""
-        return self.tracking_uri if self.tracking_from == "default" else without_secret(self.tracking_uri)
+        """The store in messages, and in the journals that are for it: one name, however it was written."""
+        return f"sqlite:///{self.database}" if self.database else without_secret(self.tracking_uri)
 
     @property
     def journals(self) -> Path:
@@ -128,7 +152,7 @@ class Workspace(NamedTuple):
             return None
         from orchestrator.recording.mlflow.registry import MlflowRegistry
 
-        return MlflowRegistry(self.tracking_uri)
+        return MlflowRegistry(self.address())
 
     def check_writable(self) -> None:
         """Make the home folder, if it is not there.
@@ -165,11 +189,9 @@ class Workspace(NamedTuple):
         return self._of_file(file, writes=os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
 
     def _of_file(self, file: Path, *, writes: bool) -> Store:
-        from orchestrator.recording.mlflow import database
         from orchestrator.recording.mlflow.store import MlflowStore
 
-        address = database.address_of(file, writes=writes)
-        own = file == self.home / DATABASE
+        address, own = self.address(writes=writes), file == self.home / DATABASE
         return MlflowStore(address, name=self.store_name, artifacts=self.home / ARTIFACTS, movable=own)
 
 
@@ -203,33 +225,14 @@ def workspace(
         checkpoint_folder(str(checkpoints))  # what was typed is told now; most commands need nothing more
     kept = str(checkpoints or "") or os.environ.get("ORCH_CHECKPOINTS") or None
     root = _folder(data or os.environ.get("ORCH_DATA") or "data", "--data" if data else "ORCH_DATA")
-    return Workspace(folder, uri, source, root, kept)
-
-
-def tracking_address(text: str, source: str) -> str:
-    """The tracking URI that `text` names; `source` is the flag or variable that has it.
-
-    Raises:
-        UsageError: it has no scheme.
-    """
-    address = text.strip()
-    if is_bundle(address):
-        return str(_folder(address, source))
-    if address.startswith("sqlite:"):
-        from orchestrator.recording.mlflow.database import file_at
-
-        # From the root: journals name it, and the next command may be typed elsewhere.
-        file = file_at(address)
-        return address if file is None else f"sqlite:///{file}"
-    if "://" in address or address.startswith("databricks"):
-        return address
-    shown = re.sub(r"^[A-Za-z]+:/(?=[^/])", "", address).rpartition("@")[2]  # a password may stand before
-    if _SERVER.fullmatch(shown):
-        raise UsageError(f"{source} {shown}: an address has a scheme; did you mean http://{shown}?")
-    raise UsageError(
-        f"{source} {shown}: expected a server's or a database's address, such as http://127.0.0.1:5000 or "
-        "sqlite:////folder/mlflow.db"
-    )
+    space = Workspace(folder, uri, source, root, kept)
+    if (file := space.database) is not None and len(os.fsencode(file)) > LONGEST_FILE:
+        flag = "--home" if source == "default" else "--tracking-uri"
+        raise UsageError(
+            f"{str(file)[:60]}...: SQLite takes paths of at most {LONGEST_FILE} bytes, this has "
+            f"{len(os.fsencode(file))}; choose another place with {flag}"
+        )
+    return space
 
 
 def checkpoint_folder(text: str) -> Folder:
@@ -268,6 +271,8 @@ def _folder(text: str | Path, source: str) -> Path:
     try:
         folder = Path(text).expanduser().resolve()
         folder.exists()
+        if len(os.fsencode(folder)) > LONGEST_FOLDER:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
     except RuntimeError:
         raise UsageError(
             f"{source} {text}: no such user, or one without a home folder; write the path from the root, /..."

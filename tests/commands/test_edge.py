@@ -127,3 +127,38 @@ def test_nobody_reads_it(place: Place, words: tuple[str, ...]) -> None:
     )
     os.close(theirs)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("swep a.yaml", "no such command 'swep'; did you mean 'sweep'?"),
+        ("sweep a.yaml --seedz 3", "no such option: --seedz; did you mean --seeds?"),
+        ("sweep", "missing argument 'spec'; `orch sweep --help` tells what it takes"),
+        (
+            "ui --port x",
+            "invalid value for '--port': got 'x', expected a valid integer; `orch ui --help` tells",
+        ),
+        (
+            "plan a.yaml --limit 0",
+            "invalid value for '--limit': got '0', expected greater than or equal to 1; ",
+        ),
+        ("--versio", "no such option: --versio; did you mean --version?"),
+        ("plan a.yaml --home", "option '--home' requires an argument; `orch --help` tells"),
+        ("sweep a.yaml http://u:pw@h/\x1b", "got unexpected extra argument(s) (http://h/\\x1b); "),
+    ],
+)
+@pytest.mark.parametrize("columns", ["20", "200"])
+def test_words_that_no_command_takes_are_one_line_as_every_other_error(
+    place: Place, words: str, told: str, columns: str
+) -> None:
+    done = place.orch(*words.split(" "), code=2, COLUMNS=columns, FORCE_COLOR="1")
+    assert done.stderr.startswith(f"orch: {told}") and done.stderr.count("\n") == 1 and done.stdout == ""
+    assert "pw" not in done.stderr and "\x1b" not in done.stderr
+
+
+def test_help_stays_what_it_is_and_is_what_no_words_ask_for(place: Place) -> None:
+    assert "Usage: orch [OPTIONS] COMMAND" in place.orch("--help").stdout
+    assert "Usage: orch sweep [OPTIONS]" in place.orch("sweep", "--help").stdout
+    bare = place.orch(code=2)
+    assert "Usage: orch [OPTIONS] COMMAND" in bare.stdout + bare.stderr

@@ -49,8 +49,6 @@ WORDS = [
     "other.yaml", "nowhere.yaml", ".", "/dev/null", "sweep.yaml/below", "folder", "folder/a b", "$HOME", "%s",
     "{}", "*", "'", '"', "\\", "|", ";", "#",
 ]  # fmt: skip
-SHORT = [word for word in WORDS if len(word.encode()) < 255]
-FOLDERS = {"--home", "--data", "--checkpoints", "--out"}
 SETTINGS = ("ORCH_HOME", "ORCH_DATA", "ORCH_CHECKPOINTS", "COLUMNS", "NO_COLOR", "LANG", "TERM")
 MOST_SECONDS = 20.0  # of this process; a store that is made anew takes ten
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -77,14 +75,13 @@ def call(rng: random.Random, commands: tuple[str, ...]) -> tuple[list[str], dict
     for option in rng.sample(options, min(len(options), rng.choice((0, 1, 1, 2, 3)))):
         words.append(rng.choice(option.opts))
         if not option.is_flag or rng.random() < 0.05:
-            # A folder's name that no disk takes is told by tests of the workspace.
-            words.append(rng.choice(SHORT if FOLDERS & set(option.opts) else WORDS))
+            words.append(rng.choice(WORDS))
     if rng.random() < 0.2:
         words.insert(rng.randrange(len(words) + 1), rng.choice(WORDS))
     if name in ("sweep", "retry") and "--executor" not in words:
         words += ["--executor", "serial"]
     settings = rng.sample(SETTINGS, rng.choice((0, 0, 0, 1, 2)))
-    return [name, *words], {one: rng.choice(SHORT) for one in settings}
+    return [name, *words], {one: rng.choice(WORDS) for one in settings}
 
 
 def ended(words: list[str], settings: dict[str, str]) -> int:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.commands.request import Request
 from tests.builders import PUBLISHED, table_yaml
 from tests.place import FIGURES, Done, Place, typed
 
@@ -85,6 +86,26 @@ def test_a_table_comes_in_every_format(swept: Place, form: str) -> None:
         assert [entry["n"] for entry in json.loads(text)["entries"]] == [2, 2, 2, 2]
     else:
         assert "symmetric" in text
+
+
+def test_a_folder_for_figures_that_cannot_be_is_told_before_they_are_drawn(
+    swept: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.answer.publish.figure_files", None)
+    told = swept.orch("figures", "sweep.yaml", "-o", "o" * 300, code=2).stderr
+    assert told.endswith(": File name too long; choose another folder with --out\n")
+    assert len([line for line in told.splitlines() if not line.endswith(" …")]) == 1
+
+
+def test_the_folder_of_a_changed_sweep_has_a_name_that_a_disk_takes(tmp_path: Path) -> None:
+    name, profile = "n" * 200, "p" * 40
+    text = (
+        table_yaml().replace("name: tiny", f"name: {name}", 1) + f"profiles: {{{profile}: {{epochs: 1}}}}\n"
+    )
+    (file := tmp_path / "long.yaml").write_text(text, encoding="utf-8")
+    request = Request(file, profile=profile, changes=["epochs=2"])
+    assert name in request.folder_name
+    (tmp_path / request.folder_name).mkdir()
 
 
 def test_figures_are_drawn_from_the_store(swept: Place) -> None:
@@ -161,7 +182,7 @@ BAD = {
 
 def test_a_setting_without_its_flag_is_told_how_it_is_given(place: Place) -> None:
     said = place.orch("sweep", "sweep.yaml", "epochs=3", code=2, COLUMNS="200").stderr
-    assert "Got unexpected extra argument(s) (epochs=3); a setting is given as --set epochs=3" in said
+    assert "got unexpected extra argument(s) (epochs=3); a setting is given as --set epochs=3" in said
 
 
 @pytest.mark.parametrize("what", BAD)

@@ -131,6 +131,27 @@ def test_the_token_that_ray_would_let_everybody_read_is_made_for_its_user_alone(
     assert len(found[0][1]) == 64 and found == [(0o600, found[0][1])] * 2  # of what is there, nothing changes
 
 
+def test_two_first_sweeps_at_once_have_one_token_that_is_whole_whenever_it_is_there(
+    user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.execution.ray import cluster
+
+    path = user / ".ray" / "auth_token"
+    inner: list[str] = []
+
+    def token(size: int) -> str:
+        monkeypatch.setattr(cluster.secrets, "token_hex", lambda size: "b" * 2 * size)
+        cluster._make_token()  # the other sweep's, while this one makes its own
+        inner.append(path.read_text())
+        return "a" * 2 * size
+
+    monkeypatch.setattr(cluster.secrets, "token_hex", token)
+    cluster._make_token()
+    assert inner == ["b" * 64] and path.read_text() == "b" * 64
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
 def test_who_joins_a_cluster_or_has_a_token_elsewhere_gets_none(
     user: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.answer.tables import tabulate
+from orchestrator.commands.request import Request
 from orchestrator.commands.screen.grid import plan_text, validated
 from orchestrator.errors import SpecError
+from orchestrator.language.load import load
 from orchestrator.planning.expand import expand
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import make_plan
@@ -86,6 +90,60 @@ def test_a_profile_loses_nothing_in_silence_either() -> None:
 def test_a_name_that_is_typed_brings_its_own_defaults() -> None:
     made = expansion(BASE, changes={"method": "simsiam"})
     assert made.cells[0].config().method.predictor.kind == "mlp"  # type: ignore[attr-defined]
+
+
+def extending(parent: str, child: str) -> list[str]:
+    """What is wrong with a sweep of three files, of which the last one changes nothing."""
+    files = {"a.yaml": parent, "b.yaml": "extends: a.yaml\nversion: 1\n" + child}
+    files["c.yaml"] = "extends: b.yaml\nversion: 1\nbase: {optimizer.lr: 0.2}\n"
+    try:
+        expand(load("c.yaml", lambda name, child: (name, files[name])), profile="p", default_place="c.yaml:1")
+    except SpecError as error:
+        return str(error).splitlines()
+    return []
+
+
+@pytest.mark.parametrize(
+    ("child", "by", "line"),
+    [
+        ("base: {method.name: simsiam}\n", "the base of b.yaml", 3),
+        ("profiles: {p: {method: simsiam}}\n", "profile 'p'", 3),
+    ],
+)
+def test_a_file_loses_nothing_in_silence_of_the_file_that_it_extends(child: str, by: str, line: int) -> None:
+    (found,) = extending(BASE + "profiles: {p: {epochs: 2}}\n", child)
+    of = "the base of a.yaml" if "of b" in by else "the base"
+    assert found.startswith(
+        f"b.yaml:{line}: method.name: {by} discards method.predictor.kind: linear of {of} (a.yaml:6), and it "
+        "becomes mlp; set it again beside method.name, or move it"
+    )
+
+
+def test_a_profile_of_a_file_loses_nothing_in_silence_of_that_which_it_extends() -> None:
+    under = "profiles: {p: {method: {name: moco, predictor.kind: linear}}}\n"
+    found = extending(yaml(TINY) + under, "profiles: {p: {method.name: simsiam}}\n")
+    discards = "profile 'p' of b.yaml discards method.predictor.kind: linear of profile 'p' of a.yaml"
+    assert any(discards in line for line in found)
+
+
+@pytest.mark.parametrize("again", ["linear", "mlp"])
+def test_what_a_later_file_or_a_level_says_again_is_no_loss(again: str) -> None:
+    child = f"base: {{method: {{name: simsiam, predictor.kind: {again}}}}}\n"
+    assert extending(BASE + "profiles: {p: {epochs: 2}}\n", child) == []
+    level = f"axes: {{m: {{path: method.predictor.kind, values: [{again}]}}}}\n"
+    assert extending(BASE + "profiles: {p: {epochs: 2}}\n", "base: {method.name: simsiam}\n" + level) == []
+
+
+def test_what_a_typed_name_discards_is_told(tmp_path: Path) -> None:
+    (file := tmp_path / "s.yaml").write_text(BASE)
+    told = Request(file, changes=["method=simsiam"]).headline
+    assert "--set method.name discards method.predictor.kind: linear of the base, and it becomes mlp" in told
+    for kept in (
+        ["method=directpred"],
+        ["method=simclr"],
+        ["method.name=simsiam", "method.predictor.kind=linear"],
+    ):
+        assert "discards" not in Request(file, changes=kept).headline
 
 
 # Cells that are one by design

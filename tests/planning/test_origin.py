@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,18 @@ from PIL import Image
 from orchestrator import Sweep, UsageError
 from orchestrator.answer import publish
 from orchestrator.events import Event, Progressed
+from orchestrator.execution.checks import check_before_training
+from orchestrator.execution.options import Options
+from orchestrator.planning.plan import make_plan
+from tests.builders import record
 from tests.place import Place
 from tests.trainers.builders import TINY
 from trainers.attempt import source
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.source import changed, digests, files_of
 from trainers.config.base import LoopConfig, Runtime
+from trainers.datasets.base import listing_of
+from trainers.views.device_images import load_images
 
 pytestmark = pytest.mark.filterwarnings("default")
 THEORY: dict[str, Any] = {
@@ -149,6 +156,37 @@ def image_folder(folder: Path, number: int) -> None:
         os.rename(path, os.fsencode(path.parent) + b"/caf\xe9.png")  # a name that is no UTF-8
 
 
+def test_an_image_folder_is_listed_once_before_training_and_anew_by_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image_folder(tmp_path / "images", 8)
+    data = {"name": "image_folder", "label": "mine", "root": str(tmp_path / "images"), "size": 8}
+    base = SSL["base"] | {"data": data, "batch_size": 4}
+    sweep = Sweep({"version": 1, "name": "images", "base": base}, seeds=2, home=tmp_path / "runs")
+    first, config = sweep.trials[0], sweep.trials[0].config.data  # type: ignore[attr-defined]
+    seen = listing_of(config, None)
+    records = {first.id: record(first.id, data_listing=seen)}
+    listed: Counter[str] = Counter()
+    scandir = os.scandir
+
+    def counted(folder: str) -> object:
+        listed[str(folder)] += "images" in str(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", counted)
+    options = Options("serial", None)
+    check_before_training(make_plan(sweep.expansion, records), sweep.space, options, say=quiet)
+    assert len(+listed) == 6 and set((+listed).values()) == {1}  # two splits with two classes each
+
+    load_images.cache_clear()
+    listed.clear()
+    assert load_images(config, Runtime()).listing == seen
+    assert len(+listed) == 6 and set((+listed).values()) == {1}
+    (tmp_path / "images" / "train" / "class0" / "0.png").unlink()
+    with pytest.raises(UsageError, match="its folder has 15 files"):
+        check_before_training(make_plan(sweep.expansion, records), sweep.space, options, say=quiet)
+
+
 def test_other_images_under_one_label_are_an_error_before_training(ready: Place, tmp_path: Path) -> None:
     image_folder(tmp_path / "images", 8)
     data = {"name": "image_folder", "label": "mine", "root": str(tmp_path / "images"), "size": 8}
@@ -160,3 +198,13 @@ def test_other_images_under_one_label_are_an_error_before_training(ready: Place,
     with pytest.raises(UsageError, match=words):
         more.run("serial", say=quiet)
     assert more.run("serial", accept_data=True, say=quiet).trained["completed"] == 1
+
+    # It is remembered, for that change alone.
+    said: list[str] = []
+    third = Sweep(spec, seeds=3, home=ready.folder / "runs")
+    assert third.run("serial", say=said.append).trained["completed"] == 1
+    (told,) = [line for line in said if "taken for the same images" in line]
+    assert told.startswith("24 files, ") and " as the 16 files, " in told and "accepted_data.json" in told
+    (tmp_path / "images" / "train" / "class0" / "0.png").unlink()
+    with pytest.raises(UsageError, match="its folder has 23 files"):
+        Sweep(spec, seeds=4, home=ready.folder / "runs").run("serial", say=quiet)

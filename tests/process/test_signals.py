@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import Interrupted
-from orchestrator.process import signals
+from orchestrator.process import command, signals
 from orchestrator.process.signals import ignore_signals, stop_signals
 from tests.place import own_signals
 
@@ -124,6 +124,41 @@ def test_a_command_that_answers_no_signal_ends_all_the_same(when: str) -> None:
             assert process.wait(timeout=5) == 130
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_what_a_batch_system_warns_with_asks_a_command_to_stop_and_never_at_once(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(command, "_typed", True)
+    with stop_signals() as stop:
+        for _ in range(3):
+            time.sleep(0.01)
+            signal.raise_signal(number)
+        assert stop.requested and not stop.at_once
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(number) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
+def test_a_signal_that_whoever_started_the_command_ignores_stays_ignored(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setattr(command, "_typed", True)
+    signal.signal(number, signal.SIG_IGN)
+    with stop_signals() as stop:
+        signal.raise_signal(number)
+        assert not stop.requested
+
+
+def test_a_program_that_uses_orch_keeps_its_own_meaning_of_sigusr1(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "_typed", False)
+    heard: list[int] = []
+    signal.signal(signal.SIGUSR1, lambda number, frame: heard.append(number))
+    with stop_signals() as stop:
+        signal.raise_signal(signal.SIGUSR1)
+        assert heard and not stop.requested
 
 
 def test_once_its_exit_code_is_known_no_signal_changes_how_a_command_ends() -> None:

@@ -32,7 +32,7 @@ def test_a_word_that_a_full_disk_does_not_take_is_no_error_and_a_result_is_one()
         (True, ("--help",), 4, "orch: standard output: No space left on device; make room, and ask for the "),
         (True, ("schema",), 4, "orch: standard output: No space left on device; make room, and ask for the "),
         (False, ("validate", "nowhere.yaml"), 2, ""),
-        (False, ("nonsense",), 4, ""),
+        (False, ("nonsense",), 2, ""),
     ],
 )
 def test_a_full_disk_below_a_stream_is_at_most_a_line_and_an_exit_code(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 
 import pytest
 
@@ -51,8 +52,42 @@ def test_a_damaged_file_is_a_line_with_a_next_step_and_without_sql() -> None:
         ("cannot reach 'u:p@w@host:1' now", "cannot reach 'host:1' now"),
         ("ray://u:pw@h:10001", "ray://h:10001"),
         ("--set a=b:c", "--set a=b:c"),
+        ("--set data.label=a:b@c", "--set data.label=a:b@c"),
+        ("--set=data.label=a:b@c", "--set=data.label=a:b@c"),
+        ("--tracking-uri=u:pw@h", "--tracking-uri=h"),
+        ("RAY_ADDRESS=u:pw@h", "RAY_ADDRESS=h"),
+        ("url=u:pw@host:5000", "url=host:5000"),
+        ("root=http:/u:pw@h", "root=h"),
+        ("http:/h/db?password=pw", "http:/h/db?..."),
         ("http://host:5000 from me@work", "http://host:5000 from me@work"),
     ],
 )
 def test_a_password_is_hidden_however_the_address_is_misspelt(text: str, shown: str) -> None:
     assert without_secret(text) == shown
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_secret_goes_from_any_address_and_nothing_from_what_is_none(seed: int) -> None:
+    draw = random.Random(seed)
+
+    def word(letters: str = "aZ0._-%+~$,;!") -> str:
+        return "".join(draw.choices(letters, k=draw.randint(1, 8)))
+
+    for _ in range(200):
+        host = draw.choice(["h", "host.example.org", "127.0.0.1:5000", "[::1]:6379"])
+        secret = f"S3CR{word('aZ0._-%+~$,;!:@/&')}T"
+        address = draw.choice(
+            [
+                f"{draw.choice(['http', 'postgresql+psycopg2', 's3', 'ray'])}://u:{secret}@{host}/x",
+                f"https://:{secret}@{host}",
+                f"http:/u:{secret}@{host}",
+                f"u:{secret}@{host}",
+                f"http://{host}/x?token={secret}",
+            ]
+        )
+        before = draw.choice(["", "no answer of ", "at '", "(", "--address=", "MLFLOW_TRACKING_URI="])
+        assert "S3CR" not in without_secret(before + address), before + address
+        value = f"{word('aZ0_-')}{draw.choice(['', ':' + word('aZ_-')])}@{word('aZ_-')}"
+        plain = [f"data.{word('aZ_')}={value}", f"{word('aZ')}: {word()}", f"{word('aZ')}@{word('aZ')}"]
+        text = " ".join(draw.sample(plain, 3))
+        assert without_secret(text) == text

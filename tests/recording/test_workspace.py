@@ -15,10 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.commands.look.doctor import _moved
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.recording.journal import files as journal_files
+from orchestrator.recording.journal.entries import Begun, Ended
 from orchestrator.recording.journal.notes import of_journals
-from orchestrator.recording.workspace import Workspace, workspace
+from orchestrator.recording.workspace import LONGEST_FILE, LONGEST_FOLDER, Workspace, workspace
 from tests.builders import INFO, outcome, report, trials
 from tests.place import Place
 
@@ -52,6 +54,64 @@ def test_a_moved_home_keeps_its_curves_and_takes_more(tmp_path: Path, database: 
     store.flush()
     store.close()
     assert not (tmp_path / "old").exists() and list((tmp_path / "new").rglob("plot.svg"))
+
+
+def abandoned(home: Path, store: str) -> str:
+    """A journal below `home` in which a dead driver left a trial for the store of that name; its id."""
+    trial = trials(2)[1]
+    own = journal_files.OwnJournal(home / "journal", store=store, command="orch")
+    own.append(Begun(trial=trial.facts, sweep=INFO, worker=None, attempt="a"))
+    own.append(Ended(trial_id=trial.id, outcome=outcome(), sweep=INFO))
+    assert own.folder is not None and own._lock is not None
+    own._lock.close()
+    header = own.folder / "driver.json"
+    header.write_text(
+        header.read_text().replace('"sqlite:///mlflow.db"', f'"{store}"')
+    )  # as earlier code did
+    return trial.id
+
+
+def test_a_journal_of_earlier_code_is_delivered_after_its_home_was_moved(
+    tmp_path: Path, database: Path
+) -> None:
+    filled(tmp_path / "old", database)
+    trial_id = abandoned(tmp_path / "old", f"sqlite:///{tmp_path / 'old' / 'mlflow.db'}")
+    shutil.move(tmp_path / "old", tmp_path / "new")
+    space = space_in(tmp_path / "new")
+    assert of_journals(space.journals, space.store_name) == []
+    store = space.open_journaled()
+    store.flush()
+    store.close()
+    assert space.open_store().records([trial_id])[trial_id].status == "completed"
+    assert not list(space.journals.glob("[!.]*/"))
+
+
+@pytest.mark.parametrize("why", ["its store is still there", "nothing of it is here"])
+def test_a_journal_for_another_store_is_kept_and_named(tmp_path: Path, database: Path, why: str) -> None:
+    filled(tmp_path / "old", database)
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    there = tmp_path / ("old" if "still" in why else "other") / "mlflow.db"
+    abandoned(tmp_path / "new", f"sqlite:///{there}")
+    space = space_in(tmp_path / "new")
+    store = space.open_journaled()
+    store.flush()
+    store.close()
+    (note,) = of_journals(space.journals, space.store_name)
+    assert f"for sqlite:///{there}: --tracking-uri names it" in note
+
+
+def test_doctor_tells_where_mlflow_s_pages_look_for_the_files_of_a_moved_home(
+    tmp_path: Path, database: Path
+) -> None:
+    filled(tmp_path / "old one", database)
+    assert not list(_moved(space_in(tmp_path / "old one")))
+    shutil.move(tmp_path / "old one", tmp_path / "new")
+    (told,) = _moved(space_in(tmp_path / "new"))
+    assert "the files of 1 run in" in told.finding and "orch finds them here" in told.finding
+    way = told.finding.partition("`")[2].partition("`")[0]
+    subprocess.run(way, shell=True, check=True)
+    assert list((tmp_path / "old one" / "artifacts").rglob("spectra.npz"))
+    assert not list(_moved(space_in(tmp_path / "new")))
 
 
 def test_a_copied_home_writes_nothing_into_the_one_it_was_copied_from(tmp_path: Path, database: Path) -> None:
@@ -279,3 +339,73 @@ def test_a_store_in_a_folder_of_its_own_is_read_and_written_from_a_removed_one(
         warnings.simplefilter("default")  # MLflow and SQLAlchemy warn about themselves
         assert store.records(["0" * 12]) == {} and store.away is None
         store.close()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite:///{}/a b.db",
+        "sqlite:///{}/a%20b.db?timeout=3",
+        "sqlite+pysqlite:///{}/a b.db?timeout=3",
+        "sqlite:///file:{}/a%2520b.db?uri=true&mode=rw",
+        "sqlite:///file://localhost{}/a%2520b.db?uri=true",
+        "sqlite:///a%20b.db?timeout=3",
+    ],
+)
+def test_an_address_of_sqlite_names_one_file_however_it_is_written(tmp_path: Path, text: str) -> None:
+    space = workspace(None, text.format(tmp_path), None)
+    assert space.database == tmp_path / "a b.db"
+    assert space.store_name == f"sqlite:///{tmp_path}/a b.db"
+
+
+@pytest.mark.parametrize("name", ["x.db", "100%.db", "a%20b?c#d.db"])
+def test_settings_of_sqlite_reach_it_and_are_no_part_of_the_file_s_name(tmp_path: Path, name: str) -> None:
+    from urllib.parse import quote
+
+    from sqlalchemy import create_engine
+
+    space = workspace(None, f"sqlite:///{quote(name)}?timeout=7", None)
+    engine = create_engine(space.address())
+    assert engine.dialect.create_connect_args(engine.url)[1]["timeout"] == 7
+    with engine.connect():
+        assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert "mode=ro" in space.address(writes=False)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("text", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
+def test_a_database_in_memory_is_no_file(text: str) -> None:
+    assert workspace(None, text, None).database is None
+
+
+def test_a_store_whose_settings_became_its_name_is_named_and_not_passed_over(tmp_path: Path) -> None:
+    odd = tmp_path / "x.db?timeout=3"
+    odd.touch()
+    with pytest.raises(UsageError, match=r"rename it to .*/x\.db$"):
+        workspace(None, f"sqlite:///{odd}", None)
+    odd.rename(tmp_path / "x.db")
+    assert workspace(None, f"sqlite:///{odd}", None).database == tmp_path / "x.db"
+
+
+def deep(folder: Path, size: int) -> Path:
+    """A path below `folder` that has `size` bytes, and of which no part is too long."""
+    left = size - len(os.fsencode(folder))
+    return folder.joinpath(*["d" * 99] * (left // 100 - 1), "d" * (left % 100 + 99))
+
+
+def test_a_home_whose_store_s_path_is_too_long_for_sqlite_is_one_line(tmp_path: Path) -> None:
+    most = deep(tmp_path, LONGEST_FILE - len("/mlflow.db"))
+    space_in(most).open_journaled().close()
+    assert (most / "mlflow.db").exists()
+    with pytest.raises(UsageError, match=r"SQLite takes paths of at most 480 bytes, this has 481; .* --home"):
+        space_in(deep(tmp_path, LONGEST_FILE + 1 - len("/mlflow.db")))
+    with pytest.raises(UsageError, match="choose another place with --tracking-uri"):
+        workspace(None, f"sqlite:///{deep(tmp_path, 600)}", None)
+
+
+@pytest.mark.parametrize("flag", ["home", "data", "checkpoints"])
+def test_a_folder_that_leaves_no_room_for_what_is_in_it_is_one_line(tmp_path: Path, flag: str) -> None:
+    named = {"home": None, "data": None, "checkpoints": None, flag: str(deep(tmp_path, LONGEST_FOLDER + 1))}
+    checkpoints = named.pop("checkpoints")
+    with pytest.raises(UsageError, match="File name too long; choose another folder"):
+        workspace(**named, tracking_uri="http://127.0.0.1:9", checkpoints=checkpoints)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from trainers.config.base import Frozen
 from trainers.config.lazy import torch
@@ -107,6 +110,47 @@ def listing_of(config: DatasetConfig, root: Path | None) -> str | None:
     text = "\n".join(f"{name} {size}" for name, size in files)
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape"))  # names may be in any encoding
     return f"{len(files)} files, {digest.hexdigest()[:12]}"
+
+
+class Entry(NamedTuple):
+    """What stands in a folder; a link that leads nowhere is neither folder nor file."""
+
+    path: Path
+    is_folder: bool
+    is_file: bool
+
+
+_listed: ContextVar[dict[Path, tuple[Entry, ...]] | None] = ContextVar("_listed", default=None)
+
+
+@contextlib.contextmanager
+def listed_once() -> Iterator[None]:
+    """Inside, each folder is listed once, however often `entries` asks: a disk elsewhere takes its time."""
+    before = _listed.set({})
+    try:
+        yield
+    finally:
+        _listed.reset(before)
+
+
+def entries(folder: Path) -> tuple[Entry, ...]:
+    """What is in a folder, by name."""
+    known = _listed.get()
+    if known is None or folder not in known:
+        with os.scandir(folder) as there:
+            ones = sorted(there, key=lambda one: one.name)
+        found = tuple(Entry(folder / one.name, _is(one.is_dir), _is(one.is_file)) for one in ones)
+        if known is None:
+            return found
+        known[folder] = found
+    return known[folder]
+
+
+def _is(looked: Callable[[], bool]) -> bool:
+    try:
+        return looked()
+    except OSError:  # a link to itself
+        return False
 
 
 def data_folder(root: str | Path | None) -> Path:

@@ -13,7 +13,7 @@ from trainers.config.base import NOT_IDENTITY
 from trainers.config.lazy import torch
 from trainers.datasets import _decoding
 from trainers.datasets._images import balanced_order
-from trainers.datasets.base import DatasetConfig, Images, MissingDataError, data_folder
+from trainers.datasets.base import DatasetConfig, Entry, Images, MissingDataError, data_folder, entries
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
 LAYOUT = (
@@ -124,16 +124,16 @@ def _folder(config: Config, root: Path | None) -> Path:
 def _classes(folder: Path) -> dict[str, list[Path]]:
     """The folders of each class, by its name; both in order."""
     out: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if not path.name.startswith(".") and path.is_dir():
-            out.setdefault(unicodedata.normalize("NFC", path.name), []).append(path)
+    for entry in entries(folder):
+        if not entry.path.name.startswith(".") and entry.is_folder:
+            out.setdefault(unicodedata.normalize("NFC", entry.path.name), []).append(entry.path)
     return dict(sorted(out.items()))
 
 
 def _files(split: Path) -> list[Path]:
     """Every image file of a split."""
     folders = [one for ones in _classes(split).values() for one in ones]
-    return sorted(path for folder in folders for path in folder.iterdir() if _is_image(path))
+    return sorted(one.path for folder in folders for one in entries(folder) if _is_image(one))
 
 
 def _read_split(
@@ -149,15 +149,17 @@ def _read_split(
     named = f"image_folder '{config.label}'"
     paths: list[Path] = []
     found: list[int] = []
-    others = [path for path in folder.iterdir() if not path.is_dir()]
+    others = [entry for entry in entries(folder) if not entry.is_folder]
     for label, (name, folders) in enumerate(_classes(folder).items()):
-        files = sorted((path for one in folders for path in one.iterdir()), key=lambda path: path.name)
-        images = [path for path in files if _is_image(path)]
+        files = sorted(
+            (entry for one in folders for entry in entries(one)), key=lambda entry: entry.path.name
+        )
+        images = [entry.path for entry in files if _is_image(entry)]
         if not images:
             raise MissingDataError(
                 f"{named}: no images in {folder / name} (read are {', '.join(sorted(SUFFIXES))}); {LAYOUT}"
             )
-        others += [path for path in files if not _is_image(path)]
+        others += [entry for entry in files if not _is_image(entry)]
         paths += images
         found += [label] * len(images)
     if number is not None and number > len(paths):
@@ -165,7 +167,7 @@ def _read_split(
             f"{named}: {number} images were asked for, {len(paths)} are in {folder}; "
             f"add images or lower '{folder.name}'"
         )
-    counts = Counter(_kind(path) for path in others if not path.name.startswith("."))
+    counts = Counter(_kind(one) for one in others if not one.path.name.startswith("."))
     if counts:
         told = ", ".join(f"{count} × {kind}" for kind, count in sorted(counts.items()))
         skipped.append(f"{named}: {counts.total()} files in {folder} are skipped: {told}")
@@ -187,12 +189,12 @@ def _read_split(
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels[order]
 
 
-def _is_image(path: Path) -> bool:
+def _is_image(entry: Entry) -> bool:
     # A pipe with an image's name would be waited for without end.
-    return not path.name.startswith(".") and path.suffix.lower() in SUFFIXES and path.is_file()
+    return not entry.path.name.startswith(".") and entry.path.suffix.lower() in SUFFIXES and entry.is_file
 
 
-def _kind(path: Path) -> str:
-    if path.is_dir():
+def _kind(entry: Entry) -> str:
+    if entry.is_folder:
         return "folder"
-    return path.suffix.lower() or "no suffix" if path.is_file() else "no regular file"
+    return entry.path.suffix.lower() or "no suffix" if entry.is_file else "no regular file"

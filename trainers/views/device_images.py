@@ -10,7 +10,7 @@ from typing import NamedTuple
 from trainers.config.base import Runtime
 from trainers.config.lazy import torch
 from trainers.config.plugins import behind
-from trainers.datasets.base import DatasetConfig, Images, MissingDataError, listing_of
+from trainers.datasets.base import DatasetConfig, Images, MissingDataError, listed_once, listing_of
 from trainers.views.augmentation import normalise as normalised
 
 
@@ -37,9 +37,10 @@ def load_images(config: DatasetConfig, runtime: Runtime) -> Images:
         MissingDataError: the data set is not there, or nothing can be learnt from its images.
     """
     listing = None
-    with contextlib.suppress(OSError):  # before they are read: files may change meanwhile
-        listing = listing_of(config, runtime.data_root)
-    images: Images = behind(type(config)).load(config, root=runtime.data_root, download=runtime.download)
+    with listed_once():
+        with contextlib.suppress(OSError):  # before they are read: files may change meanwhile
+            listing = listing_of(config, runtime.data_root)
+        images: Images = behind(type(config)).load(config, root=runtime.data_root, download=runtime.download)
     images = replace(images, listing=listing)
     fault = images.fault()
     if fault:  # else every method collapses on them, and is blamed

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from orchestrator.answer.statistics.sign_flips import smallest_p
 from orchestrator.answer.statistics.summary import Summary, student_t
+from orchestrator.process.words import listed
 
 ALPHA = 0.05
 """The chance of any false alarm among a table's comparisons."""
@@ -152,10 +153,3 @@ def _undecided(some: Sequence[Compared], n: int, comparisons: int) -> list[str]:
         which = "" if len(needs) == 1 else f" {listed(needs[None])}:"
         said.append(f"For{which} even {MOST} could not." if which else f"Even {MOST} could not.")
     return said
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in a row, the first four of many."""
-    all_ = list(names)
-    more = f" and {len(all_) - 4} more" if len(all_) > 5 else ""
-    return ", ".join(all_[:4] if more else all_) + more

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,10 @@ from typing import Literal, NamedTuple
 from orchestrator.errors import OrchError
 from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.secrets import secrets_open_to_others
+from orchestrator.process.words import counted
 from orchestrator.recording.journal.notes import of_journals
-from orchestrator.recording.workspace import Workspace
+from orchestrator.recording.mlflow.glance import folders_of_files
+from orchestrator.recording.workspace import ARTIFACTS, DATABASE, Workspace
 from trainers.attempt.folders import unusable
 from trainers.config.examined import PluginError
 from trainers.config.plugins import config_type, load, names
@@ -39,6 +42,7 @@ def checks(space: Workspace) -> Iterator[Check]:
     yield from _secrets()
     yield _checkpoints(space)
     yield _store(space)
+    yield from _moved(space)
     for note in of_journals(space.journals, space.store_name):
         yield Check("note", "journal", note)
     yield from _data(space)
@@ -106,6 +110,20 @@ def _store(space: Workspace) -> Check:
     except OrchError as error:
         return Check("bad", "store", f"{error} ({space.tracking_from})")
     return Check("ok", "store", f"{store.describe()} answers ({space.tracking_from})")
+
+
+def _moved(space: Workspace) -> Iterator[Check]:
+    """What MLflow's own pages do not find, for its store has whole paths."""
+    here = space.home / ARTIFACTS
+    for folder, number in folders_of_files(space.home / DATABASE).items():
+        if folder.resolve() == here.resolve():
+            continue
+        link = shlex.join(["ln", "-s", str(here), str(folder)])
+        way = f"`mkdir -p {shlex.quote(str(folder.parent))} && {link}` lets them find these"
+        if folder.exists():
+            way = "they show what is there"
+        where = f"the files of {counted(number, 'run')} in {folder}, where the home lay before"
+        yield Check("note", "home", f"MLflow's pages look for {where} (orch finds them here); {way}")
 
 
 def _data(space: Workspace) -> Iterator[Check]:

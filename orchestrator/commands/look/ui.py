@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 from orchestrator.errors import UsageError
 from orchestrator.process.secrets import without_secret
-from orchestrator.recording.mlflow.database import address_of
 from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
 from orchestrator.recording.workspace import Workspace
 
@@ -45,7 +44,7 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Everybody can read a command line, and its password.
-        "MLFLOW_BACKEND_STORE_URI": space.tracking_uri if file is None else address_of(file),
+        "MLFLOW_BACKEND_STORE_URI": space.address(),
     }
     page = f"http://{LOOPBACK}:{port}"
     say(f"MLflow on {page} (starts in a few seconds; Ctrl-C ends it)")

@@ -20,9 +20,9 @@ def write_figures(sweep: Sweep, folder: Path, *, formats: tuple[str, ...]) -> li
             f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
         )
     problems: list[str] = []
-    files = publish.figure_files(expansion, sweep.records(), curves, problems, formats=formats)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)  # first: to draw takes long
+        files = publish.figure_files(expansion, sweep.records(), curves, problems, formats=formats)
         for name, content in files.items():
             (folder / name).write_bytes(content)
     except OSError as error:

@@ -14,6 +14,7 @@ from orchestrator.planning.data import larger_than_data
 from orchestrator.planning.expand import expand
 from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
+from orchestrator.process.words import listed
 from orchestrator.records import status_of
 
 SIGNS = MARKS | {"completed": "✓"}
@@ -36,8 +37,7 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
     if note := code_note(len(plan.done), plan.by_other_code):
         lines.append(f"{note}; `orch sweep --retrain-changed` trains them anew")
     if orphans:
-        more = f" and {len(orphans) - 5} more" if len(orphans) > 5 else ""
-        lines.append(f"{len(orphans)} in the store but not asked for here: {'; '.join(orphans[:5])}{more}")
+        lines.append(f"{len(orphans)} in the store but not asked for here: {listed(orphans, 5, '; ')}")
     return "\n".join(lines)
 
 

@@ -34,7 +34,7 @@ from orchestrator.execution.child.messages import (
 )
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.session import end_session
-from orchestrator.process.signals import Stop, stop_from_elsewhere
+from orchestrator.process.signals import WARNING, Stop, stop_from_elsewhere
 from orchestrator.process.streams import ignoring_closed_pipes
 
 LOAD_S = 180.0  # in which a library must have been imported, on a machine that is busy with much else
@@ -143,7 +143,7 @@ def main(control: int, told: int, pid: int) -> None:
     for number in (
         signal.SIGINT,
         signal.SIGHUP,
-        signal.SIGUSR1,
+        *WARNING,
     ):  # the driver decides; what this process starts has its own
         signal.signal(number, lambda *_: None)
     with stop_from_elsewhere() as stop, contextlib.ExitStack() as after:

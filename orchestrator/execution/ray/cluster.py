@@ -137,13 +137,17 @@ def _make_token() -> None:
     if os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH"):
         return
     path = RAY_TOKEN.expanduser()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         return
-    with open(number, "w") as file:
-        file.write(secrets.token_hex(32))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    number, part = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)  # for its user alone
+    try:
+        with open(number, "w") as file:
+            file.write(secrets.token_hex(32))
+        with contextlib.suppress(FileExistsError):
+            os.link(part, path)  # whole, and the first one stays: another sweep may begin now, too
+    finally:
+        os.unlink(part)
 
 
 def _sources() -> list[str]:

@@ -117,6 +117,19 @@ def own_store(root: Path) -> str:
     return f"sqlite:///{root.parent / 'mlflow.db'}"
 
 
+def _lay_elsewhere(store: object, root: Path) -> bool:
+    """Whether earlier code meant the own store by its address, which is that of the home before it was moved.
+
+    So it is if nothing is there any more, and the store that is here has files of runs from there.
+    """
+    file = Path(str(store).removeprefix("sqlite:///"))
+    if file.name != "mlflow.db" or not file.is_absolute() or file.exists():
+        return False
+    from orchestrator.recording.mlflow.glance import folders_of_files
+
+    return file.parent / "artifacts" in folders_of_files(root.parent / "mlflow.db")
+
+
 class Unreadable(Exception):
     """A journal that this version does not understand."""
 
@@ -131,7 +144,7 @@ def header_of(folder: Path) -> Header:
         content = json.loads((folder / journal.HEADER).read_bytes())
         version = int(content["journal"])  # before all else: nobody knows what a later header holds
         if version <= journal.VERSION:
-            if content.get("store") == IN_HOME:
+            if content.get("store") == IN_HOME or _lay_elsewhere(content.get("store"), folder.parent):
                 content["store"] = own_store(folder.parent)
             return Header.model_validate(content)
     except (OSError, ValueError, TypeError, KeyError, ArithmeticError, RecursionError):

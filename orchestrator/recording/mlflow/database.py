@@ -5,23 +5,34 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import quote
+from urllib.request import url2pathname
 
 
-def address_of(file: Path, *, writes: bool = True) -> str:
+class SqliteFile(NamedTuple):
+    """The file of an address of SQLite, and what else the address says."""
+
+    path: Path
+    settings: Mapping[str, Any]
+    """Of the connection, such as timeout."""
+
+
+def address_of(file: Path, *, writes: bool = True, settings: Mapping[str, Any] | None = None) -> str:
     """What SQLAlchemy opens for `file`; where it does not write, nothing can be written through it."""
     from sqlalchemy import URL
 
     # As a file: URI with its driver's name, for MLflow makes the folders of what it takes for a plain path.
-    query = {"uri": "true", "mode": "rwc" if writes else "ro"}
+    query = {"mode": "rwc"} | dict(settings or {}) | {"uri": "true"} | ({} if writes else {"mode": "ro"})
     made = URL.create("sqlite+pysqlite", database=f"file:{quote(str(file))}", query=query)
     return made.render_as_string(hide_password=False)
 
 
-def file_at(address: str) -> Path | None:
-    """The file that a person's address of SQLite names plainly: without settings, and not in memory."""
+def file_at(address: str) -> SqliteFile | None:
+    """The file that a person's address of SQLite names, from the root; None: it is in memory, or is none."""
     from sqlalchemy import make_url
     from sqlalchemy.exc import ArgumentError
 
@@ -29,8 +40,13 @@ def file_at(address: str) -> Path | None:
         url = make_url(address)
     except ArgumentError:  # MLflow says what is wrong with it
         return None
-    plain = url.drivername == "sqlite" and not url.query and url.database not in (None, "", ":memory:")
-    return Path(str(url.database)).absolute() if plain else None
+    named, settings = url.database or "", dict(url.query)
+    if str(settings.pop("uri", "")).lower() in ("1", "true", "yes", "on", "y", "t"):
+        named = url2pathname(re.sub(r"^file:(//(localhost)?(?=/))?", "", named))
+    in_memory = named in ("", ":memory:") or settings.get("mode") == "memory"
+    if url.drivername not in ("sqlite", "sqlite+pysqlite") or url.host or in_memory:
+        return None
+    return SqliteFile(Path(named).absolute(), settings)
 
 
 def make_database(file: Path, *, artifacts: Path) -> None:

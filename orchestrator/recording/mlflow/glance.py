@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from collections import Counter
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from orchestrator.records import FINAL
 
@@ -21,6 +24,16 @@ _SWEEPS = """
     select name, experiment_id from experiments where lifecycle_stage = 'active' and name != 'orch drivers'
     order by experiment_id desc
 """
+
+
+_FILES = "select artifact_uri from runs where artifact_uri like 'file:%'"
+
+
+def folders_of_files(database: Path) -> Counter[Path]:
+    """The folders that have the files of runs, as the store says, and of how many runs."""
+    found = (url2pathname(urlsplit(address).path) for (address,) in _asked(database, _FILES) or ())
+    # Each has <experiment>/<run>/artifacts below.
+    return Counter(Path(one).parents[2] for one in found if len(Path(one).parts) > 3)
 
 
 def sweeps_at_a_glance(database: Path) -> dict[str, str]:
