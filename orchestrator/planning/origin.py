@@ -83,8 +83,10 @@ def trained_on_other_files(
         if now[config] not in (None, before):
             seen[config, before] += 1
     return [
-        f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
-        f"{counted(number, 'trial')} of this sweep saw {before}; other images need another label, or "
+        f"{config.name} '{getattr(config, field, config.name)}': its folder has {now[config]}, and "
+        f"{counted(number, 'trial')} of this sweep saw {before}; other images need another {field}, or "
         "--accept-data (accept_data=True) if they are the same"
         for (config, before), number in seen.items()
+        # What stands for the images: where data has a path, its label is one of its columns.
+        for field in ["path" if "path" in type(config).model_fields else "label"]
     ]
