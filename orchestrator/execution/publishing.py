@@ -61,7 +61,7 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
     if there == content or publish.shows_more(there, content):  # such as --seeds 1 after all of them
         return
     problems: list[str] = []
-    files = publish.table_files(answer.tables)
+    files = publish.table_files(answer.tables, problems)
     if expansion.spec.figures:
         curves = store.curves([trial.id for trial in expansion.trials])
         files |= publish.figure_files(expansion, result.records, curves, problems)
