@@ -20,7 +20,7 @@ from orchestrator.answer import frames, publish
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.execution.run import SweepResult, plan_sweep
-from orchestrator.language.load import cross_checked, tree_of, validated
+from orchestrator.language.load import cross_checked, joined, tree_of, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
@@ -82,7 +82,7 @@ class Sweep:
             UsageError: a profile, seed, setting or folder is wrong.
         """
         if isinstance(spec, Mapping):
-            spec = validated(as_in_a_file(spec), place or "sweep")
+            spec = validated(joined(as_in_a_file(spec), place or "sweep"), place or "sweep")
         if not isinstance(spec, SweepSpec):
             raise UsageError(f"Sweep({spec!r}): expected a SweepSpec or a dict; Sweep.load reads a file")
         profile, place = profile or "auto", place or f"sweep '{spec.name}'"

@@ -10,20 +10,22 @@ from io import BytesIO
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from orchestrator.answer import _plugged
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
-from trainers.config.families import module
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = "orchestrator.answer.figures"
-
 
 def load(kind: str) -> ModuleType:
-    """What draws figures of that kind."""
-    return module(KINDS, kind)
+    """What draws figures of that kind.
+
+    Raises:
+        UsageError: it is of another package, and cannot be used.
+    """
+    return _plugged.load("figures", kind)
 
 
 def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
@@ -42,8 +44,9 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
 
     if not cells:
         raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
-    with styled():
-        drawn: Figure = load(figure.kind).draw(figure, cells, title=title, stamp=stamp)
+    kind = load(figure.kind)
+    with styled(), _plugged.blamed("figures", kind):
+        drawn: Figure = kind.draw(figure, cells, title=title, stamp=stamp)
     return drawn
 
 
@@ -53,7 +56,9 @@ def check(figure: FigureSpec) -> None:
     Raises:
         UsageError: one does not.
     """
-    load(figure.kind).check(figure)
+    kind = load(figure.kind)
+    with _plugged.blamed("figures", kind):
+        kind.check(figure)
 
 
 def to_png(figure: Figure, *, dpi: int = 150) -> bytes:

@@ -129,13 +129,14 @@ def table(expansion: Expansion, records: Mapping[str, TrialRecord], name: str | 
     return made[0]
 
 
-def table_files(tables: Iterable[Table]) -> dict[str, bytes]:
-    """Every table in every format of files, by file name."""
-    return {
-        f"{table.spec.name}.{form}": formats.load(form).write(table).encode()
-        for table in tables
-        for form in formats.kept()
-    }
+def table_files(tables: Iterable[Table], problems: list[str]) -> dict[str, bytes]:
+    """Every table in every format of files, by file name; why one is not written is added to `problems`."""
+    files: dict[str, bytes] = {}
+    for table in tables:
+        for form in formats.kept():
+            with _noting(problems):
+                files[f"{table.spec.name}.{form}"] = formats.text_of(form, table).encode()
+    return files
 
 
 def figure_files(

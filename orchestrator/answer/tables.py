@@ -94,10 +94,9 @@ class Table(NamedTuple):
         Raises:
             UsageError: there is no such format.
         """
-        from orchestrator.answer.formats import load
+        from orchestrator.answer.formats import text_of
 
-        text: str = load(form).write(self)
-        return text
+        return text_of(form, self)
 
     def __str__(self) -> str:
         return self.written("text")

@@ -11,7 +11,7 @@ from pathlib import Path
 from orchestrator.errors import UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.options import Options
-from orchestrator.planning.data import larger_than_data, missing_data
+from orchestrator.planning.data import larger_than_data, missing_data, missing_packages
 from orchestrator.planning.origin import trained_on_other_files
 from orchestrator.planning.plan import Plan
 from orchestrator.process.waiting import said_if_slow
@@ -50,6 +50,8 @@ def _check_data(plan: Plan, space: Workspace, options: Options, *, say: Callable
         UsageError: it is not.
     """
     _check_same_data(plan, space, options, say=say)
+    if not options.address and (problems := list(missing_packages(trial.cell for trial in plan.todo))):
+        raise UsageError("\n".join(problems))  # which no download cures
     # Where a cluster trains, its nodes are asked for the data.
     with said_if_slow("looking for the data", say):
         problems = [] if options.address else list(missing_data(plan.todo, space.data_root))

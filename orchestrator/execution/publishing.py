@@ -81,7 +81,7 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
     if there == content or publish.shows_more(there, content):  # such as --seeds 1 after all of them
         return
     problems: list[str] = []
-    files = publish.table_files(answer.tables)
+    files = publish.table_files(answer.tables, problems)
     curves = store.curves(drawn_trials(expansion))
     figures: dict[str, bytes] = {}
     if expansion.spec.figures:

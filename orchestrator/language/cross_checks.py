@@ -16,7 +16,6 @@ from orchestrator.language.hints import cut, nearest
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
-from trainers.config.families import module
 from trainers.config.foreign import PluginError
 from trainers.config.plugins import load, names
 
@@ -135,7 +134,7 @@ class _Checks:
     def figure(self, figure: FigureSpec, at: At) -> Problems:
         if figure.over is not None:
             yield from self.metric(figure.over, (*at, "over"))
-        if getattr(module("orchestrator.answer.figures", figure.kind), "COLUMNS_ARE_METRICS", False):
+        if getattr(load("figures", figure.kind), "COLUMNS_ARE_METRICS", False):
             for name in figure.columns:
                 yield from self.metric(name, (*at, "columns"))
 

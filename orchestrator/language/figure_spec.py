@@ -14,7 +14,7 @@ from trainers.config.plugins import Member
 class FigureSpec(Frozen):
     """A figure the sweep draws."""
 
-    kind: Annotated[str, Member("orchestrator.answer.figures", "figure kind")]
+    kind: Annotated[str, Member("figures")]
     """What it draws."""
     name: str | None = Field(None, pattern=NAME, max_length=LONGEST_NAME)
     """File name; the kind if not given."""

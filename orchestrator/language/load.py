@@ -101,7 +101,7 @@ def _with_parents(
     tree = parse(text, name)
     if not tree.keys() & _SWEEP_KEYS if child is None else "version" not in tree:
         raise _no_sweep(name, child)
-    if isinstance(own := tree.get("plugins"), list) and all(isinstance(entry, str) for entry in own):
+    if own := _named_in(tree):
         tree["plugins"] = own = [resolved(entry, Path(name).parent) for entry in own]
         _join(own, tree, f"{name}:1")  # before anything is merged: names decide what is kept
     parent = tree.pop("extends", None)
@@ -124,6 +124,22 @@ def _with_parents(
             for name, own in tree["profiles"].items()
         }
     return above | tree
+
+
+def joined(tree: dict[str, Any], default: str) -> dict[str, Any]:
+    """`tree`, whose plug-ins are known from now on: its kinds of figure, before it is validated.
+
+    Raises:
+        SpecError: with every one that cannot be used.
+    """
+    _join(_named_in(tree), tree, default)
+    return tree
+
+
+def _named_in(tree: dict[str, Any]) -> list[str]:
+    """The plug-ins that a tree names, if it does so as it should."""
+    own = tree.get("plugins")
+    return own if isinstance(own, list) and all(isinstance(entry, str) for entry in own) else []
 
 
 def _join(entries: Sequence[str], tree: Any, default: str) -> None:

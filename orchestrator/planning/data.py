@@ -11,14 +11,23 @@ from trainers.config.plugins import behind
 
 def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str]:
     """A sentence about each data set that these trials need and that is not there."""
-    seen = set()
-    for trial in trials:
-        config = trial.cell.fields.get("data")
-        if config is None or config in seen:
-            continue
-        seen.add(config)
-        look = getattr(behind(type(config)), "missing", None)
-        if look and (problem := look(config, root=root)):
+    return _asked((trial.cell for trial in trials), "missing", root=root)
+
+
+def missing_packages(cells: Iterable[Cell]) -> Iterator[str]:
+    """A sentence about each data set of these cells that needs a package which is not installed."""
+    return _asked(cells, "needs")
+
+
+def _asked(cells: Iterable[Cell], what: str, **how: Path | None) -> Iterator[str]:
+    """What data sets answer, each that has such a function once, and each answer once."""
+    configs = dict.fromkeys(config for cell in cells if (config := cell.fields.get("data")) is not None)
+    told = set()
+    for config in configs:
+        look = getattr(behind(type(config)), what, None)
+        problem = look(config, **how) if look else None
+        if problem and problem not in told:
+            told.add(problem)
             yield problem
 
 

@@ -85,12 +85,13 @@ def trained_on_other_files(
             now[config] = listing_of(config, root)
         if now[config] not in (None, before):
             seen[config, before] += 1
-    return {
-        (
-            before,
-            str(now[config]),
-        ): f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
-        f"{counted(number, 'trial')} of this sweep saw {before}; other images need another label, or "
-        "--accept-data (accept_data=True) if they are the same"
-        for (config, before), number in seen.items()
-    }
+    told = {}
+    for (config, before), number in seen.items():
+        # What stands for the images: where data has a path, its label is one of its columns.
+        field = "path" if "path" in type(config).model_fields else "label"
+        told[before, str(now[config])] = (
+            f"{config.name} '{getattr(config, field, config.name)}': its folder has {now[config]}, and "
+            f"{counted(number, 'trial')} of this sweep saw {before}; other images need another {field}, or "
+            "--accept-data (accept_data=True) if they are the same"
+        )
+    return told

@@ -11,6 +11,7 @@ RAY_TOKEN = Path("~/.ray/auth_token")
 _FILES = {
     "RAY_AUTH_TOKEN_PATH": RAY_TOKEN,
     "AWS_SHARED_CREDENTIALS_FILE": Path("~/.aws/credentials"),
+    "HF_TOKEN_PATH": Path("~/.cache/huggingface/token"),
     "": Path("~/.mlflow/credentials"),
 }
 """Where secrets are, by the variable that names another place."""

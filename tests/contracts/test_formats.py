@@ -11,7 +11,7 @@ from tests.answer.test_formats import PUBLISHED
 from tests.answer.test_tables import made_table
 from trainers.config.families import members
 
-KINDS = members(draw.KINDS)
+KINDS = members("orchestrator.answer.figures")
 SHOUT = '''
 """In capitals."""
 

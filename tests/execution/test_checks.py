@@ -7,6 +7,9 @@ import time
 
 import pytest
 
+from orchestrator import Sweep
+from orchestrator.commands.screen import grid
+from orchestrator.errors import UsageError
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
 from orchestrator.planning.plan import make_plan
@@ -46,3 +49,23 @@ def test_what_takes_long_before_the_first_trial_is_said(
     )
     prepared.store.close()
     assert [line for line in said if re.fullmatch(f"{told} …", line)]
+
+
+def test_a_package_that_data_needs_is_said_by_validate_and_plan_and_before_a_download(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "huggingface tiny: needs the package datasets: pip install 'orch-ssl[huggingface]'"
+    monkeypatch.setattr("trainers.datasets.huggingface.needs", lambda config: line)
+    data = {"name": "huggingface", "path": "tiny"}
+    base = {"trainer": "ssl", "method": "simsiam", "encoder": "linear", "data": data}
+    tree = {
+        "version": 1,
+        "name": "s",
+        "base": base,
+        "axes": {"size": {"path": "data.size", "values": [8, 9]}},
+    }
+    sweep = Sweep(tree, home=ready.folder / "runs")
+    assert grid.validated(sweep.spec, "s.yaml").splitlines()[1:] == [f"s.yaml: {line}"]
+    assert grid.plan_text(sweep.plan()).splitlines()[-1] == line
+    with pytest.raises(UsageError, match=re.escape(line)):
+        sweep.run(download=True, executor="serial")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import unicodedata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +24,20 @@ from trainers.datasets._images import balanced_order
 from trainers.datasets.base import DatasetConfig, Images, MissingDataError
 
 DOWNLOADED = ("cifar10", "cifar100", "stl10")
-OFFLINE = tuple(name for name in plugins.names("datasets") if name not in DOWNLOADED)
+BY_NAME = ("huggingface",) if find_spec("datasets") is None else ()  # needs the extra
+OFFLINE = tuple(name for name in plugins.names("datasets") if name not in (*DOWNLOADED, *BY_NAME))
 SETTINGS = {
     "shapes": {"train": 40, "test": 20},
     "image_folder": {"label": "tiny", "root": "tiny", "size": 8},
+    "torchvision": {"dataset": "EuroSAT", "hold_out": {"share": 0.5}, "size": 8},
+    "huggingface": {"path": "tiny", "files": "tiny", "size": 8},
 }
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder that holds an image folder "tiny": 3 classes of 4 training and 2 test images."""
+    ignored = shutil.ignore_patterns("*.txt", ".*")
     root = tmp_path_factory.mktemp("data")
     generator = np.random.default_rng(0)
     suffixes = ("png", "JPG", "jpeg", "bmp")
@@ -44,6 +50,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 Image.fromarray(pixels).save(folder / f"{index}.{suffixes[index]}")
             (folder / ".hidden.png").write_text("not an image")
             (folder / "notes.txt").write_text("not an image either")
+    shutil.copytree(root / "tiny" / "train", root / "eurosat" / "2750", ignore=ignored)
     return root
 
 
@@ -96,7 +103,7 @@ def test_loading_prints_nothing(name: str, root: Path, capfd: pytest.CaptureFixt
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("name", ["shapes", "image_folder"])
+@pytest.mark.parametrize("name", ["shapes", "image_folder"])  # and by name: test_named_data
 def test_more_images_begin_with_the_fewer(name: str, root: Path) -> None:
     few, many = load(name, root, train=10, test=10 if name == "shapes" else 5), load(name, root)
     assert torch.equal(few.train, many.train[: len(few.train)])
@@ -108,9 +115,11 @@ def test_reading_configs_and_asking_what_is_missing_does_not_import_torch(root: 
     code = (
         "import sys; from pathlib import Path; from trainers.config import plugins\n"
         "for name in plugins.names('datasets'):\n"
-        "    more = {'label': 'x', 'root': 'x'} if name == 'image_folder' else {}\n"
+        "    needed = {'image_folder': {'label': 'x', 'root': 'x'}, 'torchvision': {'dataset': 'SVHN'}}\n"
         "    module = plugins.load('datasets', name)\n"
-        "    module.missing(module.Config(**more), root=Path(sys.argv[1]))\n"
+        "    config = module.Config(**(needed | {'huggingface': {'path': 'x'}}).get(name, {}))\n"
+        "    if name != 'torchvision':  # which is asked itself\n"
+        "        module.missing(config, root=Path(sys.argv[1]))\n"
         "heavy = {'torch', 'torchvision', 'sklearn', 'numpy', 'PIL'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )

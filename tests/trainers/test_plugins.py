@@ -23,7 +23,11 @@ from trainers.measures.probe import KnnConfig
 
 KINDS = ("datasets", "encoders", "methods", "optimizers")
 ALL = [(kind, name) for kind in KINDS for name in plugins.names(kind)]
-REQUIRED: dict[str, dict[str, Any]] = {"image_folder": {"label": "mine", "root": "mine"}}
+REQUIRED: dict[str, dict[str, Any]] = {
+    "image_folder": {"label": "mine", "root": "mine"},
+    "torchvision": {"dataset": "SVHN"},
+    "huggingface": {"path": "me/mine"},
+}
 
 
 def default(kind: str, name: str) -> Frozen:

@@ -14,25 +14,25 @@ import importlib
 import importlib.abc
 import importlib.util
 import sys
-import traceback
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
 from trainers.config.code import File, digest, imports, reached
-from trainers.config.families import SINGULAR
+from trainers.config.families import CALLED, SHOWN, SINGULAR
+from trainers.config.faults import PluginError as PluginError
+from trainers.config.faults import shown, told
 
 PREFIX = "orch_plugin_"
-NEEDS = {"methods": "build", "encoders": "build", "optimizers": "build", "datasets": "load", "loops": "fit"}
-"""The function that a plug-in of each family has beside its `Config`."""
+NEEDS = {
+    "methods": ("build",), "encoders": ("build",), "optimizers": ("build",), "datasets": ("load",),
+    "loops": ("fit",), "figures": ("draw", "check"), "formats": ("write", "IN_STORE"),
+}  # fmt: skip
+"""What a plug-in of each family has beside its `Config`; by the first, one without a `Config` is known."""
 MOST_BYTES = 1_000_000
 """Size of a plug-in's file, and of each that it imports from beside it."""
 BASES = "MethodConfig, DatasetConfig, EncoderConfig, OptimizerConfig or LoopConfig"
-
-
-class PluginError(ValueError):
-    """Plug-ins cannot be used; a line for each: file and line, what is wrong, what to do."""
 
 
 class Carried(NamedTuple):
@@ -52,7 +52,8 @@ class Foreign(NamedTuple):
 
     kind: str
     name: str
-    config: type[Any]
+    config: type[Any] | None
+    """None: it shows results, and is no part of any trial."""
     line: int
     """Where its name stands in its file."""
     digest: str
@@ -63,6 +64,11 @@ class Foreign(NamedTuple):
     def path(self) -> str:
         """Its file, or its module."""
         return self.carried.files.get(self.carried.module, (self.carried.module, ""))[0]
+
+    @property
+    def module(self) -> ModuleType:
+        """Its code."""
+        return sys.modules[self.carried.module]
 
     @property
     def label(self) -> str:
@@ -96,7 +102,7 @@ def from_files(path: Path) -> list[Foreign]:
                 _check_imports(file, folder)
             found |= own
         except (PluginError, SyntaxError) as error:
-            problems.append(_told(error, shown(one), folder))
+            problems.append(told(error, shown(one), folder))
     package = PREFIX + hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:8]
     texts.update({package + name: file for name, file in found.items()})
     made = []
@@ -131,8 +137,7 @@ def examined(name: str, place: str) -> Foreign:
         module = importlib.import_module(name)
         files = reached(name, texts.get if is_read else functools.partial(_installed, name.partition(".")[0]))
     except (Exception, SystemExit) as error:
-        own = Path(texts[name][0]).parent if name in texts else Path(name.partition(".")[0])
-        raise PluginError(_told(error, place, own)) from None
+        raise PluginError(told(error, place, _own(name))) from None
     kind, called, config, line = _checked(module, place, files.get(name, (place, ""))[1])
     version = getattr(module, "VERSION", None)
     if version is None and name not in files:
@@ -142,10 +147,16 @@ def examined(name: str, place: str) -> Foreign:
     return Foreign(kind, called, config, line, source, Carried(place, name, code, files if is_read else {}))
 
 
-def shown(path: Path) -> str:
-    """A path as a person would name it from the working folder."""
-    here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+def failed(error: Exception, module: ModuleType) -> str:
+    """What a plug-in's code raised, in one line."""
+    name = module.__name__
+    place = shown(Path(texts[name][0])) if name in texts else name
+    return told(error, place, _own(name), what="failed")
+
+
+def _own(name: str) -> Path:
+    """The folder of a module's files, or the name of its installed package."""
+    return Path(texts[name][0]).parent if name in texts else Path(name.partition(".")[0])
 
 
 def _beside(folder: Path, name: str) -> File | None:
@@ -198,15 +209,22 @@ def _installed(top: str, name: str) -> File | None:
     return _read(Path(origin)) if origin and origin.endswith(".py") else None
 
 
-def _checked(module: ModuleType, place: str, text: str) -> tuple[str, str, type[Any], int]:
+def _checked(module: ModuleType, place: str, text: str) -> tuple[str, str, type[Any] | None, int]:
     """Family, name and config of the plug-in that a module is, and the line of its name.
 
     Raises:
         PluginError: it is none.
     """
     config: Any = getattr(module, "Config", None)
+    shows = next((kind for kind in SHOWN if config is None and hasattr(module, NEEDS[kind][0])), None)
+    if shows is not None:
+        _check_needs(module, place, shows)
+        return shows, module.__name__.rpartition(".")[2], None, 1
     if not hasattr(config, "__mro__") or config.__module__ != module.__name__:
-        raise PluginError(f"{place}:1: no class `Config` of its own; expected one that derives from {BASES}")
+        raise PluginError(
+            f"{place}:1: no class `Config` of its own; expected one that derives from {BASES}, "
+            "or else the function `draw` of a figure kind or `write` of a table format"
+        )
     line, name_line = _lines(text)
     kind = next(filter(None, map(_family, config.__mro__)), None)
     if kind is None:
@@ -218,9 +236,16 @@ def _checked(module: ModuleType, place: str, text: str) -> tuple[str, str, type[
         raise PluginError(
             f'{place}:{name_line}: `Config.{field}` is no name; expected {field}: Literal["mine"] = "mine"'
         )
-    if not callable(getattr(module, NEEDS[kind], None)):
-        raise PluginError(f"{place}:1: no function `{NEEDS[kind]}`, which every {SINGULAR[kind]} has")
+    _check_needs(module, place, kind)
     return kind, values[0], config, name_line
+
+
+def _check_needs(module: ModuleType, place: str, kind: str) -> None:
+    for name in NEEDS[kind]:
+        what = getattr(module, name, None)
+        if not (isinstance(what, bool) if name.isupper() else callable(what)):
+            called = f"`{name} = True` or `False`" if name.isupper() else f"function `{name}`"
+            raise PluginError(f"{place}:1: no {called}, which every {CALLED[kind]} has")
 
 
 def _family(base: type[Any]) -> str | None:
@@ -238,29 +263,6 @@ def _lines(text: str) -> tuple[int, int]:
             named = (one.lineno for one in fields if ast.unparse(one.target) in ("name", "trainer"))
             return node.lineno, next(named, node.lineno)
     return 1, 1
-
-
-def _told(error: BaseException, place: str, own: Path) -> str:
-    """What is wrong with a plug-in, in one line, with the last line that was reached of its files.
-
-    Args:
-        error: what it raised.
-        place: what a person calls it.
-        own: the folder of its files, or the name of its installed package.
-    """
-    if isinstance(error, PluginError):
-        return str(error)
-    if isinstance(error, SyntaxError):
-        where = shown(Path(error.filename)) if error.filename else place
-        return f"{where}:{error.lineno or 1}: not valid Python: {error.msg}"
-    frames = [
-        one
-        for one in traceback.extract_tb(error.__traceback__)
-        if (file := Path(one.filename)).parent == own or own.name in (*file.parts, file.stem)
-    ]
-    where = f"{shown(Path(frames[-1].filename))}:{frames[-1].lineno}" if frames else place
-    reason = " ".join(str(error).split())[:300]
-    return f"{where}: cannot be imported: {type(error).__name__}: {reason}"
 
 
 class _Loader(importlib.abc.SourceLoader):

@@ -15,6 +15,14 @@ SINGULAR = {
     "loops": "trainer",
 }
 """Families of the trainers' plug-ins, and what one of each is called."""
+SHOWN = {"figures": "figure kind", "formats": "table format"}
+"""Families of what shows results, which are drawn and written where no trial runs."""
+CALLED = SINGULAR | SHOWN
+
+
+def package_of(kind: str) -> str:
+    """The package that a family's own files are in."""
+    return f"trainers.{kind}" if kind in SINGULAR else f"orchestrator.answer.{kind}"
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 
 from trainers.config.examined import Carried, Foreign, examined, from_files, from_module, texts
 from trainers.config.examined import PluginError as PluginError
-from trainers.config.families import SINGULAR, members
+from trainers.config.families import CALLED, members, package_of
 
 CODE = "plug-in"
 """Key under which an identity says which code a plug-in is; no field can be called so."""
@@ -65,8 +65,8 @@ def find(kind: str, name: str) -> Foreign | None:
         found = from_module(entries[0].module)
         if (found.kind, found.name) != (kind, name):
             raise PluginError(
-                f"{found.path}: is the {SINGULAR[found.kind]} '{found.name}', and its package's entry point "
-                f"says {SINGULAR[kind]} '{name}'; they must be the same"
+                f"{found.path}: is the {CALLED[found.kind]} '{found.name}', and its package's entry point "
+                f"says {CALLED[kind]} '{name}'; they must be the same"
             )
         _name(found)
     return _by_name.get((kind, name))
@@ -77,7 +77,7 @@ def installed() -> dict[tuple[str, str], tuple[EntryPoint, ...]]:
     """Entry points of installed packages by family and name; none of them is imported yet."""
     found: dict[tuple[str, str], tuple[EntryPoint, ...]] = {}
     there = entry_points()
-    for kind in SINGULAR:
+    for kind in CALLED:
         for entry in there.select(group=f"orch.{'trainers' if kind == 'loops' else kind}"):
             found[kind, entry.name] = (*found.get((kind, entry.name), ()), entry)
     return found
@@ -117,7 +117,9 @@ def receive(carried: Iterable[Carried]) -> None:
                 f"{one.place}: is {made.carried.code} here and {one.code} where the sweep was started; "
                 "install the same everywhere"
             )
-        _by_name[made.kind, made.name] = _by_class[made.config] = made
+        _by_name[made.kind, made.name] = made
+        if made.config is not None:
+            _by_class[made.config] = made
 
 
 def pickled_with_code(config: Any) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
@@ -141,19 +143,21 @@ def _name(one: Foreign) -> None:
         PluginError: the name is another's.
     """
     key, others = (one.kind, one.name), list[str]()
-    if one.name in members(f"trainers.{one.kind}"):
-        others.append(f"trainers/{one.kind}/{one.name}.py")
+    if one.name in members(package_of(one.kind)):
+        others.append(f"{package_of(one.kind).replace('.', '/')}/{one.name}.py")
     others += [entry.module for entry in installed().get(key, ()) if entry.module != one.path]
     if (other := _by_name.get(key)) is not None and other.path != one.path and other.digest != one.digest:
         others.append(other.carried.place)
     if others:
         raise PluginError(
-            f"{one.carried.place}:{one.line}: {SINGULAR[one.kind]} '{one.name}' is also in {others[0]}; "
+            f"{one.carried.place}:{one.line}: {CALLED[one.kind]} '{one.name}' is also in {others[0]}; "
             "give it another name"
         )
     for known in [known for known, by in _by_name.items() if by.path == one.path]:
         del _by_name[known]
-    _by_name[key] = _by_class[one.config] = one
+    _by_name[key] = one
+    if one.config is not None:
+        _by_class[one.config] = one
 
 
 def forget() -> None:

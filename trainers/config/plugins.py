@@ -15,12 +15,12 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from trainers.config import foreign
 from trainers.config.base import Frozen
-from trainers.config.families import SINGULAR, members, module
+from trainers.config.families import CALLED, SINGULAR, members, module, package_of
 
 
 def names(kind: str) -> tuple[str, ...]:
     """The names of all plug-ins of a family, sorted: those in its folder, and those of other packages."""
-    return tuple(sorted({*members(f"trainers.{kind}"), *foreign.names(kind)}))
+    return tuple(sorted({*members(package_of(kind)), *foreign.names(kind)}))
 
 
 def load(kind: str, name: str) -> ModuleType:
@@ -31,8 +31,8 @@ def load(kind: str, name: str) -> ModuleType:
         PluginError: an installed one cannot be used.
     """
     if (found := foreign.find(kind, name)) is not None:
-        return behind(found.config)
-    return module(f"trainers.{kind}", _known(name, names(kind), what=SINGULAR[kind]))
+        return found.module
+    return module(package_of(kind), _known(name, names(kind), what=CALLED[kind]))
 
 
 def behind(config: type[Frozen]) -> ModuleType:
@@ -105,13 +105,14 @@ class Plugin:
 class Member:
     """Field annotation: a string that names a member of a family of files."""
 
-    def __init__(self, package: str, what: str) -> None:
-        """A member of `package`, each of which is a `what`."""
-        self.package, self.what = package, what
+    def __init__(self, kind: str) -> None:
+        """A member of the family `kind`."""
+        self.kind = kind
 
     def check(self, value: str) -> str:
-        """The name, if there is such a file."""
-        return _known(value, members(self.package), what=self.what)
+        """The name, if there is such a file, here or in another package, and it can be used."""
+        load(self.kind, value)
+        return value
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """A string, and there is such a file."""
@@ -121,8 +122,8 @@ class Member:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """The names there are, each with the first line of what its file says of itself."""
-        found = [(name, module(self.package, name).__doc__ or "") for name in members(self.package)]
-        told = (f'"{name}": {text.splitlines()[0]}' for name, text in found)
+        found = [(name, load(self.kind, name).__doc__ or "") for name in names(self.kind)]
+        told = (f'"{name}": {next(iter(text.splitlines()), "")}' for name, text in found)
         return {"type": "string", "enum": [name for name, _ in found], "description": " ".join(told)}
 
 

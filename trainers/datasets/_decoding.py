@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 MOST_PIXELS = 2**26  # 8192 × 8192; decoding one takes up to ten bytes for each pixel
 
 
-def read(path: Path, *, size: int, background: tuple[int, int, int]) -> np.ndarray:
+def read(path: Path | IO[bytes] | Image.Image, *, size: int, background: tuple[int, int, int]) -> np.ndarray:
     """One image, uint8 [S, S, 3]: the short side resized to S (bilinear, antialiased), the centre cropped.
 
     Grey of 16 bits is divided by 257; palettes and CMYK become RGB; the orientation that a camera noted is
     applied. Of a file with several images the first is taken.
 
     Args:
-        path: a regular file.
+        path: a regular file, one that is open, or an image that another has made.
         size: S.
         background: colour under transparent pixels, RGB.
 
@@ -33,7 +33,7 @@ def read(path: Path, *, size: int, background: tuple[int, int, int]) -> np.ndarr
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit below is lower
-        file = Image.open(path)
+        file = path if isinstance(path, Image.Image) else Image.open(path)
     with file:
         if file.width * file.height > MOST_PIXELS:
             raise ValueError(

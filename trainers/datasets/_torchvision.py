@@ -83,7 +83,7 @@ class Source:
 
     def _unpack(self, data: Path, archive: Path, download: bool) -> None:
         data.mkdir(parents=True, exist_ok=True)
-        with _locked(data / f".{self.name}.lock"), contextlib.redirect_stdout(io.StringIO()):
+        with locked(data / f".{self.name}.lock"), contextlib.redirect_stdout(io.StringIO()):
             if not self._damage(data):  # another process was faster
                 return
             if not download and not _intact(archive, self._class().tgz_md5):
@@ -148,7 +148,7 @@ def _intact(path: Path, md5: str) -> bool:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Only one process of this machine is inside: trials that start together download once."""
     with path.open("a") as file:  # not "w", which would empty what a planted link leads to
         fcntl.flock(file, fcntl.LOCK_EX)

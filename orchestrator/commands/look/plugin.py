@@ -37,6 +37,7 @@ def configured(plugin: Foreign, settings: dict[str, Any]) -> Frozen:
     Raises:
         SpecError: a setting is wrong, or one without a default is not given.
     """
+    assert plugin.config is not None
     try:
         made: Frozen = plugin.config.model_validate(nested(settings))
     except ValidationError as error:
@@ -59,6 +60,11 @@ def check(
     Raises:
         SpecError: its config cannot be made.
     """
+    if plugin.config is None:  # a kind of figure, or a format
+        say(
+            f"{plugin.carried.place}: {SINGULAR[plugin.kind]} '{plugin.name}' is found; there are no checks of it"
+        )
+        return True
     config = configured(plugin, settings)
     say(f"{plugin.carried.place}: {SINGULAR[plugin.kind]} '{plugin.name}'")
     with tempfile.TemporaryDirectory(prefix="orch-check-") as folder:

@@ -10,7 +10,7 @@ from orchestrator.answer import publish
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.planning.data import larger_than_data
+from orchestrator.planning.data import larger_than_data, missing_packages
 from orchestrator.planning.expand import expand
 from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
@@ -33,7 +33,7 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
     lines.append(", ".join(parts + edit_notes(plan.edited)))
-    lines += plan.expansion.merged
+    lines += [*plan.expansion.merged, *missing_packages(trial.cell for trial in plan.todo)]
     if note := code_note(len(plan.done), plan.by_other_code):
         lines.append(f"{note}; `orch sweep --retrain-changed` trains them anew")
     if orphans:
@@ -115,7 +115,7 @@ def validated(spec: SweepSpec, file: str) -> str:
             raise UsageError("\n".join(f"{file}: {line}" for line in str(error).split("\n"))) from None
         under = f"profile {profile}: " if profile else ""
         lines.append(f"{file}: ok, {under}{size(made)}")
-        lines += [f"{file}: {under}{line}" for line in made.merged]
+        lines += [f"{file}: {under}{line}" for line in (*made.merged, *missing_packages(made.cells))]
     return "\n".join(lines)
 
 

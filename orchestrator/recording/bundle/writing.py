@@ -139,7 +139,7 @@ def _fill(
         problems: list[str] = []
         if one.expansion.spec.tables:
             tables = publish.tables(one.expansion, records, problems)
-            for name, content in sorted(publish.table_files(tables).items()):
+            for name, content in sorted(publish.table_files(tables, problems).items()):
                 writer.add(f"tables/{one.key}/{name}", content)
         for problem in problems:
             say(f"orch: {problem}")
