@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import itertools
 import re
 import stat
@@ -19,6 +20,7 @@ from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
 from trainers.config.examined import PluginError
+from trainers.config.files import placed, replaced, sources
 from trainers.config.foreign import is_path, join, named_from, resolved
 
 MAX_FILES = 20
@@ -101,6 +103,7 @@ def _with_parents(
     if isinstance(own := tree.get("plugins"), list) and all(isinstance(entry, str) for entry in own):
         tree["plugins"] = own = [resolved(entry, Path(name).parent) for entry in own]
         _join(own, tree, f"{name}:1")  # before anything is merged: names decide what is kept
+    _files_from(tree, functools.partial(placed, folder=Path(name).parent))
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -175,22 +178,41 @@ def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:
     tree = spec.model_dump(mode="json", exclude_defaults=True)
     if spec.plugins:
         tree["plugins"] = [named_from(entry, folder) for entry in spec.plugins]
+    _files_from(tree, functools.partial(replaced, folder=folder))
     return tree
 
 
-def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
-    """The texts of `file`, of every file it extends and of their plug-ins, by path.
+def _files_from(tree: dict[str, Any], change: Callable[[Any], Any]) -> None:
+    """Change how a sweep file names the files of commands, wherever it does."""
+    parts = [tree.get("base"), *_values(tree.get("profiles"))]
+    for axis in _values(tree.get("axes")):
+        parts += _values(axis.get("levels", axis) if isinstance(axis, dict) else None)
+    given = [part for part in parts if isinstance(part, dict)]
+    trainers = {part["trainer"] for part in given if isinstance(part.get("trainer"), str)}
+    if trainers and "command" not in trainers:
+        return  # another trainer may have a field of that name
+    for part in given:
+        if isinstance(part.get("files"), list):
+            part["files"] = [change(entry) for entry in part["files"]]
+
+
+def _values(tree: Any) -> list[Any]:
+    return list(tree.values()) if isinstance(tree, dict) else []
+
+
+def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, bytes]:
+    """The contents of `file`, of files it extends, of their plug-ins and of the files of commands, by path.
 
     Raises:
-        SpecError: a plug-in is named in a way that means nothing elsewhere.
+        SpecError: one is named in a way that means nothing elsewhere.
     """
-    found: dict[Path, str] = {}
+    found: dict[Path, bytes] = {}
     problems: list[Problem] = []
     read_one = _reader(file, trust=trust)
 
     def read(name: str, child: str | None) -> tuple[str, str]:
         path, text = read_one(name, child)
-        found[Path(path)] = text
+        found[Path(path)] = text.encode()
         tree = parse(text, path)
         for entry in tree.get("plugins") or ():  # strings: the sweep was read before
             if is_path(entry) and Path(entry).is_absolute():
@@ -199,10 +221,20 @@ def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
         return path, text
 
     spec = load(str(file), read, trust=trust)
+    pairs: list[tuple[str, str]] = []
+    _files_from(spec.model_dump(), pairs.append)
+    for _, path in pairs:
+        if Path(path).is_absolute():
+            message = f"{path} means nothing on another machine; name it relative to this file"
+            problems.append(Problem(f"{file}:1", "files", message))
     if problems:
         raise SpecError(problems)
     carried = [one.carried for entry in spec.plugins for one in join(entry)]
-    return found | {Path(path): text for one in carried for path, text in one.files.values()}
+    found |= {Path(path): text.encode() for one in carried for path, text in one.files.values()}
+    try:
+        return found | sources(pairs)
+    except ValueError as error:
+        raise SpecError([Problem(f"{file}:1", "files", str(error))]) from None
 
 
 def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str, str]]:

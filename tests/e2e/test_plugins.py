@@ -179,9 +179,9 @@ def test_submit_sends_plug_ins_to_where_the_sweep_file_finds_them(
     assert set(job.files) == {"sweeps/s.yaml", "own/counting.py"}
     assert job.command[:3] == ("orch", "sweep", "sweeps/s.yaml")
     there = ready.folder / "there"
-    for name, text in job.files.items():
+    for name, content in job.files.items():
         (there / name).parent.mkdir(parents=True, exist_ok=True)
-        (there / name).write_text(text)
+        (there / name).write_bytes(content)
     sent = Sweep.load(there / "sweeps" / "s.yaml")
     assert [one.id for one in sent.trials] == [one.id for one in Sweep.load("sweeps/s.yaml").trials]
 

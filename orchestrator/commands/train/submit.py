@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,10 +30,10 @@ def submit(
     publish.check(request.expansion)
     address = page_address(address)
     shown = without_secret(address)
-    texts = sweep_files(spec, trust=request.trust)
-    files = {Path(os.path.abspath(path)): text for path, text in texts.items()}
+    contents = sweep_files(spec, trust=request.trust)
+    files = {Path(os.path.abspath(path)): content for path, content in contents.items()}
     top = Path(os.path.commonpath([path.parent for path in files]))
-    sent = {str(path.relative_to(top)): text for path, text in files.items()}
+    sent = {str(path.relative_to(top)): base64.b64encode(content) for path, content in files.items()}
     name = str(Path(os.path.abspath(spec)).relative_to(top))
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
