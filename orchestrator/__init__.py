@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.language.figure_spec import FigureSpec
     from orchestrator.language.sweep_spec import SweepSpec
     from orchestrator.language.table_spec import TableSpec
-    from orchestrator.process.reporting import report
+    from orchestrator.recording.reporting import report
     from orchestrator.sweep import Sweep
 
 __all__ = [
@@ -50,7 +50,7 @@ _HOME = {
     "SweepResult": "orchestrator.execution.run",
     "SweepSpec": "orchestrator.language.sweep_spec",
     "TableSpec": "orchestrator.language.table_spec",
-    "report": "orchestrator.process.reporting",
+    "report": "orchestrator.recording.reporting",
 }
 
 
