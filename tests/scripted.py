@@ -21,6 +21,24 @@ REPORTING = """
         report.write(json.dumps({"top1": 80 + 10 * lr + seed}) + "\\n")
 """
 """A script that reports in lines of JSON; its words are a learning rate and a seed."""
+MAIN = """
+import argparse, pathlib
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--lr", type=float)
+parser.add_argument("--gamma", type=float)
+parser.add_argument("--seed", type=int)
+parser.add_argument("--epochs", type=int)
+parser.add_argument("--no-accel", action="store_true")
+args = parser.parse_args()
+assert pathlib.Path("../data").is_dir()
+for epoch in range(1, args.epochs + 1):
+    for batch in range(3):
+        loss = args.lr / (epoch + batch)
+        print(f"Train Epoch: {epoch} [{batch}/3 ({100 * batch / 3:.0f}%)]\\tLoss: {loss:.6f}")
+    print(f"\\nTest set: Average loss: {loss:.4f}, Accuracy: {90 + epoch}/100 ({90 + epoch}%)\\n")
+"""
+"""A script of our own that takes and prints what PyTorch's example `mnist/main.py` does; it trains nothing."""
 SWEEP: dict[str, Any] = {
     "version": 1,
     "name": "scripted",

@@ -68,9 +68,10 @@ class Progress:
                 self._started = self._started or time.monotonic()  # not before: Ray takes a while to start
                 self.running[event.trial_id] = (time.monotonic(), event.attempt, None)
             case Progressed():
-                begun, attempt, _ = self.running.get(event.trial_id, (time.monotonic(), 1, None))
+                begun, attempt, last = self.running.get(event.trial_id, (time.monotonic(), 1, None))
                 self.running[event.trial_id] = (begun, attempt, event)
-                if not event.report.replayed and event.report.epoch > 0 and event.report.epochs:
+                is_new = last is None or event.report.epoch > last.report.epoch
+                if is_new and not event.report.replayed and event.report.epoch > 0 and event.report.epochs:
                     self._share_done += 1 / event.report.epochs
             case Deferred():
                 self.running.pop(event.trial_id, None)

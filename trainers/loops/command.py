@@ -131,6 +131,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             report,
             epochs=config.epochs,
             declared=config.metrics,
+            settles=not config.reads.model_dump(exclude_defaults=True),  # steps of an epoch are no epochs
             arrays=attempt.folder / "arrays",
             history=attempt.history,
         )

@@ -107,6 +107,21 @@ def test_a_stop_at_the_end_of_an_epoch_is_asked_for_first(tmp_path: Path) -> Non
     assert (tmp_path / "asked").exists()
 
 
+def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
+    def stop(message: object) -> None:
+        raise KeyboardInterrupt
+
+    ignoring = OK + (
+        "import signal, time\n"
+        "signal.signal(15, signal.SIG_IGN)\n"
+        f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        "time.sleep(99)\n"
+    )
+    with pytest.raises(KeyboardInterrupt):
+        heard(ignoring, on=stop)
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
 def test_output_is_kept_up_to_a_bound_and_its_end_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ class Collector:
         *,
         epochs: int | None,
         declared: Collection[str],
+        settles: bool,
         arrays: Path,
         history: Path | None,
     ) -> None:
@@ -42,10 +43,11 @@ class Collector:
             report: is told each epoch when its numbers are together.
             epochs: of the whole trial; None: nobody knows.
             declared: metrics that count; empty: all do.
+            settles: whether an epoch of which nothing new comes is over; else it is when the next one begins.
             arrays: folder with files of arrays, which end in their epoch's number.
             history: file with what former attempts have reported; None: nothing is kept.
         """
-        self.report, self.epochs, self.declared = report, epochs, declared
+        self.report, self.epochs, self.declared, self.settles = report, epochs, declared, settles
         self.arrays, self.history = arrays, history
         self.by_epoch: dict[int, dict[str, float]] = {}
         self.at_end: dict[str, float] = {}
@@ -81,7 +83,7 @@ class Collector:
 
     def settle(self) -> None:
         """Report an epoch of which nothing new has come for a moment."""
-        if self._open is not None and time.monotonic() - self._touched > SETTLED_S:
+        if self.settles and self._open is not None and time.monotonic() - self._touched > SETTLED_S:
             self._tell()
 
     def finish(self) -> None:
