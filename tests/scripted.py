@@ -38,7 +38,8 @@ for epoch in range(1, args.epochs + 1):
         print(f"Train Epoch: {epoch} [{batch}/3 ({100 * batch / 3:.0f}%)]\\tLoss: {loss:.6f}")
     print(f"\\nTest set: Average loss: {loss:.4f}, Accuracy: {90 + epoch}/100 ({90 + epoch}%)\\n")
 """
-"""A script of our own that takes and prints what `mnist/main.py` of PyTorch's examples does; trains nothing."""
+"""A script of our own that takes and prints what `mnist/main.py` of PyTorch's examples does; trains
+nothing."""
 SWEEP: dict[str, Any] = {
     "version": 1,
     "name": "scripted",

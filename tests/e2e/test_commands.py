@@ -112,6 +112,11 @@ def test_what_a_script_costs_is_not_forecast_and_that_is_said(scripted: Place) -
     assert "what a command takes is not known before it has run" in said
 
 
+def test_ids_of_a_scripts_trials_stay_what_they_were() -> None:
+    script(REPORTING)
+    assert [trial.id for trial in Sweep(SWEEP, seeds=1).trials] == ["b4873311b7aa", "6c66436f1e7c"]
+
+
 # Where files are, and how they get elsewhere
 
 

@@ -133,6 +133,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             declared=config.metrics,
             settles=not config.reads.model_dump(exclude_defaults=True),  # steps of an epoch are no epochs
             arrays=attempt.folder / "arrays",
+            past=attempt.past(),
             history=attempt.history,
         )
         readers, on_line = attempt.readers()

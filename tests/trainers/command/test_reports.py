@@ -203,6 +203,19 @@ def test_a_later_attempt_goes_on_and_repeats_what_was_reported_before(tmp_path: 
     assert {one.name for one in (folder / "out").iterdir()} == {"seen-1", "seen-2"}
 
 
+def test_what_was_reported_and_not_taken_in_yet_is_not_lost_with_the_worker(tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    heard(RESUMING, folder=folder)
+    (folder / "script" / "history-1.jsonl").unlink()  # as if the worker had been killed before it looked
+    second = heard(RESUMING, folder=folder)
+    assert [(one.epoch, one.replayed) for one in second.reports] == [
+        (1, True),
+        (2, True),
+        (3, False),
+        (4, False),
+    ]
+
+
 def test_what_a_finished_trial_needed_to_go_on_is_cleared_and_its_output_stays(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     heard(RESUMING, folder=folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import shutil
 import sys
@@ -13,7 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.attempt.checkpoint import STATE
-from trainers.attempt.command.readers import Csv, EventFiles, JsonLines, Printed, Reader, Tracked
+from trainers.attempt.command.readers import (
+    Csv,
+    EventFiles,
+    JsonLines,
+    Printed,
+    Reader,
+    ReportError,
+    Tracked,
+)
 from trainers.attempt.command.words import ALL, filled, flat
 from trainers.attempt.folders import Folder, StorageError
 from trainers.config.base import Runtime
@@ -50,14 +59,17 @@ class Attempt:
             trial = self._given or temporary
             state = trial / STATE
             self.folder, self.checkpoints = trial / OUT, state / "checkpoints"
-            self.log, self.history = trial / LOG, state / "history.jsonl"
+            self._state, self.log = state, trial / LOG
             self.number = _number(state / "attempts")
+            # Kept beside the checkpoints: a script that goes on from one has reported what was before it.
+            self.report, self.history = self._told(self.number)
             if (
                 self.number == 1
             ):  # what is there is of a trial that was trained before, and is to be trained anew
-                shutil.rmtree(self.folder, ignore_errors=True)
+                for former in (state, self.folder):
+                    shutil.rmtree(former, ignore_errors=True)
                 self.log.unlink(missing_ok=True)
-            self.working, self.report = temporary / "work" / "files", temporary / "report.jsonl"
+            self.working = temporary / "work" / "files"
             for made in (self.folder, self.checkpoints, self.working):
                 made.mkdir(parents=True, exist_ok=True)
             (state / "attempts").write_text(str(self.number), encoding="ascii")
@@ -70,7 +82,31 @@ class Attempt:
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Leave nothing that is empty."""
+        with contextlib.suppress(OSError):
+            if self.log.exists() and not self.log.stat().st_size:
+                self.log.unlink()
+            self.folder.rmdir()
         self._after.close()
+
+    def past(self) -> dict[int, dict[str, float]]:
+        """Numbers by epoch that former attempts have told; each replaces those from its first epoch on."""
+        past: dict[int, dict[str, float]] = {}
+        for number in range(1, self.number):
+            own: dict[int, dict[str, float]] = {}
+            for path in reversed(self._told(number)):
+                with contextlib.suppress(ReportError, OSError):
+                    for epoch, numbers in JsonLines(path).new(is_over=True):
+                        if epoch is not None:
+                            finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+                            own[epoch] = own.get(epoch, {}) | finite
+            if own:
+                past = {epoch: past[epoch] for epoch in past if epoch < min(own)} | own
+        return past
+
+    def _told(self, number: int) -> tuple[Path, Path]:
+        """What an attempt reported itself, and all that was taken in of it."""
+        return self._state / f"report-{number}.jsonl", self._state / f"history-{number}.jsonl"
 
     @property
     def words(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import time
@@ -9,8 +10,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
+from trainers.attempt.folders import StorageError
 from trainers.attempt.report import EpochReport, Report
 
 SETTLED_S = (
@@ -35,7 +36,8 @@ class Collector:
         declared: Collection[str],
         settles: bool,
         arrays: Path,
-        history: Path | None,
+        past: Mapping[int, dict[str, float]],
+        history: Path,
     ) -> None:
         """Report to `report`.
 
@@ -45,14 +47,14 @@ class Collector:
             declared: metrics that count; empty: all do.
             settles: whether an epoch of which nothing new comes is over; else it is when the next one begins.
             arrays: folder with files of arrays, which end in their epoch's number.
-            history: file with what former attempts have reported; None: nothing is kept.
+            past: numbers by epoch that former attempts have told.
+            history: file that keeps what this one tells, for later ones.
         """
         self.report, self.epochs, self.declared, self.settles = report, epochs, declared, settles
-        self.arrays, self.history = arrays, history
+        self.arrays, self.history, self._past = arrays, history, dict(past)
         self.by_epoch: dict[int, dict[str, float]] = {}
         self.at_end: dict[str, float] = {}
         self.warnings: list[str] = []
-        self._past = _read(history)
         self._told: set[int] = set()
         self._open: int | None = None
         self._touched = 0.0
@@ -62,6 +64,7 @@ class Collector:
 
         Raises:
             DivergedError: one that counts is not finite.
+            StorageError: the disk is full.
         """
         for name, value in numbers.items():
             if math.isfinite(value):
@@ -77,6 +80,12 @@ class Collector:
         own |= finite
         if epoch is None:
             return
+        try:
+            with self.history.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"epoch": epoch, **finite}) + "\n")
+        except OSError as error:
+            why = f"{self.history}: cannot be written: {error.strerror}; free some space there, or mend it"
+            raise StorageError(why) from None
         if self._open not in (None, epoch):
             self._tell()
         self._open, self._touched = epoch, time.monotonic()
@@ -112,25 +121,25 @@ class Collector:
             return
         if not self._told:
             self._go_on(epoch)
-        self._told.add(epoch)
-        made = EpochReport(
-            epoch=epoch, epochs=self.epochs or 0, metrics=self.by_epoch[epoch], arrays=self._arrays_of(epoch)
-        )
-        if self.history is not None:
-            with self.history.open("a", encoding="utf-8") as file:
-                file.write(made.model_dump_json() + "\n")
-        self.report(made)
+        self.report(self._report_of(epoch))
 
     def _go_on(self, epoch: int) -> None:
         """Repeat what former attempts have reported before this epoch; a trial that begins anew has none."""
-        kept = [self._past[e] for e in sorted(self._past) if e < epoch]
-        self._past = {}
-        if self.history is not None:
-            self.history.write_text("".join(one.model_dump_json() + "\n" for one in kept), encoding="utf-8")
-        for one in kept:
-            self.by_epoch[one.epoch] = dict(one.metrics) | self.by_epoch.get(one.epoch, {})
-            self._told.add(one.epoch)
-            self.report(EpochReport.model_validate(dict(one) | {"replayed": True}))
+        past, self._past = self._past, {}
+        for before in sorted(past):
+            if before < epoch:
+                self.by_epoch[before] = past[before] | self.by_epoch.get(before, {})
+                self.report(self._report_of(before, replayed=True))
+
+    def _report_of(self, epoch: int, *, replayed: bool = False) -> EpochReport:
+        self._told.add(epoch)
+        return EpochReport(
+            epoch=epoch,
+            epochs=self.epochs or 0,
+            metrics=self.by_epoch[epoch],
+            arrays=self._arrays_of(epoch),
+            replayed=replayed,
+        )
 
     def _arrays_of(self, epoch: int) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
@@ -160,19 +169,6 @@ def _epochs_in(folder: Path) -> dict[int, list[Path]]:
     for path in sorted(folder.glob("*.npz")) if folder.is_dir() else ():
         if match := re.search(r"(\d{1,9})\.npz$", path.name):
             found.setdefault(int(match[1]), []).append(path)
-    return found
-
-
-def _read(history: Path | None) -> dict[int, EpochReport]:
-    """What former attempts have reported, by epoch; a line that is no report ends it."""
-    found: dict[int, EpochReport] = {}
-    if history is not None and history.exists():
-        for line in history.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                one = EpochReport.model_validate_json(line)
-            except ValidationError:
-                break
-            found[one.epoch] = one
     return found
 
 
