@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from orchestrator.language.figure_spec import FigureSpec
     from orchestrator.language.sweep_spec import SweepSpec
     from orchestrator.language.table_spec import TableSpec
+    from orchestrator.recording.reporting import report
     from orchestrator.sweep import Sweep
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "TableSpec",
     "UsageError",
     "__version__",
+    "report",
 ]
 _HOME = {
     **dict.fromkeys(("Deferred", "Finished", "Progressed", "Started"), "orchestrator.events"),
@@ -48,6 +50,7 @@ _HOME = {
     "SweepResult": "orchestrator.execution.run",
     "SweepSpec": "orchestrator.language.sweep_spec",
     "TableSpec": "orchestrator.language.table_spec",
+    "report": "orchestrator.recording.reporting",
 }
 
 

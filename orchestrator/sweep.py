@@ -20,7 +20,7 @@ from orchestrator.answer import frames, publish
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.execution.run import SweepResult, plan_sweep
-from orchestrator.language.load import cross_checked, joined, tree_of, validated
+from orchestrator.language.load import cross_checked, joined, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
@@ -30,7 +30,7 @@ from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan, size
 from orchestrator.planning.profile import choose_profile
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.bundle.selecting import read_sweep, tree_of
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves, TrialRecord
 

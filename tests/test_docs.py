@@ -16,6 +16,7 @@ from orchestrator.language.load import validated
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import parse, written
 from tests.place import Place
+from tests.scripted import MAIN
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(path for pattern in ("*.md", "docs/*.md", "benchmarks/*.md") for path in ROOT.glob(pattern))
@@ -94,9 +95,15 @@ def test_yaml_in_documents_is_what_a_sweep_file_takes(place: str, block: dict[st
     validated(SHORT | {key: value for key, value in filled(block).items() if key != "extends"}, place)
 
 
+STAND_INS = {"docs/any_script.md": {"main.py": MAIN}}
+"""Files of others that a page speaks of: scripts of our own that take and print the same."""
+
+
 def write_own_code(page: str, folder: Path) -> None:
-    """Write the files of Python that a page shows under their names."""
+    """Write the files of Python that a page shows under their names, and those that it speaks of."""
     text = (ROOT / page).read_text(encoding="utf-8")
+    for name, code in STAND_INS.get(page, {}).items():
+        (folder / name).write_text(code, encoding="utf-8")
     for name, code in re.findall(r"^`(\w+\.py)`:\n\n```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
         (folder / name).write_text(code, encoding="utf-8")
 
@@ -126,6 +133,20 @@ def test_code_of_ones_own_trains_beside_byol_as_its_page_says(ready: Place) -> N
     code.write_text(code.read_text(encoding="utf-8").replace("dim=1)", "dim=1, eps=1e-6)"), encoding="utf-8")
     told = "2 will run, 1 done, methods/mybyol.py changed since 2 trials"
     assert told in ready.orch("plan", *words).stdout
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("name", ["mine", "mnist"])
+def test_a_script_trains_as_its_page_says(ready: Place, name: str) -> None:
+    page = "docs/any_script.md"
+    write_own_code(page, ready.folder)
+    (block,) = (block for place, block in BLOCKS if place.startswith(page) and block["name"] == name)
+    (ready.folder / "there").mkdir()
+    ready.write(written(block), f"{name}.yaml")
+    words = (f"{name}.yaml", "--seeds", "1", "--executor", "serial", "--data", "there")
+    said = ready.orch("sweep", *words).stdout
+    assert "pairing by seed is declared, not verified" in said and "0.1" in said
+    assert "4 done" in ready.orch("plan", f"{name}.yaml", "--seeds", "1").stdout
 
 
 def test_what_the_readme_shows_of_a_sweep_is_in_its_file() -> None:

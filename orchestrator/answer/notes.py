@@ -9,6 +9,7 @@ from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.process.words import listed
 from orchestrator.records import TrialRecord
+from trainers.config.plugins import behind
 
 NAMED = 6  # trials in a line
 
@@ -36,6 +37,10 @@ def notes(
         for level in axis.levels
     ) and (groups := _groups(expansion, records, lambda record: record.data_fingerprint)):
         yield f"trained on different data although no axis sets it: {groups}"
+    if spec.baseline and any(
+        getattr(behind(cell.loop), "PAIRED", "") == "declared" for cell in expansion.cells
+    ):
+        yield "pairing by seed is declared, not verified: what a command draws is its own"
     unpaired = _unpaired(expansion, records)
     if unpaired:
         cells = ", ".join(unpaired)

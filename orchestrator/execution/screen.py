@@ -68,9 +68,10 @@ class Progress:
                 self._started = self._started or time.monotonic()  # not before: Ray takes a while to start
                 self.running[event.trial_id] = (time.monotonic(), event.attempt, None)
             case Progressed():
-                begun, attempt, _ = self.running.get(event.trial_id, (time.monotonic(), 1, None))
+                begun, attempt, last = self.running.get(event.trial_id, (time.monotonic(), 1, None))
                 self.running[event.trial_id] = (begun, attempt, event)
-                if not event.report.replayed and event.report.epoch > 0:
+                is_new = last is None or event.report.epoch > last.report.epoch
+                if is_new and not event.report.replayed and event.report.epoch > 0 and event.report.epochs:
                     self._share_done += 1 / event.report.epochs
             case Deferred():
                 self.running.pop(event.trial_id, None)
@@ -97,7 +98,7 @@ class Progress:
 
     def _share(self, trial_id: str) -> float:
         last = self.running[trial_id][2]
-        return last.report.epoch / last.report.epochs if last else 0.0
+        return min(1.0, last.report.epoch / last.report.epochs) if last and last.report.epochs else 0.0
 
 
 class LineDisplay:
@@ -164,4 +165,4 @@ def _stage(last: Progressed | None) -> str:
 
 def epochs_of(last: Progressed | None) -> str:
     """How far a trial is, in epochs."""
-    return f"{last.report.epoch}/{last.report.epochs}" if last else "starts"
+    return last.report.stage if last else "starts"

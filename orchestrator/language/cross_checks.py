@@ -13,6 +13,7 @@ from orchestrator.errors import Problem
 from orchestrator.language.axes import unfit
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut, nearest
+from orchestrator.language.resources import TrialResources
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
@@ -52,6 +53,8 @@ def cross_references(
         yield from checks.metric(spec.schedule.metric, ("schedule", "metric"))
     for index, cells in enumerate(spec.resources.cells):
         yield from checks.levels(cells.where, ("resources", "cells", index, "where"))
+        yield from checks.gpus(cells, ("resources", "cells", index, "gpus"))
+    yield from checks.gpus(spec.resources, ("resources", "gpus"))
     yield from checks.names("tables", [table.name for table in spec.tables])
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
@@ -131,6 +134,16 @@ class _Checks:
         if table.published:
             yield from self._published(table, table.published, (*at, "published"))
 
+    def gpus(self, needs: TrialResources, at: At) -> Problems:
+        """Check that whoever gets several GPUs uses them."""
+        if needs.gpus is None or needs.gpus == "auto" or needs.gpus <= 1:
+            return
+        for name in self._trainer_names or ():
+            for trainer in _usable("loops", [name]):
+                if not getattr(trainer, "MANY_GPUS", False):
+                    message = f"{needs.gpus:g} GPUs for a trial, and trainer '{name}' uses one; lower it to 1"
+                    yield self._problem(at, message)
+
     def figure(self, figure: FigureSpec, at: At) -> Problems:
         if figure.over is not None:
             yield from self.metric(figure.over, (*at, "over"))
@@ -163,14 +176,21 @@ class _Checks:
     @functools.cached_property
     def _trainers(self) -> list[ModuleType] | None:
         """The loops that may train trials of the sweep; None where one is unknown or declares no metrics."""
+        if (wanted := self._trainer_names) is None:
+            return None
+        loops = [loop for loop in _usable("loops", wanted) if hasattr(loop, "METRICS")]
+        return loops if len(loops) == len(wanted) else None
+
+    @functools.cached_property
+    def _trainer_names(self) -> list[str] | None:
+        """Their names."""
         spec = self.spec
         levels = (level.settings for axis in spec.axes.values() for level in axis.levels)
         given = [settings.get("trainer") for settings in (spec.base, *spec.profiles.values(), *levels)]
         wanted = {name for name in given if name is not None}
         if not wanted or not all(isinstance(name, str) and name in names("loops") for name in wanted):
             return None
-        loops = [loop for loop in _usable("loops", sorted(wanted)) if hasattr(loop, "METRICS")]
-        return loops if len(loops) == len(wanted) else None
+        return sorted(wanted)
 
     def levels(self, settings: Mapping[str, str], at: At) -> Problems:
         axes = self.spec.axes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import itertools
 import re
 import stat
@@ -19,7 +20,8 @@ from orchestrator.language.settings import laid
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
 from trainers.config.examined import PluginError
-from trainers.config.foreign import is_path, join, named_from, resolved
+from trainers.config.files import placed
+from trainers.config.foreign import join, resolved
 
 MAX_FILES = 20
 """Files that extend each other in one chain."""
@@ -104,6 +106,7 @@ def _with_parents(
     if own := _named_in(tree):
         tree["plugins"] = own = [resolved(entry, Path(name).parent) for entry in own]
         _join(own, tree, f"{name}:1")  # before anything is merged: names decide what is kept
+    files_from(tree, functools.partial(placed, folder=Path(name).parent))
     parent = tree.pop("extends", None)
     if parent is None:
         return tree
@@ -165,7 +168,7 @@ def join_plugins(file: Path, *, trust: bool = False) -> None:
     Raises:
         SpecError: one cannot be used, or the file cannot be read.
     """
-    _with_parents(str(file), None, _reader(file, trust=trust), ())
+    _with_parents(str(file), None, reader(file, trust=trust), ())
 
 
 def _no_sweep(name: str, child: str | None) -> SpecError:
@@ -186,15 +189,7 @@ def load_sweep(file: Path, *, trust: bool = False) -> SweepSpec:
     Raises:
         SpecError: with every problem found.
     """
-    return load(str(file), _reader(file, trust=trust), trust=trust)
-
-
-def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:
-    """What a file in `folder` says of a sweep."""
-    tree = spec.model_dump(mode="json", exclude_defaults=True)
-    if spec.plugins:
-        tree["plugins"] = [named_from(entry, folder) for entry in spec.plugins]
-    return tree
+    return load(str(file), reader(file, trust=trust), trust=trust)
 
 
 def shipped() -> dict[str, Path]:
@@ -221,43 +216,26 @@ def _located(name: str, folder: Path, place: str) -> Path:
     return there[asked]
 
 
-def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
-    """The texts of `file`, of every file it extends and of their plug-ins, by path.
-
-    Those that come with orch are wherever it is.
-
-    Raises:
-        SpecError: a plug-in is named in a way that means nothing elsewhere.
-    """
-    found: dict[Path, str] = {}
-    problems: list[Problem] = []
-    read_one = _reader(file, trust=trust)
-
-    def read(name: str, child: str | None) -> tuple[str, str]:
-        path, text = read_one(name, child)
-        if not Path(path).is_relative_to(SHIPPED):
-            found[Path(path)] = text
-        tree = parse(text, path)
-        for entry in tree.get("plugins") or ():  # strings: the sweep was read before
-            if is_path(entry) and Path(entry).is_absolute():
-                message = f"{entry} means nothing on another machine; name it relative to this file"
-                problems.append(Problem(place_of(tree, ("plugins",), path), "plugins", message))
-        return path, text
-
-    spec = load(str(file), read, trust=trust)
-    if problems:
-        raise SpecError(problems)
-    return found | plugin_files(spec)
+def files_from(tree: dict[str, Any], change: Callable[[Any], Any]) -> None:
+    """Change how a sweep file names the files of commands, wherever it does."""
+    parts = [tree.get("base"), *_values(tree.get("profiles"))]
+    for axis in _values(tree.get("axes")):
+        parts += _values(axis.get("levels", axis) if isinstance(axis, dict) else None)
+    given = [part for part in parts if isinstance(part, dict)]
+    trainers = {part["trainer"] for part in given if isinstance(part.get("trainer"), str)}
+    if trainers and "command" not in trainers:
+        return  # another trainer may have a field of that name
+    for part in given:
+        if isinstance(part.get("files"), list):
+            part["files"] = [change(entry) for entry in part["files"]]
 
 
-def plugin_files(spec: SweepSpec) -> dict[Path, str]:
-    """The texts of a sweep's plug-ins, by path; none of those that are installed."""
-    carried = [one.carried for entry in spec.plugins for one in join(entry)]
-    return {Path(path): text for one in carried for path, text in one.files.values()}
+def _values(tree: Any) -> list[Any]:
+    return list(tree.values()) if isinstance(tree, dict) else []
 
 
-def _reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str, str]]:
-    """What reads `file` and those it extends."""
+def reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str, str]]:
+    """What reads `file` and those it extends: (name, name of the file that names it) to (path, text)."""
 
     def read(name: str, child: str | None) -> tuple[str, str]:
         place = name if child is None else f"{child}:1"

@@ -17,6 +17,8 @@ Bundle = dict[str, float]
 
 RESOURCE = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 GIB = 2**30
+MOST_GPUS = 1024
+"""GPUs of one trial, which are on one node."""
 
 
 class TrialResources(Frozen):
@@ -24,10 +26,11 @@ class TrialResources(Frozen):
 
     cpus: int | None = Field(None, ge=1)
     """CPU cores, and threads, of one trial; 1 unless said."""
-    gpus: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] | None = None
+    gpus: Annotated[float, Field(ge=0, le=MOST_GPUS)] | Literal["auto"] | None = None
     """Share of a GPU of one trial, such as 0.25; 0 trains on the CPU; unless said, a whole one where there
-    is one. "auto": as small as memory allows and as long as more trials at once get more done, found by
-    training each kind of cell for a moment."""
+    is one; 2 and more, all of one node, for a trainer that uses them (command). "auto": as small as memory
+    allows and as long as more trials at once get more done, found by training each kind of cell for a
+    moment."""
     memory_gib: Annotated[float, Field(gt=0)] | Literal["auto"] | None = None
     """Memory of the node that is set aside for one trial, in GiB; unless said, none. "auto": what it was seen
     to need."""
@@ -40,10 +43,12 @@ class TrialResources(Frozen):
     def _a_number_or_auto(cls, value: Any, info: ValidationInfo) -> Any:
         # Without this, the error would list what is wrong with each of the forms.
         number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is None or value == "auto" or (info.field_name == "gpus" and number and 0 <= value <= 1):
+        if value is None or value == "auto":
             return value
         if info.field_name == "gpus":
-            raise ValueError(f"expected a share of a GPU from 0 to 1, or auto; got {value!r}")
+            if number and (0 <= value <= 1 or (value <= MOST_GPUS and value == int(value))):
+                return value
+            raise ValueError(f"expected a share of a GPU from 0 to 1, whole GPUs, or auto; got {value!r}")
         if not number or not 0 < value < math.inf:
             raise ValueError(f"expected GiB above 0, or auto; got {value!r}")
         return value
@@ -71,7 +76,8 @@ class TrialResources(Frozen):
     def runtime(self, runtime: Runtime) -> Runtime:
         """`runtime` with the device and threads of a trial that asks for this."""
         device = "cuda" if self.share else "cpu"
-        return runtime.model_copy(update={"device": device, "threads": self.cpus or 1})
+        own = {"device": device, "threads": self.cpus or 1, "gpus": self.share}
+        return runtime.model_copy(update=own)
 
 
 class CellNeeds(TrialResources):

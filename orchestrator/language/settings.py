@@ -21,6 +21,8 @@ Tree = dict[str, Any]
 
 NAMING = ("name", "kind")
 """Fields that say which class a block has."""
+FREE = ("params", "env")
+"""Blocks of a command, whose fields have the names that its author chose."""
 _FOLDERS = {"method": "methods", "encoder": "encoders", "data": "datasets", "optimizer": "optimizers"}
 
 
@@ -52,15 +54,20 @@ def nested(settings: Tree, place: str = "", *, depth: int = 0) -> Tree:
     return out
 
 
-def merged(base: Tree, changes: Tree) -> Tree:
+def merged(base: Tree, changes: Tree, *, free: bool = False) -> Tree:
     """`base` with `changes` (both nested) laid over it; neither is altered.
 
     A block whose `name` (of a method, encoder, data set, optimizer) or `kind` changes starts afresh, since
     the fields of one method mean nothing to another; only those that both have from a common family stay.
+    Where names are free, `name` and `kind` are names like any other.
     """
     out = dict(base)
     for key, value in changes.items():
         old = out.pop(key, None)  # popped, so that the key of the change, with its line, takes its place
+        if free or key in FREE:
+            both = isinstance(old, dict) and isinstance(value, dict)
+            out[key] = merged(old, value, free=True) if both else value
+            continue
         if isinstance(old, dict) and isinstance(value, str) and "name" in old:
             value = {Key("name", getattr(key, "place", "")): value}
         if isinstance(old, str) and isinstance(value, dict):

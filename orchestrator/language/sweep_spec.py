@@ -142,6 +142,25 @@ class SweepSpec(Frozen):
     def _levels_have_their_names(cls, value: Any, info: ValidationInfo) -> Any:
         return _named(value, info.data.get("axes", {}))
 
+    @field_validator("tables")
+    @classmethod
+    def _tables_know_units(cls, tables: tuple[TableSpec, ...], info: ValidationInfo) -> tuple[TableSpec, ...]:
+        """What a command says of its metrics is how tables print them, unless a table says otherwise."""
+        base = nested(info.data.get("base", {}))
+        metrics = base.get("metrics") if base.get("trainer") == "command" else None
+        if not isinstance(metrics, dict):
+            return tables
+        units = {name: one.get("unit", "plain") for name, one in metrics.items() if isinstance(one, dict)}
+        units |= {name: "plain" for name, one in metrics.items() if isinstance(one, str)}
+        # What is reported in percent is printed as it is.
+        own = {name: "percent" if unit == "share" else "plain" for name, unit in units.items()}
+        return tuple(
+            TableSpec.model_validate(dict(table) | {"unit": own[table.metric]})
+            if table.unit is None and table.metric in own
+            else table
+            for table in tables
+        )
+
     @model_validator(mode="after")
     def _tables_need_equal_budgets(self) -> SweepSpec:
         if self.tables and self.schedule:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.errors import UsageError
+from orchestrator.language.hints import nearest
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import BASE, Cell, in_words
@@ -34,8 +35,12 @@ def layout(expansion: Expansion, spec: TableSpec) -> Layout:
     """
     row_axes = tuple(expansion.spec.axes) if spec.rows == "cells" else spec.row_axes
     inside = _inside(expansion, spec, (*row_axes, *spec.column_axes))
-    if inside and all(spec.metric in _unreported(cell) for cell in inside):
-        raise UsageError(f"table '{spec.name}': none of its cells reports '{spec.metric}', as they are set")
+    if inside and not any(_may_report(cell, spec.metric) for cell in inside):
+        known = sorted({name for cell in inside for name in _declared(cell) or ()})
+        hint = f"; {nearest(spec.metric, known)}" if known else ""
+        raise UsageError(
+            f"table '{spec.name}': none of its cells reports '{spec.metric}', as they are set{hint}"
+        )
     row_keys, rows = _headers(expansion, inside, row_axes, spec)
     column_keys, columns = _headers(expansion, inside, spec.column_axes, spec)
     places: dict[Any, Cell] = {}
@@ -53,10 +58,18 @@ def layout(expansion: Expansion, spec: TableSpec) -> Layout:
     return Layout(rows, columns, cells, published, spread, _baseline(expansion, spec, inside))
 
 
-def _unreported(cell: Cell) -> Collection[str]:
-    """Metrics that its trainer may report, but not with its settings."""
-    unreported = getattr(behind(cell.loop), "unreported", None)
-    return () if unreported is None else unreported(cell.config())
+def _may_report(cell: Cell, metric: str) -> bool:
+    """Whether trials of a cell may report a metric, as the cell is set."""
+    unreported, declared = getattr(behind(cell.loop), "unreported", None), _declared(cell)
+    if declared is not None:
+        return metric in declared
+    return unreported is None or metric not in unreported(cell.config())
+
+
+def _declared(cell: Cell) -> Collection[str] | None:
+    """The metrics that trials of a cell report, where its settings say which."""
+    declared = getattr(behind(cell.loop), "declared", None)
+    return None if declared is None else declared(cell.config())
 
 
 def _inside(expansion: Expansion, spec: TableSpec, axes: tuple[str, ...]) -> list[Cell]:

@@ -10,6 +10,7 @@ from orchestrator.errors import printable
 from orchestrator.planning.designs import Choice
 from orchestrator.records import TrialFacts
 from trainers.config.base import LoopConfig, canonical, identity_dump
+from trainers.config.files import named_in
 from trainers.config.foreign import code_of, used_by
 
 ID_LENGTH = 12
@@ -48,8 +49,9 @@ class Cell(NamedTuple):
 
     @property
     def is_foreign(self) -> bool:
-        """Whether it has a plug-in from outside the package."""
-        return code_of(self.loop) is not None or any(used_by(list(self.fields.values())))
+        """Whether it has a plug-in from outside the package, or files of its own."""
+        own = list(self.fields.values())
+        return code_of(self.loop) is not None or any(used_by(own)) or any(named_in(own))
 
     @property
     def id(self) -> str:

@@ -87,12 +87,13 @@ def _lines(event: Event) -> Iterator[str]:
             yield f"{BEGUN}{event.worker}" + (f", again ({event.attempt})" if event.attempt > 1 else "")
         case Progressed() if not event.report.replayed:
             report = event.report
-            numbers = "  ".join(f"{n} {report.metrics[n]:.4g}" for n in _SHOWN if n in report.metrics)
-            yield f"epoch {report.epoch}/{report.epochs}  {numbers}"
+            names = [n for n in _SHOWN if n in report.metrics] or list(report.metrics)[: len(_SHOWN)]
+            yield f"epoch {report.stage}  " + "  ".join(f"{n} {report.metrics[n]:.4g}" for n in names)
         case Deferred():
             yield f"deferred: {event.reason}"
         case Finished():
             outcome = event.outcome
             yield from outcome.details.get("warnings", ())
             yield from str(outcome.details.get(TRACEBACK, "")).rstrip().splitlines()
+            yield from (f"| {line}" for line in outcome.details.get("output", ()))
             yield f"{ENDED}{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")

@@ -163,7 +163,7 @@ def forecast(
         own, needs = found[cost_class.name], resolve_auto(cost_class.needs, found[cost_class.name])
         slower = own.slower(_sharing(needs, nodes, min(most or len(order), len(order))))
         for trial in cost_class.trials:
-            epochs = int(getattr(trial.config, "epochs", 0))
+            epochs = int(getattr(trial.config, "epochs", None) or 0)
             seconds[trial.id] = own.cost.of(epochs) * slower
             bundles[trial.id] = needs.bundle
         rows.append(Row(cost_class, own, needs, seconds[cost_class.trials[0].id]))

@@ -145,7 +145,7 @@ def _paces(
     """The paces of that kind of trial on which most time is spent."""
 
     def weight(job: RehearsalJob) -> float:
-        return job.number * found[job.name].cost.of(int(getattr(job.config, "epochs", 0)))
+        return job.number * found[job.name].cost.of(int(getattr(job.config, "epochs", None) or 0))
 
     costliest = max(sharing, key=weight)
     most = min(slots, _fit(found[costliest.name].cost), sum(job.number for job in sharing))

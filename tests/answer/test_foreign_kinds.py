@@ -12,7 +12,8 @@ from orchestrator import Sweep
 from orchestrator.answer import draw, formats, publish
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.figure_spec import FigureSpec
-from orchestrator.language.load import load_sweep, sweep_files
+from orchestrator.language.load import load_sweep
+from orchestrator.recording.bundle.sources import sources
 from tests.answer.test_formats import PUBLISHED
 from tests.answer.test_tables import made_table
 from tests.place import Place
@@ -103,7 +104,11 @@ def test_kinds_of_figure_of_ones_own_travel_with_the_sweep_file() -> None:
     written(Path.cwd(), counting=TRAINER, frame=FIGURE)
     Sweep(tree(plugins=["./counting.py", "./frame.py"])).save("s.yaml")
     assert load_sweep(Path("s.yaml")).figures[0].kind == "frame"
-    assert {path.name for path in sweep_files(Path("s.yaml"))} == {"s.yaml", "counting.py", "frame.py"}
+    assert {Path(name).name for name in sources(Path("s.yaml"), trust=False).contents} == {
+        "s.yaml",
+        "counting.py",
+        "frame.py",
+    }
 
 
 def test_a_figure_is_no_part_of_a_trials_identity() -> None:

@@ -17,8 +17,8 @@ from orchestrator import SpecError, Sweep
 from orchestrator.errors import ExecutionError
 from orchestrator.events import Event, Progressed, Started
 from orchestrator.execution.child.messages import Submit, Trials, on_the_wire
-from orchestrator.language.load import sweep_files
 from orchestrator.language.yaml_text import written as as_yaml
+from orchestrator.recording.bundle.sources import sources
 from tests.builders import TINY, yaml
 from tests.place import Place
 from tests.plugged import COUNTING, METHOD, TRAINER, written
@@ -148,7 +148,7 @@ def test_a_file_and_what_it_extends_name_plug_ins_each_from_where_it_lies(tmp_pa
     mine, count = (cell.config() for cell in sweep.expansion.cells)
     assert mine.method.momentum == 0.5 and mine.method.name == "mine"  # type: ignore[attr-defined]
     assert count.trainer == "counting"
-    assert sorted(path.name for path in sweep_files(tmp_path / "s.yaml")) == [
+    assert sorted(Path(name).name for name in sources(tmp_path / "s.yaml", trust=False).contents) == [
         "base.yaml",
         "counting.py",
         "mine.py",
@@ -161,7 +161,7 @@ def test_what_is_sent_elsewhere_must_be_named_from_the_file(tmp_path: Path) -> N
     (tmp_path / "s.yaml").write_text(as_yaml(COUNTING | {"plugins": [f"{tmp_path}/counting.py"]}))
     assert Sweep.load(tmp_path / "s.yaml").trials
     with pytest.raises(SpecError, match=r"s.yaml:3: plugins: .*name it relative to this file"):
-        sweep_files(tmp_path / "s.yaml")
+        sources(tmp_path / "s.yaml", trust=False)
 
 
 def test_submit_sends_plug_ins_to_where_the_sweep_file_finds_them(
@@ -179,9 +179,9 @@ def test_submit_sends_plug_ins_to_where_the_sweep_file_finds_them(
     assert set(job.files) == {"sweeps/s.yaml", "own/counting.py"}
     assert job.command[:3] == ("orch", "sweep", "sweeps/s.yaml")
     there = ready.folder / "there"
-    for name, text in job.files.items():
+    for name, content in job.files.items():
         (there / name).parent.mkdir(parents=True, exist_ok=True)
-        (there / name).write_text(text)
+        (there / name).write_bytes(content)
     sent = Sweep.load(there / "sweeps" / "s.yaml")
     assert [one.id for one in sent.trials] == [one.id for one in Sweep.load("sweeps/s.yaml").trials]
 

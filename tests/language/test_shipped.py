@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator import SpecError, Sweep
-from orchestrator.language.load import SHIPPED, load_sweep, shipped, sweep_files
+from orchestrator.language.load import SHIPPED, load_sweep, shipped
+from orchestrator.recording.bundle.sources import sources
 from tests.place import Place
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -28,7 +29,9 @@ def test_a_sweep_that_comes_with_orch_is_its_file_from_any_folder(name: str) -> 
 def test_a_file_of_ones_own_extends_one_that_comes_with_orch() -> None:
     Path("mine.yaml").write_text("extends: orch:table1\nversion: 1\nname: mine\nseeds: 5\n")
     assert (load_sweep(Path("mine.yaml")).seeds, len(load_sweep(Path("mine.yaml")).axes)) == (5, 2)
-    assert list(sweep_files(Path("mine.yaml"))) == [Path("mine.yaml")]  # the others are wherever orch is
+    assert list(sources(Path("mine.yaml"), trust=False).contents) == [
+        "mine.yaml"
+    ]  # the others are wherever orch is
 
 
 def test_a_path_that_only_begins_where_those_of_orch_lie_is_a_file_from_elsewhere(

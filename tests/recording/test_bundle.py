@@ -52,7 +52,7 @@ def exported(
     path: Path, store: MemoryStore, whole: Expansion, text: str | None = None, **more: Any
 ) -> Bundle:
     """A bundle of the tiny sweep."""
-    files = {"tiny.yaml": text or table_yaml()}
+    files = {"tiny.yaml": (text or table_yaml()).encode()}
     writing.write(
         path,
         [writing.Exported("tiny", whole, store, files, "tiny.yaml", more.pop("changes", {}), **more)],
@@ -312,8 +312,8 @@ def test_a_sweep_goes_into_a_bundle_as_one_file_that_asks_for_the_same_trials(tm
     for file in (tmp_path / "child.yaml", Path("orch:smoke")):
         spec = load_sweep(file)
         texts, name, _ = whole_sources(spec, file, trust=False)
-        alone = load(name, lambda asked, child, texts=texts: (asked, texts[asked]))
-        assert "extends" not in texts[name]
+        alone = load(name, lambda asked, child, texts=texts: (asked, texts[asked].decode()))
+        assert b"extends" not in texts[name]
         assert [t.id for t in expand(alone).trials] == [t.id for t in expand(spec).trials]
         assert alone.tables == spec.tables and alone.figures == spec.figures
     built, name, _ = whole_sources(spec, None, trust=False)
@@ -323,7 +323,12 @@ def test_a_sweep_goes_into_a_bundle_as_one_file_that_asks_for_the_same_trials(tm
 def test_the_code_of_a_bundle_does_not_run(tmp_path: Path, whole: Expansion) -> None:
     text = table_yaml().replace("name: tiny", "name: tiny\nplugins: [./evil.py]", 1)
     swept = writing.Exported(
-        "tiny", whole, filled(whole), {"tiny.yaml": text, "evil.py": "raise SystemExit"}, "tiny.yaml", {}
+        "tiny",
+        whole,
+        filled(whole),
+        {"tiny.yaml": text.encode(), "evil.py": b"raise SystemExit"},
+        "tiny.yaml",
+        {},
     )
     path = tmp_path / "code.orch.zip"
     writing.write(path, [swept], HERE, say=lambda line: None)
@@ -333,7 +338,7 @@ def test_the_code_of_a_bundle_does_not_run(tmp_path: Path, whole: Expansion) -> 
 
 def test_a_bundle_of_several_sweeps_asks_which(tmp_path: Path, whole: Expansion) -> None:
     path = tmp_path / "both.orch.zip"
-    files = {"tiny.yaml": table_yaml()}
+    files = {"tiny.yaml": table_yaml().encode()}
     both = [writing.Exported(key, whole, filled(whole), files, "tiny.yaml", {}) for key in ("one", "two")]
     assert writing.write(path, both, HERE, say=lambda line: None) == (8, 8)
     with pytest.raises(UsageError, match=r"has 2 sweeps; name one of .*/one, .*/two"):

@@ -1,4 +1,4 @@
-"""Every trainer declares what it reports: a sweep file that asks for more is refused when it is read."""
+"""Every trainer but `command` declares what it reports: a sweep file that asks for more is refused early."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def made(trainer: str, fields: dict[str, Any]) -> LoopConfig:
     return found
 
 
-@pytest.mark.parametrize("trainer", names("loops"))
+@pytest.mark.parametrize("trainer", [name for name in names("loops") if name != "command"])
 def test_a_trainer_reports_what_it_declares_and_nothing_else(trainer: str) -> None:
     loop = load("loops", trainer)
     by_epoch, at_end, missing = set[str](), set[str](), set(loop.METRICS) | set(loop.FINAL_METRICS)

@@ -6,7 +6,9 @@ import contextlib
 import hashlib
 import io
 import re
+import shutil
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from trainers.attempt.folders import Files, Folder, StorageError, files
@@ -14,6 +16,8 @@ from trainers.attempt.report import EpochReport, Report
 from trainers.config.lazy import torch
 
 KEPT = 2  # the newest may turn out to be broken; then the one before it is used
+STATE = "script"
+"""Folder with what a script needs to go on: like checkpoints, it goes with the trial's result."""
 _NAME = re.compile(r"epoch-(\d{6})\.pt")
 _SUM = b"\nsha256 "  # before the checksum at a file's end; torch reads a file with it as one without
 _T = TypeVar("_T")
@@ -104,6 +108,8 @@ def clear(folder: Folder) -> None:
     there = files(folder, hasty=True)
     for epoch in _found(there):
         there.remove(_name(epoch))
+    if isinstance(folder, Path):
+        shutil.rmtree(folder / STATE, ignore_errors=True)
     there.remove_if_empty()
 
 

@@ -73,7 +73,9 @@ def rehearse(config: LoopConfig, *, runtime: Runtime, limit_s: float = 60.0) -> 
     Raises:
         RehearsalError: it fails.
     """
-    epochs = int(getattr(config, "epochs", 0))
+    if why := getattr(behind(type(config)), "NOT_REHEARSED", None):
+        raise RehearsalError(why)
+    epochs = int(getattr(config, "epochs", None) or 0)
     short = _shortened(config, 1)
     on_gpu = torch.device(runtime.device).type == "cuda"
     room = _free_gib(runtime.device) + CONTEXT_GIB if on_gpu else None
@@ -137,7 +139,7 @@ def pace(config: LoopConfig, *, runtime: Runtime, ready: Callable[[], Any], wind
 
 def _shortened(config: LoopConfig, epochs: int) -> LoopConfig:
     """`config` with at most so many epochs; not validated, for its warm-up may now be longer than it."""
-    own = int(getattr(config, "epochs", 0))
+    own = int(getattr(config, "epochs", None) or 0)
     return config.model_copy(update={"epochs": min(own, epochs)}) if own else config
 
 

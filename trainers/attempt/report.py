@@ -29,13 +29,18 @@ class EpochReport(Frozen):
     epoch: int
     """Epochs trained so far."""
     epochs: int
-    """Epochs the trial will train in all."""
+    """Epochs the trial will train in all; 0: nobody knows."""
     metrics: dict[str, float]
     """Finite numbers by name, such as "train/loss"."""
     arrays: dict[str, Array] = {}
     """Spectra by name, such as "F" [d], at the epochs that record them."""
     replayed: bool = False
     """Whether it was measured before an interruption and is repeated from the checkpoint."""
+
+    @property
+    def stage(self) -> str:
+        """How far the trial is, such as 3/20."""
+        return f"{self.epoch}/{self.epochs}" if self.epochs else f"{self.epoch}"
 
     @field_validator("arrays")
     @classmethod

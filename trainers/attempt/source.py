@@ -11,6 +11,7 @@ from typing import Any
 
 from trainers.config.base import LoopConfig
 from trainers.config.families import SINGULAR, members
+from trainers.config.files import named_in
 from trainers.config.foreign import used_by
 
 ROOT = Path(__file__).parents[1]
@@ -35,8 +36,9 @@ def files_of(config: LoopConfig) -> frozenset[File]:
 
 
 def foreign(config: LoopConfig) -> dict[str, str]:
-    """The digests of the plug-ins from outside the package that a config names, by what they are called."""
-    return {one.label: one.digest[:8] for one in used_by(config)}
+    """The digests of plug-ins from outside the package, and of files, that a config names, by their names."""
+    own = {one.label: one.digest[:8] for one in used_by(config)}
+    return own | {name: digest[:8] for files in named_in(config) for name, digest in files.digests.items()}
 
 
 def digests(files: frozenset[File]) -> dict[str, str]:

@@ -145,6 +145,8 @@ class Runtime(Frozen):
 
     device: str = "cpu"
     """torch device, such as "cpu" or "cuda:0"."""
+    gpus: float = Field(0.0, ge=0)
+    """GPUs of one trial, or its share of one, where that is known."""
     threads: int = Field(1, ge=1)
     """CPU threads of one trial. One per trial and a trial per core is fastest for small networks. The random
     streams do not depend on it; sums over several threads round differently, in the last digits."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ from orchestrator.rehearsal.rehearse import (
     slots_on,
 )
 from trainers.config.base import Runtime
+from trainers.config.plugins import behind
 
 
 class ForecastReport(NamedTuple):
@@ -51,7 +53,9 @@ class ForecastReport(NamedTuple):
     where: str
     rehearsed_s: float
     left_out: int = 0
-    """Trials that the forecast does not count."""
+    """Trials that the forecast does not count, for their rehearsals failed."""
+    unknown: tuple[str, ...] = ()
+    """A line on the trials of each trainer that is not rehearsed."""
 
     @property
     def wall_s(self) -> float:
@@ -60,7 +64,8 @@ class ForecastReport(NamedTuple):
 
     def text(self, *, now: datetime) -> str:
         """A forecast for a person, `now` being when the sweep would be started."""
-        lines = [f"  {label}: its rehearsal failed: {reason}" for label, reason in self.failures.items()]
+        lines = [f"  {line}" for line in self.unknown]
+        lines += [f"  {label}: its rehearsal failed: {reason}" for label, reason in self.failures.items()]
         if self.forecast is None:
             return "\n".join([*lines, "nothing to forecast"])
         made = self.forecast
@@ -99,6 +104,7 @@ class ForecastReport(NamedTuple):
         return {
             "failures": self.failures,
             "left_out": self.left_out,
+            "unknown": list(self.unknown),
             "wall_s": self.wall_s if made else None,
             "gpu_hours": made.gpu_hours if made else None,
             "cpu_hours": made.cpu_hours if made else None,
@@ -141,8 +147,9 @@ def forecast_of(
         UsageError: data is not there.
         ExecutionError: no node has what a trial asks for, or the cluster cannot be asked.
     """
+    todo, unknown = _told_apart(todo)
     if not todo:
-        return ForecastReport(None, {}, "", 0.0)
+        return ForecastReport(None, {}, "", 0.0, unknown=unknown)
     runtime = Runtime(data_root=space.data_root)
     began = time.monotonic()
     address = parsed_address(address) if address else None
@@ -170,7 +177,16 @@ def forecast_of(
     trained = {trial.id for cost_class in known for trial in cost_class.trials}
     order = [trial for trial in todo if trial.id in trained]
     made = forecast(findings.found, known, order, nodes, most=resources.max_concurrent) if order else None
-    return ForecastReport(made, failures, where, time.monotonic() - began, left_out=len(todo) - len(order))
+    took, left_out = time.monotonic() - began, len(todo) - len(order)
+    return ForecastReport(made, failures, where, took, left_out=left_out, unknown=unknown)
+
+
+def _told_apart(todo: Sequence[TrialSpec]) -> tuple[list[TrialSpec], tuple[str, ...]]:
+    """The trials that can be rehearsed, and a line on those of each trainer that is not."""
+    reasons = {trial.id: getattr(behind(trial.cell.loop), "NOT_REHEARSED", None) for trial in todo}
+    others = Counter((trial.cell.trainer, reasons[trial.id]) for trial in todo if reasons[trial.id])
+    lines = tuple(f"{name}: {counted(n, 'trial')} not counted: {why}" for (name, why), n in others.items())
+    return [trial for trial in todo if not reasons[trial.id]], lines
 
 
 def _on_cluster(

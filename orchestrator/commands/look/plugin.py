@@ -61,9 +61,8 @@ def check(
         SpecError: its config cannot be made.
     """
     if plugin.config is None:  # a kind of figure, or a format
-        say(
-            f"{plugin.carried.place}: {SINGULAR[plugin.kind]} '{plugin.name}' is found; there are no checks of it"
-        )
+        what = f"{SINGULAR[plugin.kind]} '{plugin.name}'"
+        say(f"{plugin.carried.place}: {what} is found; there are no checks of it")
         return True
     config = configured(plugin, settings)
     say(f"{plugin.carried.place}: {SINGULAR[plugin.kind]} '{plugin.name}'")

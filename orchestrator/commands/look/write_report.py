@@ -42,13 +42,13 @@ def _chapter(request: Request, anchor: str) -> Chapter:
         for i, label in failed.items()
         if (path := request.space.log_of(i)) is not None
     }
-    texts, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
+    contents, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
     return chapter(
         expansion,
         records,
         request.store().curves(drawn_trials(expansion)),
         anchor=anchor,
         command=shlex.join(["orch", "sweep", str(request.file), *request.typed]),
-        source=texts[name],
+        source=contents[name].decode(),
         logs=logs,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,7 +29,8 @@ def submit(
     publish.check(request.expansion)
     address = page_address(address)
     shown = without_secret(address)
-    sent, name, _ = sources(spec, trust=request.trust)
+    contents, name, _ = sources(spec, trust=request.trust)
+    sent = {path: base64.b64encode(content) for path, content in contents.items()}
     command = ("orch", "sweep", name, "--address", "auto", *words)
     try:
         job = ask(Submit(name=request.spec.name, files=sent, command=command, address=address), say=say)

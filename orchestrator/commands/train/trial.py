@@ -90,8 +90,8 @@ def run_one(
             "alignment/mean",
             "time/epoch_s",
         )
-        numbers = "  ".join(f"{n} {message.metrics[n]:.3f}" for n in shown if n in message.metrics)
-        return f"epoch {message.epoch}/{message.epochs}  {numbers}"
+        names = [n for n in shown if n in message.metrics] or list(message.metrics)[: len(shown)]
+        return f"epoch {message.stage}  " + "  ".join(f"{n} {message.metrics[n]:.3f}" for n in names)
 
     return run_trial(trial.config, runtime=runtime, folder=None, report=report)
 

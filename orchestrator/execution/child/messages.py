@@ -17,11 +17,12 @@ Whatever is no such line ends the conversation: the child is taken for lost. Not
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Base64Bytes, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from orchestrator.errors import ExecutionError
@@ -31,6 +32,7 @@ from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.designs import Choice
 from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.attempt.folders import Folder
+from trainers.config import files
 from trainers.config.base import Frozen, LoopConfig, Runtime
 from trainers.config.examined import Carried, PluginError
 from trainers.config.foreign import receive, used_by
@@ -68,6 +70,8 @@ class Trials(Frozen):
     """(id, place of its cell, seed) of each."""
     plugins: tuple[Carried, ...] = ()
     """Code that they need and that is not of this package."""
+    parcels: tuple[tuple[str, Base64Bytes], ...] = ()
+    """Files that they need: what they are kept under, and a zip file of them."""
 
     def specs(self) -> list[TrialSpec]:
         """The trials.
@@ -80,6 +84,7 @@ class Trials(Frozen):
             receive(self.plugins)
         except PluginError as error:
             raise ExecutionError(f"plug-in {error}") from None
+        files.receive([files.Parcel(key, archive) for key, archive in self.parcels])
         cells = [one.cell() for one in self.cells]
         specs = [TrialSpec(identity, cells[place], seed) for identity, place, seed in self.trials]
         for spec in specs:
@@ -96,6 +101,7 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
     cells: list[WireCell] = []
     listed = []
     plugins: dict[str, Carried] = {}
+    sets: list[files.FileSet] = []
     for trial in trials:
         cell = trial.cell
         identity = f"{cell.head}\n{cell.tail}\n{cell.choice}"
@@ -105,13 +111,15 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
             config = cell.config()
             dumped = config.model_dump(mode="json", exclude_unset=True)
             plugins |= {one.carried.module: one.carried for one in used_by(config)}
+            sets += files.named_in(config)
             cells.append(
                 WireCell(
                     choice=cell.choice, trainer=cell.trainer, config=dumped, head=cell.head, tail=cell.tail
                 )
             )
         listed.append((trial.id, places[identity], trial.seed))
-    return Trials(cells=tuple(cells), trials=tuple(listed), plugins=tuple(plugins.values()))
+    sent = tuple((one.key, base64.b64encode(one.archive)) for one in files.parcels(sets))
+    return Trials(cells=tuple(cells), trials=tuple(listed), plugins=tuple(plugins.values()), parcels=sent)
 
 
 class Settings(Frozen):
@@ -161,7 +169,8 @@ class Submit(Frozen):
 
     ask: Literal["submit"] = "submit"
     name: str
-    files: dict[str, str]
+    files: dict[str, Base64Bytes]
+    """Their contents by path; encoded also where this is made."""
     command: tuple[str, ...]
     address: str
 

@@ -37,6 +37,7 @@ from orchestrator.process.words import counted
 from orchestrator.rehearsal.forecast import needs_of
 from trainers.attempt.folders import Folder
 from trainers.config.base import Runtime
+from trainers.config.files import named_in, parcels
 
 if TYPE_CHECKING:
     from orchestrator.execution.child.main import Driver
@@ -180,13 +181,14 @@ class RayExecutor:
                 bundles.append(bundle)
             kinds[trial.id] = bundles.index(bundle)
             config = trial.config
-            longest = max(longest, int(getattr(config, "epochs", 1)))
+            longest = max(longest, int(getattr(config, "epochs", None) or 1))
             payloads[trial.id] = (config, own.runtime(self.runtime), self.folder / trial.id, watched)
         names, common = encode_trials(payloads, kinds)
+        carried = parcels(one for config, *_ in payloads.values() for one in named_in(config))
         groups = [tune.PlacementGroupFactory([bundle]) for bundle in bundles]
 
         def train(config: dict[str, Any]) -> None:
-            train_one(config["trial"], common)
+            train_one(config["trial"], common, carried)
 
         trainable = tune.with_resources(train, lambda config: groups[int(config["trial"].split(":")[1])])
         tuner = tune.Tuner(

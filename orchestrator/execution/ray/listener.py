@@ -100,7 +100,7 @@ class Listener(tune.Callback):
             return
         last = self.last[identity]  # it ended without saying so: the schedule ended it
         self.finished.add(identity)
-        reason = f"ended by the schedule after epoch {last.epoch} of {last.epochs}"
+        reason = "ended by the schedule after epoch " + last.stage.replace("/", " of ")
         self._tell(Finished(identity, Outcome(status="pruned", reason=reason, metrics=last.metrics)))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:

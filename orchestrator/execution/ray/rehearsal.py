@@ -31,6 +31,7 @@ from orchestrator.rehearsal.rehearse import (
     slots_on,
 )
 from trainers.config.base import Runtime
+from trainers.config.plugins import behind
 
 if TYPE_CHECKING:
     from orchestrator.execution.child.main import Driver
@@ -94,15 +95,18 @@ def settled(
         ExecutionError: a node does not answer, or none has what was found to be needed.
         Interrupted: the user does not want to wait.
     """
-    open_ones = [trial for trial in trials if needs[trial.id].is_open]
+    settled = dict(needs)
+    for trial in trials:
+        if needs[trial.id].is_open and hasattr(behind(trial.cell.loop), "NOT_REHEARSED"):
+            settled[trial.id] = _closed(needs[trial.id])
+    open_ones = [trial for trial in trials if settled[trial.id].is_open]
     if not open_ones:
-        return dict(needs)
+        return settled
     classes = cost_classes(open_ones, needs)
     say(f"rehearsing {counted(len(classes), 'kind')} of trials, to see what they take")
     findings = rehearsed_on_nodes(
         rehearsal_jobs(classes, runtime), limit_s=LIMIT_S, most=most, stop=stop, say=say, doing=doing
     )
-    settled = dict(needs)
     for cost_class in classes:
         label, failure = cost_class.trials[0].cell.label, findings.failures.get(cost_class.name)
         found = findings.found.get(cost_class.name)
@@ -117,11 +121,15 @@ def settled(
                 "a trial needs more memory than there is: lower its sizes, or add a larger node"
             )
         else:
-            closed = {"gpus": cost_class.needs.share, "memory_gib": None}
-            own = TrialResources.model_validate(cost_class.needs.model_dump() | closed)
+            own = _closed(cost_class.needs)
         settled.update({trial.id: own for trial in cost_class.trials})
     ray_nodes.check([own.bundle for own in settled.values()])
     return settled
+
+
+def _closed(needs: TrialResources) -> TrialResources:
+    """`needs` of a trial of which nothing is known: a whole GPU where its share is open."""
+    return TrialResources.model_validate(needs.model_dump() | {"gpus": needs.share, "memory_gib": None})
 
 
 def rehearsed_on_nodes(

@@ -19,7 +19,7 @@ from orchestrator.process.secrets import without_secret
 _LOGGERS = ("ray.dashboard.modules.dashboard_sdk", "ray._private.runtime_env.packaging")
 
 
-def submit(name: str, files: Mapping[str, str], command: Sequence[str], *, address: str) -> str:
+def submit(name: str, files: Mapping[str, bytes], command: Sequence[str], *, address: str) -> str:
     """The id of the job that runs `command` on the cluster, in a folder with `files`.
 
     Args:
@@ -34,10 +34,10 @@ def submit(name: str, files: Mapping[str, str], command: Sequence[str], *, addre
     for logger in _LOGGERS:  # Ray sets their level itself when it is imported
         logging.getLogger(logger).setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory(prefix="orch-submit-") as folder:
-        for path, text in files.items():
+        for path, content in files.items():
             target = Path(folder) / path
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_text(text, encoding="utf-8")
+            target.write_bytes(content)
         try:
             return str(
                 JobSubmissionClient(address).submit_job(

@@ -6,6 +6,7 @@ import base64
 import os
 import pickle
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -14,6 +15,7 @@ from ray.tune.experiment import Trial
 
 from orchestrator.events import Finished, Progressed, Started
 from orchestrator.execution.child.messages import encode_events
+from trainers.config.files import Parcel, receive
 
 
 def encode_trials(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], bytes]:
@@ -43,10 +45,11 @@ class _PrunedError(BaseException):
     """The schedule ended the trial: Tune says so with a SystemExit, which a trial takes for its own."""
 
 
-def train_one(word: str, common: bytes) -> None:
+def train_one(word: str, common: bytes, carried: Sequence[Parcel]) -> None:
     """What a worker does with one trial; events travel as bytes, which Tune does not look into."""
     import torch as torch  # takes seconds the first time, which are no time of the trial's
 
+    receive(carried)
     from trainers.attempt.isolation import run_trial, usable
 
     identity, _, encoded = word.split(":")

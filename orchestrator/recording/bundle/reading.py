@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import hashlib
 import io
 import json
+import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -105,22 +108,37 @@ class Bundle:
             SpecError: its file is wrong.
             UsageError: it has plug-ins, which are code.
         """
-        place = f"{self.path}/{name}"
+        place, main = f"{self.path}/{name}", self.manifest.sweeps[name].file
+        text = self.read(f"sweeps/{name}/{main}").decode(errors="replace")
+        if parse(text, place).get("plugins"):
+            raise UsageError(
+                f"{place}: has plug-ins, which are code that would run here; take the bundle's files out, "
+                f"look at them, and use its sweep file with --tracking-uri {self.path}"
+            )
+        if self.names(f"sweeps/{name}") != [main]:  # files of commands, whose digests are a part of ids
+            place = str(self._laid_out(f"sweeps/{name}") / main)
 
         def read(file: str, child: str | None) -> tuple[str, str]:
             if child is not None:
-                raise SpecError(
-                    [Problem(place, "extends", "a bundle's sweep extends no file; it was changed")]
-                )
-            text = self.read(f"sweeps/{name}/{self.manifest.sweeps[name].file}").decode(errors="replace")
-            if parse(text, file).get("plugins"):
-                raise UsageError(
-                    f"{file}: has plug-ins, which are code that would run here; take the bundle's files out, "
-                    f"look at them, and use its sweep file with --tracking-uri {self.path}"
-                )
+                told = "a bundle's sweep extends no file; it was changed"
+                raise SpecError([Problem(place, "extends", told)])
             return file, text
 
         return load(place, read, trust=trust)
+
+    @functools.cached_property
+    def _folder(self) -> Path:
+        """For files that must lie on a disk; gone when this process ends."""
+        folder = Path(tempfile.mkdtemp(prefix="orch-bundle-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return folder
+
+    def _laid_out(self, part: str) -> Path:
+        for name in self.names(part):
+            path = self._folder / part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(self.read(f"{part}/{name}"))
+        return self._folder / part
 
     def trial(self, trial_id: str) -> BundledTrial | None:
         """What it knows of a trial; None if nothing.

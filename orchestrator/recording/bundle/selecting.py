@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
-from orchestrator.language.load import load_sweep
+from orchestrator.language.load import files_from, load_sweep
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.reading import open_bundle
+from trainers.config.files import replaced
+from trainers.config.foreign import named_from
 
 
 def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str, Any]]:
@@ -34,3 +37,12 @@ def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str,
     if sweep.changes:
         kept["changes"] = {Key(name, str(path)): value for name, value in sweep.changes.items()}
     return bundle.spec(key, trust=trust), kept
+
+
+def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:
+    """What a file in `folder` says of a sweep."""
+    tree = spec.model_dump(mode="json", exclude_defaults=True)
+    if spec.plugins:
+        tree["plugins"] = [named_from(entry, folder) for entry in spec.plugins]
+    files_from(tree, functools.partial(replaced, folder=folder))
+    return tree

@@ -47,8 +47,8 @@ class Exported(NamedTuple):
     """Its name in the bundle."""
     expansion: Expansion
     store: Store
-    files: Mapping[str, str]
-    """Texts of its sweep file, of those it extends and of plug-ins, by name."""
+    files: Mapping[str, bytes]
+    """Its sweep file, those it extends, plug-ins and files of commands, by name."""
     file: str
     """Which of them is the sweep file."""
     changes: Mapping[str, Any]
@@ -146,7 +146,12 @@ def _fill(
         shown = one.store.curves(drawn_trials(one.expansion))
         command = f"orch sweep {one.file}"
         told = chapter(
-            one.expansion, records, shown, anchor=one.key, command=command, source=one.files[one.file]
+            one.expansion,
+            records,
+            shown,
+            anchor=one.key,
+            command=command,
+            source=one.files[one.file].decode(),
         )
         writer.add(f"reports/{one.key}.html", page([told], version=made_by.code_version))
         for batch in _batches([i for i in ids if i in records and i not in there]):

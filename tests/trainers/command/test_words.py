@@ -1,0 +1,96 @@
+"""Laws of a command's words: what stands in braces, and what a config says that does not fit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.scripted import command, script
+from trainers.attempt.command.words import filled, names_in
+from trainers.config.base import identity_dump
+
+
+@pytest.mark.parametrize(
+    ("word", "values", "words"),
+    [
+        ("--lr={lr}", {"lr": 1e-5}, ["--lr=1e-05"]),
+        ("{model.width}", {"model.width": 8}, ["8"]),
+        ("--ema={ema}", {"ema": True}, ["--ema=true"]),
+        ("{ema:--ema}", {"ema": True}, ["--ema"]),
+        ("{ema:--ema}", {"ema": False}, []),
+        ("{ema:--ema|--no-ema}", {"ema": False}, ["--no-ema"]),
+        ("--mode={ema:on|off}", {"ema": False}, ["--mode=off"]),
+        ("{widths}", {"widths": [8, 16]}, ["8", "16"]),
+        ("--widths={widths}", {"widths": [8, 16]}, ["--widths=8,16"]),
+        ("--decay={decay}", {"decay": None}, []),
+        ("{params}", {"params": {"lr": 0.1, "on": True}}, ['{"lr": 0.1, "on": true}']),
+        ("f'{{x}}'", {}, ["f'{x}'"]),
+    ],
+)
+def test_a_placeholder_becomes_a_word_several_or_none(
+    word: str, values: dict[str, Any], words: list[str]
+) -> None:
+    assert filled([word], values) == words
+
+
+def test_a_brace_without_a_name_is_refused_with_what_to_write() -> None:
+    with pytest.raises(ValueError, match=r"belongs to no \{name\}; write \{\{ for the brace itself"):
+        names_in("awk '{ print }'")
+
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "nothing sets it": (
+        {"run": ["python", "train.py", "{seed}", "{lrr}"]},
+        "'{lrr}': nothing sets it; known are",
+    ),
+    "no word uses it": ({"params": {"lr": 1}}, "no word uses it; write {lr} in `run` or `env`"),
+    "no seed": ({"run": ["python", "train.py"]}, "no word uses {seed}, so all seeds would be the same"),
+    "a name that is taken": (
+        {"params": {"seed": 1}},
+        "{seed} has another meaning; give the parameter another",
+    ),
+    "no command": ({"run": []}, "no command; expected its words"),
+    "no epochs": (
+        {"run": ["python", "train.py", "{seed}{epochs}"]},
+        "uses {epochs}, and `epochs` is not set",
+    ),
+    "a missing file": ({"files": ["train.py", "net.py"]}, "no such file or folder: net.py"),
+    "a script beside": (
+        {"run": ["python", "other.py", "{seed}"]},
+        "other.py is not among the `files`, which are",
+    ),
+    "not runnable": (
+        {"run": ["./train.py", "{seed}"]},
+        "./train.py does not begin with #!; say what runs it",
+    ),
+    "no number": ({"params": {"lr": float("nan")}}, "expected a finite number"),
+    "no expression": ({"reads": {"stdout": "(?P<x"}}, "is no regular expression"),
+    "no group": ({"reads": {"stdout": "acc=(.*)"}}, "names no metric; write (?P<name>...)"),
+    "orch's own variable": ({"env": {"ORCH_REPORT": "x"}}, "names that begin with ORCH_ are orch's own"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_does_not_fit_is_one_line_before_training(what: str) -> None:
+    script("print(1)")
+    fields, words = WRONG[what]
+    with pytest.raises(ValidationError) as caught:
+        command(**fields)
+    (error,) = caught.value.errors()
+    assert words in error["msg"]
+    assert "\n" not in error["msg"]
+
+
+def test_what_is_shown_and_how_long_it_may_take_are_no_identity_and_words_are() -> None:
+    script("print(1)")
+    one, other = command(), command(metrics={"loss": "curve"}, limit=3)
+    assert identity_dump(one) == identity_dump(other)
+    assert identity_dump(command(run=["python", "train.py", "-v", "{seed}"])) != identity_dump(one)
+
+
+def test_a_variable_and_all_parameters_as_one_word_count_as_used() -> None:
+    script("print(1)")
+    assert command(params={"lr": 1}, env={"LR": "{lr}"}).params == {"lr": 1}
+    assert command(params={"a": {"b": 1}}, env={"ALL": "{params}"}).params == {"a": {"b": 1}}

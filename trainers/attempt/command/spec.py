@@ -1,0 +1,63 @@
+"""What a sweep file says of the numbers of a command: which must come, and where they are read."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, field_validator
+
+from trainers.config.base import Frozen
+
+
+class Metric(Frozen):
+    """A number that every trial must report."""
+
+    kind: Literal["final", "curve"] = "final"
+    """"final": it must be there at the end. "curve": at least once, after some epoch."""
+    unit: Literal["plain", "percent", "share"] = "plain"
+    """What is reported: "percent" from 0 to 100; "share" from 0 to 1, which tables print in percent."""
+
+
+def _metric(value: Any) -> Any:
+    return {"kind": value} if isinstance(value, str) else value
+
+
+Metrics = dict[
+    str,
+    Annotated[Metric, BeforeValidator(_metric, json_schema_input_type=Metric | Literal["final", "curve"])],
+]
+"""Metrics by name; a bare word is their kind."""
+
+
+def _patterns(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class Reads(Frozen):
+    """What the command writes by itself, and where. Paths are from its working folder, or {folder}/..."""
+
+    stdout: Annotated[
+        tuple[str, ...], BeforeValidator(_patterns, json_schema_input_type=str | list[str])
+    ] = ()
+    r"""Regular expressions, looked for in each line that it prints; their named groups are numbers by
+    metric, such as 'acc=(?P<top1>[0-9.]+)'. A group `epoch` says which epoch the numbers after it are of."""
+    csv: str | None = None
+    """A file with a line of names and a line for each epoch, whose column is `epoch`, or else `step`."""
+    tensorboard: str | None = None
+    """A folder with event files, also below it: its scalars by tag. Their step is taken for the epoch, where
+    there is no scalar `epoch` of that step."""
+    mlflow: bool = False
+    """Whether it logs into MLflow: MLFLOW_TRACKING_URI is set for it, to a file of its own."""
+
+    @field_validator("stdout")
+    @classmethod
+    def _are_expressions(cls, patterns: tuple[str, ...]) -> tuple[str, ...]:
+        for pattern in patterns:
+            try:
+                groups = re.compile(pattern).groupindex
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            if not groups:
+                raise ValueError(f"{pattern!r} names no metric; write (?P<name>...) around its number")
+        return patterns
