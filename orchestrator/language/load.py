@@ -20,7 +20,7 @@ from orchestrator.language.settings import laid
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
 from trainers.config.examined import PluginError
-from trainers.config.files import placed
+from trainers.config.filesets import placed
 from trainers.config.foreign import join, resolved
 
 MAX_FILES = 20

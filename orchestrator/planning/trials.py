@@ -10,7 +10,7 @@ from orchestrator.errors import printable
 from orchestrator.planning.designs import Choice
 from orchestrator.records import TrialFacts
 from trainers.config.base import LoopConfig, canonical, identity_dump
-from trainers.config.files import named_in
+from trainers.config.filesets import named_in
 from trainers.config.foreign import code_of, used_by
 
 ID_LENGTH = 12

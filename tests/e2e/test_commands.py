@@ -17,7 +17,7 @@ from orchestrator.language.yaml_text import written as as_yaml
 from orchestrator.recording.bundle.sources import sources
 from tests.place import Place
 from tests.scripted import REPORTING, SWEEP, script
-from trainers.config import files
+from trainers.config import filesets as files
 
 pytestmark = pytest.mark.filterwarnings("default")
 

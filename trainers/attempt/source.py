@@ -11,7 +11,7 @@ from typing import Any
 
 from trainers.config.base import LoopConfig
 from trainers.config.families import SINGULAR, members
-from trainers.config.files import named_in
+from trainers.config.filesets import named_in
 from trainers.config.foreign import used_by
 
 ROOT = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from trainers.attempt.command.words import ALL, finite, flat, names_in
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import Outcome, Report
 from trainers.config.base import NOT_IDENTITY, FieldError, LoopConfig, Runtime
-from trainers.config.files import FileSet, Named
+from trainers.config.filesets import FileSet, Named
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
 """Kinds of figures that its trials can fill: all but the first where it writes the arrays that they show."""

@@ -32,7 +32,7 @@ from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.designs import Choice
 from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.attempt.folders import Folder
-from trainers.config import files
+from trainers.config import filesets
 from trainers.config.base import Frozen, LoopConfig, Runtime
 from trainers.config.examined import Carried, PluginError
 from trainers.config.foreign import receive, used_by
@@ -84,7 +84,7 @@ class Trials(Frozen):
             receive(self.plugins)
         except PluginError as error:
             raise ExecutionError(f"plug-in {error}") from None
-        files.receive([files.Parcel(key, archive) for key, archive in self.parcels])
+        filesets.receive([filesets.Parcel(key, archive) for key, archive in self.parcels])
         cells = [one.cell() for one in self.cells]
         specs = [TrialSpec(identity, cells[place], seed) for identity, place, seed in self.trials]
         for spec in specs:
@@ -101,7 +101,7 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
     cells: list[WireCell] = []
     listed = []
     plugins: dict[str, Carried] = {}
-    sets: list[files.FileSet] = []
+    sets: list[filesets.FileSet] = []
     for trial in trials:
         cell = trial.cell
         identity = f"{cell.head}\n{cell.tail}\n{cell.choice}"
@@ -111,14 +111,14 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
             config = cell.config()
             dumped = config.model_dump(mode="json", exclude_unset=True)
             plugins |= {one.carried.module: one.carried for one in used_by(config)}
-            sets += files.named_in(config)
+            sets += filesets.named_in(config)
             cells.append(
                 WireCell(
                     choice=cell.choice, trainer=cell.trainer, config=dumped, head=cell.head, tail=cell.tail
                 )
             )
         listed.append((trial.id, places[identity], trial.seed))
-    sent = tuple((one.key, base64.b64encode(one.archive)) for one in files.parcels(sets))
+    sent = tuple((one.key, base64.b64encode(one.archive)) for one in filesets.parcels(sets))
     return Trials(cells=tuple(cells), trials=tuple(listed), plugins=tuple(plugins.values()), parcels=sent)
 
 

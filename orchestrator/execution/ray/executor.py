@@ -37,7 +37,7 @@ from orchestrator.process.words import counted
 from orchestrator.rehearsal.forecast import needs_of
 from trainers.attempt.folders import Folder
 from trainers.config.base import Runtime
-from trainers.config.files import named_in, parcels
+from trainers.config.filesets import named_in, parcels
 
 if TYPE_CHECKING:
     from orchestrator.execution.child.main import Driver

@@ -15,7 +15,7 @@ from ray.tune.experiment import Trial
 
 from orchestrator.events import Finished, Progressed, Started
 from orchestrator.execution.child.messages import encode_events
-from trainers.config.files import Parcel, receive
+from trainers.config.filesets import Parcel, receive
 
 
 def encode_trials(payloads: dict[str, Any], kinds: dict[str, int]) -> tuple[list[str], bytes]:

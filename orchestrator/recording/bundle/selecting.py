@@ -11,7 +11,7 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.reading import open_bundle
-from trainers.config.files import replaced
+from trainers.config.filesets import replaced
 from trainers.config.foreign import named_from
 
 

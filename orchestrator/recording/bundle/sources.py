@@ -14,7 +14,7 @@ from orchestrator.language.yaml_text import parse, place_of, written
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.reading import open_bundle
 from orchestrator.recording.bundle.selecting import tree_of
-from trainers.config.files import sources as contents_of
+from trainers.config.filesets import sources as contents_of
 from trainers.config.foreign import is_path, join
 
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tests.scripted import script
-from trainers.config import files
-from trainers.config.files import FileSet, Named, parcels, receive
+from trainers.config import filesets as files
+from trainers.config.filesets import FileSet, Named, parcels, receive
 
 READ: TypeAdapter[FileSet] = TypeAdapter(Named)
 
