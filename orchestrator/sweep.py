@@ -5,7 +5,6 @@
     sweep = Sweep.load("sweeps/smoke.yaml")
     sweep.run()
     sweep.table("smoke")         # a table in a notebook
-    sweep.frame()                # one row per trial
 
 The commands of `orch` are made of this; whatever it raises for a user's mistake is an `OrchError`.
 """
