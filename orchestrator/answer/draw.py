@@ -71,10 +71,21 @@ def to_pdf(figure: Figure) -> bytes:
     return _saved(figure, "pdf", {"CreationDate": None, "Creator": None, "Producer": None}, dpi=150)
 
 
+def to_svg(figure: Figure) -> bytes:
+    """The figure as an SVG file; equal figures give equal bytes."""
+    return _saved(figure, "svg", {"Date": None, "Creator": None}, dpi=150)
+
+
+WRITERS = {"png": to_png, "pdf": to_pdf, "svg": to_svg}
+"""By format of the file."""
+
+
 def _saved(figure: Figure, kind: str, without: Mapping[str, None], *, dpi: int) -> bytes:
+    from matplotlib import rc_context
+
     from orchestrator.answer.figures._page import styled
 
     file = BytesIO()
-    with styled():
+    with styled(), rc_context({"svg.hashsalt": "orch"}):  # else ids in an SVG are random
         figure.savefig(file, format=kind, dpi=dpi, metadata=dict(without))
     return file.getvalue()

@@ -146,14 +146,14 @@ def figure_files(
     problems: list[str],
     *,
     formats: tuple[str, ...] = ("png",),
+    plain: bool = False,
 ) -> dict[str, bytes]:
     """Every figure of the sweep, by file name; why one cannot be drawn is added to `problems`."""
     files: dict[str, bytes] = {}
-    writers = {"png": draw.to_png, "pdf": draw.to_pdf}
     for spec in expansion.spec.figures:
         with _noting(problems):
-            drawn = figure(expansion, spec, records, curves)
-            files |= {f"{spec.file_name}.{form}": writers[form](drawn) for form in formats}
+            drawn = figure(expansion, spec, records, curves, plain=plain)
+            files |= {f"{spec.file_name}.{form}": draw.WRITERS[form](drawn) for form in formats}
     return files
 
 
@@ -162,15 +162,18 @@ def figure(
     spec: FigureSpec,
     records: Mapping[str, TrialRecord],
     curves: Mapping[str, Curves],
+    *,
+    plain: bool = False,
 ) -> Figure:
-    """One figure of the sweep.
+    """One figure of the sweep; `plain`: without title and origin, which a paper's caption says.
 
     Raises:
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
     cells = cell_curves(expansion, _drawn_cells(expansion, spec), records, curves)
     seeds = counted(len(expansion.seeds), "seed")
-    return draw.draw(spec, cells, title=_title(expansion), stamp=_stamp(expansion, records, seeds))
+    title, stamp = ("", "") if plain else (_title(expansion), _stamp(expansion, records, seeds))
+    return draw.draw(spec, cells, title=title, stamp=stamp)
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:

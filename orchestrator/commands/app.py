@@ -82,7 +82,7 @@ COMMANDS = (
     reading.status,
     reading.table,
     reading.compare,
-    reading.figures,
+    exchanging.figures,
     exchanging.report,
     exchanging.export,
     exchanging.import_,

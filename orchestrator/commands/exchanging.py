@@ -50,6 +50,48 @@ def export(
     typer.echo(f"{path}: {names}, {held} of {counted(wanted, 'trial')}, {path.stat().st_size / MIB:.1f} MiB")
 
 
+def figures(
+    request: Request = selects(prefer_profile_with_results=True),
+    *,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder to write to.  [default: figures in the home folder]",
+            show_default=False,
+        ),
+    ] = None,
+    form: Annotated[
+        list[str] | None, typer.Option("--format", "-f", help="png, pdf or svg; repeatable.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="This kind instead of the file's figures.", show_default=False)
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="With --kind: a metric, or a column of it; repeatable.", show_default=False),
+    ] = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Without title and origin, which a paper's caption says.")
+    ] = False,
+) -> None:
+    """Draw a sweep's figures from the store."""
+    from orchestrator.answer.draw import WRITERS
+    from orchestrator.commands.look.write_figures import write_figures
+
+    formats = tuple(form or ["png"])
+    if unknown := set(formats) - WRITERS.keys():
+        raise UsageError(f"no figure format '{unknown.pop()}'; known: {', '.join(WRITERS)}")
+    if metric and not kind:
+        raise UsageError("--metric says what a figure shows; add --kind, such as --kind curves")
+    if kind:
+        request.ask_for_figure(kind, metric or ())
+    folder = out or request.space.home / "figures" / request.folder_name
+    for path in write_figures(request, folder, formats=formats, plain=plain):
+        typer.echo(str(path))
+
+
 def report(
     requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
     *,

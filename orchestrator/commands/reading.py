@@ -6,7 +6,6 @@ import contextlib
 import json
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -195,31 +194,6 @@ def compare(
     else:
         told = cells.compare(request.expansion, request.records(), against, metric=metric, margin=margin)
         typer.echo(written(told, form), nl=False)
-
-
-def figures(
-    request: Request = selects(prefer_profile_with_results=True),
-    *,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="Folder to write to.  [default: figures in the home folder]",
-            show_default=False,
-        ),
-    ] = None,
-    form: Annotated[list[str] | None, typer.Option("--format", "-f", help="png or pdf; repeatable.")] = None,
-) -> None:
-    """Draw a sweep's figures from the store."""
-    from orchestrator.commands.look.write_figures import write_figures
-
-    formats = tuple(form or ["png"])
-    if unknown := set(formats) - {"png", "pdf"}:
-        raise UsageError(f"no figure format '{unknown.pop()}'; known: png, pdf")
-    folder = out or request.space.home / "figures" / request.folder_name
-    for path in write_figures(request, folder, formats=formats):
-        typer.echo(str(path))
 
 
 def failures(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.answer import publish
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
@@ -124,6 +125,17 @@ class Request(Sweep):
         table = asked_table(self.spec.tables, name, metric=metric, rows=rows, columns=columns)
         spec = self.spec.model_copy(update={"tables": (table,)})
         self.spec = cross_checked(spec, f"{self.file}: --metric, --rows, --columns")
+        self.expansion = self.expansion._replace(spec=self.spec)
+
+    def ask_for_figure(self, kind: str, columns: Sequence[str]) -> None:
+        """Have one figure instead of the file's: that of this name or kind, with these columns, if any.
+
+        Raises:
+            UsageError: there is no such kind, or it cannot be drawn of these cells.
+        """
+        figure = publish.figure_spec(self.expansion, kind, {"columns": tuple(columns)} if columns else {})
+        publish.check_figure(self.expansion, figure)
+        self.spec = self.spec.model_copy(update={"figures": (figure,)})
         self.expansion = self.expansion._replace(spec=self.spec)
 
     def exported(self, *, checkpoints: bool) -> Exported:

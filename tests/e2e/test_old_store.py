@@ -81,6 +81,36 @@ def test_another_metric_and_other_axes_need_no_edit_of_the_file(old: Place) -> N
         assert told in old.orch("table", "smoke.yaml", *words, code=2).stderr
 
 
+def test_another_figure_needs_no_edit_of_the_file(old: Place) -> None:
+    words = [
+        "--kind",
+        "curves",
+        "--metric",
+        "embedding/std",
+        "--plain",
+        "-f",
+        "svg",
+        "-f",
+        "pdf",
+        "-o",
+        "drawn",
+    ]
+    assert old.orch("figures", "smoke.yaml", *words).stdout.split() == [
+        "drawn/curves.svg",
+        "drawn/curves.pdf",
+    ]
+    first = (old.folder / "d" / "curves.svg").read_bytes()
+    old.orch("figures", "smoke.yaml", *words)
+    assert (old.folder / "d" / "curves.svg").read_bytes() == first
+    for wrong, told in (
+        (["--kind", "curve"], "no figure kind named 'curve'; available: curves"),
+        (["--metric", "train/loss"], "add --kind, such as --kind curves"),
+        (["-f", "gif"], "no figure format 'gif'; known: png, pdf, svg"),
+        (["--kind", "curves", "--metric", "train/los"], "train/loss"),
+    ):
+        assert told in old.orch("figures", "smoke.yaml", *wrong, code=2).stderr
+
+
 def test_a_report_of_it_has_its_table(old: Place) -> None:
     assert old.orch("report", "smoke.yaml").stdout == "smoke.html\n"
     html = (old.folder / "smoke.html").read_text(encoding="utf-8")

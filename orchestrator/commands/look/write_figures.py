@@ -9,8 +9,8 @@ from orchestrator.errors import UsageError
 from orchestrator.sweep import Sweep
 
 
-def write_figures(sweep: Sweep, folder: Path, *, formats: tuple[str, ...]) -> list[Path]:
-    """Draw the sweep's figures from the store into `folder`."""
+def write_figures(sweep: Sweep, folder: Path, *, formats: tuple[str, ...], plain: bool) -> list[Path]:
+    """Draw the sweep's figures from the store into `folder`; `plain`: without title and origin."""
     expansion, store = sweep.expansion, sweep.store()
     if not expansion.spec.figures:
         raise UsageError(f"sweep '{expansion.spec.name}' has no figures; add `figures:` to its file")
@@ -22,7 +22,8 @@ def write_figures(sweep: Sweep, folder: Path, *, formats: tuple[str, ...]) -> li
     problems: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)  # first: to draw takes long
-        files = publish.figure_files(expansion, sweep.records(), curves, problems, formats=formats)
+        records = sweep.records()
+        files = publish.figure_files(expansion, records, curves, problems, formats=formats, plain=plain)
         for name, content in files.items():
             (folder / name).write_bytes(content)
     except OSError as error:
