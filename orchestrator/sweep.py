@@ -89,7 +89,7 @@ class Sweep:
         self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
         self.spec = cross_checked(spec, place, seeds=len(self._seeds or ()) or None, trust=trust)
         self.space = workspace(home, tracking_uri, data, checkpoints=checkpoints)
-        self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
+        self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
         self._open = profile == "auto" and bool(spec.profiles)
         self._changes: dict[str, Any] = {
             path if isinstance(path, Key) else Key(str(path), place): as_in_a_file(value)

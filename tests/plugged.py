@@ -5,6 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from trainers.config import foreign
+
 METHOD = '''"""BYOL with a hat."""
 
 from __future__ import annotations
@@ -69,3 +73,16 @@ def written(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     return folder
+
+
+def joined(text: str = METHOD, name: str = "mine", folder: Path | None = None) -> foreign.Foreign:
+    """The plug-in of this text, in a file of this name."""
+    (one,) = foreign.join(f"{written(folder or Path.cwd(), **{name: text}) / name}.py")
+    return one
+
+
+def refused(*entries: str) -> list[str]:
+    """What is said of plug-ins that cannot be used, in lines."""
+    with pytest.raises(foreign.PluginError) as caught:
+        foreign.join(*entries)
+    return str(caught.value).splitlines()

@@ -18,8 +18,7 @@ from orchestrator.language.hints import MOST_PROBLEMS, closest, problems_of, sho
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
-from trainers.config.examined import PluginError
-from trainers.config.foreign import is_path, join, named_from, resolved
+from trainers.config.foreign import PluginError, is_path, join, knowing, named_from, resolved
 
 MAX_FILES = 20
 """Files that extend each other in one chain."""
@@ -38,7 +37,8 @@ def load(file: str, read: Callable[[str, str | None], tuple[str, str]], *, trust
     Raises:
         SpecError: with every problem found.
     """
-    tree = _with_parents(file, None, read, ())
+    with knowing({}):
+        tree = _with_parents(file, None, read, ())
     return cross_checked(validated(tree, f"{file}:1"), f"{file}:1", tree, trust=trust)
 
 
@@ -59,7 +59,7 @@ def validated(tree: dict[str, Any], default: str) -> SweepSpec:
 def cross_checked(
     spec: SweepSpec, default: str, tree: Any = None, *, seeds: int | None = None, trust: bool = False
 ) -> SweepSpec:
-    """`spec`, if its parts fit each other.
+    """`spec`, if its parts fit each other, with its plug-ins as they are now.
 
     Args:
         spec: a sweep.
@@ -73,11 +73,12 @@ def cross_checked(
             cannot be used.
     """
     read = {} if tree is None else tree
-    _join(spec.plugins, read, default)
-    found = cross_references(spec, read, default, seeds=seeds, trust=trust)
-    if problems := list(itertools.islice(found, MOST_PROBLEMS)):
-        raise SpecError(problems)
-    return spec
+    with knowing({}) as known:
+        _join(spec.plugins, read, default)
+        found = cross_references(spec, read, default, seeds=seeds, trust=trust)
+        if problems := list(itertools.islice(found, MOST_PROBLEMS)):
+            raise SpecError(problems)
+    return spec.with_plugins(known)
 
 
 def _with_parents(
@@ -129,15 +130,12 @@ def _join(entries: Sequence[str], tree: Any, default: str) -> None:
     Raises:
         SpecError: with every one that cannot be used.
     """
-    problems: list[Problem] = []
-    for entry in entries:
-        try:
-            join(entry)
-        except PluginError as error:
-            place = place_of(tree, ("plugins",), default)
-            problems += [Problem(place, "plugins", line) for line in str(error).splitlines()]
-    if problems:
-        raise SpecError(problems[:MOST_PROBLEMS])
+    try:
+        join(*entries)
+    except PluginError as error:
+        place = place_of(tree, ("plugins",), default)
+        problems = [Problem(place, "plugins", line) for line in str(error).splitlines()]
+        raise SpecError(problems[:MOST_PROBLEMS]) from None
 
 
 def join_plugins(file: Path, *, trust: bool = False) -> None:
@@ -201,7 +199,8 @@ def sweep_files(file: Path, *, trust: bool = False) -> dict[Path, str]:
     spec = load(str(file), read, trust=trust)
     if problems:
         raise SpecError(problems)
-    carried = [one.carried for entry in spec.plugins for one in join(entry)]
+    with knowing({}):
+        carried = [one.carried for one in join(*spec.plugins)]
     return found | {Path(path): text for one in carried for path, text in one.files.values()}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import contextlib
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from orchestrator.errors import UsageError
@@ -16,6 +18,7 @@ from orchestrator.language.resources import SweepResources
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.settings import nested
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME, TableSpec
+from trainers.config import foreign
 from trainers.config.base import Frozen
 
 MOST_AXES = 100
@@ -109,6 +112,25 @@ class SweepSpec(Frozen):
     """The figures that it draws."""
     schedule: ScheduleSpec | None = None
     """A pruning scheduler, for sweeps that search; never beside a table."""
+    _known: foreign.Known = PrivateAttr(default_factory=dict)
+
+    def with_plugins(self, known: foreign.Known) -> Self:
+        """This sweep, whose names mean these plug-ins, whatever becomes of their files."""
+        own = self.model_copy()
+        own._known = known
+        return own
+
+    @contextlib.contextmanager
+    def names(self) -> Iterator[None]:
+        """Within, a plug-in's name means what it means in this sweep, and that of no other sweep's anything.
+
+        Raises:
+            PluginError: its plug-ins have not been looked at before, and one cannot be used.
+        """
+        with foreign.knowing(self._known) as known:
+            if self.plugins and not known:
+                foreign.join(*self.plugins)
+            yield
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -22,7 +22,7 @@ from orchestrator.language.yaml_text import written as as_yaml
 from tests.builders import TINY, yaml
 from tests.place import Place
 from tests.plugged import COUNTING, METHOD, TRAINER, written
-from trainers.config import examined, foreign
+from trainers.config import examined, files, foreign
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -193,11 +193,9 @@ def test_trials_bring_their_plug_ins_to_a_process_that_has_no_such_file(
     counting: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = on_the_wire(Sweep(COUNTING).trials).model_dump_json()
-    foreign.forget()
-    monkeypatch.setattr(examined, "texts", texts := dict[str, examined.File]())
-    monkeypatch.setattr(foreign, "texts", texts)
-    for name in [name for name in sys.modules if name.startswith(examined.PREFIX)]:
-        monkeypatch.delitem(sys.modules, name)
+    for known in (files.texts, examined._made, sys.modules):
+        for name in [name for name in known if name.startswith(files.PREFIX)]:
+            monkeypatch.delitem(known, name)  # type: ignore[arg-type]
     (counting.folder / "counting.py").unlink()
     received = Trials.model_validate_json(sent).specs()
     assert [trial.config.trainer for trial in received] == ["counting", "counting"]

@@ -1,23 +1,45 @@
-"""Plug-ins that are not of this package: how they get their names, and how they reach other processes."""
+"""Plug-ins that are not of this package: how they get their names, and how they reach other processes.
+
+What a name means is a matter of the sweep that is read or expanded: each has its own names, in force for as
+long as it is looked at (`knowing`). Which code a config class is of is the same whoever asks.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import os
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextvars import ContextVar
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
-from trainers.config.examined import Carried, Foreign, examined, from_files, from_module, texts
-from trainers.config.examined import PluginError as PluginError
+from pydantic import BaseModel
+
+from trainers.config.examined import Carried, Foreign, from_files, from_module, of_text
 from trainers.config.families import SINGULAR, members
+from trainers.config.files import PluginError as PluginError
+from trainers.config.files import texts
 
 CODE = "plug-in"
 """Key under which an identity says which code a plug-in is; no field can be called so."""
-_by_name: dict[tuple[str, str], Foreign] = {}
+Known = dict[tuple[str, str], Foreign]
+"""Plug-ins by family and name."""
+_known: ContextVar[Known] = ContextVar("_known", default=Known())  # noqa: B039 - for who asks for no sweep
 _by_class: dict[type[Any], Foreign] = {}
+
+
+@contextlib.contextmanager
+def knowing(known: Known) -> Iterator[Known]:
+    """Within, names mean these plug-ins, and those that join are added; after it, what they meant before."""
+    token = _known.set(known)
+    try:
+        yield known
+    finally:
+        _known.reset(token)
 
 
 def is_path(entry: str) -> bool:
@@ -38,21 +60,41 @@ def named_from(entry: str, folder: Path) -> str:
     return f"./{os.path.relpath(entry, folder)}" if is_path(entry) else entry
 
 
-def join(entry: str) -> list[Foreign]:
-    """The plug-ins of a file, of a folder's files, or of an importable module; from now on they have names.
+def join(*entries: str) -> list[Foreign]:
+    """The plug-ins of files, of folders' files and of importable modules; from now on they have names.
 
     Raises:
-        PluginError: one cannot be used, or has the name of another.
+        PluginError: one cannot be used, or has the name of another; with a line for each.
     """
-    made = from_files(Path(entry)) if is_path(entry) else [from_module(entry)]
-    for one in made:
-        _name(one)
+    made: list[Foreign] = []
+    problems: list[str] = []
+    parts: list[Callable[[], list[Foreign]]] = [
+        lambda: from_files([Path(entry) for entry in entries if is_path(entry)]),
+        *(functools.partial(_modules, entry) for entry in entries if not is_path(entry)),
+    ]
+    for part in parts:
+        try:
+            made += part()
+        except PluginError as error:
+            problems.append(str(error))
+    if not problems:
+        for one in made:
+            try:
+                _name(one)
+            except PluginError as error:
+                problems.append(str(error))
+    if problems:
+        raise PluginError("\n".join(problems))
     return made
+
+
+def _modules(entry: str) -> list[Foreign]:
+    return [from_module(entry)]
 
 
 def names(kind: str) -> set[str]:
     """Names of those of a family that are known here."""
-    return {name for family, name in (*_by_name, *installed()) if family == kind}
+    return {name for family, name in (*_known.get(), *installed()) if family == kind}
 
 
 def find(kind: str, name: str) -> Foreign | None:
@@ -61,7 +103,10 @@ def find(kind: str, name: str) -> Foreign | None:
     Raises:
         PluginError: the installed one cannot be used, or the name is given twice.
     """
-    if (kind, name) not in _by_name and (entries := installed().get((kind, name))):
+    known = _known.get()
+    if (kind, name) in known or name in members(f"trainers.{kind}"):
+        return known.get((kind, name))
+    if entries := installed().get((kind, name)):
         found = from_module(entries[0].module)
         if (found.kind, found.name) != (kind, name):
             raise PluginError(
@@ -69,7 +114,7 @@ def find(kind: str, name: str) -> Foreign | None:
                 f"says {SINGULAR[kind]} '{name}'; they must be the same"
             )
         _name(found)
-    return _by_name.get((kind, name))
+    return known.get((kind, name))
 
 
 @functools.cache
@@ -91,33 +136,49 @@ def code_of(config: type[Any]) -> str | None:
 
 def used_by(value: Any) -> Iterator[Foreign]:
     """The plug-ins whose configs are in a config, itself among them."""
-    if not _by_class:
-        return
-    if (own := _by_class.get(type(value))) is not None:
-        yield own
-    if isinstance(value, list | tuple):
-        parts: Iterable[Any] = value
-    else:
-        parts = (getattr(value, field) for field in getattr(type(value), "model_fields", ()))
+    found = configs_in(value) if _by_class else ()
+    return (own for config in found if (own := _by_class.get(type(config))) is not None)
+
+
+def configs_in(value: Any) -> Iterator[BaseModel]:
+    """Every config in a value, itself among them, however deep."""
+    parts: Iterable[Any] = ()
+    if isinstance(value, BaseModel):
+        yield value
+        parts = (getattr(value, field) for field in type(value).model_fields)
+    elif isinstance(value, dict):
+        parts = value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        parts = value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = (getattr(value, field.name) for field in dataclasses.fields(value))
     for part in parts:
-        yield from used_by(part)
+        yield from configs_in(part)
 
 
 def receive(carried: Iterable[Carried]) -> None:
-    """Have the plug-ins that came from another process.
+    """Have the plug-ins that came from another process; from now on they have names.
 
     Raises:
         PluginError: one cannot be imported here, or is other code than there.
     """
+    for one in _received(carried):
+        _known.get()[one.kind, one.name] = one
+
+
+def _received(carried: Iterable[Carried]) -> list[Foreign]:
+    received = []
     for one in carried:
         texts.update(one.files)
-        made = examined(one.module, one.place) if one.files else from_module(one.module)
+        made = of_text(one.module, one.place) if one.files else from_module(one.module)
         if made.carried.code != one.code:
             raise PluginError(
                 f"{one.place}: is {made.carried.code} here and {one.code} where the sweep was started; "
                 "install the same everywhere"
             )
-        _by_name[made.kind, made.name] = _by_class[made.config] = made
+        _by_class[made.config] = made
+        received.append(made)
+    return received
 
 
 def pickled_with_code(config: Any) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
@@ -127,7 +188,7 @@ def pickled_with_code(config: Any) -> tuple[Callable[..., Any], tuple[Any, ...]]
 
 
 def _unpickled(carried: Sequence[Carried], content: bytes) -> Any:
-    receive(carried)
+    _received(carried)  # without names: those are of the sweep that is looked at
     kind, state = pickle.loads(content)
     config = kind.__new__(kind)
     config.__setstate__(state)
@@ -140,23 +201,17 @@ def _name(one: Foreign) -> None:
     Raises:
         PluginError: the name is another's.
     """
-    key, others = (one.kind, one.name), list[str]()
+    known, key, others = _known.get(), (one.kind, one.name), list[str]()
     if one.name in members(f"trainers.{one.kind}"):
         others.append(f"trainers/{one.kind}/{one.name}.py")
     others += [entry.module for entry in installed().get(key, ()) if entry.module != one.path]
-    if (other := _by_name.get(key)) is not None and other.path != one.path and other.digest != one.digest:
+    if (other := known.get(key)) is not None and other.path != one.path and other.digest != one.digest:
         others.append(other.carried.place)
     if others:
         raise PluginError(
             f"{one.carried.place}:{one.line}: {SINGULAR[one.kind]} '{one.name}' is also in {others[0]}; "
             "give it another name"
         )
-    for known in [known for known, by in _by_name.items() if by.path == one.path]:
-        del _by_name[known]
-    _by_name[key] = _by_class[one.config] = one
-
-
-def forget() -> None:
-    """Know no plug-in by its name any more; for tests. Modules and configs stay what they are."""
-    _by_name.clear()
-    installed.cache_clear()
+    for former in [former for former, by in known.items() if by.path == one.path]:
+        del known[former]
+    known[key] = _by_class[one.config] = one

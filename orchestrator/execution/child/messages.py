@@ -32,8 +32,8 @@ from orchestrator.planning.designs import Choice
 from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.attempt.folders import Folder
 from trainers.config.base import Frozen, LoopConfig, Runtime
-from trainers.config.examined import Carried, PluginError
-from trainers.config.foreign import receive, used_by
+from trainers.config.examined import Carried
+from trainers.config.foreign import PluginError, knowing, receive, used_by
 from trainers.config.plugins import config_type
 
 
@@ -76,11 +76,12 @@ class Trials(Frozen):
             ExecutionError: they are other trials in this process than in the one that sent them, or their
                 plug-ins cannot be had here.
         """
-        try:
-            receive(self.plugins)
-        except PluginError as error:
-            raise ExecutionError(f"plug-in {error}") from None
-        cells = [one.cell() for one in self.cells]
+        with knowing({}):
+            try:
+                receive(self.plugins)
+            except PluginError as error:
+                raise ExecutionError(f"plug-in {error}") from None
+            cells = [one.cell() for one in self.cells]
         specs = [TrialSpec(identity, cells[place], seed) for identity, place, seed in self.trials]
         for spec in specs:
             if spec.cell.trial_id(spec.seed) != spec.id:
