@@ -11,12 +11,8 @@ from trainers.config.plugins import behind
 
 def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str]:
     """A sentence about each data set that these trials need and that is not there."""
-    seen = set()
-    for trial in trials:
-        config = trial.cell.fields.get("data")
-        if config is None or config in seen:
-            continue
-        seen.add(config)
+    asked = {id(config): config for trial in trials if (config := trial.cell.fields.get("data")) is not None}
+    for config in {repr(config): config for config in asked.values()}.values():  # some have no hash
         look = getattr(behind(type(config)), "missing", None)
         if look and (problem := look(config, root=root)):
             yield problem
@@ -30,9 +26,9 @@ def larger_than_data(cells: Iterable[Cell], root: Path | None) -> Iterator[str]:
         if data is None or field is None:
             continue
         batch = cell.fields.get("batch_size", field.default)
-        if (data, batch) in seen:
+        if (id(data), batch) in seen:
             continue
-        seen.add((data, batch))
+        seen.add((id(data), batch))
         count = getattr(behind(type(data)), "for_training", None)
         number = None if count is None else count(data, root=root)
         if number is not None and batch > number:

@@ -72,19 +72,23 @@ def trained_on_other_files(
     done: Iterable[TrialSpec], records: Mapping[str, TrialRecord], root: Path | None
 ) -> list[str]:
     """A sentence on each data set whose files are not those that done trials have seen."""
-    now: dict[DatasetConfig, str | None] = {}
-    seen: Counter[tuple[DatasetConfig, str]] = Counter()
+    texts: dict[
+        int, str
+    ] = {}  # of each config, by which equal ones are one: somebody else's may have no hash
+    configs: dict[str, DatasetConfig] = {}
+    now: dict[str, str | None] = {}
+    seen: Counter[tuple[str, str]] = Counter()
     for trial in done:
         before, config = records[trial.id].data_listing, trial.cell.fields.get("data")
         if before is None or config is None:
             continue
-        if config not in now:
-            now[config] = listing_of(config, root)
-        if now[config] not in (None, before):
-            seen[config, before] += 1
+        if (told := texts.get(id(config)) or texts.setdefault(id(config), repr(config))) not in now:
+            configs[told], now[told] = config, listing_of(config, root)
+        if now[told] not in (None, before):
+            seen[told, before] += 1
     return [
-        f"{config.name} '{getattr(config, 'label', config.name)}': its folder has {now[config]}, and "
-        f"{counted(number, 'trial')} of this sweep saw {before}; other images need another label, or "
-        "--accept-data (accept_data=True) if they are the same"
-        for (config, before), number in seen.items()
+        f"{(config := configs[told]).name} '{getattr(config, 'label', config.name)}': its folder has "
+        f"{now[told]}, and {counted(number, 'trial')} of this sweep saw {before}; other images need another "
+        "label, or --accept-data (accept_data=True) if they are the same"
+        for (told, before), number in seen.items()
     ]

@@ -7,11 +7,10 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from trainers.config.base import LoopConfig
 from trainers.config.families import SINGULAR, members
-from trainers.config.foreign import used_by
+from trainers.config.foreign import configs_in, used_by
 
 ROOT = Path(__file__).parents[1]
 SHARED = "trainers"
@@ -55,15 +54,11 @@ def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return sorted(name for name in names if before.get(name) != now.get(name))
 
 
-def _plugins(value: Any) -> Iterator[Path]:
+def _plugins(config: LoopConfig) -> Iterator[Path]:
     """The files of the configs in a config, itself among them, that lie in a family's folder."""
-    if type(value).__module__.rpartition(".")[0] in _FAMILIES:
-        module = sys.modules[type(value).__module__]
-        if module.__file__:
-            yield Path(module.__file__)
-    if hasattr(type(value), "model_fields"):
-        for field in type(value).model_fields:
-            yield from _plugins(getattr(value, field))
+    for own in map(type, configs_in(config)):
+        if own.__module__.rpartition(".")[0] in _FAMILIES and (file := sys.modules[own.__module__].__file__):
+            yield Path(file)
 
 
 _FAMILIES = frozenset(f"trainers.{family}" for family in SINGULAR)
