@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Trust, Uri, sayer
-from orchestrator.errors import OrchError, UsageError
+from orchestrator.errors import OrchError
 from orchestrator.process.exit_codes import USAGE
 
 
@@ -40,14 +40,12 @@ def schema(
     from orchestrator.language.json_schema import sweep_schema
     from orchestrator.language.load import join_plugins
     from orchestrator.language.sweep_spec import SweepSpec
-    from trainers.config.examined import PluginError
+    from trainers.config.foreign import knowing
 
-    if spec is not None:
-        join_plugins(spec, trust=trust)
-    try:
+    with knowing({}):
+        if spec is not None:
+            join_plugins(spec, trust=trust)
         typer.echo(json.dumps(sweep_schema(SweepSpec.model_json_schema()), indent=2))
-    except PluginError as error:
-        raise UsageError(str(error)) from None
 
 
 def diff(
