@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from trainers.config import foreign
+from trainers.config import examined, files, foreign
 
 METHOD = '''"""BYOL with a hat."""
 
@@ -86,3 +89,13 @@ def refused(*entries: str) -> list[str]:
     with pytest.raises(foreign.PluginError) as caught:
         foreign.join(*entries)
     return str(caught.value).splitlines()
+
+
+@contextlib.contextmanager
+def forgotten() -> Iterator[None]:
+    """Within, this process has never seen a file's plug-in."""
+    with pytest.MonkeyPatch.context() as patch:
+        for known in (files.texts, examined._made, sys.modules):
+            for name in [name for name in known if name.startswith(files.PREFIX)]:
+                patch.delitem(known, name)  # type: ignore[arg-type]
+        yield

@@ -124,7 +124,7 @@ def test_code_of_ones_own_trains_beside_byol_as_its_page_says(ready: Place) -> N
     code.write_text(code.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
     assert "0 will run, 3 done" in ready.orch("plan", *words).stdout
     code.write_text(code.read_text(encoding="utf-8").replace("dim=1)", "dim=1, eps=1e-6)"), encoding="utf-8")
-    told = "2 will run, 1 done, methods/mybyol.py changed since 2 trials"
+    told = "2 will run, 1 done, methods/mybyol changed since 2 trials"
     assert told in ready.orch("plan", *words).stdout
 
 

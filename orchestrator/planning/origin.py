@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
-from trainers.attempt.source import File, changed, digests, files_of, foreign
+from trainers.attempt.source import Source, changed, digests, files_of, foreign_digests
 from trainers.datasets.base import DatasetConfig, listing_of
 
 
@@ -19,7 +19,7 @@ def trained_by_other_code(
 ) -> dict[str, list[str]]:
     """The files whose code is not what trained a trial, by the trial's id; trials without such are absent."""
     now = functools.cache(digests)
-    files: dict[str, frozenset[File]] = {}  # by cell
+    files: dict[str, frozenset[Source]] = {}  # by cell
     found = {}
     for trial in done:
         before, cell = records[trial.id].source, trial.cell.id
@@ -55,7 +55,7 @@ def edited_plugins(
             before.setdefault(labels[identity], []).append(record.source)
     found: dict[str, list[str]] = {}
     for trial in missing if before else ():
-        now = foreign(trial.config)
+        now = foreign_digests(trial.config)
         names = {name for source in before.get(trial.label, ()) for name in now.keys() & changed(source, now)}
         if names:
             found[trial.id] = sorted(names)

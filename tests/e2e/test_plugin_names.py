@@ -16,7 +16,7 @@ from orchestrator.language.yaml_text import written as as_yaml
 from orchestrator.planning.data import larger_than_data, missing_data
 from orchestrator.planning.origin import trained_on_other_files
 from tests.place import Place
-from tests.plugged import COUNTING, METHOD, TRAINER, written
+from tests.plugged import COUNTING, METHOD, TRAINER, forgotten, written
 from trainers.attempt.source import digests, files_of
 from trainers.config import foreign
 
@@ -139,7 +139,7 @@ def test_a_plug_in_in_a_mapping_travels_and_is_told_of(place: Place) -> None:
     assert sorted(one.place for one in sent.plugins) == ["counting.py", "mine.py"]
     assert sent.specs()[0].config == sweep.trials[0].config
     told = digests(files_of(sweep.trials[0].config))
-    assert told.keys() == {"trainers", "loops/counting.py", "methods/mine.py", "methods/byol.py"}
+    assert told.keys() == {"trainers", "loops/counting", "methods/mine", "methods/byol.py"}
 
 
 def test_a_value_that_no_id_can_be_made_of_is_told(place: Place) -> None:
@@ -161,3 +161,27 @@ def test_the_schema_leaves_out_a_package_that_is_broken_and_doctor_tells(
     said = place.orch("doctor", code=2).stdout
     assert "not_there: cannot be imported: ModuleNotFoundError" in said
     assert "method 'byol' of not_there is not used: orch has one of that name" in said
+
+
+def test_a_file_that_several_plug_ins_import_travels_once(place: Place) -> None:
+    heads = "from trainers.networks.heads"
+    text = METHOD.replace(heads, f"from . import _hat\n{heads}")
+    written(
+        place.folder / "all",
+        one=text.replace("mine", "one"),
+        two=text.replace("mine", "two"),
+        _hat="HAT = 1\n",
+    )
+    base = {"trainer": "ssl", "data": "shapes", "encoder": "mlp"}
+    axes = {"method": {"path": "method.name", "values": ["one", "two"]}}
+    sweep = Sweep(COUNTING | {"plugins": ["./all/"], "base": base, "axes": axes, "tables": [], "figures": []})
+    sent = on_the_wire(sweep.trials)
+    assert sent.model_dump_json().count("HAT = 1") == 1
+    with forgotten():
+        assert [trial.config.method.name for trial in sent.specs()] == ["one", "two"]  # type: ignore[attr-defined]
+
+
+def test_a_file_is_called_as_what_it_holds(place: Place) -> None:
+    written(place.folder, byol=METHOD)
+    (one,) = foreign.join("./byol.py")
+    assert one.label == "methods/mine"

@@ -38,7 +38,7 @@ def test_an_installed_package_joins_by_its_entry_point(site: Path, monkeypatch: 
     assert "mine" in plugins.names("methods")
     assert config(method="mine").method.name == "mine"
     (one,) = foreign.used_by(config(method="mine"))
-    assert one.carried.files == {} and one.label == "methods/hats.tall"
+    assert one.carried.files == {} and one.label == "methods/mine"
 
 
 def test_an_entry_point_of_another_name_than_its_config_is_told(

@@ -15,12 +15,12 @@ from trainers.config.foreign import configs_in, used_by
 ROOT = Path(__file__).parents[1]
 SHARED = "trainers"
 """Stands for every file of the trainers that is no plug-in's own."""
-File = Path | tuple[str, str]
-"""A plug-in's file; of one from outside the package its name and digest, which stay as it was read."""
+Source = Path | tuple[str, str]
+"""A plug-in's file; of one from outside the package its label and digest, which stay as it was read."""
 
 
 @functools.cache
-def imported(files: frozenset[File]) -> dict[str, str]:
+def imported(files: frozenset[Source]) -> dict[str, str]:
     """The digests of these files, and of all others, as they were when this process first asked.
 
     That is when it imported them: what is edited later is not what it runs.
@@ -28,17 +28,17 @@ def imported(files: frozenset[File]) -> dict[str, str]:
     return digests(files)
 
 
-def files_of(config: LoopConfig) -> frozenset[File]:
+def files_of(config: LoopConfig) -> frozenset[Source]:
     """The files of the plug-ins that a config names, its trainer's among them."""
-    return frozenset((*_plugins(config), *foreign(config).items()))
+    return frozenset((*_plugins(config), *foreign_digests(config).items()))
 
 
-def foreign(config: LoopConfig) -> dict[str, str]:
+def foreign_digests(config: LoopConfig) -> dict[str, str]:
     """The digests of the plug-ins from outside the package that a config names, by what they are called."""
     return {one.label: one.digest[:8] for one in used_by(config)}
 
 
-def digests(files: frozenset[File]) -> dict[str, str]:
+def digests(files: frozenset[Source]) -> dict[str, str]:
     """Digests (8 hex digits) of these files as they are now, by name, and in "trainers" one of all others.
 
     Names are such as "methods/byol.py". Blank lines and lines of comments do not count; nor do plug-ins that

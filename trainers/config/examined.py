@@ -55,8 +55,8 @@ class Foreign(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How provenance calls it, such as "methods/mybyol.py"."""
-        return f"{self.kind}/{Path(self.path).name}"
+        """How provenance calls it, such as "methods/mybyol": no other has that name, whatever its file is."""
+        return f"{self.kind}/{self.name}"
 
 
 _made: dict[str, Foreign] = {}

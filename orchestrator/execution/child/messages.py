@@ -17,7 +17,7 @@ Whatever is no such line ends the conversation: the child is taken for lost. Not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -112,7 +112,17 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
                 )
             )
         listed.append((trial.id, places[identity], trial.seed))
-    return Trials(cells=tuple(cells), trials=tuple(listed), plugins=tuple(plugins.values()))
+    return Trials(cells=tuple(cells), trials=tuple(listed), plugins=tuple(_texts_once(plugins.values())))
+
+
+def _texts_once(plugins: Iterable[Carried]) -> Iterator[Carried]:
+    """The plug-ins, each with the files that no other before it brings; its own it has always."""
+    sent: set[str] = set()
+    for one in plugins:
+        yield one._replace(
+            files={name: file for name, file in one.files.items() if name not in sent or name == one.module}
+        )
+        sent |= one.files.keys()
 
 
 class Settings(Frozen):
