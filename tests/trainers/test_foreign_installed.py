@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import pickle
 import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -67,11 +68,21 @@ def test_other_code_of_an_installed_plug_in_is_refused_where_it_arrives(site: Pa
         foreign.receive([carried])
 
 
-def test_an_installed_module_that_is_edited_keeps_the_identity_of_what_was_imported(site: Path) -> None:
-    written(site, brim=METHOD)
-    (first,) = foreign.join("brim")
-    written(site, brim=METHOD.replace("1.0", "2.0"))
-    assert foreign.join("brim") == [first]  # as Python keeps the module, until a process begins anew
+def test_an_installed_module_that_is_edited_is_refused_but_where_it_is_trained_already(site: Path) -> None:
+    tall = METHOD.replace(HEADS, f"from . import _hat\n{HEADS}")
+    tall += "\ndef later():\n    from . import _late\n    return _late\n"
+    files = {"tall": tall, "_hat": "HAT = 1\n", "_late": "LATE = 1\n"}
+    written(site / "crown", __init__="", **files)
+    (first,) = foreign.join("crown.tall")
+    content = pickle.dumps(config(method="mine"))
+    for name, text in files.items():
+        written(site / "crown", **{name: f"# a comment\n{text}"})
+        assert foreign.join("crown.tall")[0].carried.code == first.carried.code
+        written(site / "crown", **{name: f"{text}edited = 1\n"})
+        (line,) = refused("crown.tall")
+        assert "has changed in the life of this process" in line
+        assert pickle.loads(content) == config(method="mine")
+        written(site / "crown", **{name: text})
 
 
 def test_code_that_was_imported_before_it_was_edited_is_refused(site: Path) -> None:

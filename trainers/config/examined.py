@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from trainers.config.code import File, digest, reached
+from trainers.config.code import File, digest, normalised, reached
 from trainers.config.families import SINGULAR
 from trainers.config.files import PREFIX, check_imports, chosen, noting, read, reader, shown, texts
 from trainers.config.files import PluginError as PluginError
@@ -61,6 +61,10 @@ class Foreign(NamedTuple):
 
 _made: dict[str, Foreign] = {}
 """By the names of their modules; that of a text has a digest of all that it may import."""
+CHANGED = (
+    "has changed in the life of this process, which may have imported it before; begin a new one, or name "
+    "the file in `plugins`, which is read anew"
+)
 _at_import: dict[str, str] = {}
 """The texts of installed modules when this process imported them."""
 
@@ -121,20 +125,27 @@ def of_text(name: str, place: str) -> Foreign:
     return _made[name]._replace(carried=_made[name].carried._replace(place=place))
 
 
-def from_module(name: str) -> Foreign:
+def from_module(name: str, *, as_imported: bool = False) -> Foreign:
     """The plug-in that an installed module is, as this process has imported it.
 
+    Args:
+        name: of the module.
+        as_imported: whether it counts for nothing that it has been edited since.
+
     Raises:
-        PluginError: it cannot be imported, is none, or has been edited since it was imported.
+        PluginError: it cannot be imported, is none, or may have been edited since it was imported.
     """
-    if _is_made(name):
+    if as_imported and _is_made(name):
         return _made[name]
     before, top, problems = set(sys.modules), name.partition(".")[0], list[str]()
     with noting(problems, name, Path(top)):
         module = _imported(name)
         files = reached(name, lambda one: _installed(top, one))
         _check_fresh(name, files, before)
-        _made[name] = _examined(module, name, files)
+        made = _examined(module, name, files)
+        if _is_made(name) and made.digest != _made[name].digest:
+            raise PluginError(f"{name}: what it imports {CHANGED}")
+        _made[name] = made
     if problems:
         raise PluginError(problems[0])
     return _made[name]
@@ -177,12 +188,13 @@ def _check_fresh(place: str, files: dict[str, File], before: set[str]) -> None:
             if name in sys.modules:
                 _at_import[name] = text
             continue
-        if text != _at_import[name] if name in _at_import else _is_newer_than_this_process(path):
-            raise PluginError(
-                f"{place}: {shown(Path(path))} has changed in the life of this process, which may have "
-                "imported it before; begin a new one, or name the file in `plugins`, which is read anew"
-            )
-        _at_import[name] = text
+        known = (
+            _at_import.setdefault(name, text)
+            if not _is_newer_than_this_process(path)
+            else _at_import.get(name)
+        )
+        if known is None or normalised(known) != normalised(text):
+            raise PluginError(f"{place}: {shown(Path(path))} {CHANGED}")
 
 
 def _is_newer_than_this_process(path: str) -> bool:

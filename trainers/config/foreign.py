@@ -170,7 +170,7 @@ def _received(carried: Iterable[Carried]) -> list[Foreign]:
     received = []
     for one in carried:
         texts.update(one.files)
-        made = of_text(one.module, one.place) if one.files else from_module(one.module)
+        made = of_text(one.module, one.place) if one.files else from_module(one.module, as_imported=True)
         if made.carried.code != one.code:
             raise PluginError(
                 f"{one.place}: is {made.carried.code} here and {one.code} where the sweep was started; "
