@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
@@ -144,6 +145,11 @@ class SweepSpec(Frozen):
             wrong = "expected a number of seeds from 1 to 10000, or a list of different seeds from 0"
             raise ValueError(f"{wrong}, such as [0, 3, 5] or 0-4; got {shown(value)}") from None
         return given if isinstance(given, int) else tuple(seeds)
+
+    @field_validator("plugins")
+    @classmethod
+    def _plugins_stay_where_they_are(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(foreign.resolved(entry, Path()) for entry in entries)
 
     @field_validator("axes")
     @classmethod

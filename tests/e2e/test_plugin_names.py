@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import pickle
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -185,3 +186,15 @@ def test_a_file_is_called_as_what_it_holds(place: Place) -> None:
     written(place.folder, byol=METHOD)
     (one,) = foreign.join("./byol.py")
     assert one.label == "methods/mine"
+
+
+def test_a_sweep_keeps_its_plug_ins_when_the_working_folder_is_another(
+    two: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(two.folder, counting=TRAINER)
+    sweeps = [Sweep.load("a/s.yaml"), Sweep(COUNTING)]
+    monkeypatch.chdir("b")
+    for sweep in sweeps:
+        assert ids(Sweep(sweep.spec)) == ids(sweep)
+    sweeps[1].save("saved.yaml")
+    assert "- ./../counting.py" in Path("saved.yaml").read_text()

@@ -48,15 +48,12 @@ def is_path(entry: str) -> bool:
 
 
 def resolved(entry: str, folder: Path) -> str:
-    """`entry`, which is relative to `folder`, as it is named from the working folder."""
-    if not is_path(entry):
-        return entry
-    path = str(folder / entry)
-    return path if is_path(path) else f"./{path}"
+    """`entry`, which is relative to `folder`, wherever the working folder is later."""
+    return str(folder.absolute() / entry) if is_path(entry) else entry
 
 
 def named_from(entry: str, folder: Path) -> str:
-    """`entry`, which is named from the working folder, as a file in `folder` names it."""
+    """`entry` as a file in `folder` names it."""
     return f"./{os.path.relpath(entry, folder)}" if is_path(entry) else entry
 
 
@@ -68,28 +65,26 @@ def join(*entries: str) -> list[Foreign]:
     """
     made: list[Foreign] = []
     problems: list[str] = []
-    parts: list[Callable[[], list[Foreign]]] = [
-        lambda: from_files([Path(entry) for entry in entries if is_path(entry)]),
-        *(functools.partial(_modules, entry) for entry in entries if not is_path(entry)),
-    ]
-    for part in parts:
-        try:
-            made += part()
-        except PluginError as error:
-            problems.append(str(error))
-    if not problems:
-        for one in made:
-            try:
-                _name(one)
-            except PluginError as error:
-                problems.append(str(error))
+    with _collecting(problems):
+        made += from_files([Path(entry) for entry in entries if is_path(entry)])
+    for entry in entries:
+        if not is_path(entry):
+            with _collecting(problems):
+                made.append(from_module(entry))
+    for one in made if not problems else ():
+        with _collecting(problems):
+            _name(one)
     if problems:
         raise PluginError("\n".join(problems))
     return made
 
 
-def _modules(entry: str) -> list[Foreign]:
-    return [from_module(entry)]
+@contextlib.contextmanager
+def _collecting(problems: list[str]) -> Iterator[None]:
+    try:
+        yield
+    except PluginError as error:
+        problems.append(str(error))
 
 
 def names(kind: str) -> set[str]:
