@@ -142,8 +142,11 @@ def test_what_is_installed_elsewhere_may_have_the_name_of_a_folder_beside(
 ) -> None:
     written(tmp_path / "site" / "gloves", __init__="K = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    Path("gloves").mkdir()
-    assert joined(METHOD.replace("from typing", "from gloves import K\nfrom typing"))
+    for name in ("gloves", "scarves"):
+        Path(name).mkdir()
+    optional = "try:\n    import scarves\nexcept ImportError:\n    pass\n"
+    text = METHOD.replace("from typing", f"from gloves import K\n{optional}from typing", 1)
+    assert joined(text)
 
 
 def test_a_file_is_read_as_python_reads_it() -> None:

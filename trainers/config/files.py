@@ -165,6 +165,8 @@ def _absolute(top: str, folder: Path) -> str | None:
     beside = {os.path.realpath(place) for place in (as_file, as_folder)}
     if found and not found & beside:
         return None
+    if not found and not as_file.is_file() and not any(as_folder.glob("*.py")):
+        return None  # what some library writes under its own name, which is not installed here
     if as_file.is_file():
         return (
             f"a file beside it; write `from . import {top}` or `from .{top} import ...`, so that it travels "
