@@ -19,7 +19,7 @@ from orchestrator.answer import frames, publish
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.execution.run import SweepResult, plan_sweep
-from orchestrator.language.load import cross_checked, joined, validated
+from orchestrator.language.load import cross_checked, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
@@ -81,14 +81,14 @@ class Sweep:
             UsageError: a profile, seed, setting or folder is wrong.
         """
         if isinstance(spec, Mapping):
-            spec = validated(joined(as_in_a_file(spec), place or "sweep"), place or "sweep")
+            spec = validated(as_in_a_file(spec), place or "sweep")
         if not isinstance(spec, SweepSpec):
             raise UsageError(f"Sweep({spec!r}): expected a SweepSpec or a dict; Sweep.load reads a file")
         profile, place = profile or "auto", place or f"sweep '{spec.name}'"
         self._seeds = None if seeds is None else seed_list(seeds, f"seeds={seeds!r}")
         self.spec = cross_checked(spec, place, seeds=len(self._seeds or ()) or None, trust=trust)
         self.space = workspace(home, tracking_uri, data, checkpoints=checkpoints)
-        self.profile, self.why = choose_profile(spec, profile, data_root=self.space.data_root)
+        self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
         self._open = profile == "auto" and bool(spec.profiles)
         self._changes: dict[str, Any] = {
             path if isinstance(path, Key) else Key(str(path), place): as_in_a_file(value)

@@ -40,8 +40,10 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def no_plugins() -> Iterator[None]:
     """Names that a sweep of one test has brought are no other test's."""
-    yield
-    foreign.forget()
+    with foreign.knowing({}):
+        yield
+    foreign._anywhere.clear()
+    foreign.installed.cache_clear()
 
 
 @pytest.fixture(scope="session")

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from trainers.config import examined, files, foreign
 
 METHOD = '''"""BYOL with a hat."""
 
@@ -105,3 +112,26 @@ def written(folder: Path, **files: str) -> Path:
     for name, text in files.items():
         (folder / f"{name}.py").write_text(text, encoding="utf-8")
     return folder
+
+
+def joined(text: str = METHOD, name: str = "mine", folder: Path | None = None) -> foreign.Foreign:
+    """The plug-in of this text, in a file of this name."""
+    (one,) = foreign.join(f"{written(folder or Path.cwd(), **{name: text}) / name}.py")
+    return one
+
+
+def refused(*entries: str) -> list[str]:
+    """What is said of plug-ins that cannot be used, in lines."""
+    with pytest.raises(foreign.PluginError) as caught:
+        foreign.join(*entries)
+    return str(caught.value).splitlines()
+
+
+@contextlib.contextmanager
+def forgotten() -> Iterator[None]:
+    """Within, this process has never seen a file's plug-in."""
+    with pytest.MonkeyPatch.context() as patch:
+        for known in (files.texts, examined._made, sys.modules):
+            for name in [name for name in known if name.startswith(files.PREFIX)]:
+                patch.delitem(known, name)  # type: ignore[arg-type]
+        yield

@@ -89,10 +89,14 @@ def filled(block: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in block.items() if OPEN not in str(value)}
 
 
+FILES = ("extends", "plugins")
+"""What names files that lie beside a document's sweep."""
+
+
 @pytest.mark.parametrize(("place", "block"), BLOCKS, ids=[place for place, _ in BLOCKS])
 def test_yaml_in_documents_is_what_a_sweep_file_takes(place: str, block: dict[str, Any]) -> None:
     assert set(block) <= {*SweepSpec.model_fields, "extends"}
-    validated(SHORT | {key: value for key, value in filled(block).items() if key != "extends"}, place)
+    validated(SHORT | {key: value for key, value in filled(block).items() if key not in FILES}, place)
 
 
 STAND_INS = {"docs/any_script.md": {"main.py": MAIN}}
@@ -131,7 +135,7 @@ def test_code_of_ones_own_trains_beside_byol_as_its_page_says(ready: Place) -> N
     code.write_text(code.read_text(encoding="utf-8") + "# a comment\n", encoding="utf-8")
     assert "0 will run, 3 done" in ready.orch("plan", *words).stdout
     code.write_text(code.read_text(encoding="utf-8").replace("dim=1)", "dim=1, eps=1e-6)"), encoding="utf-8")
-    told = "2 will run, 1 done, methods/mybyol.py changed since 2 trials"
+    told = "2 will run, 1 done, methods/mybyol changed since 2 trials"
     assert told in ready.orch("plan", *words).stdout
 
 

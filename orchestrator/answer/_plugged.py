@@ -8,8 +8,9 @@ from types import ModuleType
 
 from orchestrator.errors import OrchError, UsageError
 from trainers.config import plugins
-from trainers.config.examined import PluginError, failed
+from trainers.config.examined import failed
 from trainers.config.families import package_of
+from trainers.config.foreign import PluginError
 
 
 def load(kind: str, name: str) -> ModuleType:

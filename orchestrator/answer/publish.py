@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from pydantic import ValidationError
 
@@ -29,7 +30,24 @@ from trainers.config.plugins import behind, load
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Asked = ParamSpec("Asked")
+Answer = TypeVar("Answer")
 
+
+def _by_its_names(
+    function: Callable[Concatenate[Expansion, Asked], Answer],
+) -> Callable[Concatenate[Expansion, Asked], Answer]:
+    """`function` of a sweep, in which names of plug-ins mean that sweep's own."""
+
+    @functools.wraps(function)
+    def named(expansion: Expansion, /, *given: Asked.args, **how: Asked.kwargs) -> Answer:
+        with expansion.spec.names():
+            return function(expansion, *given, **how)
+
+    return named
+
+
+@_by_its_names
 def check(expansion: Expansion) -> None:
     """Check that the sweep's tables and figures can be made of its cells.
 
@@ -47,6 +65,7 @@ def check(expansion: Expansion) -> None:
         raise UsageError("\n".join(problems))
 
 
+@_by_its_names
 def figure_spec(expansion: Expansion, kind: str, how: Mapping[str, Any]) -> FigureSpec:
     """The sweep's figure of that name, or else one of that kind.
 
@@ -62,6 +81,7 @@ def figure_spec(expansion: Expansion, kind: str, how: Mapping[str, Any]) -> Figu
         raise UsageError(f"figure '{kind}': {where + ': ' if where else ''}{first['msg']}") from None
 
 
+@_by_its_names
 def check_figure(expansion: Expansion, spec: FigureSpec) -> None:
     """Check that the figure can be drawn of the sweep's cells, as far as that is known before any result.
 
@@ -89,6 +109,7 @@ def _kinds_of(trainer: ModuleType) -> tuple[str, ...]:
     return getattr(trainer, "FIGURES", ())
 
 
+@_by_its_names
 def tables(
     expansion: Expansion,
     records: Mapping[str, TrialRecord],
@@ -139,6 +160,7 @@ def table_files(tables: Iterable[Table], problems: list[str]) -> dict[str, bytes
     return files
 
 
+@_by_its_names
 def figure_files(
     expansion: Expansion,
     records: Mapping[str, TrialRecord],
@@ -157,6 +179,7 @@ def figure_files(
     return files
 
 
+@_by_its_names
 def figure(
     expansion: Expansion,
     spec: FigureSpec,
@@ -197,6 +220,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
+@_by_its_names
 def trial_figure_files(
     expansion: Expansion, trial: TrialSpec, curves: Mapping[str, Curves], record: TrialRecord
 ) -> dict[str, bytes]:

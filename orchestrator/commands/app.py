@@ -96,7 +96,7 @@ COMMANDS = (
     reading.logs,
 )
 for _function in COMMANDS:
-    app.command(_function.__name__.rstrip("_"), cls=Command)(command(_function))
+    app.command(_function.__name__.rstrip("_").replace("_", "-"), cls=Command)(command(_function))
 
 
 @app.callback(invoke_without_command=True)

@@ -38,10 +38,12 @@ def schema(
     """Print the JSON Schema of sweep files, for editors."""
     from orchestrator.language.load import join_plugins
     from orchestrator.language.sweep_spec import written_schema
+    from trainers.config.foreign import knowing
 
-    if spec is not None:
-        join_plugins(spec, trust=trust)
-    typer.echo(written_schema(), nl=False)
+    with knowing({}):
+        if spec is not None:
+            join_plugins(spec, trust=trust)
+        typer.echo(written_schema(), nl=False)
 
 
 def check_plugin(
@@ -54,9 +56,11 @@ def check_plugin(
     """Check that a plug-in of your own keeps what its family promises; exits with 2 if it does not."""
     from orchestrator.commands.look.plugin import check, named
     from orchestrator.commands.request import settings_in
+    from trainers.config.foreign import knowing
 
     settings = settings_in(changes or [])
-    kept = [check(one, settings, data, typer.echo) for one in named(plugin)]
+    with knowing({}):
+        kept = [check(one, settings, data, typer.echo) for one in named(plugin)]
     if not all(kept):
         raise typer.Exit(USAGE)
 

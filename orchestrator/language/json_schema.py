@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from trainers.config.plugins import config_type, names
+from trainers.config.plugins import usable
 
 _SETTINGS = {
     "type": "object",
@@ -71,7 +71,7 @@ class _ConfigTree:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        loops = [handler(config_type("loops", name).__pydantic_core_schema__) for name in names("loops")]
+        loops = [handler(loop.__pydantic_core_schema__) for loop in usable("loops")]
         properties: dict[str, Any] = {}
         for loop in loops:
             described = _described(handler.resolve_ref_schema(loop), handler.resolve_ref_schema)

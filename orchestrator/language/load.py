@@ -19,9 +19,8 @@ from orchestrator.language.hints import MOST_PROBLEMS, closest, problems_of, sho
 from orchestrator.language.settings import laid
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import MAX_CHARACTERS, parse, place_of
-from trainers.config.examined import PluginError
 from trainers.config.filesets import placed
-from trainers.config.foreign import join, resolved
+from trainers.config.foreign import PluginError, join, knowing, resolved
 
 MAX_FILES = 20
 """Files that extend each other in one chain."""
@@ -43,7 +42,8 @@ def load(file: str, read: Callable[[str, str | None], tuple[str, str]], *, trust
     Raises:
         SpecError: with every problem found.
     """
-    tree = _with_parents(file, None, read, ())
+    with knowing({}):
+        tree = _with_parents(file, None, read, ())
     return cross_checked(validated(tree, f"{file}:1"), f"{file}:1", tree, trust=trust)
 
 
@@ -55,16 +55,18 @@ def validated(tree: dict[str, Any], default: str) -> SweepSpec:
     """
     if "extends" in tree:  # files have been laid over what they extend
         raise SpecError([Problem(default, "extends", "only a file extends another; read it by Sweep.load")])
-    try:
-        return SweepSpec.model_validate(tree)
-    except ValidationError as error:
-        raise SpecError(problems_of(error, tree, default=default)) from None
+    with knowing({}):
+        _join(_named_in(tree), tree, default)  # its kinds of figure must be known
+        try:
+            return SweepSpec.model_validate(tree)
+        except ValidationError as error:
+            raise SpecError(problems_of(error, tree, default=default)) from None
 
 
 def cross_checked(
     spec: SweepSpec, default: str, tree: Any = None, *, seeds: int | None = None, trust: bool = False
 ) -> SweepSpec:
-    """`spec`, if its parts fit each other.
+    """`spec`, if its parts fit each other, with its plug-ins as they are now.
 
     Args:
         spec: a sweep.
@@ -78,11 +80,12 @@ def cross_checked(
             cannot be used.
     """
     read = {} if tree is None else tree
-    _join(spec.plugins, read, default)
-    found = cross_references(spec, read, default, seeds=seeds, trust=trust)
-    if problems := list(itertools.islice(found, MOST_PROBLEMS)):
-        raise SpecError(problems)
-    return spec
+    with knowing({}) as known:
+        _join(spec.plugins, read, default)
+        found = cross_references(spec, read, default, seeds=seeds, trust=trust)
+        if problems := list(itertools.islice(found, MOST_PROBLEMS)):
+            raise SpecError(problems)
+    return spec.with_plugins(known)
 
 
 def _with_parents(
@@ -129,16 +132,6 @@ def _with_parents(
     return above | tree
 
 
-def joined(tree: dict[str, Any], default: str) -> dict[str, Any]:
-    """`tree`, whose plug-ins are known from now on: its kinds of figure, before it is validated.
-
-    Raises:
-        SpecError: with every one that cannot be used.
-    """
-    _join(_named_in(tree), tree, default)
-    return tree
-
-
 def _named_in(tree: dict[str, Any]) -> list[str]:
     """The plug-ins that a tree names, if it does so as it should."""
     own = tree.get("plugins")
@@ -151,15 +144,12 @@ def _join(entries: Sequence[str], tree: Any, default: str) -> None:
     Raises:
         SpecError: with every one that cannot be used.
     """
-    problems: list[Problem] = []
-    for entry in entries:
-        try:
-            join(entry)
-        except PluginError as error:
-            place = place_of(tree, ("plugins",), default)
-            problems += [Problem(place, "plugins", line) for line in str(error).splitlines()]
-    if problems:
-        raise SpecError(problems[:MOST_PROBLEMS])
+    try:
+        join(*entries)
+    except PluginError as error:
+        place = place_of(tree, ("plugins",), default)
+        problems = [Problem(place, "plugins", line) for line in str(error).splitlines()]
+        raise SpecError(problems[:MOST_PROBLEMS]) from None
 
 
 def join_plugins(file: Path, *, trust: bool = False) -> None:

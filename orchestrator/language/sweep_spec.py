@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 from pydantic.config import JsonDict
 
 from orchestrator.errors import UsageError
@@ -17,8 +20,9 @@ from orchestrator.language.resources import SweepResources
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.settings import nested
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME, TableSpec
+from trainers.config import foreign
 from trainers.config.base import Frozen
-from trainers.config.examined import PluginError
+from trainers.config.foreign import PluginError
 
 MOST_AXES = 100
 MOST_PARTS = 100
@@ -111,6 +115,25 @@ class SweepSpec(Frozen):
     """The figures that it draws."""
     schedule: ScheduleSpec | None = None
     """A pruning scheduler, for sweeps that search; never beside a table."""
+    _known: foreign.Known = PrivateAttr(default_factory=dict)
+
+    def with_plugins(self, known: foreign.Known) -> Self:
+        """This sweep, whose names mean these plug-ins, whatever becomes of their files."""
+        own = self.model_copy()
+        own._known = known
+        return own
+
+    @contextlib.contextmanager
+    def names(self) -> Iterator[None]:
+        """Within, a plug-in's name means what it means in this sweep, and that of no other sweep's anything.
+
+        Raises:
+            PluginError: its plug-ins have not been looked at before, and one cannot be used.
+        """
+        with foreign.knowing(self._known) as known:
+            if self.plugins and not known:
+                foreign.join(*self.plugins)
+            yield
 
     @field_validator("seeds", mode="before")
     @classmethod
@@ -124,6 +147,11 @@ class SweepSpec(Frozen):
             wrong = "expected a number of seeds from 1 to 10000, or a list of different seeds from 0"
             raise ValueError(f"{wrong}, such as [0, 3, 5] or 0-4; got {shown(value)}") from None
         return given if isinstance(given, int) else tuple(seeds)
+
+    @field_validator("plugins")
+    @classmethod
+    def _plugins_stay_where_they_are(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(foreign.resolved(entry, Path()) for entry in entries)
 
     @field_validator("axes")
     @classmethod

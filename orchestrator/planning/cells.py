@@ -143,7 +143,12 @@ class Builder:
         if value is None or self.loop.model_fields[name].json_schema_extra == NOT_IDENTITY:
             return None
         comma = "," if name < "seed" else ""
-        return f'{"" if comma else ","}"{name}":{canonical(plain(value))}{comma}'
+        try:
+            text = canonical(plain(value))
+        except ValueError as error:  # of a plug-in's own field
+            self.problems.append(Problem(self.place, name, str(error)))
+            return None
+        return f'{"" if comma else ","}"{name}":{text}{comma}'
 
     def undone(self, choice: Choice) -> Iterator[Undone]:
         """The settings that do not reach the end in a cell that was built."""

@@ -21,9 +21,9 @@ def missing_packages(cells: Iterable[Cell]) -> Iterator[str]:
 
 def _asked(cells: Iterable[Cell], what: str, **how: Path | None) -> Iterator[str]:
     """What data sets answer, each that has such a function once, and each answer once."""
-    configs = dict.fromkeys(config for cell in cells if (config := cell.fields.get("data")) is not None)
+    asked = {id(config): config for cell in cells if (config := cell.fields.get("data")) is not None}
     told = set()
-    for config in configs:
+    for config in {repr(config): config for config in asked.values()}.values():  # some have no hash
         look = getattr(behind(type(config)), what, None)
         problem = look(config, **how) if look else None
         if problem and problem not in told:
@@ -39,9 +39,9 @@ def larger_than_data(cells: Iterable[Cell], root: Path | None) -> Iterator[str]:
         if data is None or field is None:
             continue
         batch = cell.fields.get("batch_size", field.default)
-        if (data, batch) in seen:
+        if (id(data), batch) in seen:
             continue
-        seen.add((data, batch))
+        seen.add((id(data), batch))
         count = getattr(behind(type(data)), "for_training", None)
         number = None if count is None else count(data, root=root)
         if number is not None and batch > number:

@@ -78,7 +78,8 @@ def expand(
     """
     layers = layers_of(spec, profile, changes)
     chosen_seeds = tuple(seeds) if seeds is not None else spec.seed_list
-    cells = tuple(_cells(spec, layers, default_place))
+    with spec.names():
+        cells = tuple(_cells(spec, layers, default_place))
     seen: set[str] = set()
     trials: list[TrialSpec] = []
     for seed in chosen_seeds:

@@ -10,7 +10,7 @@ from pathlib import Path
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
-from trainers.attempt.source import File, changed, digests, files_of, foreign
+from trainers.attempt.source import Source, changed, digests, files_of, foreign_digests
 from trainers.datasets.base import DatasetConfig, listing_of
 
 
@@ -19,7 +19,7 @@ def trained_by_other_code(
 ) -> dict[str, list[str]]:
     """The files whose code is not what trained a trial, by the trial's id; trials without such are absent."""
     now = functools.cache(digests)
-    files: dict[str, frozenset[File]] = {}  # by cell
+    files: dict[str, frozenset[Source]] = {}  # by cell
     found = {}
     for trial in done:
         before, cell = records[trial.id].source, trial.cell.id
@@ -55,7 +55,7 @@ def edited_plugins(
             before.setdefault(labels[identity], []).append(record.source)
     found: dict[str, list[str]] = {}
     for trial in missing if before else ():
-        now = foreign(trial.config)
+        now = foreign_digests(trial.config)
         names = {name for source in before.get(trial.label, ()) for name in now.keys() & changed(source, now)}
         if names:
             found[trial.id] = sorted(names)
@@ -75,22 +75,25 @@ def trained_on_other_files(
 
     By the listings that these have seen, and that are there now.
     """
-    now: dict[DatasetConfig, str | None] = {}
-    seen: Counter[tuple[DatasetConfig, str]] = Counter()
+    texts: dict[int, str] = {}  # of configs, by which equal ones are one: somebody else's may have no hash
+    configs: dict[str, DatasetConfig] = {}
+    now: dict[str, str | None] = {}
+    seen: Counter[tuple[str, str]] = Counter()
     for trial in done:
         before, config = records[trial.id].data_listing, trial.cell.fields.get("data")
         if before is None or config is None:
             continue
-        if config not in now:
-            now[config] = listing_of(config, root)
-        if now[config] not in (None, before):
-            seen[config, before] += 1
+        if (text := texts.get(id(config)) or texts.setdefault(id(config), repr(config))) not in now:
+            configs[text], now[text] = config, listing_of(config, root)
+        if now[text] not in (None, before):
+            seen[text, before] += 1
     told = {}
-    for (config, before), number in seen.items():
+    for (text, before), number in seen.items():
+        config = configs[text]
         # What stands for the images: where data has a path, its label is one of its columns.
         field = "path" if "path" in type(config).model_fields else "label"
-        told[before, str(now[config])] = (
-            f"{config.name} '{getattr(config, field, config.name)}': its folder has {now[config]}, and "
+        told[before, str(now[text])] = (
+            f"{config.name} '{getattr(config, field, config.name)}': its folder has {now[text]}, and "
             f"{counted(number, 'trial')} of this sweep saw {before}; other images need another {field}, or "
             "--accept-data (accept_data=True) if they are the same"
         )

@@ -12,7 +12,8 @@ import pytest
 
 from orchestrator import SpecError, Sweep, UsageError
 from orchestrator.events import Event, Progressed, Started
-from orchestrator.execution.child.messages import Submit, Trials, on_the_wire
+from orchestrator.execution.child.messages import Submit
+from orchestrator.execution.child.trials import Trials, on_the_wire
 from orchestrator.language.yaml_text import written as as_yaml
 from orchestrator.recording.bundle.sources import sources
 from tests.place import Place

@@ -99,9 +99,9 @@ def test_another_figure_needs_no_edit_of_the_file(old: Place) -> None:
         "drawn/curves.svg",
         "drawn/curves.pdf",
     ]
-    first = (old.folder / "d" / "curves.svg").read_bytes()
+    first = (old.folder / "drawn" / "curves.svg").read_bytes()
     old.orch("figures", "smoke.yaml", *words)
-    assert (old.folder / "d" / "curves.svg").read_bytes() == first
+    assert (old.folder / "drawn" / "curves.svg").read_bytes() == first
     for wrong, told in (
         (["--kind", "curve"], "no figure kind named 'curve'; available: curves"),
         (["--metric", "train/loss"], "add --kind, such as --kind curves"),

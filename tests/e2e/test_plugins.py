@@ -6,7 +6,6 @@ import functools
 import json
 import os
 import signal
-import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -16,13 +15,14 @@ import pytest
 from orchestrator import SpecError, Sweep
 from orchestrator.errors import ExecutionError
 from orchestrator.events import Event, Progressed, Started
-from orchestrator.execution.child.messages import Submit, Trials, on_the_wire
+from orchestrator.execution.child.messages import Submit
+from orchestrator.execution.child.trials import Trials, on_the_wire
 from orchestrator.language.yaml_text import written as as_yaml
 from orchestrator.recording.bundle.sources import sources
 from tests.builders import TINY, yaml
 from tests.place import Place
-from tests.plugged import COUNTING, METHOD, TRAINER, written
-from trainers.config import examined, foreign
+from tests.plugged import COUNTING, METHOD, TRAINER, forgotten, written
+from trainers.config import foreign
 
 pytestmark = pytest.mark.filterwarnings("default")
 
@@ -52,7 +52,7 @@ def test_who_edits_a_plug_in_reads_that_it_changed_and_a_comment_is_no_edit(coun
     written(counting.folder, counting=f"# a comment\n{TRAINER}")
     assert "0 will run, 2 done" in counting.orch("plan", "sweep.yaml").stdout
     written(counting.folder, counting=TRAINER.replace("epoch * config.step", "epoch + config.step"))
-    said = "loops/counting.py changed since 2 trials"
+    said = "loops/counting changed since 2 trials"
     assert f"2 will run, 0 done, {said}" in counting.orch("plan", "sweep.yaml").stdout
     assert counting.orch("status", "sweep.yaml").stderr == f"orch: {said}; `orch sweep` trains them anew\n"
     assert said in counting.orch("sweep", "sweep.yaml", "--executor", "serial").stderr
@@ -65,7 +65,7 @@ def test_an_edit_under_the_same_version_is_told_as_other_code(counting: Place) -
     written(counting.folder, counting=f"{TRAINER}\nVERSION = 1\nother = 2\n")
     told = counting.orch("plan", "sweep.yaml").stdout
     assert "0 will run, 2 done" in told
-    assert "2 of 2 done were trained by other code (loops/counting.py changed)" in told
+    assert "2 of 2 done were trained by other code (loops/counting changed)" in told
 
 
 def test_what_is_wrong_with_a_plug_in_ends_every_command_in_a_line_and_exit_code_2(counting: Place) -> None:
@@ -189,18 +189,12 @@ def test_submit_sends_plug_ins_to_where_the_sweep_file_finds_them(
 # Other processes
 
 
-def test_trials_bring_their_plug_ins_to_a_process_that_has_no_such_file(
-    counting: Place, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_trials_bring_their_plug_ins_to_a_process_that_has_no_such_file(counting: Place) -> None:
     sent = on_the_wire(Sweep(COUNTING).trials).model_dump_json()
-    foreign.forget()
-    monkeypatch.setattr(examined, "texts", texts := dict[str, examined.File]())
-    monkeypatch.setattr(foreign, "texts", texts)
-    for name in [name for name in sys.modules if name.startswith(examined.PREFIX)]:
-        monkeypatch.delitem(sys.modules, name)
     (counting.folder / "counting.py").unlink()
-    received = Trials.model_validate_json(sent).specs()
-    assert [trial.config.trainer for trial in received] == ["counting", "counting"]
+    with forgotten():
+        received = Trials.model_validate_json(sent).specs()
+        assert [trial.config.trainer for trial in received] == ["counting", "counting"]
 
 
 def test_plug_ins_that_cannot_be_had_elsewhere_end_the_child_in_a_line(counting: Place) -> None:
@@ -230,5 +224,7 @@ def test_ray_trains_a_method_of_ones_own_and_goes_on_with_it_when_a_worker_is_lo
 
 
 def test_built_in_trials_bring_nothing(ready: Place) -> None:
+    foreign.join(f"{written(ready.folder, mine=METHOD)}/mine.py")
     sweep = Sweep.load("sweep.yaml")
     assert on_the_wire(sweep.trials).plugins == ()
+    assert not any(cell.is_foreign for cell in sweep.expansion.cells)

@@ -2,37 +2,26 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
+import enum
 import pickle
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from tests.plugged import DATA, ENCODER, METHOD, OPTIMIZER, TRAINER, written
+from tests.plugged import DATA, ENCODER, METHOD, OPTIMIZER, TRAINER, joined, written
 from tests.trainers.builders import config
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.source import digests, files_of
-from trainers.config import foreign, plugins
-from trainers.config.base import Runtime, canonical, identity_dump
+from trainers.config import code, foreign, plugins
+from trainers.config.base import Runtime, canonical, identity_dump, plain
 from trainers.config.code import normalised
-from trainers.config.examined import PluginError
-
-
-def joined(text: str = METHOD, name: str = "mine", folder: Path | None = None) -> foreign.Foreign:
-    (one,) = foreign.join(f"{written(folder or Path.cwd(), **{name: text}) / name}.py")
-    return one
-
-
-def refused(*entries: str) -> list[str]:
-    with pytest.raises(PluginError) as caught:
-        for entry in entries:
-            foreign.join(entry)
-    return str(caught.value).splitlines()
 
 
 def test_a_file_joins_the_family_whose_base_class_its_config_has() -> None:
@@ -79,7 +68,8 @@ def test_identity_has_a_plug_ins_code_and_nothing_of_the_packages_own() -> None:
     code = joined().carried.code
     assert canonical(identity_dump(config())) == built_in and foreign.CODE not in built_in
     assert identity_dump(config(method="mine"))["method"][foreign.CODE] == code
-    assert digests(files_of(config(method="mine")))["methods/mine.py"] == code[:8]
+    mine = config(method="mine")
+    assert digests(files_of(mine))["methods/mine"] == code[:8]
 
 
 def test_what_a_file_imports_from_beside_it_is_part_of_its_identity() -> None:
@@ -137,60 +127,109 @@ def test_a_config_of_the_packages_own_is_pickled_without_code() -> None:
     assert pickle.loads(pickle.dumps(config())) == config()
 
 
-def test_other_code_of_an_installed_plug_in_is_refused_where_it_arrives() -> None:
-    carried = foreign.Carried("mine", joined().carried.module, "version 2")
-    with pytest.raises(PluginError, match="where the sweep was started; install the same everywhere"):
-        foreign.receive([carried])
+ENC = """
+from typing import Literal
+from trainers.config.lazy import nn
+from trainers.encoders.base import EncoderConfig
+
+class Config(EncoderConfig):
+    name: Literal["enc"] = "enc"
+
+def build(config, shape):
+    return nn.Flatten(), 192
+"""
+HAS_ENC = TRAINER.replace("class Config", "from .enc import Config as Enc\n\nclass Config").replace(
+    "    step:", "    inner: Enc = Enc()\n    step:"
+)
 
 
-# Installed packages
+def test_files_of_one_folder_are_one_package_however_they_are_named() -> None:
+    written(Path("own"), enc=ENC, counting=HAS_ENC)
+    Path("there").mkdir()
+    ids = set()
+    for entries in (
+        ["./own"],
+        ["./own/enc.py", "./own/counting.py"],
+        ["own/counting.py", "there/../own/enc.py"],
+    ):
+        with foreign.knowing({}):
+            foreign.join(*entries)
+            loop = plugins.config_type("loops", "counting")
+            assert type(loop().inner) is plugins.config_type("encoders", "enc")  # type: ignore[attr-defined]
+            ids.add(canonical(identity_dump(loop())))
+    assert len(ids) == 1 and f'"enc","{foreign.CODE}"' in ids.pop().replace('"name":', "")
 
 
-def entries(name: str, module: str) -> Any:
-    found = {("methods", name): (EntryPoint(name, module, "orch.methods"),)}
-    return functools.cache(lambda: found)
+def test_a_file_that_is_named_twice_or_renamed_is_no_other_plug_in() -> None:
+    written(Path("own"), mine=METHOD)
+    Path("there").mkdir()
+    assert len(foreign.join("own/mine.py", "there/../own/mine.py")) == 1
+    joined(METHOD.replace("1.0", "2.0"), folder=Path("own"))
+    foreign.join("there/../own/mine.py")
 
 
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that Python imports from."""
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    return tmp_path / "site"
+def test_a_large_folder_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = "".join(f"x{i} = {i}\n" for i in range(3000))
+    many = {
+        f"m{i}": METHOD.replace('"mine"', f'"m{i}"').replace(
+            "from trainers.networks.h", "from . import _shared\nfrom trainers.networks.h"
+        )
+        for i in range(20)
+    }
+    written(Path("all"), _shared=shared, **many)
+    read = list[str]()
+    whole = code._tokens
+    monkeypatch.setattr(code, "_tokens", lambda text: read.append(text) or whole(text))
+    for _ in range(3):
+        assert len(foreign.join("./all")) == 20
+    assert read.count(shared) == 1 and len(read) == 21
 
 
-def test_an_installed_package_joins_by_its_entry_point(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(site / "hats", tall=METHOD, __init__="", _used="")
-    monkeypatch.setattr(foreign, "installed", entries("mine", "hats.tall"))
-    assert "mine" in plugins.names("methods")
-    assert config(method="mine").method.name == "mine"
-    (one,) = foreign.used_by(config(method="mine"))
-    assert one.carried.files == {} and one.label == "methods/hats.tall"
+class Colour(enum.Enum):
+    RED = "red"
 
 
-def test_an_entry_point_of_another_name_than_its_config_is_told(
-    site: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    written(site, tall_hat=METHOD)
-    monkeypatch.setattr(foreign, "installed", entries("yours", "tall_hat"))
-    with pytest.raises(ValidationError, match="entry point says method 'yours'"):
-        config(method="yours")
+@dataclasses.dataclass
+class Size:
+    width: int = 1
+    inner: Any = None
 
 
-def test_what_an_importable_module_imports_of_its_package_is_part_of_its_identity(site: Path) -> None:
-    text = METHOD.replace("from trainers.networks.heads", "from . import _hat\nfrom trainers.networks.heads")
-    codes = []
-    for package, height in (("caps", 1), ("kepis", 1), ("hoods", 2)):
-        written(site / package, tall=text, __init__="", _hat=f"HAT = {height}\n")
-        codes += [one.carried.code for one in foreign.join(f"{package}.tall")]
-        foreign.forget()
-    assert codes[0] == codes[1] != codes[2]
+def test_fields_of_any_usual_type_have_a_form_for_the_identity() -> None:
+    assert plain([Colour.RED, Size(2), frozenset({3, 1, 2}), Decimal("1.5"), 1 + 2j]) == [
+        "red",
+        {"width": 2, "inner": None},
+        [1, 2, 3],
+        "1.5",
+        "1+2j",
+    ]
+    with pytest.raises(foreign.PluginError, match="a value of type object in a config has no form"):
+        plain(object())
 
 
-def test_an_installed_module_that_is_edited_keeps_the_identity_of_what_was_imported(site: Path) -> None:
-    written(site, brim=METHOD)
-    (first,) = foreign.join("brim")
-    written(site, brim=METHOD.replace("1.0", "2.0"))
-    assert foreign.join("brim") == [first]  # as Python keeps the module, until a process begins anew
+@pytest.mark.parametrize(
+    "around", [lambda it: {"a": it}, lambda it: (it,), lambda it: [[it]], lambda it: Size(1, it)]
+)
+def test_a_plug_in_is_found_however_deep_it_lies(around: Callable[[Any], Any]) -> None:
+    one = joined()
+    own = config(method="mine")
+    assert list(foreign.used_by(around(own))) == [one]
+    assert [type(value) for value in foreign.configs_in(around(own))].count(type(own.method)) == 1
+
+
+def test_a_config_that_is_read_brings_its_code_and_no_name() -> None:
+    joined()
+    content = pickle.dumps(config(method="mine"))
+    with foreign.knowing({}):
+        joined(METHOD.replace("1.0", "2.0"))
+        assert pickle.loads(content).method.hat == 1.0
+        assert config(method="mine").method.hat == 2.0  # type: ignore[attr-defined]
+
+
+def test_a_trainer_of_ones_own_has_its_code_in_its_identity() -> None:
+    joined(TRAINER, "counting")
+    own = plugins.config_type("loops", "counting")()
+    assert next(iter(identity_dump(own))) == foreign.CODE
 
 
 def test_a_data_set_an_encoder_and_an_optimizer_of_ones_own_train_together() -> None:
@@ -200,86 +239,8 @@ def test_a_data_set_an_encoder_and_an_optimizer_of_ones_own_train_together() -> 
     outcome = run_trial(own, runtime=Runtime(), folder=None, report=lambda message: None)
     assert outcome.status in ("completed", "collapsed"), outcome.reason
     assert outcome.details["source"].keys() >= {
-        "datasets/noise.py",
-        "encoders/flat.py",
-        "optimizers/plain.py",
+        "datasets/noise",
+        "encoders/flat",
+        "optimizers/plain",
     }
     assert "methods/byol.py" in outcome.details["source"]
-
-
-# What is wrong with one
-
-WRONG = {
-    "a syntax error": (METHOD.replace("hat: float", "hat float"), ":16: not valid Python: "),
-    "no Config": ("x = 1\n", ":1: no class `Config` of its own; expected one that derives from MethodConfig"),
-    "another's Config": (
-        "from trainers.methods.byol import Config, build\n",
-        ":1: no class `Config` of its own",
-    ),
-    "no family": (
-        "from trainers.config.base import Frozen\nclass Config(Frozen):\n    name: str\n",
-        ":2: `Config` joins no family",
-    ),
-    "no Literal": (
-        METHOD.replace('Literal["mine"]', "str"),
-        ":15: `Config.name` is no name; expected name: Lit",
-    ),
-    "no default": (METHOD.replace(' = "mine"', ""), ":15: `Config.name` is no name"),
-    "an import error": (
-        METHOD.replace("from typing import", "import nowhere\nfrom typing import"),
-        ":5: cannot be imported: ModuleNotFoundError: No module named 'nowhere'",
-    ),
-    "an error": (METHOD + "\n1 / 0\n", ":24: cannot be imported: ZeroDivisionError: division by zero"),
-    "an exit": ("import sys\nsys.exit(3)\n", ":2: cannot be imported: SystemExit: 3"),
-    "no build": (METHOD.replace("def build", "def built"), ":1: no function `build`, which every method has"),
-    "a built-in's name": (
-        METHOD.replace('"mine"', '"byol"'),
-        ":15: method 'byol' is also in trainers/methods/byol.py; give it another name",
-    ),
-}
-
-
-@pytest.mark.parametrize("what", WRONG)
-def test_what_is_wrong_is_one_line_with_file_and_line(what: str) -> None:
-    text, words = WRONG[what]
-    written(Path.cwd(), wrong=text)
-    (line,) = refused("./wrong.py")
-    assert line.startswith(f"wrong.py{words}")
-
-
-def test_two_plug_ins_of_one_name_are_an_error_that_names_both() -> None:
-    written(Path("a"), mine=METHOD)
-    written(Path("b"), yours=METHOD.replace("1.0", "2.0"))
-    assert refused("./a", "./b/yours.py") == [
-        "b/yours.py:15: method 'mine' is also in a/mine.py; give it another name"
-    ]
-
-
-def test_a_file_that_is_not_there_an_empty_folder_and_a_file_beside_are_told() -> None:
-    written(Path.cwd(), uses="import mine\n" + METHOD, mine=METHOD)
-    Path("empty").mkdir()
-    assert refused("./nothing.py") == ["nothing.py: no such file or folder"]
-    assert refused("./empty") == ["empty: a folder without a plug-in; expected files *.py in it"]
-    assert refused("no_such_module") == [
-        "no_such_module: cannot be imported: ModuleNotFoundError: No module named 'no_such_module'"
-    ]
-    assert refused("./uses.py")[0].startswith(
-        "uses.py:1: imports 'mine', a file beside it; write `from . import"
-    )
-
-
-def test_a_file_that_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainers.config.examined.MOST_BYTES", 100)
-    written(Path.cwd(), mine=METHOD)
-    assert refused("./mine.py") == ["mine.py: larger than the 100 bytes that travel with a trial"]
-
-
-def test_every_wrong_file_of_a_folder_has_its_line() -> None:
-    written(Path("all"), a="def\n", b=METHOD, c="import nowhere\n", d="def\n")
-    assert [line.partition(":")[0] for line in refused("./all")] == ["all/a.py", "all/d.py"]
-
-
-def test_a_trainer_of_ones_own_has_its_code_in_its_identity() -> None:
-    joined(TRAINER, "counting")
-    own = plugins.config_type("loops", "counting")()
-    assert next(iter(identity_dump(own))) == foreign.CODE

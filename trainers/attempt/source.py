@@ -7,22 +7,21 @@ import hashlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from trainers.config.base import LoopConfig
 from trainers.config.families import SINGULAR, members
 from trainers.config.filesets import named_in
-from trainers.config.foreign import used_by
+from trainers.config.foreign import configs_in, used_by
 
 ROOT = Path(__file__).parents[1]
 SHARED = "trainers"
 """Stands for every file of the trainers that is no plug-in's own."""
-File = Path | tuple[str, str]
-"""A plug-in's file; of one from outside the package its name and digest, which stay as it was read."""
+Source = Path | tuple[str, str]
+"""A plug-in's file; of one from outside the package its label and digest, which stay as it was read."""
 
 
 @functools.cache
-def imported(files: frozenset[File]) -> dict[str, str]:
+def imported(files: frozenset[Source]) -> dict[str, str]:
     """The digests of these files, and of all others, as they were when this process first asked.
 
     That is when it imported them: what is edited later is not what it runs.
@@ -30,18 +29,18 @@ def imported(files: frozenset[File]) -> dict[str, str]:
     return digests(files)
 
 
-def files_of(config: LoopConfig) -> frozenset[File]:
+def files_of(config: LoopConfig) -> frozenset[Source]:
     """The files of the plug-ins that a config names, its trainer's among them."""
-    return frozenset((*_plugins(config), *foreign(config).items()))
+    return frozenset((*_plugins(config), *foreign_digests(config).items()))
 
 
-def foreign(config: LoopConfig) -> dict[str, str]:
+def foreign_digests(config: LoopConfig) -> dict[str, str]:
     """The digests of plug-ins from outside the package, and of files, that a config names, by their names."""
     own = {one.label: one.digest[:8] for one in used_by(config)}
     return own | {name: digest[:8] for files in named_in(config) for name, digest in files.digests.items()}
 
 
-def digests(files: frozenset[File]) -> dict[str, str]:
+def digests(files: frozenset[Source]) -> dict[str, str]:
     """Digests (8 hex digits) of these files as they are now, by name, and in "trainers" one of all others.
 
     Names are such as "methods/byol.py". Blank lines and lines of comments do not count; nor do plug-ins that
@@ -57,15 +56,11 @@ def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
     return sorted(name for name in names if before.get(name) != now.get(name))
 
 
-def _plugins(value: Any) -> Iterator[Path]:
+def _plugins(config: LoopConfig) -> Iterator[Path]:
     """The files of the configs in a config, itself among them, that lie in a family's folder."""
-    if type(value).__module__.rpartition(".")[0] in _FAMILIES:
-        module = sys.modules[type(value).__module__]
-        if module.__file__:
-            yield Path(module.__file__)
-    if hasattr(type(value), "model_fields"):
-        for field in type(value).model_fields:
-            yield from _plugins(getattr(value, field))
+    for own in map(type, configs_in(config)):
+        if own.__module__.rpartition(".")[0] in _FAMILIES and (file := sys.modules[own.__module__].__file__):
+            yield Path(file)
 
 
 _FAMILIES = frozenset(f"trainers.{family}" for family in SINGULAR)

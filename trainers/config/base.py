@@ -1,11 +1,13 @@
 """The base of every config: frozen, typed, unknown keys refused. Knows no method, loop or data set.
 
 A config holds what can change a trial's numbers. Where it runs (device, threads, folders) is `Runtime`,
-which must never change them.
+which must never change them. Of plug-ins it knows that the code of some counts and travels.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import enum
 import json
 from pathlib import Path
 from typing import Any, Self
@@ -20,7 +22,14 @@ from pydantic import (
     model_validator,
 )
 from pydantic.config import JsonDict
-from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+from pydantic_core import (
+    CoreSchema,
+    InitErrorDetails,
+    PydanticCustomError,
+    PydanticSerializationError,
+    core_schema,
+    to_jsonable_python,
+)
 
 from trainers.config import foreign
 
@@ -183,7 +192,11 @@ def canonical(value: Any) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Any config value as plain JSON values, configs by `identity_dump`."""
+    """Any config value as plain JSON values, configs by `identity_dump`.
+
+    Raises:
+        PluginError: it has no such form.
+    """
     if isinstance(value, BaseModel):
         return identity_dump(value)
     if isinstance(value, (list, tuple)):
@@ -192,4 +205,22 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items() if item is not None}
     if isinstance(value, Path):
         return str(value)
-    return value
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return _plain_other(value)
+
+
+def _plain_other(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted((plain(item) for item in value), key=canonical)
+    if isinstance(value, enum.Enum):
+        return plain(value.value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    try:
+        return to_jsonable_python(value, inf_nan_mode="strings")
+    except PydanticSerializationError:
+        raise foreign.PluginError(
+            f"a value of type {type(value).__name__} in a config has no form that an id could be made of; "
+            "use numbers, texts, or a config of its own"
+        ) from None

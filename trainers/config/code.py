@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import io
 import tokenize
@@ -15,6 +16,7 @@ _MARKS = {tokenize.INDENT: "{", tokenize.DEDENT: "}"}
 _OPEN, _CLOSE = (getattr(tokenize, f"FSTRING_{end}", -1) for end in ("START", "END"))
 
 
+@functools.lru_cache(maxsize=4096)
 def normalised(text: str) -> str:
     """The tokens of `text`, a line for each logical line: how it is laid out and commented does not count.
 
@@ -56,21 +58,41 @@ def reached(main: str, read: Callable[[str], File | None]) -> dict[str, File]:
             found[name] = file
             is_package = file[0].endswith("__init__.py")
             package = name if is_package else name.rpartition(".")[0]
-            waiting += (one for one, _ in imports(ast.parse(file[1], file[0]), package))
+            waiting += (one for one, _ in imports(file, package))
     return found
 
 
-def imports(tree: ast.AST, package: str) -> Iterator[tuple[str, int]]:
-    """What may be a module that a file of `package` imports, by its whole name, with the line."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, node.lineno) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")
-            above = parts[: len(parts) - node.level + 1] if node.level else []
-            source = ".".join([*above, *([node.module] if node.module else [])])
-            yield source, node.lineno
-            yield from ((f"{source}.{alias.name}", node.lineno) for alias in node.names)
+def imports(file: File, package: str) -> Iterator[tuple[str, int]]:
+    """What may be a module that a file of `package` imports, by its whole name, with the line.
+
+    Raises:
+        SyntaxError: it is not Python; with its path and line.
+    """
+    parts = package.split(".")
+    for level, module, names, line in _import_statements(*file):
+        if level is None:
+            yield from ((name, line) for name in names)
+        else:
+            above = parts[: len(parts) - level + 1] if level else []
+            source = ".".join([*above, *([module] if module else [])])
+            yield source, line
+            yield from ((f"{source}.{name}", line) for name in names)
+
+
+@functools.lru_cache(maxsize=4096)
+def _import_statements(path: str, text: str) -> list[tuple[int | None, str | None, list[str], int]]:
+    """Dots and module of each "from" (None, None: a plain import), the names, and the line."""
+    nodes = ast.walk(ast.parse(text, path))
+    found = (one for one in nodes if isinstance(one, ast.Import | ast.ImportFrom))
+    return [
+        (
+            one.level if isinstance(one, ast.ImportFrom) else None,
+            one.module if isinstance(one, ast.ImportFrom) else None,
+            [alias.name for alias in one.names],
+            one.lineno,
+        )
+        for one in found
+    ]
 
 
 def _tokens(text: str) -> Iterator[tuple[int, str]]:

@@ -1,37 +1,33 @@
 """Makes a plug-in of files or of an installed module, and tells what keeps it from being one.
 
-A file is read once, as text, and becomes a module whose name is a digest of what was read: an edited one is
-another module, and configs of the old one keep their code. The text travels with what needs it, so that a
-process which has never seen the file makes the same module of it.
+The text of files travels with what needs it, so that a process which has never seen them makes the same
+modules.
 """
 
 from __future__ import annotations
 
 import ast
-import functools
+import contextlib
 import hashlib
 import importlib
-import importlib.abc
-import importlib.util
+import os
 import sys
-from importlib.machinery import ModuleSpec
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from trainers.config.code import File, digest, imports, reached
+from trainers.config.code import File, digest, reached
 from trainers.config.families import CALLED, SHOWN, SINGULAR
-from trainers.config.faults import PluginError as PluginError
-from trainers.config.faults import shown, told
+from trainers.config.files import PREFIX, check_imports, chosen, noting, read, reader, shown, texts
+from trainers.config.files import PluginError as PluginError
+from trainers.config.fresh import CHANGED, check_fresh
 
-PREFIX = "orch_plugin_"
 NEEDS = {
     "methods": ("build",), "encoders": ("build",), "optimizers": ("build",), "datasets": ("load",),
     "loops": ("fit",), "figures": ("draw", "check"), "formats": ("write", "IN_STORE"),
 }  # fmt: skip
 """What a plug-in of each family has beside its `Config`; by the first, one without a `Config` is known."""
-MOST_BYTES = 1_000_000
-"""Size of a plug-in's file, and of each that it imports from beside it."""
 BASES = "MethodConfig, DatasetConfig, EncoderConfig, OptimizerConfig or LoopConfig"
 
 
@@ -56,14 +52,11 @@ class Foreign(NamedTuple):
     """None: it shows results, and is no part of any trial."""
     line: int
     """Where its name stands in its file."""
+    path: str
+    """Its file, without links, or its module."""
     digest: str
     """Of its normalised source, also where it declares a VERSION."""
     carried: Carried
-
-    @property
-    def path(self) -> str:
-        """Its file, or its module."""
-        return self.carried.files.get(self.carried.module, (self.carried.module, ""))[0]
 
     @property
     def module(self) -> ModuleType:
@@ -72,141 +65,172 @@ class Foreign(NamedTuple):
 
     @property
     def label(self) -> str:
-        """How provenance calls it, such as "methods/mybyol.py"."""
-        return f"{self.kind}/{Path(self.path).name}"
+        """How provenance calls it, such as "methods/mybyol": no other has that name, whatever its file is."""
+        return f"{self.kind}/{self.name}"
 
 
-texts: dict[str, File] = {}
-"""What this process makes modules of, by their names."""
+_made: dict[str, Foreign] = {}
+"""By the names of their modules; that of a text has a digest of all that it may import."""
 
 
-def from_files(path: Path) -> list[Foreign]:
-    """The plug-ins of a file, or of a folder's: they may import one another, and what else lies beside them.
+def from_files(entries: Iterable[Path]) -> list[Foreign]:
+    """The plug-ins of files and of folders' files; those of one folder may import one another.
 
     Raises:
         PluginError: with a line for each that is none.
     """
-    paths = [path]
-    if path.is_dir():
-        paths = [one for one in sorted(path.glob("*.py")) if one.stem != "base" and one.stem[0] != "_"]
-        if not paths:
-            raise PluginError(f"{shown(path)}: a folder without a plug-in; expected files *.py in it")
-    folder, found, problems = paths[0].absolute().parent, dict[str, File](), list[str]()
-    beside = functools.partial(_beside, folder)
-    for one in paths:
-        try:
-            if not one.is_file():
-                raise PluginError(f"{shown(one)}: no such file or folder")
-            own = reached(f".{one.stem}", beside)
-            for file in own.values():
-                _check_imports(file, folder)
-            found |= own
-        except (PluginError, SyntaxError) as error:
-            problems.append(told(error, shown(one), folder))
-    package = PREFIX + hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:8]
-    texts.update({package + name: file for name, file in found.items()})
-    made = []
-    for one in paths if not problems else ():
-        try:
-            made.append(examined(f"{package}.{one.stem}", shown(one)))
-        except PluginError as error:
-            problems.append(str(error))
+    folders: dict[Path, dict[str, Path]] = {}  # without links, as `sys.path` and editors have them
+    problems: list[str] = []
+    for entry in entries:
+        with noting(problems, shown(entry), entry):
+            for path in chosen(entry):
+                real = Path(os.path.realpath(path.parent))
+                folders.setdefault(real, {}).setdefault(path.stem, path)
+    packages = {folder: _read_folder(folder, paths, problems) for folder, paths in folders.items()}
+    made: list[Foreign] = []
+    for folder, paths in folders.items() if not problems else ():
+        for stem, path in paths.items():
+            name = f"{packages[folder]}.{stem}"
+            with noting(problems, shown(path), folder):
+                made.append(of_text(name, shown(path)))
     if problems:
-        raise PluginError("\n".join(problems))
+        raise PluginError("\n".join(dict.fromkeys(problems)))
     return made
 
 
-@functools.cache
-def from_module(name: str) -> Foreign:
-    """The plug-in that an installed module is: as it was when it was first asked for, like the module itself.
+def _read_folder(folder: Path, paths: dict[str, Path], problems: list[str]) -> str:
+    """The package that stands for a folder, whose texts are then there; problems are added."""
+    found: dict[str, File] = {}
+    beside = reader(next(iter(paths.values())).absolute().parent)
+    for stem, path in paths.items():
+        with noting(problems, shown(path), folder):
+            own = reached(f".{stem}", beside)
+            for name in own.keys() - found.keys():
+                check_imports(own[name], folder)
+            found |= own
+    package = PREFIX + hashlib.sha256(repr(sorted(found.items())).encode()).hexdigest()[:8]
+    texts.update({package + name: file for name, file in found.items()})
+    return package
+
+
+def of_text(name: str, place: str) -> Foreign:
+    """The plug-in that a module of a text is, which is there.
 
     Raises:
         PluginError: it cannot be imported, or is none.
     """
-    return examined(name, name)
+    if not _is_made(name):
+        problems: list[str] = []
+        with noting(problems, place, Path(texts[name][0]).parent):
+            module = _imported(name)
+            _made[name] = _examined(module, place, reached(name, texts.get))
+        if problems:
+            raise PluginError(problems[0])
+    return _made[name]._replace(carried=_made[name].carried._replace(place=place))
 
 
-def examined(name: str, place: str) -> Foreign:
-    """The plug-in that a module is.
+def from_module(name: str, *, as_imported: bool = False) -> Foreign:
+    """The plug-in that an installed module is, as this process has imported it.
+
+    Args:
+        name: of the module.
+        as_imported: whether it counts for nothing that it has been edited since.
 
     Raises:
-        PluginError: it cannot be imported, or is none.
+        PluginError: it cannot be imported, is none, or may have been edited since it was imported.
     """
-    is_read = name.startswith(PREFIX)
-    try:
-        module = importlib.import_module(name)
-        files = reached(name, texts.get if is_read else functools.partial(_installed, name.partition(".")[0]))
-    except (Exception, SystemExit) as error:
-        raise PluginError(told(error, place, _own(name))) from None
-    kind, called, config, line = _checked(module, place, files.get(name, (place, ""))[1])
-    version = getattr(module, "VERSION", None)
-    if version is None and name not in files:
-        raise PluginError(f"{place}: its source is not there; declare a VERSION in it")
-    source = digest(name, files) if name in files else ""
-    code = source if version is None else f"version {version}"
-    return Foreign(kind, called, config, line, source, Carried(place, name, code, files if is_read else {}))
+    if as_imported and _is_made(name):
+        return _made[name]
+    before, top, problems = set(sys.modules), name.partition(".")[0], list[str]()
+    with noting(problems, name, Path(top)):
+        module = _imported(name)
+        files = reached(name, lambda one: _installed(top, one))
+        check_fresh(name, files, before)
+        made = _examined(module, name, files)
+        if _is_made(name) and made.digest != _made[name].digest:
+            raise PluginError(f"{name}: what it imports {CHANGED}")
+        _made[name] = made
+    if problems:
+        raise PluginError(problems[0])
+    return _made[name]
 
 
 def failed(error: Exception, module: ModuleType) -> str:
     """What a plug-in's code raised, in one line."""
-    name = module.__name__
+    name, problems = module.__name__, list[str]()
     place = shown(Path(texts[name][0])) if name in texts else name
-    return told(error, place, _own(name), what="failed")
+    own = Path(texts[name][0]).parent if name in texts else Path(name.partition(".")[0])
+    with noting(problems, place, own, what="failed"):
+        raise error
+    return problems[0]
 
 
-def _own(name: str) -> Path:
-    """The folder of a module's files, or the name of its installed package."""
-    return Path(texts[name][0]).parent if name in texts else Path(name.partition(".")[0])
+def _is_made(name: str) -> bool:
+    """Whether the module is known, and was not imported again since."""
+    return name in _made and getattr(sys.modules.get(name), "Config", None) is _made[name].config
 
 
-def _beside(folder: Path, name: str) -> File | None:
-    """A module of a folder, whose package has an empty name; None: it is none of its files."""
-    path = folder / f"{name[1:]}.py"
-    if name[:1] != "." or "." in name[1:] or not path.is_file():
-        return None
-    if path.stat().st_size > MOST_BYTES:
-        raise PluginError(f"{shown(path)}: larger than the {MOST_BYTES} bytes that travel with a trial")
-    return _read(path)
-
-
-def _read(path: Path) -> File:
-    try:
-        return str(path), path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PluginError(f"{shown(path)}: cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise PluginError(f"{shown(path)}: cannot be read: not a text file") from None
-
-
-def _check_imports(file: File, folder: Path) -> None:
-    """A file that lies beside travels, and is part of the identity, only where it is imported from there.
-
-    Raises:
-        PluginError: one is imported as if it were installed.
-    """
-    for name, line in imports(ast.parse(file[1]), ""):
-        top = name.partition(".")[0]
-        beside = str(folder / f"{top}.py")
-        if not top or top in sys.stdlib_module_names or not Path(beside).is_file():
-            continue
-        spec = importlib.util.find_spec(top)
-        if spec is None or spec.origin == beside:
-            raise PluginError(
-                f"{shown(Path(file[0]))}:{line}: imports '{top}', a file beside it; write "
-                f"`from . import {top}` or `from .{top} import ...`, so that it travels along"
-            )
+def _imported(name: str) -> ModuleType:
+    """The module; what it prints is no command's answer."""
+    with contextlib.redirect_stdout(sys.stderr):
+        return importlib.import_module(name)
 
 
 def _installed(top: str, name: str) -> File | None:
-    """The source of an installed module, if it is of the package `top`."""
-    if name.partition(".")[0] != top:
+    """The source of an installed module, if it is of the package `top`; nothing is imported to find it."""
+    first, *rest = name.split(".")
+    if first != top:
         return None
-    try:
-        spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):  # what was imported is no module
-        return None
-    origin = spec.origin if spec is not None else None
-    return _read(Path(origin)) if origin and origin.endswith(".py") else None
+    if name in sys.modules:
+        places = [Path(getattr(sys.modules[name], "__file__", None) or "")]
+    else:
+        roots = map(Path, getattr(sys.modules[top], "__path__", ()))
+        below = [root.joinpath(*rest) for root in roots]
+        places = [place for one in below for place in (one / "__init__.py", one.with_name(f"{one.name}.py"))]
+    found = next((place for place in places if place.suffix == ".py" and place.is_file()), None)
+    return None if found is None else read(found, sys.maxsize)
+
+
+def _examined(module: ModuleType, place: str, files: dict[str, File]) -> Foreign:
+    """The plug-in that a module of these files is.
+
+    Raises:
+        PluginError: it is none.
+    """
+    name, text = module.__name__, files.get(module.__name__, ("", ""))[1]
+    kind, called, config, line = _checked(module, place, text)
+    version = _version(module, place, text)
+    if version is None and not text:
+        raise PluginError(f"{place}: its source is not there; declare a VERSION in it")
+    source = digest(name, files) if text else ""
+    code = source if version is None else f"version {version}"
+    travels = files if name.startswith(PREFIX) else {}
+    path = os.path.realpath(files[name][0]) if travels else name
+    return Foreign(kind, called, config, line, path, source, Carried(place, name, code, travels))
+
+
+def _version(module: ModuleType, place: str, text: str) -> int | str | None:
+    """What a module itself says that its code is called.
+
+    Raises:
+        PluginError: it is no whole number and no text.
+    """
+    lines = [
+        node.lineno
+        for node in ast.parse(text).body
+        if isinstance(node, ast.Assign | ast.AnnAssign)
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name) and target.id == "VERSION"
+    ]
+    if text and not lines:
+        return None  # what it imports of that name is another's
+    version = getattr(module, "VERSION", None)
+    if version is None or (type(version) is int or (type(version) is str and version.strip())):
+        return version
+    raise PluginError(
+        f"{place}:{lines[-1] if lines else 1}: VERSION is of type {type(version).__name__}, or empty; "
+        'expected a whole number or a text, such as 2 or "2.1"'
+    )
 
 
 def _checked(module: ModuleType, place: str, text: str) -> tuple[str, str, type[Any] | None, int]:
@@ -263,33 +287,3 @@ def _lines(text: str) -> tuple[int, int]:
             named = (one.lineno for one in fields if ast.unparse(one.target) in ("name", "trainer"))
             return node.lineno, next(named, node.lineno)
     return 1, 1
-
-
-class _Loader(importlib.abc.SourceLoader):
-    """Makes a module of a text that was read before, here or elsewhere."""
-
-    def __init__(self, file: File) -> None:
-        self.file = file
-
-    def get_filename(self, fullname: str) -> str:
-        """The file, which need not be on this machine."""
-        return self.file[0]
-
-    def get_data(self, path: str | bytes) -> bytes:
-        """The text."""
-        return self.file[1].encode()
-
-
-class _Finder(importlib.abc.MetaPathFinder):
-    """Finds the modules of plug-ins among the texts that this process has."""
-
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> ModuleSpec | None:
-        """Of a plug-in, or of the package that stands for its folder."""
-        if fullname in texts:
-            return importlib.util.spec_from_loader(fullname, _Loader(texts[fullname]))
-        if fullname.startswith(PREFIX) and "." not in fullname:
-            return ModuleSpec(fullname, None, is_package=True)
-        return None
-
-
-sys.meta_path.append(_Finder())

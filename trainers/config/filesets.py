@@ -21,7 +21,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from trainers.config.base import NOT_IDENTITY, Frozen, canonical
 from trainers.config.code import normalised
-from trainers.config.faults import shown
+from trainers.config.files import shown
 
 MOST_BYTES = 32 * 2**20
 """Of all files that a trial names, together."""

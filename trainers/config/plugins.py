@@ -6,6 +6,7 @@ Dropping a file into a folder is the registration; there is no list to edit. A p
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from types import ModuleType
 from typing import Any
@@ -36,14 +37,32 @@ def load(kind: str, name: str) -> ModuleType:
 
 
 def behind(config: type[Frozen]) -> ModuleType:
-    """The module of the plug-in whose config this is, also where another has its name by now."""
-    return sys.modules[config.__module__]
+    """The module of the plug-in whose config this is, also where another has its name by now.
+
+    Raises:
+        PluginError: an installed one was imported again since, so that its module may be other code.
+    """
+    found = sys.modules[config.__module__]
+    if foreign.code_of(config) is not None and getattr(found, "Config", None) is not config:
+        raise foreign.PluginError(f"{found.__name__}: was reloaded since this sweep was made; make it anew")
+    return found
 
 
 def config_type(kind: str, name: str) -> type[Frozen]:
     """The config class of one plug-in."""
-    config: type[Frozen] = load(kind, name).Config
+    found = foreign.find(kind, name)
+    config: type[Frozen] | None = load(kind, name).Config if found is None else found.config
+    assert config is not None  # only what shows results has none
     return config
+
+
+def usable(kind: str) -> list[type[Frozen]]:
+    """The config classes of a family, without those of installed packages that cannot be imported."""
+    found = []
+    for name in names(kind):
+        with contextlib.suppress(foreign.PluginError):  # told to who uses it, and by `orch doctor`
+            found.append(config_type(kind, name))
+    return found
 
 
 def shared_fields(kind: str, first: str, second: str) -> frozenset[str]:
@@ -98,8 +117,7 @@ class Plugin:
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Any of the plug-ins' own schemas, so that an editor completes the fields of each."""
-        configs = [config_type(self.kind, name) for name in names(self.kind)]
-        return {"anyOf": [handler(config.__pydantic_core_schema__) for config in configs]}
+        return {"anyOf": [handler(config.__pydantic_core_schema__) for config in usable(self.kind)]}
 
 
 class Member:

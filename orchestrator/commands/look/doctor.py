@@ -18,8 +18,9 @@ from orchestrator.recording.journal.notes import of_journals
 from orchestrator.recording.mlflow.glance import folders_of_files
 from orchestrator.recording.workspace import ARTIFACTS, DATABASE, Workspace
 from trainers.attempt.folders import unusable
-from trainers.config.examined import PluginError
-from trainers.config.plugins import config_type, load, names
+from trainers.config.families import CALLED
+from trainers.config.foreign import PluginError, find, installed
+from trainers.config.plugins import behind, usable
 
 
 class Check(NamedTuple):
@@ -45,6 +46,7 @@ def checks(space: Workspace) -> Iterator[Check]:
     yield from _moved(space)
     for note in of_journals(space.journals, space.store_name):
         yield Check("note", "journal", note)
+    yield from _plugins()
     yield from _data(space)
 
 
@@ -126,13 +128,21 @@ def _moved(space: Workspace) -> Iterator[Check]:
         yield Check("note", "home", f"MLflow's pages look for {where} (orch finds them here); {way}")
 
 
-def _data(space: Workspace) -> Iterator[Check]:
-    for name in names("datasets"):
+def _plugins() -> Iterator[Check]:
+    for (kind, name), entries in installed().items():
+        what = f"{CALLED[kind]} '{name}' of {entries[0].module}"
         try:
-            config, module = config_type("datasets", name), load("datasets", name)
+            found = find(kind, name)
         except PluginError as error:
-            yield Check("bad", name, str(error))
+            yield Check("bad", "plug-in", str(error))
             continue
+        unused = f"{what} is not used: orch has one of that name"
+        yield Check("note", "plug-in", unused) if found is None else Check("ok", "plug-in", what)
+
+
+def _data(space: Workspace) -> Iterator[Check]:
+    for config in usable("datasets"):
+        name, module = str(config.model_fields["name"].default), behind(config)
         if any(field.is_required() for field in config.model_fields.values()):
             continue  # it is wherever its user says
         problem = module.missing(config(), root=space.data_root) if hasattr(module, "missing") else None

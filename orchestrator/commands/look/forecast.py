@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from orchestrator.errors import UsageError
 from orchestrator.execution.address import check_reachable, parsed_address
 from orchestrator.execution.child.conversation import ask
-from orchestrator.execution.child.messages import Rehearse, on_the_wire
+from orchestrator.execution.child.messages import Rehearse
+from orchestrator.execution.child.trials import on_the_wire
 from orchestrator.language.resources import Bundle, SweepResources, check_room
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec

@@ -14,9 +14,9 @@ from orchestrator.language.hints import problems_of
 from orchestrator.language.settings import nested
 from orchestrator.rehearsal.contracts.laws import Finding, findings
 from trainers.config.base import Frozen
-from trainers.config.examined import Foreign, PluginError
+from trainers.config.examined import Foreign
 from trainers.config.families import SINGULAR
-from trainers.config.foreign import join
+from trainers.config.foreign import PluginError, join
 
 
 def named(entry: str) -> list[Foreign]:

@@ -21,6 +21,7 @@ from orchestrator.execution.child import messages
 from orchestrator.execution.child.conversation import LISTEN_S, Conversation, raise_unless_complete
 from orchestrator.execution.child.messages import Ended, Go, Settings, Train
 from orchestrator.execution.child.process import COMMAND, Child, ChildLost
+from orchestrator.execution.child.trials import on_the_wire
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.scratch import keep_logs, scratch_folder
 from orchestrator.process.signals import EPOCHS_END, NOTHING_RUNS, Stop, stop_signals
@@ -124,7 +125,7 @@ class ChildExecutor:
         talk = Conversation(child, say=self._say)
         told_to_stop = False
         try:
-            child.tell(Go(trials=messages.on_the_wire(heard.left.values())))
+            child.tell(Go(trials=on_the_wire(heard.left.values())))
             while heard.left:
                 stop.word = EPOCHS_END if heard.running else NOTHING_RUNS
                 if stop.at_once or (stop.requested and not heard.running):

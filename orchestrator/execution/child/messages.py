@@ -17,109 +17,19 @@ Whatever is no such line ends the conversation: the child is taken for lost. Not
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Base64Bytes, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from orchestrator.errors import ExecutionError
 from orchestrator.events import VALUE, Deferred, Event, Finished, Progressed, Started
+from orchestrator.execution.child.trials import Trials
 from orchestrator.language.resources import SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
-from orchestrator.planning.designs import Choice
-from orchestrator.planning.trials import Cell, TrialSpec
 from trainers.attempt.folders import Folder
-from trainers.config import filesets
-from trainers.config.base import Frozen, LoopConfig, Runtime
-from trainers.config.examined import Carried, PluginError
-from trainers.config.foreign import receive, used_by
-from trainers.config.plugins import config_type
-
-
-class WireCell(Frozen):
-    """A cell as plain values."""
-
-    choice: Choice
-    trainer: str
-    config: dict[str, Any]
-    """What was set of the config, of some seed."""
-    head: str
-    tail: str
-
-    def cell(self) -> Cell:
-        """The cell.
-
-        Raises:
-            ValidationError: its config is none, as this process knows configs.
-        """
-        loop = config_type("loops", self.trainer)
-        assert issubclass(loop, LoopConfig)
-        config = loop.model_validate(self.config)
-        fields = {name: getattr(config, name) for name in self.config if name != "seed"}
-        return Cell(self.choice, loop, fields, self.head, self.tail)
-
-
-class Trials(Frozen):
-    """Trials as plain values: what they have in common once."""
-
-    cells: tuple[WireCell, ...]
-    trials: tuple[tuple[str, int, int], ...]
-    """(id, place of its cell, seed) of each."""
-    plugins: tuple[Carried, ...] = ()
-    """Code that they need and that is not of this package."""
-    parcels: tuple[tuple[str, Base64Bytes], ...] = ()
-    """Files that they need: what they are kept under, and a zip file of them."""
-
-    def specs(self) -> list[TrialSpec]:
-        """The trials.
-
-        Raises:
-            ExecutionError: they are other trials in this process than in the one that sent them, or their
-                plug-ins cannot be had here.
-        """
-        try:
-            receive(self.plugins)
-        except PluginError as error:
-            raise ExecutionError(f"plug-in {error}") from None
-        filesets.receive([filesets.Parcel(key, archive) for key, archive in self.parcels])
-        cells = [one.cell() for one in self.cells]
-        specs = [TrialSpec(identity, cells[place], seed) for identity, place, seed in self.trials]
-        for spec in specs:
-            if spec.cell.trial_id(spec.seed) != spec.id:
-                raise ExecutionError(
-                    f"trial {spec.label} arrived as another one; was orch updated meanwhile?"
-                )
-        return specs
-
-
-def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
-    """`trials` as plain values."""
-    places: dict[str, int] = {}
-    cells: list[WireCell] = []
-    listed = []
-    plugins: dict[str, Carried] = {}
-    sets: list[filesets.FileSet] = []
-    for trial in trials:
-        cell = trial.cell
-        identity = f"{cell.head}\n{cell.tail}\n{cell.choice}"
-        if identity not in places:
-            places[identity] = len(cells)
-            # Only what was set: some configs refuse a setting that counts for nothing, be it their default.
-            config = cell.config()
-            dumped = config.model_dump(mode="json", exclude_unset=True)
-            plugins |= {one.carried.module: one.carried for one in used_by(config)}
-            sets += filesets.named_in(config)
-            cells.append(
-                WireCell(
-                    choice=cell.choice, trainer=cell.trainer, config=dumped, head=cell.head, tail=cell.tail
-                )
-            )
-        listed.append((trial.id, places[identity], trial.seed))
-    sent = tuple((one.key, base64.b64encode(one.archive)) for one in filesets.parcels(sets))
-    return Trials(cells=tuple(cells), trials=tuple(listed), plugins=tuple(plugins.values()), parcels=sent)
+from trainers.config.base import Frozen, Runtime
 
 
 class Settings(Frozen):

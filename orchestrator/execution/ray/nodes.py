@@ -14,13 +14,12 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from orchestrator.errors import ExecutionError
-from orchestrator.execution.child.messages import Trials, on_the_wire
+from orchestrator.execution.child.trials import Trials, on_the_wire
 from orchestrator.execution.ray.cluster import PACKAGES
 from orchestrator.language.resources import Bundle, check_room
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec
 from trainers.attempt.folders import Folder, S3Folder, marked, unusable
-from trainers.config.examined import Carried
 from trainers.config.foreign import receive
 
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent
@@ -110,11 +109,7 @@ def check_plugins(trials: Sequence[TrialSpec]) -> None:
         ExecutionError: a node cannot have the plug-ins of these trials.
     """
     if (sent := on_the_wire(trials)).plugins:
-        everywhere(_receive, sent.plugins)
-
-
-def _receive(plugins: Sequence[Carried]) -> None:
-    receive(plugins)
+        everywhere(receive, sent.plugins)
 
 
 def check_data(trials: Sequence[TrialSpec], root: Path | None) -> None:
