@@ -33,9 +33,9 @@ from orchestrator.execution.child.messages import (
     Said,
     Settings,
     Submit,
-    on_the_wire,
 )
 from orchestrator.execution.child.process import Child
+from orchestrator.execution.child.trials import on_the_wire
 from orchestrator.language.load import load_sweep
 from orchestrator.language.resources import SweepResources
 from orchestrator.planning.expand import expand
