@@ -17,7 +17,13 @@ from trainers.config import plugins
 from trainers.config.base import Frozen
 from trainers.config.families import SINGULAR
 
-DOWNLOADED = ("cifar10", "cifar100", "stl10")
+DOWNLOADED = ("cifar10", "cifar100", "stl10", "huggingface")
+SCRIPT = """
+import json, os
+with open(os.environ["ORCH_REPORT"], "a") as report:
+    for epoch in (1, 2, 3):
+        print(json.dumps(dict(epoch=epoch, loss=1 / epoch)), file=report, flush=True)
+"""
 SETTINGS: dict[str, dict[str, Any]] = {
     "wmse": {"slice_size": 16},
     "moco": {"queue": 40},
@@ -26,6 +32,12 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "convnet": {"channels": [4, 8]},
     "shapes": {"train": 40, "test": 20},
     "image_folder": {"label": "tiny", "root": "tiny", "size": 8},
+    "torchvision": {
+        "dataset": "FakeData",
+        "hold_out": {"share": 0.25},
+        "options": {"size": 80, "image_size": (3, 9, 9)},
+    },
+    "command": {"run": ["python", "-c", SCRIPT, "{seed}"], "metrics": {"loss": "curve"}, "epochs": 3},
     "ssl": tiny_trial().model_dump(),
     "modes": {
         "eta": 0.1,
