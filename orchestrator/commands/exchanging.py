@@ -111,7 +111,7 @@ def import_(
 ) -> None:
     """Put a bundle's results into a store, each trial once; what the store has stays as it is."""
     from orchestrator.recording.bundle.layout import parts
-    from orchestrator.recording.bundle.merging import lay_out, merge, merge_checkpoints
+    from orchestrator.recording.bundle.merging import checked, lay_out, merge, merge_checkpoints
     from orchestrator.recording.bundle.reading import open_bundle
     from orchestrator.recording.workspace import workspace
 
@@ -120,17 +120,19 @@ def import_(
         raise UsageError(f"{bundle}: expected a bundle, whose name ends in .orch.zip")
     given = {"--home": home, "--tracking-uri": tracking_uri, "--checkpoints": checkpoints}
     say, opened = sayer(silent=False), open_bundle(bundle)
+    trials = checked(opened)
     space = workspace(home, tracking_uri, None, checkpoints=checkpoints)
     store = space.open_journaled(say=say)
     try:
-        merged = merge(opened, store)
-        begun = merge_checkpoints(opened, space.checkpoints, store)
         commands = lay_out(opened, space.home / "sweeps")
+        merged = merge(opened, store, trials)
+        begun = merge_checkpoints(opened, space.checkpoints, store)
         store.flush()
     finally:
         store.close()
     told = [f"{counted(len(merged.added), 'trial')} added"]
     told += [f"{len(merged.there)} there already"] if merged.there else []
+    told += [f"{len(merged.left)} were still running there"] if merged.left else []
     told += [f"{begun} with a checkpoint to go on from"] if begun else []
     typer.echo(f"{store.describe()}: {', '.join(told)}")
     where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.answer import publish
-from orchestrator.errors import UsageError
+from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
@@ -100,6 +100,11 @@ class Request(Sweep):
         return "\n".join([*lines, *discarded_by_changes(self.expansion, layers)])
 
     @property
+    def changes(self) -> dict[str, Any]:
+        """Settings over the base, by dotted path."""
+        return self._changes
+
+    @property
     def again(self) -> str:
         """The command that goes on with this one."""
         return typed_command()
@@ -124,7 +129,11 @@ class Request(Sweep):
         """
         table = asked_table(self.spec.tables, name, metric=metric, rows=rows, columns=columns)
         spec = self.spec.model_copy(update={"tables": (table,)})
-        self.spec = cross_checked(spec, f"{self.file}: --metric, --rows, --columns")
+        try:
+            self.spec = cross_checked(spec, str(self.file))
+        except SpecError as error:
+            told = f"{error.problems[0].message}; name each axis under --rows or --columns"
+            raise UsageError(f"--metric, --rows, --columns: {told}") from None
         self.expansion = self.expansion._replace(spec=self.spec)
 
     def ask_for_figure(self, kind: str, columns: Sequence[str]) -> None:
@@ -138,14 +147,20 @@ class Request(Sweep):
         self.spec = self.spec.model_copy(update={"figures": (figure,)})
         self.expansion = self.expansion._replace(spec=self.spec)
 
-    def exported(self, *, checkpoints: bool) -> Exported:
-        """What of it goes into a bundle; `checkpoints`: also those of trials that are not done."""
+    def exported(self, *, checkpoints: bool = False, store: Store | None = None) -> Exported:
+        """What of it goes into a bundle.
+
+        Args:
+            checkpoints: whether those of trials that are not done go along.
+            store: which has its results; None: its own.
+        """
         from orchestrator.recording.bundle.sources import whole_sources
         from orchestrator.recording.bundle.writing import Exported
 
         files, name, _ = whole_sources(self.spec, self.file, trust=self.trust)
         folder = self.space.checkpoints if checkpoints else None
-        return Exported(self.folder_name, self.expansion, self.store(), files, name, self._changes, folder)
+        kept = store or self.store()
+        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder)
 
     def needs_published_profile(self) -> None:
         """Check that published numbers, or what a theory expects, can be compared with.

@@ -209,7 +209,11 @@ def trial(
     """Train one trial in this process, without Ray and store, and print every epoch."""
     from orchestrator.commands.train.trial import Kept, outcome_text, run_one
     from orchestrator.planning.find import find_trial
+    from orchestrator.recording.bundle.layout import parts
+    from orchestrator.recording.bundle.store import read_only
 
+    if parts(request.file) is not None:
+        raise UsageError(read_only(str(request.file)))
     chosen = find_trial(request.expansion, cell)
     say = sayer(silent=as_json)
     say(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}")
@@ -223,9 +227,9 @@ def trial(
         as_json=as_json,
         also=kept.report if kept else None,
     )
+    typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
     if kept:
         kept.finish(outcome, say=say)
-    typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
     if outcome.status == "failed":
         sayer(silent=False)(outcome.details.get("traceback", "").rstrip("\n"))
         raise typer.Exit(FAILED)

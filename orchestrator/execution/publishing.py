@@ -94,7 +94,13 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
             say(f"plots of their own for the first {PLOTTED} of {len(plotted)} trials")
     for problem in problems:
         say(f"orch: {problem}")
-    files |= figures | {REPORT: _report(expansion, result, curves, figures, command=info.provenance.command)}
+    files |= figures
+    try:
+        told = _report(expansion, result, curves, figures, command=info.provenance.command)
+        files[REPORT] = told
+    except Exception as error:  # tables and figures are kept without it
+        reason = " ".join(str(error).split())[:300]
+        say(f"orch: the report could not be made: {type(error).__name__}: {reason}")
     store.publish(info, files, content=content)
     where = "in the journal, for" if store.away else "in"
     say(

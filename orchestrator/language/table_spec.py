@@ -109,13 +109,14 @@ def asked_table(
     Raises:
         UsageError: there is no table of that name.
     """
-    own = next((table for table in tables if name in (None, table.name)), None)
+    named = [table for table in tables if name in (None, table.name)]
+    own = next((table for table in named if table.metric == metric), named[0] if named else None)
     if own is None and name is not None:
         known = ", ".join(table.name for table in tables) or "none"
         raise UsageError(f"no table '{name}'; tables: {known}")
     values: dict[str, Any] = own.model_dump(exclude_unset=True) if own else {"name": "table", "rows": "cells"}
     values = {key: value for key, value in values.items() if key not in ("published", "expected")}
-    if metric is not None and metric != values.get("metric"):
+    if metric is not None and metric != (own.metric if own else None):
         values = {key: value for key, value in values.items() if key not in ("unit", "digits")}
         values["metric"] = metric
         if not TableSpec.model_validate(values).in_percent:
@@ -124,6 +125,8 @@ def asked_table(
         values |= {"rows": rows[0] if list(rows) == ["cells"] else tuple(rows), "columns": ()}
     if columns:
         values["columns"] = tuple(columns)
+    placed = {*rows, *columns}
+    values["where"] = {axis: level for axis, level in values.get("where", {}).items() if axis not in placed}
     try:
         return TableSpec.model_validate(values)
     except ValidationError as error:

@@ -73,7 +73,7 @@ def test_another_metric_and_other_axes_need_no_edit_of_the_file(old: Place) -> N
     assert "BYOL · linear " in cells and "SimSiam · two-layer " in cells
     for words, told in (
         (["--rows", "predktor", "--columns", "method"], "no axis 'predktor'; did you mean 'predictor'?"),
-        (["--rows", "predictor"], "axis 'method' is neither in rows, columns nor where"),
+        (["--rows", "predictor"], "its levels share a place; name each axis under --rows or --columns"),
         (["--metric", "knn/top2"], "no trial reports 'knn/top2'; did you mean 'knn/top1'?"),
         (["--metric", "knn/top1", "--check"], "--check compares what the file says"),
         (["--metric", "knn/top1", "--name", "none"], "no table 'none'; tables: smoke"),
@@ -152,8 +152,10 @@ def test_a_bundle_of_it_goes_into_another_store_which_goes_on(old: Place) -> Non
 def test_a_trial_without_a_store_comes_home_in_a_bundle(place: Place) -> None:
     place.write(table_yaml(), "tiny.yaml")
     cell = "ema=EMA,predictor=regular"
-    place.orch("trial", "tiny.yaml", cell, "--seed", "1", "-o", "one.orch.zip")
+    nowhere = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9"}  # a tracker that is away is not asked
+    place.orch("trial", "tiny.yaml", cell, "--seed", "1", "-o", "one.orch.zip", **nowhere)
     assert not (place.folder / "runs").exists()
     assert "1 trial added" in place.orch("import", "one.orch.zip").stdout
     (plan,) = json.loads(place.orch("plan", "tiny.yaml", "--json").stdout)
     assert (len(plan["todo"]), len(plan["done"])) == (7, 1)
+    assert "a bundle is only read" in place.orch("trial", "one.orch.zip", cell, code=2).stderr

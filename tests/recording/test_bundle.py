@@ -18,12 +18,13 @@ from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.load import load, load_sweep
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.recording.bundle import layout, writing
-from orchestrator.recording.bundle.merging import lay_out, merge, merge_checkpoints
+from orchestrator.recording.bundle.merging import Merged, checked, lay_out, merge, merge_checkpoints
 from orchestrator.recording.bundle.reading import Bundle, each
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.bundle.sources import whole_sources
 from orchestrator.recording.bundle.store import BundleStore
 from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.store_port import Store
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import SweepInfo
 from tests.builders import INFO, expansion, outcome, table_yaml
@@ -60,6 +61,10 @@ def exported(
         say=lambda line: None,
     )
     return Bundle(path)
+
+
+def merged_into(bundle: Bundle, store: Store) -> Merged:
+    return merge(bundle, store, checked(bundle))
 
 
 @pytest.fixture
@@ -132,7 +137,7 @@ def test_an_imported_trial_is_as_it_was_and_imported_again_it_changes_nothing(
     bundle: Bundle, whole: Expansion
 ) -> None:
     ids, store = [one.id for one in whole.trials], MemoryStore()
-    first, second = merge(bundle, store), merge(bundle, store)
+    first, second = merged_into(bundle, store), merged_into(bundle, store)
     assert (len(first.added), first.other, first.left) == (8, [], [])
     assert (second.added, len(second.there)) == ([], 8)
     before = filled(whole)
@@ -147,7 +152,7 @@ def test_an_imported_trial_is_as_it_was_and_imported_again_it_changes_nothing(
 
 def test_of_another_result_the_store_keeps_its_own_and_it_is_named(bundle: Bundle, whole: Expansion) -> None:
     store = filled(whole, trials=2, value=0.25)
-    merged = merge(bundle, store)
+    merged = merged_into(bundle, store)
     assert (len(merged.added), len(merged.other)) == (6, 2)
     assert merged.other[0].startswith(f"{whole.trials[0].id} ")
     assert "the store has probe/top1 0.25, here 0.5; kept" in merged.other[0]
@@ -156,14 +161,14 @@ def test_of_another_result_the_store_keeps_its_own_and_it_is_named(bundle: Bundl
 
 def test_a_result_takes_the_place_of_a_failure(bundle: Bundle, whole: Expansion) -> None:
     store = filled(whole, trials=1, status="failed")
-    assert len(merge(bundle, store).added) == 8
+    assert len(merged_into(bundle, store).added) == 8
     assert store.records([whole.trials[0].id])[whole.trials[0].id].status == "completed"
 
 
 def test_a_failure_takes_the_place_of_no_result(tmp_path: Path, whole: Expansion) -> None:
     bad = exported(tmp_path / "bad.orch.zip", filled(whole, trials=1, status="failed"), whole)
     store = filled(whole)
-    assert merge(bad, store).added == []
+    assert merged_into(bad, store).added == []
     assert store.records([whole.trials[0].id])[whole.trials[0].id].status == "completed"
 
 
@@ -175,7 +180,7 @@ def test_checkpoints_go_along_and_let_another_machine_go_on(tmp_path: Path, whol
     store = filled(whole, trials=1, status="stopped")
     along = exported(tmp_path / "along.orch.zip", store, whole, checkpoints=root)
     there, other = MemoryStore(), tmp_path / "other"
-    merge(along, there)
+    merged_into(along, there)
     assert merge_checkpoints(along, other, there) == 1
     assert [path.name for path in (other / one).iterdir()] == ["epoch-000001.pt"]
     assert there.records([one])[one].status == "stopped"
@@ -196,11 +201,96 @@ def test_the_sweep_file_is_laid_out_once_and_overwrites_nothing(tmp_path: Path, 
     file = root / "tiny" / "tiny.yaml"
     assert file.read_text() == table_yaml()
     file.write_text("mine")
-    *command, flag, seeds = lay_out(bundle, root)[0]
-    assert file.read_text() == "mine"
-    assert command[:2] == ["orch", "sweep"]
-    assert command[2].startswith(f"{root}/tiny-")
-    assert (flag, seeds) == ("--seeds", "0,1")
+    orch, sweep, second, flag, seeds = lay_out(bundle, root)[0]
+    assert (orch, sweep, flag, seeds) == ("orch", "sweep", "--seeds", "0,1")
+    assert file.read_text() == "mine" and second == f"{root}/tiny-2/tiny.yaml"
+    Path(second).write_text("mine, too")
+    assert lay_out(bundle, root)[0][2] == f"{root}/tiny-3/tiny.yaml"
+    assert Path(second).read_text() == "mine, too"
+
+
+def test_sweep_files_that_cannot_be_laid_out_are_one_line(tmp_path: Path, bundle: Bundle) -> None:
+    (tmp_path / "sweeps").write_text("a file")
+    with pytest.raises(UsageError, match=r"cannot be written: .*; choose another folder with --home"):
+        lay_out(bundle, tmp_path / "sweeps")
+
+
+def test_how_long_something_took_is_no_other_result(tmp_path: Path, whole: Expansion) -> None:
+    here, there = MemoryStore(), MemoryStore()
+    for store, seconds in ((here, 1.0), (there, 2.0)):
+        store.begin(whole.trials[0].facts, INFO)
+        metrics = {"probe/top1": 0.5, "time/epoch_s": seconds}
+        store.finish(whole.trials[0].id, outcome(metrics=metrics), INFO)
+    merged = merged_into(exported(tmp_path / "a.orch.zip", here, whole), there)
+    assert (merged.there, merged.other) == ([whole.trials[0].id], [])
+
+
+def test_what_a_record_knew_is_kept_where_its_files_are_gone_or_say_otherwise(
+    tmp_path: Path, bundle: Bundle, whole: Expansion
+) -> None:
+    store, one = MemoryStore(), whole.trials[0]
+    store.begin(one.facts, INFO)
+    details = {
+        "collapse": {"verdict": "dimensional", "evidence": "few"},
+        "data_fingerprint": "d",
+        "streams_fingerprint": "s",
+        "source": {"trainers": "1234abcd"},
+        "data_listing": "3 files",
+    }
+    store.finish(one.id, outcome(details=details), INFO)
+    known = store.records([one.id])[one.id]
+    assert known.collapse == "dimensional"
+    whole_bundle = exported(tmp_path / "a.orch.zip", store, whole)
+
+    def lose(members: dict[str, bytes]) -> None:
+        for name in [name for name in members if name.endswith(("provenance.json", "spectra.npz"))]:
+            del members[name]
+            manifest = json.loads(members[layout.MANIFEST])
+            del manifest["files"][name]
+            members[layout.MANIFEST] = json.dumps(manifest).encode()
+
+    def twist(members: dict[str, bytes]) -> None:
+        name = next(name for name in members if name.endswith("provenance.json"))
+        told = {"code_version": "other", "trial": {"collapse": {"verdict": "none"}, "source": {"x": "y"}}}
+        members[name] = json.dumps(told).encode()
+
+    for change in (lose, twist):
+        again = MemoryStore()
+        merged_into(Bundle(rewritten(whole_bundle, change, sums=True)), again)
+        assert again.records([one.id])[one.id].model_copy(update={"worker": None}) == known
+
+
+def test_of_two_stores_the_record_with_a_result_goes_into_a_bundle(tmp_path: Path, whole: Expansion) -> None:
+    files = {"tiny.yaml": table_yaml().encode()}
+    failed, done = filled(whole, status="failed"), filled(whole)
+    both = [
+        writing.Exported(key, whole, store, files, "tiny.yaml", {})
+        for key, store in (("one", failed), ("two", done))
+    ]
+    writing.write(tmp_path / "both.orch.zip", both, HERE, say=lambda line: None)
+    bundle, ids = Bundle(tmp_path / "both.orch.zip"), [one.id for one in whole.trials]
+    assert BundleStore(bundle).records(ids) == done.records(ids)
+    assert bundle.read("tables/one/main.md") == bundle.read("tables/two/main.md")
+    other = [both[1], both[0]._replace(store=filled(whole, value=0.25))]
+    with pytest.raises(UsageError, match="has another result in memory than in memory"):
+        writing.write(tmp_path / "no.orch.zip", other, HERE, say=lambda line: None)
+    assert not (tmp_path / "no.orch.zip").exists()
+
+
+def test_a_bundle_with_flipped_bits_is_read_or_is_one_line(bundle: Bundle) -> None:
+    content, path = bundle.path.read_bytes(), bundle.path.with_name("flipped.orch.zip")
+    generator, refused = np.random.default_rng(0), 0
+    for _ in range(150):
+        flipped = bytearray(content)
+        for place in generator.integers(0, len(content), 3):
+            flipped[place] ^= 1 << int(generator.integers(8))
+        path.write_bytes(flipped)
+        try:
+            checked(Bundle(path))
+        except UsageError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > 100
 
 
 def cut(members: dict[str, bytes]) -> None:
@@ -257,10 +347,54 @@ def nested(members: dict[str, bytes]) -> None:
     members[next(name for name in members if name.endswith("trial.json"))] = b"[" * 200_000
 
 
+def of_a_trial(name: str, **changes: Any) -> Callable[[dict[str, bytes]], None]:
+    """Change a JSON file of one trial."""
+
+    def change(members: dict[str, bytes]) -> None:
+        path = next(one for one in members if one.endswith(name))
+        members[path] = json.dumps(json.loads(members[path]) | changes).encode()
+
+    return change
+
+
+def arrays(**made: Any) -> Callable[[dict[str, bytes]], None]:
+    """Give a trial these arrays."""
+
+    def change(members: dict[str, bytes]) -> None:
+        out = io.BytesIO()
+        np.savez(out, **made)
+        members[next(one for one in members if one.endswith("spectra.npz"))] = out.getvalue()
+
+    return change
+
+
+EPOCHS = np.array([0, 1])
+FORGED = [
+    of_a_trial("provenance.json", code_version=[1]),
+    of_a_trial("provenance.json", packages="all"),
+    arrays(epochs=EPOCHS, F=np.ones((1, 3))),
+    arrays(epochs=EPOCHS, F=np.array(1.0)),
+    arrays(epochs=EPOCHS, F=np.array([["a"], ["b"]])),
+    arrays(epochs=np.array([[0, 1]]), F=np.ones((2, 3))),
+    arrays(epochs=np.array([np.inf, 1.0]), F=np.ones((2, 3))),
+    arrays(epochs=EPOCHS, **{"metric/loss": np.array([1.0, 2.0])}),
+    arrays(epochs=EPOCHS, **{"metric/loss": np.array([[0, np.nan]])}),
+]
+
+
+@pytest.mark.parametrize("change", FORGED, ids=range(len(FORGED)))
+def test_files_of_a_trial_that_were_made_up_are_one_line(
+    bundle: Bundle, change: Callable[[dict[str, bytes]], None]
+) -> None:
+    with pytest.raises(UsageError) as error:
+        checked(Bundle(rewritten(bundle, change, sums=True)))
+    assert "it was changed" in str(error.value) and "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("change", "sums", "told"),
     [
-        (cut, False, "has no trials/"),
+        (cut, False, "is damaged: its digest is another"),
         (swap, True, "is of another trial than its name says"),
         (relabel, True, "is of another trial than its name says"),
         (later, False, "is a bundle of version 2, this orch reads up to 1; upgrade it"),
@@ -278,7 +412,7 @@ def test_of_a_damaged_or_forged_bundle_nothing_is_told_to_a_store(
 ) -> None:
     path, store = rewritten(bundle, change, sums=sums), MemoryStore()
     with pytest.raises(UsageError) as error:
-        merge(Bundle(path), store)
+        merged_into(Bundle(path), store)
     assert told in str(error.value)
     assert "\n" not in str(error.value)
     assert store.sweeps == {}

@@ -34,16 +34,22 @@ def cells(table: Table, *, tex: bool = False) -> tuple[list[str], list[list[str]
     for row, line in zip(table.rows, table.entries, strict=True):
         written = [escape(row)]
         for entry in line:
-            written.append(escape(_ours(entry, table)) + _marks(entry, tex=tex))
+            written.append(ours(entry, table, tex=tex))
             if with_published:
-                written.append(escape(_published(entry, table, tex=tex)))
+                written.append(escape(published(entry, table, tex=tex)))
             if with_difference:
                 written.append(escape(_difference(entry, table)))
         body.append(written)
     return head, body
 
 
-def _ours(entry: Entry, table: Table) -> str:
+def ours(entry: Entry, table: Table, *, tex: bool = False) -> str:
+    """Our number with its spread, and the marks of its trials."""
+    written = _mean(entry, table)
+    return (tex_text(written) if tex else written) + _marks(entry, tex=tex)
+
+
+def _mean(entry: Entry, table: Table) -> str:
     if entry.asked == 0:
         return "n/a"
     if entry.summary is None:
@@ -62,7 +68,8 @@ def _marks(entry: Entry, *, tex: bool) -> str:
     return " " * bool(marks) + ", ".join(marks)
 
 
-def _published(entry: Entry, table: Table, *, tex: bool) -> str:
+def published(entry: Entry, table: Table, *, tex: bool = False) -> str:
+    """The published number, ours minus it, and the verdict."""
     if entry.published is None:
         return ""
     text = _number(entry.published, table)

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 from orchestrator.answer import draw, publish
 from orchestrator.answer.comparison import cells as compared
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
-from orchestrator.answer.formats._written import VERDICT_SIGNS, cells, legend, title
+from orchestrator.answer.formats._written import VERDICT_SIGNS, cells, legend, ours, published, title
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.answer.report.methods import parts_of, settings_of
 from orchestrator.answer.report.spectra import spectra_of
 from orchestrator.answer.report.values import CellPart, Chapter, Claim, Figure, TablePart, TrialPart
-from orchestrator.answer.tables import Table
+from orchestrator.answer.tables import Entry, Table
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.difference import changes
@@ -72,7 +72,7 @@ def chapter(
         states=_in_words(states),
         tables=[_table(expansion, records, table) for table in tables],
         problems=problems,
-        missing=sum(not (i in records and records[i].is_done) for i in (t.id for t in expansion.trials)),
+        missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
         figures=[
             Figure(name.removesuffix(".png"), _alt(name, expansion), base64.b64encode(content).decode())
@@ -133,43 +133,45 @@ def _table(expansion: Expansion, records: Mapping[str, TrialRecord], table: Tabl
     head, body = cells(table)
     decision = ""
     if table.spec.baseline and not expansion.spec.schedule:
-        chosen = ",".join(f"{axis}={level}" for axis, level in table.spec.baseline.items())
+        chosen = ",".join(
+            f"{axis}={level}" for axis, level in (table.spec.where | table.spec.baseline).items()
+        )
         with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so
             decision = compared.compare(expansion, records, chosen, metric=table.spec.metric).decision
-    return TablePart(title(table), head, body, legend(table), decision, table.prediction)
+    return TablePart(title(table), head, body, legend(table), decision)
 
 
 def _claims(table: Table, anchor: str) -> list[Claim]:
+    """Each published number of a table beside ours, written as the table has them."""
     if table.spec.published is None:
         return []
-    made = []
-    scale, digits = (100 if table.spec.in_percent else 1), table.spec.digits
-    unit = " %" if table.spec.in_percent else ""
     theirs = " (theory)" if table.spec.published.what == "theory" else ""
-    for row, column, entry in table.flat():
-        if entry.published is None:
-            continue
-        ours, n = "—", "0"
-        if entry.summary is not None:
-            spread = "" if entry.summary.sd is None else f" ± {entry.summary.sd * scale:.{digits}f}"
-            ours, n = f"{entry.summary.mean * scale:.{digits}f}{spread}{unit}", str(entry.summary.n)
-        verdict = entry.verdict
-        words = f"{VERDICT_SIGNS[verdict]} {verdict}" if verdict else "no verdict: another setting"
-        if entry.summary is None:
-            words = "no result yet"
-        what = " · ".join(filter(None, (row, column))) + f" ({table.spec.metric})"
-        made.append(
-            Claim(
-                table.sweep,
-                anchor,
-                what,
-                f"{entry.published * scale:.{digits}f}{unit}{theirs}",
-                ours,
-                n,
-                words,
-            )
+    unit = " in %" if table.spec.in_percent else ""
+    return [
+        Claim(
+            sweep=table.sweep,
+            anchor=anchor,
+            what=" · ".join(filter(None, (row, column))) + f" ({table.spec.metric}{unit})",
+            published=f"{published(entry, table)}{theirs}",
+            ours=ours(entry, table),
+            n=str(entry.summary.n if entry.summary else 0),
+            verdict=_verdict(table, entry),
         )
-    return made
+        for row, column, entry in table.flat()
+        if entry.published is not None
+    ]
+
+
+def _verdict(table: Table, entry: Entry) -> str:
+    if entry.asked == 0:
+        return "no such cell"
+    if entry.summary is None:
+        ended = {status: n for status, n in entry.statuses.items() if status not in ("missing", "running")}
+        return f"no number: {_in_words(ended)}" if ended else "no result yet"
+    if entry.verdict:
+        return f"{VERDICT_SIGNS[entry.verdict]} {entry.verdict}"
+    alike = table.spec.published is not None and table.spec.published.tolerance is None
+    return "no verdict: no tolerance is declared" if alike else "no verdict: another profile or setting"
 
 
 def _cells(

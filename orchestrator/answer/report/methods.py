@@ -48,7 +48,8 @@ def parts_of(expansion: Expansion) -> list[Part]:
             if (what, name) not in found:
                 module = behind(type(config))
                 words = (inspect.getdoc(module) or "").partition("\n")[0]
-                cited = getattr(module, "REFERENCE", None) or entries().get(_CITED.get(name, name))
+                own = getattr(module, "REFERENCE", None)
+                cited = own if isinstance(own, str) else entries().get(_CITED.get(name, name))
                 found[what, name] = Part(what, name, words, cited)
     order = [SINGULAR[kind] for kind in ("loops", "methods", "datasets", "encoders", "optimizers")]
     return sorted(found.values(), key=lambda part: (order.index(part.what), part.name))

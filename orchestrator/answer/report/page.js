@@ -19,3 +19,5 @@ for (const section of document.querySelectorAll(".spectra")) {
   slider.addEventListener("input", show);
   show();
 }
+// Paper cannot be opened: what is closed is printed, too.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));

@@ -17,7 +17,6 @@ class TablePart(NamedTuple):
     legend: list[str]
     decision: str
     """What the seeds decide; empty without a baseline."""
-    prediction: str | None
 
 
 class TrialPart(NamedTuple):

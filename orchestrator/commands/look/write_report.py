@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,8 @@ from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
+from orchestrator.recording.bundle.layout import parts
+from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.bundle.sources import whole_sources
 from orchestrator.recording.logs import tail
 
@@ -28,7 +31,11 @@ def write_report(requests: Sequence[Request], path: Path | None) -> Path:
     chapters = [_chapter(one, f"{one.folder_name}-{number}") for number, one in enumerate(requests, 1)]
     file = path or Path(f"{requests[0].folder_name if len(requests) == 1 else 'report'}.html")
     try:
-        file.write_text(page(chapters, version=__version__), encoding="utf-8")
+        if file.exists() and b"orch report</title>" not in file.read_bytes()[:2000]:
+            raise UsageError(f"{file}: is there already and is no report; choose another with --out")
+        part = file.with_name(f".{file.name[:200]}.{os.getpid()}.part")
+        part.write_text(page(chapters, version=__version__), encoding="utf-8")
+        part.replace(file)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; choose another with --out") from None
     return file
@@ -42,13 +49,19 @@ def _chapter(request: Request, anchor: str) -> Chapter:
         for i, label in failed.items()
         if (path := request.space.log_of(i)) is not None
     }
+    if parts(request.file) is None:
+        words = sweep_words(
+            request.file, profile=expansion.profile, seeds=expansion.seeds, changes=request.changes
+        )
+    else:  # which says how to go on
+        words = ["orch", "import", str(request.file)]
     contents, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
     return chapter(
         expansion,
         records,
         request.store().curves(drawn_trials(expansion)),
         anchor=anchor,
-        command=shlex.join(["orch", "sweep", str(request.file), *request.typed]),
+        command=shlex.join(words),
         source=contents[name].decode(),
         logs=logs,
     )

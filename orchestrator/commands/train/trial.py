@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -33,7 +34,8 @@ class Kept:
             UsageError: nothing can be written to `path`.
         """
         writing.check(path)
-        self._request, self._trial, self._path, self._store = request, trial, path, MemoryStore()
+        self._trial, self._path, self._store = trial, path, MemoryStore()
+        self._exported = request.exported(store=self._store)
         spec = request.spec
         self._sweep = SweepInfo(
             name=spec.name, profile=request.expansion.profile, question=spec.question, provenance=provenance()
@@ -47,9 +49,11 @@ class Kept:
     def finish(self, outcome: Outcome, *, say: Callable[[str], None]) -> None:
         """Write the bundle."""
         self._store.finish(self._trial.id, outcome, self._sweep)
-        swept = self._request.exported(checkpoints=False)._replace(store=self._store)
-        writing.write(self._path, [swept], self._sweep.provenance, say=lambda line: None)
-        say(f"{self._path}: written; `orch import {self._path}` puts it into a store")
+        path = self._path
+        if os.path.lexists(path):  # by now; what was trained is not lost for that
+            path = path.with_name(f"{self._trial.id}-{path.name}")
+        writing.write(path, [self._exported], self._sweep.provenance, say=lambda line: None)
+        say(f"{path}: written; `orch import {path}` puts it into a store")
 
 
 def run_one(

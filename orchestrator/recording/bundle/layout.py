@@ -25,8 +25,9 @@ from trainers.config.base import Frozen
 VERSION = 1
 ENDING = ".orch.zip"
 MANIFEST = "orch-bundle.json"
+PLAIN = r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*"
 # No part of a name may lead out of its folder, or be hidden.
-Name = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", max_length=200)]
+Name = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", max_length=255)]
 FileName = Annotated[
     str,
     StringConstraints(

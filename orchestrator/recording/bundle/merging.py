@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
+import itertools
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from orchestrator.errors import UsageError
+from orchestrator.recording.bundle import layout
 from orchestrator.recording.bundle.layout import BundledTrial
-from orchestrator.recording.bundle.reading import Bundle
+from orchestrator.recording.bundle.reading import BROKEN, Bundle
+from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
 from orchestrator.recording.trial_files import PROVENANCE, SPECTRA
-from orchestrator.records import Curves, SweepInfo, TrialRecord
+from orchestrator.records import Curves, Provenance, SweepInfo, TrialRecord, record_of
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
@@ -35,18 +38,29 @@ class Merged(NamedTuple):
     """They have no result, nor an end that the store does not know."""
 
 
-def merge(bundle: Bundle, store: Store) -> Merged:
-    """Tell `store` of every trial in `bundle`, once all of it has been looked at.
+def checked(bundle: Bundle) -> dict[str, BundledTrial]:
+    """Every trial in `bundle` by id, when all of it has been looked at.
 
     Raises:
-        UsageError: the bundle is damaged; then nothing was told.
+        UsageError: it is damaged, or was made up.
+    """
+    bundle.verify()
+    trials = {one: trial for one in _ids(bundle) if (trial := bundle.trial(one)) is not None}
+    for trial in trials.values():
+        _made(bundle, trial)
+    return trials
+
+
+def merge(bundle: Bundle, store: Store, trials: Mapping[str, BundledTrial]) -> Merged:
+    """Tell `store` of these trials, which `bundle` has and which were `checked`.
+
+    Raises:
         StoreError: the store does not answer.
     """
-    trials = _checked(bundle)
     known = store.records(list(trials))
     merged = Merged([], [], [], [])
     for one, trial in trials.items():
-        if _differs(trial.record, known.get(one)):
+        if differ(trial.record, known.get(one)):
             merged.other.append(_difference(trial, known[one]))
         elif one in known and (known[one].is_done or not trial.record.is_done):
             merged.there.append(one)
@@ -64,7 +78,7 @@ def merge(bundle: Bundle, store: Store) -> Merged:
         )
         for one in sweep.trials:
             if one in merged.added and one not in told:
-                _tell(bundle, store, trials[one], info)
+                _tell(store, trials[one], _made(bundle, trials[one]), info)
                 told.add(one)
         labels = {i: trials[i].facts.label for i in sweep.trials if i in told or i in known}
         store.adopt(labels, info)
@@ -90,63 +104,100 @@ def merge_checkpoints(bundle: Bundle, root: Folder, store: Store) -> int:
 
 
 def lay_out(bundle: Bundle, root: Path) -> list[list[str]]:
-    """Lay the sweep files of a bundle below `root`, changing none; the words that go on with each sweep."""
+    """Lay the sweep files of a bundle below `root`, changing none; the words that go on with each sweep.
+
+    Raises:
+        UsageError: they cannot be written.
+    """
     commands = []
     for key, sweep in bundle.manifest.sweeps.items():
         texts = {name: bundle.read(f"sweeps/{key}/{name}") for name in bundle.names(f"sweeps/{key}")}
-        digest = hashlib.sha256(b"".join(texts[name] for name in sorted(texts))).hexdigest()[:8]
-        folder = root / key
-        if any((folder / n).exists() and (folder / n).read_bytes() != text for n, text in texts.items()):
-            folder = root / f"{key}-{digest}"
-        for name, text in texts.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(text)
-        words = ["orch", "sweep", str(folder / sweep.file)]
-        words += ["--profile", sweep.profile] if sweep.profile else []
-        words += ["--seeds", ",".join(map(str, sweep.seeds)) + ("," if len(sweep.seeds) == 1 else "")]
-        for path, value in sweep.changes.items():
-            words += ["--set", f"{path}={json.dumps(value)}"]
-        commands.append(words)
+        others = (root / f"{key}-{number}" for number in itertools.count(2))
+        try:
+            folder = next(one for one in itertools.chain([root / key], others) if _is_free(one, texts))
+            for name, text in texts.items():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (folder / name).write_bytes(text)
+        except OSError as error:
+            reason = f"cannot be written: {error.strerror}"
+            raise UsageError(f"{root / key}: {reason}; choose another folder with --home") from None
+        commands.append(
+            sweep_words(folder / sweep.file, profile=sweep.profile, seeds=sweep.seeds, changes=sweep.changes)
+        )
     return commands
+
+
+def _is_free(folder: Path, texts: Mapping[str, bytes]) -> bool:
+    """Whether these files can lie in the folder without another being changed."""
+    return all(not (folder / n).exists() or (folder / n).read_bytes() == text for n, text in texts.items())
 
 
 def _ids(bundle: Bundle) -> list[str]:
     return list(dict.fromkeys(one for sweep in bundle.manifest.sweeps.values() for one in sweep.trials))
 
 
-def _checked(bundle: Bundle) -> dict[str, BundledTrial]:
-    """Every trial, when all that belongs to it has been read once."""
-    for name in bundle.manifest.files:
-        bundle.read(name)
-    trials: dict[str, BundledTrial] = {}
-    for one in _ids(bundle):
-        if (trial := bundle.trial(one)) is not None:
-            bundle.curves(one)
-            bundle.origin(one)
-            trials[one] = trial
-    return trials
+class _Made(NamedTuple):
+    """What a store is told of a trial."""
+
+    provenance: Provenance
+    reports: list[EpochReport]
+    outcome: Outcome | None
+    """None: it has not ended."""
+    drawn: dict[str, bytes]
 
 
-def _tell(bundle: Bundle, store: Store, trial: BundledTrial, sweep: SweepInfo) -> None:
+def _made(bundle: Bundle, trial: BundledTrial) -> _Made:
+    """What a store is told of a trial: its record as it was, whatever its files say.
+
+    Raises:
+        UsageError: its files are damaged, or were made up.
+    """
     one, record = trial.facts.trial_id, trial.record
     provenance, details = bundle.origin(one)
-    info = sweep.model_copy(update={"provenance": provenance})
-    store.begin(trial.facts, info, worker=record.worker, attempt=ATTEMPT)
-    for report in _reports(bundle.curves(one) or Curves()):
-        store.report(one, report)
-    assert record.status != "running"
-    outcome = Outcome(
-        status=record.status,
-        metrics=record.metrics,
-        reason=record.reason,
-        error=record.error,
-        details=details,
+    known = {
+        "data_fingerprint": record.data_fingerprint,
+        "streams_fingerprint": record.streams_fingerprint,
+        "data_listing": record.data_listing,
+        "source": record.source or None,
+        "collapse": record.collapse and {"verdict": record.collapse},
+    }
+    if isinstance(told := details.get("collapse"), dict) and told.get("verdict") == record.collapse:
+        del known["collapse"]
+    details = {name: value for name, value in (details | known).items() if value is not None}
+    fields = provenance.model_dump() | ({"code_version": record.code_version} if record.code_version else {})
+    names = [name for name in bundle.names(f"trials/{one}") if name not in OWN]
+    try:
+        for name in names:
+            if not re.fullmatch(layout.PLAIN, name):
+                raise ValueError(name)
+        outcome = None
+        if record.status != "running":
+            outcome = Outcome(
+                status=record.status,
+                metrics=record.metrics,
+                reason=record.reason,
+                error=record.error,
+                details=details,
+            )
+            record_of(one, outcome, Provenance(**fields))
+        reports = list(_reports(bundle.curves(one) or Curves()))
+    except (*BROKEN, AttributeError, IndexError):
+        raise UsageError(f"{bundle.path}: trials/{one} holds what no trial leaves; it was changed") from None
+    return _Made(
+        Provenance(**fields), reports, outcome, {name: bundle.read(f"trials/{one}/{name}") for name in names}
     )
-    store.finish(one, outcome, info)
-    if drawn := {
-        name: bundle.read(f"trials/{one}/{name}") for name in bundle.names(f"trials/{one}") if name not in OWN
-    }:
-        store.attach(one, drawn)
+
+
+def _tell(store: Store, trial: BundledTrial, made: _Made, sweep: SweepInfo) -> None:
+    one, fields = trial.facts.trial_id, dict(sweep) | {"provenance": made.provenance}
+    info = SweepInfo(**fields)
+    store.begin(trial.facts, info, worker=trial.record.worker, attempt=ATTEMPT)
+    for report in made.reports:
+        store.report(one, report)
+    if made.outcome is not None:
+        store.finish(one, made.outcome, info)
+    if made.drawn:
+        store.attach(one, made.drawn)
 
 
 def _reports(curves: Curves) -> Iterator[EpochReport]:
@@ -161,20 +212,24 @@ def _reports(curves: Curves) -> Iterator[EpochReport]:
         yield EpochReport(epoch=epoch, epochs=max(by_epoch), metrics=by_epoch[epoch], arrays=arrays)
 
 
-def _differs(ours: TrialRecord, known: TrialRecord | None) -> bool:
+def differ(ours: TrialRecord, known: TrialRecord | None) -> bool:
     """Whether both are results, and not the same."""
     if known is None or not (ours.is_done and known.is_done):
         return False
-    return (ours.status, ours.metrics) != (known.status, known.metrics)
+    return ours.status != known.status or bool(_unequal(ours, known))
+
+
+def _unequal(ours: TrialRecord, known: TrialRecord) -> list[str]:
+    """The final metrics that differ; how long something took is no result."""
+    names = sorted({*ours.metrics, *known.metrics})
+    return [n for n in names if not n.startswith("time/") and ours.metrics.get(n) != known.metrics.get(n)]
 
 
 def _difference(trial: BundledTrial, known: TrialRecord) -> str:
     ours = trial.record
     told = f"{known.status}, here {ours.status}"
     if ours.status == known.status:
-        names = [
-            n for n in sorted({*ours.metrics, *known.metrics}) if ours.metrics.get(n) != known.metrics.get(n)
-        ]
+        names = _unequal(ours, known)
         name = next((n for n in names if n.startswith("probe/")), names[0])
         more = f" and {len(names) - 1} more metrics" if len(names) > 1 else ""
         told = f"{name} {known.metrics.get(name)}, here {ours.metrics.get(name)}{more}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import functools
 import hashlib
 import io
@@ -10,6 +11,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,6 +40,13 @@ FILE_BYTES = 4 * 2**30
 """No file of a bundle is larger; a checkpoint is the largest."""
 ARRAYS_BYTES = 2**30
 """Nor are the arrays of one trial's curves and spectra together."""
+OTHER_BYTES = 256 * 2**20
+"""Nor is any that is no checkpoint."""
+BROKEN = (
+    ArithmeticError, EOFError, KeyError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
+    ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What zip files and arrays raise that somebody has damaged or made up."""
 Model = TypeVar("Model", bound=Frozen)
 
 
@@ -69,8 +78,28 @@ class Bundle:
 
     def names(self, folder: str) -> list[str]:
         """Names, below `folder`, of the files in it."""
-        start = f"{folder}/"
-        return [name.removeprefix(start) for name in self.manifest.files if name.startswith(start)]
+        return self._below.get(folder, [])
+
+    @functools.cached_property
+    def _below(self) -> dict[str, list[str]]:
+        """Names below each folder two levels down, as <part>/<sweep or trial>."""
+        found: dict[str, list[str]] = {}
+        for name in self.manifest.files:
+            first, _, rest = name.partition("/")
+            second, _, last = rest.partition("/")
+            if last:
+                found.setdefault(f"{first}/{second}", []).append(last)
+        return found
+
+    def verify(self) -> None:
+        """Look at every file once, whatever its size.
+
+        Raises:
+            UsageError: one is missing, or is not what the bundle says it is.
+        """
+        for name, part in self.manifest.files.items():
+            if self._digest(name, part.size) != part.sha256:
+                raise UsageError(f"{self.path}: {name} is damaged: its digest is another; copy it again")
 
     def read(self, name: str) -> bytes:
         """A file's content.
@@ -115,7 +144,7 @@ class Bundle:
                 f"{place}: has plug-ins, which are code that would run here; take the bundle's files out, "
                 f"look at them, and use its sweep file with --tracking-uri {self.path}"
             )
-        if self.names(f"sweeps/{name}") != [main]:  # files of commands, whose digests are a part of ids
+        if "files:" in text:  # of commands, whose digests are a part of ids
             place = str(self._laid_out(f"sweeps/{name}") / main)
 
         def read(file: str, child: str | None) -> tuple[str, str]:
@@ -166,7 +195,9 @@ class Bundle:
             if size > ARRAYS_BYTES:
                 raise UsageError(f"{self.path}: {name} has {size} bytes of arrays, more than {ARRAYS_BYTES}")
             return from_npz(content)
-        except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, ValidationError, MemoryError):
+        except UsageError:
+            raise
+        except BROKEN:
             raise UsageError(f"{self.path}: {name} holds no curves; it was changed") from None
 
     def origin(self, trial_id: str) -> tuple[Provenance, dict[str, Any]]:
@@ -213,22 +244,28 @@ class Bundle:
 
     def _content(self, name: str, most: int) -> bytes | None:
         """A member's bytes, `most` and one more at most; None if it is not there or cannot be read."""
-        try:
-            info = self._zip.getinfo(name)
-            if info.file_size > min(most, FILE_BYTES) or info.flag_bits & 1:  # the last: it is encrypted
-                return None
-            with self._zip.open(info) as file:
-                return file.read(most + 1)
-        except (
-            KeyError,
-            OSError,
-            EOFError,
-            zipfile.BadZipFile,
-            zipfile.error,
-            NotImplementedError,
-            RuntimeError,
-        ):
-            return None
+        limit = FILE_BYTES if name.startswith("checkpoints/") else OTHER_BYTES
+        with contextlib.suppress(*BROKEN), self._zip.open(self._plain(name, min(most, limit))) as file:
+            return file.read(most + 1)
+        return None
+
+    def _digest(self, name: str, most: int) -> str | None:
+        limit = FILE_BYTES if name.startswith("checkpoints/") else OTHER_BYTES
+        with contextlib.suppress(*BROKEN), self._zip.open(self._plain(name, min(most, limit))) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+        return None
+
+    def _plain(self, name: str, most: int) -> zipfile.ZipInfo:
+        """A member that is no larger, not encrypted, and packed as orch packs.
+
+        Raises:
+            ValueError: it is another.
+        """
+        info = self._zip.getinfo(name)
+        packed = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        if info.file_size > most or info.flag_bits & 1 or not packed:
+            raise ValueError(name)
+        return info
 
 
 @functools.lru_cache(maxsize=8)

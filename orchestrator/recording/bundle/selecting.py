@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,18 @@ def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str,
     if sweep.changes:
         kept["changes"] = {Key(name, str(path)): value for name, value in sweep.changes.items()}
     return bundle.spec(key, trust=trust), kept
+
+
+def sweep_words(
+    file: Path | str, *, profile: str | None, seeds: Sequence[int], changes: Mapping[str, Any]
+) -> list[str]:
+    """The command that trains what a sweep asks for under this selection."""
+    words = ["orch", "sweep", str(file)]
+    words += ["--profile", profile] if profile else []
+    words += ["--seeds", ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")]
+    for path, value in changes.items():
+        words += ["--set", f"{path}={json.dumps(value)}"]
+    return words
 
 
 def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:

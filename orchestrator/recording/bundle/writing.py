@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shlex
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,18 +27,22 @@ from orchestrator.recording.bundle.layout import (
     Manifest,
     Part,
 )
+from orchestrator.recording.bundle.merging import differ
+from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
-from orchestrator.records import Provenance
+from orchestrator.recording.trial_files import SPECTRA, to_npz
+from orchestrator.records import Provenance, TrialRecord
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
 
 README = """Results of a sweep, made by orch ({version}).
 
+In a browser:             reports/
 With orch installed:      orch status FILE, orch table FILE, orch figures FILE, orch import FILE
 Without:                  tables/ has the tables as text; trials/*/spectra.npz opens with numpy.load,
                           trials/*/trial.json says what each trial was and what came of it
 """
-BATCH = 100  # trials whose files are in memory at once
+BATCH = 100  # trials whose files are read at once
 
 
 class Exported(NamedTuple):
@@ -65,23 +70,18 @@ def write(
         UsageError: the file is there already or cannot be written, or two sweeps would have one name.
         StoreError: a store does not answer.
     """
-    if not path.name.endswith(ENDING):
-        raise UsageError(
-            f"{path}: expected a name that ends in {ENDING}, such as {path.stem or 'results'}{ENDING}"
-        )
-    if path.exists():
-        raise UsageError(f"{path}: is there already; remove it, or choose another name with --out")
+    check(path)
     if len(keys := [one.key for one in sweeps]) > len(set(keys)):
         twice = next(key for key in keys if keys.count(key) > 1)
         raise UsageError(f"{path}: '{twice}' is named twice; export each sweep, profile and setting once")
-    part = path.with_name(f".{path.name[:200]}.part")
+    part = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED) as file:
             writer = _Writer(file)
             counted = _fill(writer, sweeps, made_by, say)
         with part.open("rb") as written:
             os.fsync(written.fileno())
-        os.link(part, path)  # not rename: what another has put there meanwhile stays
+        _put(part, path)
     except OSError as error:
         raise UsageError(
             f"{path}: cannot be written: {error.strerror or error}; choose another with --out"
@@ -90,6 +90,17 @@ def write(
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
     return counted
+
+
+def _put(part: Path, path: Path) -> None:
+    """Give the file its name, unless another has that meanwhile."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise
+    except OSError:  # such as exFAT, which knows no links
+        with path.open("xb") as file:
+            file.write(part.read_bytes())
 
 
 def check(path: Path) -> None:
@@ -128,56 +139,87 @@ def _fill(
     writer: _Writer, sweeps: Sequence[Exported], made_by: Provenance, say: Callable[[str], None]
 ) -> tuple[int, int]:
     writer.add("README.txt", README.format(version=made_by.code_version))
+    records, whose = _chosen(sweeps)
     there: set[str] = set()
-    wanted: set[str] = set()
+    bare = 0
     for one in sweeps:
         for name, text in sorted(one.files.items()):
             writer.add(f"sweeps/{one.key}/{name}", text)
         ids = {trial.id: trial for trial in one.expansion.trials}
-        wanted |= ids.keys()
-        records = one.store.records(list(ids))
-        problems: list[str] = []
-        if one.expansion.spec.tables:
-            tables = publish.tables(one.expansion, records, problems)
-            for name, content in sorted(publish.table_files(tables, problems).items()):
-                writer.add(f"tables/{one.key}/{name}", content)
-        for problem in problems:
-            say(f"orch: {problem}")
-        shown = one.store.curves(drawn_trials(one.expansion))
-        command = f"orch sweep {one.file}"
-        told = chapter(
-            one.expansion,
-            records,
-            shown,
-            anchor=one.key,
-            command=command,
-            source=one.files[one.file].decode(),
-        )
-        writer.add(f"reports/{one.key}.html", page([told], version=made_by.code_version))
-        for batch in _batches([i for i in ids if i in records and i not in there]):
+        own = {i: records[i] for i in ids if i in records}
+        _add_answers(writer, one, own, made_by, say)
+        for batch in _batches([i for i in own if i not in there and whose[i] is one.store]):
             files = one.store.files(batch)
+            bare += sum(records[i].status != "running" and i not in files for i in batch)
+            curves = one.store.curves([i for i in batch if SPECTRA not in files.get(i, {})])
             for identity in batch:
                 known = BundledTrial(facts=ids[identity].facts, record=records[identity])
                 writer.add(f"trials/{identity}/trial.json", known.model_dump_json(indent=1))
-                for name, content in sorted(files.get(identity, {}).items()):
+                beside = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
+                for name, content in sorted((beside | files.get(identity, {})).items()):
                     writer.add(f"trials/{identity}/{name}", content)
             there.update(batch)
         if one.checkpoints is not None:
-            left = [i for i in ids if i not in records or not records[i].is_done]
-            _add_checkpoints(writer, one.checkpoints, left)
+            _add_checkpoints(writer, one.checkpoints, [i for i in ids if i not in own or not own[i].is_done])
+    if bare:
+        say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
+    writer.add(MANIFEST, _manifest(writer, sweeps, made_by).model_dump_json(indent=1))
+    return len(there), len({trial.id for one in sweeps for trial in one.expansion.trials})
+
+
+def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[str, Store]]:
+    """The record of each trial, and the store that has it: where several have one, that with a result.
+
+    Raises:
+        UsageError: two stores have different results.
+    """
+    records: dict[str, TrialRecord] = {}
+    whose: dict[str, Store] = {}
+    for one in sweeps:
+        for identity, record in one.store.records([trial.id for trial in one.expansion.trials]).items():
+            known = records.get(identity)
+            if known is not None and known.is_done and record.is_done and differ(known, record):
+                raise UsageError(
+                    f"trial {identity} has another result in {whose[identity].describe()} than in "
+                    f"{one.store.describe()}; export the sweeps one by one"
+                )
+            if known is None or (record.is_done and not known.is_done):
+                records[identity], whose[identity] = record, one.store
+    return records, whose
+
+
+def _add_answers(
+    writer: _Writer,
+    one: Exported,
+    records: Mapping[str, TrialRecord],
+    made_by: Provenance,
+    say: Callable[[str], None],
+) -> None:
+    """Add a sweep's tables and its report."""
+    problems: list[str] = []
+    if one.expansion.spec.tables:
+        tables = publish.tables(one.expansion, records, problems)
+        for name, content in sorted(publish.table_files(tables, problems).items()):
+            writer.add(f"tables/{one.key}/{name}", content)
+    for problem in problems:
+        say(f"orch: {problem}")
+    shown, source = one.store.curves(drawn_trials(one.expansion)), one.files[one.file].decode()
+    words = sweep_words(
+        one.file, profile=one.expansion.profile, seeds=one.expansion.seeds, changes=one.changes
+    )
+    told = chapter(one.expansion, records, shown, anchor=one.key, command=shlex.join(words), source=source)
+    writer.add(f"reports/{one.key}.html", page([told], version=made_by.code_version))
+
+
+def _manifest(writer: _Writer, sweeps: Sequence[Exported], made_by: Provenance) -> Manifest:
+    """What the bundle says of itself, but not which command made it: the same results are the same bytes."""
+    maker = Provenance(code_version=made_by.code_version, packages=made_by.packages)
     try:
-        manifest = Manifest(
-            bundle=VERSION,
-            made_by=made_by,
-            sweeps={one.key: _sweep(one) for one in sweeps},
-            files=writer.parts,
-        )
+        named = {one.key: _sweep(one) for one in sweeps}
+        return Manifest(bundle=VERSION, made_by=maker, sweeps=named, files=writer.parts)
     except ValidationError as error:
-        raise UsageError(
-            f"{error.errors()[0]['loc'][-2]}: is no name for a file in a bundle; rename it"
-        ) from None
-    writer.add(MANIFEST, manifest.model_dump_json(indent=1))
-    return len(there), len(wanted)
+        name = error.errors()[0]["input"]
+        raise UsageError(f"{name!r}: is no name for a file in a bundle; rename it") from None
 
 
 def _sweep(one: Exported) -> BundledSweep:

@@ -54,19 +54,25 @@ def test_it_has_question_table_verdict_and_footnotes() -> None:
 def test_it_says_what_is_missing_and_the_command_that_trains_it() -> None:
     whole = expansion()
     html = made(told(whole, {whole.trials[0].id: record(whole.trials[0].id)}))
-    assert "7 trials are missing" in html and "<pre>orch sweep tiny.yaml</pre>" in html
-    assert "missing.</strong>" not in made(told(whole))
+    assert "7 trials have no result yet" in html and "<pre>orch sweep tiny.yaml</pre>" in html
+    assert "no result yet.</strong>" not in made(told(whole))
 
 
 def test_each_published_number_is_a_claim_beside_ours() -> None:
     one = told(expansion(table_yaml(PUBLISHED)))
-    assert [claim.published for claim in one.claims] == ["85.7 %", "84.2 %", "20.3 %", "79.4 %"]
+    assert [claim.published.split()[0] for claim in one.claims] == ["85.7", "84.2", "20.3", "79.4"]
+    collapsed = {t.id: record(t.id, 0.5, "collapsed") for t in expansion().trials}
+    assert "†" in told(expansion(table_yaml(PUBLISHED)), collapsed).claims[0].ours
+    gone = {t.id: record(t.id, None, "diverged") for t in expansion().trials}
+    assert {c.verdict for c in told(expansion(table_yaml(PUBLISHED)), gone).claims} == {
+        "no number: 2 diverged"
+    }
     assert {claim.n for claim in one.claims} == {"2"}
     assert one.claims[0].verdict == "✗ outside"
     none = told(expansion(table_yaml(PUBLISHED)), {})
     assert {claim.verdict for claim in none.claims} == {"no result yet"}
     both = made(one, told(expansion(table_yaml(PUBLISHED)), anchor="second"))
-    assert both.count("85.7 %") >= 2 and "Published and ours" in both
+    assert both.count("85.7") >= 2 and "Published and ours" in both
 
 
 def test_a_failed_trial_has_cause_next_step_and_the_end_of_its_log() -> None:
