@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from orchestrator.answer import publish
+from orchestrator.commands.look.ui import serve
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.load import load, load_sweep
 from orchestrator.planning.expand import Expansion, expand
@@ -490,6 +491,23 @@ def test_no_bundle_is_written_where_none_can_be(tmp_path: Path, whole: Expansion
         exported(tmp_path / name, filled(whole), whole)
     assert (tmp_path / "there.orch.zip").read_bytes() == b"mine"
     assert [path.name for path in tmp_path.iterdir()] == ["there.orch.zip"]
+
+
+def test_what_a_bundle_says_of_its_sweeps_fits_a_sweep_file(bundle: Bundle) -> None:
+    for field, value in (("profile", "../x\x1b[31m"), ("name", ""), ("seeds", [-1]), ("seeds", [])):
+
+        def change(members: dict[str, bytes], field: str = field, value: object = value) -> None:
+            manifest = json.loads(members[layout.MANIFEST])
+            manifest["sweeps"]["tiny"][field] = value
+            members[layout.MANIFEST] = json.dumps(manifest).encode()
+
+        with pytest.raises(UsageError, match=f"sweeps.tiny.{field}"):
+            Bundle(rewritten(bundle, change, sums=False))
+
+
+def test_mlflow_shows_no_bundle(bundle: Bundle) -> None:
+    with pytest.raises(UsageError, match="`orch report` makes a page of it"):
+        serve(workspace(None, str(bundle.path), None), port=5999, say=lambda line: None)
 
 
 def test_nobody_trains_into_a_bundle(bundle: Bundle) -> None:

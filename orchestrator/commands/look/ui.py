@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from orchestrator.errors import UsageError
 from orchestrator.process.secrets import without_secret
+from orchestrator.recording.bundle.layout import is_bundle
 from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
 from orchestrator.recording.workspace import Workspace
 
@@ -28,6 +29,11 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
     if space.tracking_uri.startswith(("http://", "https://")):
         say(f"the tracking server has its own pages: {without_secret(space.tracking_uri)}")
         return
+    if is_bundle(space.tracking_uri):
+        raise UsageError(
+            f"{space.tracking_uri}: MLflow shows no bundle; `orch report` makes a page of it, `orch import` puts "
+            "it into a store"
+        )
     if space.database is not None and not space.database.exists():
         raise UsageError(
             f"no store at {space.database} yet; run a sweep first, or name its folder with --home"

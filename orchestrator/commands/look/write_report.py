@@ -12,7 +12,7 @@ from orchestrator.answer.report.chapter import chapter, drawn_trials
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
 from orchestrator.commands.request import Request
-from orchestrator.errors import UsageError
+from orchestrator.errors import UsageError, printable
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.bundle.sources import whole_sources
@@ -45,7 +45,7 @@ def _chapter(request: Request, anchor: str) -> Chapter:
     expansion, records = request.expansion, request.records()
     failed = {one.id: one.label for one in request.trials if one.id in records and records[one.id].error}
     logs = {
-        i: "\n".join(tail([(label, path)], lines=LOG_LINES))
+        i: printable("\n".join(tail([(label, path)], lines=LOG_LINES)), keep="\n\t")
         for i, label in failed.items()
         if (path := request.space.log_of(i)) is not None
     }

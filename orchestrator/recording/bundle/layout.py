@@ -19,6 +19,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME
 from orchestrator.records import Provenance, TrialFacts, TrialId, TrialRecord
 from trainers.config.base import Frozen
 
@@ -47,12 +48,12 @@ class Part(Frozen):
 class BundledSweep(Frozen):
     """A sweep as it was selected when the bundle was made."""
 
-    name: str
+    name: Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_NAME)]
     question: str | None = None
     file: FileName
     """Its sweep file, below its folder."""
-    profile: str | None
-    seeds: tuple[int, ...]
+    profile: Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_PROFILE)] | None
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
     changes: dict[str, Any] = {}
     """Settings over the base, by dotted path."""
     trials: tuple[TrialId, ...]
