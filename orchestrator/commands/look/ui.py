@@ -31,8 +31,8 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         return
     if is_bundle(space.tracking_uri):
         raise UsageError(
-            f"{space.tracking_uri}: MLflow shows no bundle; `orch report` makes a page of it, `orch import` puts "
-            "it into a store"
+            f"{space.tracking_uri}: MLflow shows no bundle; `orch report` makes a page of it, "
+            "`orch import` puts it into a store"
         )
     if space.database is not None and not space.database.exists():
         raise UsageError(
