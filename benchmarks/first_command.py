@@ -1,6 +1,7 @@
 """The README's first command, again and again: how often it ends with 0 and its table.
 
-    python benchmarks/first_command.py [--runs 200] [--busy 4] [--provoke] [--record FILE] [--spec FILE] [-- FLAGS]
+    python benchmarks/first_command.py [--runs 200] [--busy 4] [--provoke] [--record FILE] [--spec FILE]
+        [-- FLAGS for orch sweep]
 
 Types `orch sweep FILE` (sweeps/smoke.yaml) in a new home folder each time, counts exit codes, and compares
 each table with the first. Exits with 1 unless all were 0 and all tables equal.
@@ -98,10 +99,8 @@ def main() -> None:
             codes[done.returncode] += 1
             table = hashlib.sha256(done.stdout.encode()).hexdigest()[:12] if done.stdout else "none"
             tables[table] += 1
-            note(
-                asked.record, commit=commit, spec=asked.spec.name, load=load, code=done.returncode, table=table,
-                seconds=round(seconds[-1], 1),
-            )  # fmt: skip
+            facts = {"code": done.returncode, "table": table, "seconds": round(seconds[-1], 1)}
+            note(asked.record, commit=commit, spec=asked.spec.name, load=load, **facts)
             if done.returncode:
                 print(f"run {number}: exit code {done.returncode}: {done.stderr.strip()[-400:]}", flush=True)
             elif number % 10 == 0:
