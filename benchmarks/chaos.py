@@ -119,10 +119,7 @@ class Server:
         ]  # fmt: skip
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self.home / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
-                command, env=os.environ | quiet, stdout=log, stderr=log, start_new_session=True
-            )
-        self.family.add(self._process.pid, SERVER)
+            self._process = self.family.start(SERVER, command, env=os.environ | quiet, stdout=log, stderr=log)
 
     def answers(self) -> bool:
         """Whether it is there."""
@@ -151,13 +148,15 @@ class Server:
 class Driver:
     """One call of `orch sweep`, and what it tells."""
 
-    def __init__(self, number: int, command: list[str], *, log: Path, environment: dict[str, str]) -> None:
+    def __init__(
+        self, number: int, command: list[str], *, family: Family, log: Path, environment: dict[str, str]
+    ) -> None:
         self.number, self.begun = number, time.monotonic()
         self.heard, self.epochs = self.begun, 0
         self.workers: set[int] = set()
         with log.open("wb") as errors:
-            self.process = subprocess.Popen(
-                command, env=environment, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            self.process = family.start(
+                number, command, env=environment, stdout=subprocess.PIPE, stderr=errors
             )
 
     def listen(self, told: Callable[[dict[str, Any]], None]) -> None:
@@ -241,8 +240,8 @@ class Chaos:
         log = self.home / "logs" / f"{number:03}.txt"
         # Ray's workers give way to everything else, which on a busy machine makes them start in a minute.
         environment = os.environ | {"TMPDIR": str(self.scratch), "RAY_worker_niceness": "0"}
-        driver = Driver(number, [*self.orch("sweep", "--json"), *tracked], log=log, environment=environment)
-        self.family.add(driver.process.pid, number)
+        command = [*self.orch("sweep", "--json"), *tracked]
+        driver = Driver(number, command, family=self.family, log=log, environment=environment)
         listener = threading.Thread(target=driver.listen, args=(self.progress.told,))
         listener.start()
         kinds: list[str] = []

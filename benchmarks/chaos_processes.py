@@ -6,11 +6,12 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 import threading
 import time
 from collections import Counter
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 BECOME_SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: orphans become this process's children, so none is lost
 EVERY_S = 0.25
@@ -64,10 +65,17 @@ class Family(threading.Thread):
         self._last = 0
         self._lock = threading.Lock()
 
-    def add(self, pid: int, number: int) -> None:
-        """A command was started, in a session of its own; who started it waits for it."""
+    def start(self, number: int, command: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        """Start a command in a session of its own; the caller waits for it.
+
+        Nobody looks meanwhile: it would be taken for an orphan of the last command, and be killed as such.
+        """
         with self._lock:
-            self._commands[pid] = self._last = number
+            process = subprocess.Popen(command, start_new_session=True, **how)
+            # The number of an earlier one may be that of another process by now.
+            self._commands = {pid: one for pid, one in self._commands.items() if one != number}
+            self._commands[process.pid] = self._last = number
+        return process
 
     def died(self, number: int) -> None:
         """A command has ended, and everything of it should."""
