@@ -131,6 +131,10 @@ def read(value: Any) -> Any:
         pairs.append((pair[0], pair[1]))
     found: dict[str, list[tuple[str, Path]]] = {}
     for name, place in pairs:
+        if not name or name_of(name) != name or (name == "." and not Path(place).is_dir()):
+            raise ValueError(
+                f"{name!r} is no name in the working folder; expected such as [code/net.py, {place}]"
+            )
         if name in found:
             raise ValueError(
                 f"two entries are laid out as {name}; leave one out, or write [other name, {place}]"

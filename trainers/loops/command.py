@@ -11,9 +11,10 @@ from pydantic import AfterValidator, Field, model_validator
 from trainers.attempt.command.attempt import Attempt
 from trainers.attempt.command.collected import Collector, DivergedError, listed
 from trainers.attempt.command.ending import failure
+from trainers.attempt.command.numbers import ReportError
 from trainers.attempt.command.output import Output
 from trainers.attempt.command.process import GRACE_S, run
-from trainers.attempt.command.readers import ReportError
+from trainers.attempt.command.readers import found as found_by
 from trainers.attempt.command.spec import Metrics, Reads
 from trainers.attempt.command.words import ALL, finite, flat, names_in
 from trainers.attempt.folders import Folder
@@ -141,7 +142,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
 
         def look(*, is_over: bool = False) -> None:
             for reader in readers:
-                for epoch, numbers in reader.new(is_over=is_over):
+                for epoch, numbers in found_by(reader, is_over=is_over):
                     collector.add(epoch, numbers)
             collector.finish() if is_over else collector.settle()
 
@@ -165,8 +166,10 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             look(is_over=True)
             found = failure(ending, output.tail, limit=config.limit) or _missing(config, collector)
         except DivergedError as error:
+            collector.finish()
             found = Outcome(status="diverged", reason=str(error))
         except ReportError as error:
+            collector.finish()
             found = Outcome(status="failed", reason=str(error), error="code")
         finally:
             output.close()
@@ -187,7 +190,7 @@ def _missing(config: Config, collector: Collector) -> Outcome | None:
         said = f"{word} {listed(missing)} never reported; reported: {listed(reported)}"
     for name, metric in config.metrics.items() if not missing else ():
         if metric.kind == "final" and name not in collector.final:
-            when = f"epoch {collector.last_of(name)} of {max(collector.by_epoch)}"
+            when = f"epoch {collector.last_of(name)} of {collector.last}"
             said = f"metric {name} must be there at the end, and was last reported at {when}"
         elif metric.kind == "curve" and collector.last_of(name) is None:
             said = f"metric {name} must have a curve, and was reported without an epoch"

@@ -61,10 +61,17 @@ def filled(words: Iterable[str], values: Mapping[str, Any]) -> list[str]:
         if whole and whole[1] and whole[2] is None and isinstance(values[whole[1]], list | tuple):
             out += map(text_of, values[whole[1]])
             continue
-        with contextlib.suppress(_NoWordError):
-            instead = functools.partial(_instead, values=values, alone=whole is not None)
-            out.append(_PART.sub(instead, word))
+        if (text := one_word(word, values)) is not None:
+            out.append(text)
     return out
+
+
+def one_word(word: str, values: Mapping[str, Any]) -> str | None:
+    """The word with `values` in the place of their names, a list with commas; None: it is left out."""
+    instead = functools.partial(_instead, values=values, alone=_PART.fullmatch(word) is not None)
+    with contextlib.suppress(_NoWordError):
+        return _PART.sub(instead, word)
+    return None
 
 
 def text_of(value: Any) -> str:
