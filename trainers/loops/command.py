@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainers.attempt.command.attempt import Attempt
 from trainers.attempt.command.collected import Collector, DivergedError, listed
@@ -16,7 +16,7 @@ from trainers.attempt.command.output import Output
 from trainers.attempt.command.process import GRACE_S, run
 from trainers.attempt.command.readers import found as found_by
 from trainers.attempt.command.spec import Metrics, Reads
-from trainers.attempt.command.words import ALL, finite, flat, names_in
+from trainers.attempt.command.words import ALL, finite, flat, names_in, word_of, words_of
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import Outcome, Report
 from trainers.config.base import NOT_IDENTITY, FieldError, LoopConfig, Runtime
@@ -38,7 +38,9 @@ class Config(LoopConfig):
     """A command, its parameters, the files that it needs, and the numbers that must come of it."""
 
     trainer: Literal["command"] = "command"
-    run: tuple[str, ...]
+    run: Annotated[
+        tuple[str, ...], BeforeValidator(words_of, json_schema_input_type=tuple[str | int | float, ...])
+    ]
     """Its words. {lr} stands for a parameter; {seed}, {epochs}, {folder}, {checkpoints}, {data}, {device},
     {gpus}, {threads} are given, {params} is all parameters as JSON; {ema:--ema} is a word if ema is true; {{
     is a brace. `python` as the first word is the worker's own."""
@@ -51,7 +53,10 @@ class Config(LoopConfig):
     """Files and folders that it needs, from where the sweep file lies; they are laid out in its working
     folder under these names, without any leading `../`. What is in them is part of a trial's identity; a pair
     [name, place] gives another name."""
-    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+    env: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")],
+        Annotated[str, BeforeValidator(word_of, json_schema_input_type=str | int | float)],
+    ] = {}
     """Variables of its environment, with placeholders as in `run`."""
     metrics: Metrics = Field({}, json_schema_extra=NOT_IDENTITY)
     """Numbers that every trial must report, by name: {loss: {kind: curve}, top1: {kind: final, unit:
@@ -65,6 +70,9 @@ class Config(LoopConfig):
     def _words_fit(self) -> Config:
         if not self.run or not self.run[0].strip():
             raise FieldError("run", "no command; expected its words, such as [python, train.py, --lr={lr}]")
+        if self.run[0].split()[1:] and self.run[0][0] not in "/.{":
+            message = f"{self.run[0]!r} is one word, and no shell reads it; write a word for each part, or "
+            raise FieldError("run", message + "[bash, -c, ...]")
         params = dict(flat(self.params))
         if taken := next((name for name in params if name in OWN), None):
             raise FieldError(
@@ -157,6 +165,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
                 attempt.words,
                 environment=attempt.environment,
                 folder=attempt.working,
+                temporary=attempt.temporary,
                 output=output,
                 look=look,
                 limit_s=config.limit and 60 * config.limit,

@@ -49,8 +49,8 @@ class Attempt:
             StorageError: the disk is full, or they cannot be written.
         """
         try:
-            temporary = Path(self._after.enter_context(_temporary()))
-            trial = self._given or temporary
+            self.temporary = Path(self._after.enter_context(_temporary()))
+            trial = self._given or self.temporary
             state = trial / STATE
             self.folder, self.checkpoints = trial / OUT, state / "checkpoints"
             self._state, self.log = state, trial / LOG
@@ -63,7 +63,7 @@ class Attempt:
                 for former in (state, self.folder):
                     shutil.rmtree(former, ignore_errors=True)
                 self.log.unlink(missing_ok=True)
-            self.working = temporary / "work" / "files"
+            self.working = self.temporary / "work" / "files"
             for made in (self.folder, self.checkpoints, self.working):
                 made.mkdir(parents=True, exist_ok=True)
             (state / "attempts").write_text(str(self.number), encoding="ascii")
@@ -149,7 +149,7 @@ class Attempt:
 
     @property
     def _tracked(self) -> Path:
-        return self.working.parent.parent / "mlflow.db"
+        return self.temporary / "mlflow.db"
 
     def _path(self, text: str) -> Path:
         return self.working / (one_word(text, self._values) or "")

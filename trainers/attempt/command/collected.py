@@ -201,5 +201,5 @@ def _when(path: Path) -> tuple[int, int]:
 
 def listed(names: Iterable[str]) -> str:
     """Names for a person, not more than one reads."""
-    known = sorted(names)
+    known = sorted(" ".join(name.split()) for name in names)
     return ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "") or "nothing"
