@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainers.attempt.command.attempt import Attempt
 from trainers.attempt.command.collected import Collector, DivergedError, listed
+from trainers.attempt.command.csv_file import Csv
 from trainers.attempt.command.ending import failure
 from trainers.attempt.command.numbers import ReportError
 from trainers.attempt.command.output import Output
@@ -173,7 +174,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             )
             output.close()
             look(is_over=True)
-            found = failure(ending, output.tail, limit=config.limit) or _missing(config, collector)
+            columns = [name for one in readers if isinstance(one, Csv) for name in one.columns]
+            found = failure(ending, output.tail, limit=config.limit) or _missing(config, collector, columns)
         except DivergedError as error:
             collector.finish()
             found = Outcome(status="diverged", reason=str(error))
@@ -190,7 +192,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         return found.model_copy(update={"details": details})
 
 
-def _missing(config: Config, collector: Collector) -> Outcome | None:
+def _missing(config: Config, collector: Collector, columns: Sequence[str]) -> Outcome | None:
     """The failure of a trial that has not reported what it must."""
     reported = {name for numbers in collector.by_epoch.values() for name in numbers} | {*collector.at_end}
     said, missing = "", [name for name in config.metrics if name not in reported]
@@ -205,6 +207,8 @@ def _missing(config: Config, collector: Collector) -> Outcome | None:
             said = f"metric {name} must have a curve, and was reported without an epoch"
     if not reported and not said:
         said = "it reported no number; have it write to the file ORCH_REPORT, or say what it `reads`"
+    if said and columns:
+        said += f"; columns of {config.reads.csv}: {listed(map(ascii, columns))}"
     return Outcome(status="failed", reason=said, error="code") if said else None
 
 

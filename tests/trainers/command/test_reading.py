@@ -183,3 +183,8 @@ def test_the_name_of_a_pair_stays_in_the_working_folder() -> None:
     for name in ("../over.py", "/over.py", "", ".", "a/../b.py"):
         with pytest.raises(ValidationError, match="is no name in the working folder; expected such as"):
             command(files=[[name, "train.py"]])
+
+
+def test_columns_are_named_where_a_number_is_missing() -> None:
+    found = heard("open('m.csv', 'w').write('epoch;loss\\n1;2\\n')", reads={"csv": "m.csv"})
+    assert str(found.outcome.reason).endswith("; columns of m.csv: 'epoch;loss'")
