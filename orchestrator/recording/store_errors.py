@@ -74,7 +74,9 @@ def one_line_errors(where: str, *, refused: Callable[[], object] = lambda: None)
     except StoreError:
         raise
     except Exception as error:
-        foreign = isinstance(error, OSError) or type(error).__module__.split(".")[0] in _LIBRARIES
+        foreign = (
+            isinstance(error, OSError | OverflowError) or type(error).__module__.split(".")[0] in _LIBRARIES
+        )
         if isinstance(error, OURS) and not foreign:
             raise
         status = getattr(error, "get_http_status_code", lambda: None)()
@@ -93,6 +95,8 @@ def raised(error: Exception, where: str, status: int | None) -> StoreError:
         status: the HTTP status that the store's library gives it, if it gives one.
     """
     text, line = f"{type(error).__name__} {error}".lower(), f"{where}: {reason(error)}"
+    if "overflowerror" in text or "int too large to convert" in text:  # a number that no database takes
+        return StoreRefused(line)
     if isinstance(error, OSError) and error.errno in _NEVER:
         return StoreRefused(line)
     if any(sign in text for sign in _LOCKED):

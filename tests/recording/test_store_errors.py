@@ -7,10 +7,11 @@ import os
 import random
 
 import pytest
+from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import StoreError, StoreLocked, StoreRefused
 from orchestrator.process.secrets import without_secret
-from orchestrator.recording.store_errors import raised
+from orchestrator.recording.store_errors import one_line_errors, raised
 
 SQL = (
     "({}) {}\n[SQL: SELECT runs.run_uuid FROM runs WHERE runs.name = ?]\n[parameters: ('x',)]\n"
@@ -22,6 +23,18 @@ SQL = (
 def test_a_name_that_no_disk_takes_is_refused_and_not_waited_for(number: int) -> None:
     error = OSError(number, os.strerror(number), "/home/" + "a" * 300)
     assert isinstance(raised(error, "MLflow", None), StoreRefused)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OverflowError("Python int too large to convert to SQLite INTEGER"),
+        MlflowException("(builtins.OverflowError) Python int too large; failed with exception"),
+    ],
+)
+def test_a_number_that_no_database_takes_is_refused_and_not_waited_for(error: Exception) -> None:
+    with pytest.raises(StoreRefused, match="too large"), one_line_errors("MLflow"):
+        raise error
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EACCES])

@@ -11,7 +11,6 @@ import hashlib
 import io
 import os
 import stat
-import tokenize
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -20,7 +19,6 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from trainers.config.base import NOT_IDENTITY, Frozen, canonical
-from trainers.config.code import normalised
 from trainers.config.files import shown
 
 MOST_BYTES = 32 * 2**20
@@ -80,6 +78,8 @@ class Parcel(NamedTuple):
     """A zip file with all of them."""
 
 
+_AROUND = "."
+"""The name of a folder that the sweep file lies in: it changes with every sweep."""
 _kept: dict[str, dict[str, bytes]] = {}
 
 
@@ -96,10 +96,12 @@ def name_of(entry: str) -> str:
 def placed(entry: Any, folder: Path) -> Any:
     """A name in a file of `folder`, and where that is from the working folder; what is no name stays."""
     if isinstance(entry, str):
-        return [name_of(entry), str(folder / entry)]
-    if isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry):
-        return [entry[0], str(folder / entry[1])]
-    return entry
+        name, place = name_of(entry), folder / entry
+    elif isinstance(entry, list) and len(entry) == 2 and all(isinstance(part, str) for part in entry):
+        name, place = entry[0], folder / entry[1]
+    else:
+        return entry
+    return [_AROUND if folder.resolve().is_relative_to(place.resolve()) else name, str(place)]
 
 
 def replaced(entry: Any, folder: Path) -> Any:
@@ -117,11 +119,13 @@ def read(value: Any) -> Any:
     Raises:
         ValueError: one is not there, cannot be read, or all are too many; in one line.
     """
+    if isinstance(value, str):
+        raise ValueError(f"expected a list of files and folders, such as [{value}]")
     if not isinstance(value, list | tuple):
         return value
     pairs: list[tuple[str, str]] = []
     for entry in value:
-        pair = placed(entry, Path())
+        pair = placed(entry, Path()) if isinstance(entry, str) else entry
         if (
             not isinstance(pair, list | tuple)
             or len(pair) != 2
@@ -131,6 +135,15 @@ def read(value: Any) -> Any:
         pairs.append((pair[0], pair[1]))
     found: dict[str, list[tuple[str, Path]]] = {}
     for name, place in pairs:
+        if name == _AROUND:
+            raise ValueError(
+                f"{shown(Path(place).absolute())} has the sweep file in it, too; name the files and folders "
+                "that the command needs, such as [train.py, src/]"
+            )
+        if not name or name_of(name) != name:
+            raise ValueError(
+                f"{name!r} is no name in the working folder; expected such as [code/net.py, {place}]"
+            )
         if name in found:
             raise ValueError(
                 f"two entries are laid out as {name}; leave one out, or write [other name, {place}]"
@@ -216,9 +229,15 @@ def _files_of(name: str, path: Path) -> Iterator[tuple[str, Path]]:
         return
     root, any_file = path.resolve(), False
     for folder, folders, files in os.walk(path):
-        folders[:] = sorted(one for one in folders if one[0] != "." and one != "__pycache__")
+        folders[:] = sorted(
+            one
+            for one in folders
+            if one[0] != "." and one != "__pycache__" and not _is_home(Path(folder) / one)
+        )
         for one in (*folders, *sorted(files)):
             own = Path(folder) / one
+            if own.is_symlink() and not own.exists():
+                raise ValueError(f"{shown(own.absolute())} leads to nothing; remove it, or what it is for")
             if own.is_symlink() and (own.is_dir() or root not in own.resolve().parents):
                 raise ValueError(
                     f"{shown(own.absolute())} leads out of {name}, or to a folder; name its target, too"
@@ -230,6 +249,12 @@ def _files_of(name: str, path: Path) -> Iterator[tuple[str, Path]]:
                 yield (PurePosixPath(name) / own.relative_to(path).as_posix()).as_posix(), own
     if not any_file:
         raise ValueError(f"{shown(path.absolute())} is a folder without a file")
+
+
+def _is_home(folder: Path) -> bool:
+    """Whether orch keeps its results there; what is in it changes with every trial."""
+    beside = (folder / name for name in ("mlflow.db", "logs", "trials"))
+    return (folder / "journal").is_dir() and any(one.exists() for one in beside)
 
 
 def _check_size(paths: Sequence[Path]) -> None:
@@ -264,18 +289,10 @@ def _content(path: Path) -> bytes:
 
 def _digest(files: dict[str, bytes], name: str) -> str:
     """What an entry comes to, wherever it lies and whatever it is called."""
-    parts = (
-        f"{laid.removeprefix(name)}\n{_digest_of(laid, content)}" for laid, content in sorted(files.items())
-    )
+    parts = (f"{laid.removeprefix(name)}\n{_digest_of(content)}" for laid, content in sorted(files.items()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
-def _digest_of(name: str, content: bytes) -> str:
-    """Of Python as it runs, without comments and layout; of anything else its bytes."""
-    # A script may print or parse its own docstring.
-    if name.endswith(".py") and b"__doc__" not in content:
-        try:
-            return hashlib.sha256(normalised(content.decode().replace("\r\n", "\n")).encode()).hexdigest()
-        except (UnicodeDecodeError, SyntaxError, tokenize.TokenError):
-            pass
-    return hashlib.sha256(content).hexdigest()
+def _digest_of(content: bytes) -> str:
+    """Of its bytes, for comments may change what a script does; of texts but for the ends of lines."""
+    return hashlib.sha256(content if b"\0" in content else content.replace(b"\r\n", b"\n")).hexdigest()

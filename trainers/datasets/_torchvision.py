@@ -8,7 +8,7 @@ import io
 import logging
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,21 @@ from trainers.datasets.base import Images, MissingDataError, data_folder
 
 log = logging.getLogger(__name__)
 
+OWN_PLACES = (
+    "_base_folder",
+    "base_folder",
+    "_data_path",
+    "_data_dir",
+    "_size_root",
+    "raw_folder",
+    "split_folder",
+    "target_folder",
+    "filename",
+    "root",
+)
+"""What classes call the folder, or the file, that is theirs alone; the first that is there."""
+ARCHIVES = (".zip", ".tgz", ".tar", ".gz")
+"""What was downloaded, and may be removed when it is unpacked."""
 WAYS_OUT = "add --download to orch sweep, or put the archive there and pass --data FOLDER or set ORCH_DATA"
 
 
@@ -156,3 +171,19 @@ def locked(path: Path) -> Iterator[None]:
             yield
         finally:
             fcntl.flock(file, fcntl.LOCK_UN)  # by itself a process forked meanwhile would keep it
+
+
+def place_of(opened: Any, folder: Path) -> Path | None:
+    """The folder or file below `folder` that is a data set's own; None: it lies among others."""
+    names = (getattr(opened, name, None) for name in OWN_PLACES)
+    places = (folder / name for name in names if isinstance(name, str | Path))
+    return next(
+        (one for one in places if one != folder and one.is_relative_to(folder) and one.exists()), None
+    )
+
+
+def files_in(places: Iterable[Path], folder: Path) -> list[tuple[str, int]]:
+    """Name below `folder` and size in bytes of every file in these places but archives, by name."""
+    every = {one for place in places for one in (place.rglob("*") if place.is_dir() else (place,))}
+    files = sorted(one for one in every if one.is_file() and (one in places or one.suffix not in ARCHIVES))
+    return [(one.relative_to(folder).as_posix(), one.stat().st_size) for one in files]

@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -18,7 +18,7 @@ from trainers.config.base import NOT_IDENTITY, FieldError, canonical
 from trainers.config.lazy import torch, torchvision
 from trainers.datasets import _signatures
 from trainers.datasets._labelled import LabelledConfig, Part, loaded, number_for_training
-from trainers.datasets._torchvision import WAYS_OUT, locked
+from trainers.datasets._torchvision import WAYS_OUT, files_in, locked, place_of
 from trainers.datasets.base import Images, MissingDataError, data_folder
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,13 @@ class Options(dict[str, Any]):
     def __hash__(self) -> int:  # type: ignore[override]
         """Of its text."""
         return hash(canonical(self))
+
+
+class Found(NamedTuple):
+    """The number of images of a part, and where they lie if in a place of their own."""
+
+    number: int
+    place: Path | None
 
 
 Plain = bool | int | float | str
@@ -142,6 +149,19 @@ def for_training(config: Config, *, root: Path | None) -> int | None:
     return number_for_training(config, there)
 
 
+def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:
+    """Name and size in bytes of every file of the data set but archives, by name; none where it is not there.
+
+    Nor for a class whose files lie among those of others.
+    """
+    folder = _folder(config, root)
+    try:
+        found = [_counted(config.dataset, Options(config.options), part, folder) for part in _parts(config)]
+    except MissingDataError:
+        return []
+    return files_in({one.place for one in found if one.place}, folder)
+
+
 def load(config: Config, *, root: Path | None, download: bool) -> Images:
     """The images on disk, downloaded first if they are not there and `download`.
 
@@ -191,12 +211,13 @@ def _folder(config: Config, root: Path | None) -> Path:
 
 def _number(config: Config, part: tuple[str, str | bool] | None, root: Path | None) -> int:
     """The number of images of a part, which torchvision has found in order; looked at once in a process."""
-    return _counted(config.dataset, Options(config.options), part, _folder(config, root))
+    return _counted(config.dataset, Options(config.options), part, _folder(config, root)).number
 
 
 @functools.lru_cache(maxsize=64)
-def _counted(dataset: str, options: Options, part: tuple[str, str | bool] | None, folder: Path) -> int:
-    return len(_opened(dataset, options, part, folder))
+def _counted(dataset: str, options: Options, part: tuple[str, str | bool] | None, folder: Path) -> Found:
+    opened = _opened(dataset, options, part, folder)
+    return Found(len(opened), place_of(opened, folder))
 
 
 def _opened(

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from trainers.attempt.command.attempt import Attempt
 from trainers.attempt.command.collected import Collector, DivergedError, listed
+from trainers.attempt.command.csv_file import Csv
 from trainers.attempt.command.ending import failure
+from trainers.attempt.command.numbers import ReportError
 from trainers.attempt.command.output import Output
 from trainers.attempt.command.process import GRACE_S, run
-from trainers.attempt.command.readers import ReportError
+from trainers.attempt.command.readers import found as found_by
 from trainers.attempt.command.spec import Metrics, Reads
-from trainers.attempt.command.words import ALL, finite, flat, names_in
+from trainers.attempt.command.words import ALL, finite, flat, names_in, word_of, words_of
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import Outcome, Report
 from trainers.config.base import NOT_IDENTITY, FieldError, LoopConfig, Runtime
@@ -37,7 +39,9 @@ class Config(LoopConfig):
     """A command, its parameters, the files that it needs, and the numbers that must come of it."""
 
     trainer: Literal["command"] = "command"
-    run: tuple[str, ...]
+    run: Annotated[
+        tuple[str, ...], BeforeValidator(words_of, json_schema_input_type=tuple[str | int | float, ...])
+    ]
     """Its words. {lr} stands for a parameter; {seed}, {epochs}, {folder}, {checkpoints}, {data}, {device},
     {gpus}, {threads} are given, {params} is all parameters as JSON; {ema:--ema} is a word if ema is true; {{
     is a brace. `python` as the first word is the worker's own."""
@@ -50,7 +54,10 @@ class Config(LoopConfig):
     """Files and folders that it needs, from where the sweep file lies; they are laid out in its working
     folder under these names, without any leading `../`. What is in them is part of a trial's identity; a pair
     [name, place] gives another name."""
-    env: dict[Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
+    env: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")],
+        Annotated[str, BeforeValidator(word_of, json_schema_input_type=str | int | float)],
+    ] = {}
     """Variables of its environment, with placeholders as in `run`."""
     metrics: Metrics = Field({}, json_schema_extra=NOT_IDENTITY)
     """Numbers that every trial must report, by name: {loss: {kind: curve}, top1: {kind: final, unit:
@@ -64,6 +71,9 @@ class Config(LoopConfig):
     def _words_fit(self) -> Config:
         if not self.run or not self.run[0].strip():
             raise FieldError("run", "no command; expected its words, such as [python, train.py, --lr={lr}]")
+        if self.run[0].split()[1:] and self.run[0][0] not in "/.{":
+            message = f"{self.run[0]!r} is one word, and no shell reads it; write a word for each part, or "
+            raise FieldError("run", message + "[bash, -c, ...]")
         params = dict(flat(self.params))
         if taken := next((name for name in params if name in OWN), None):
             raise FieldError(
@@ -141,7 +151,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
 
         def look(*, is_over: bool = False) -> None:
             for reader in readers:
-                for epoch, numbers in reader.new(is_over=is_over):
+                for epoch, numbers in found_by(reader, is_over=is_over):
                     collector.add(epoch, numbers)
             collector.finish() if is_over else collector.settle()
 
@@ -156,6 +166,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
                 attempt.words,
                 environment=attempt.environment,
                 folder=attempt.working,
+                temporary=attempt.temporary,
                 output=output,
                 look=look,
                 limit_s=config.limit and 60 * config.limit,
@@ -163,10 +174,13 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             )
             output.close()
             look(is_over=True)
-            found = failure(ending, output.tail, limit=config.limit) or _missing(config, collector)
+            columns = [name for one in readers if isinstance(one, Csv) for name in one.columns]
+            found = failure(ending, output.tail, limit=config.limit) or _missing(config, collector, columns)
         except DivergedError as error:
+            collector.finish()
             found = Outcome(status="diverged", reason=str(error))
         except ReportError as error:
+            collector.finish()
             found = Outcome(status="failed", reason=str(error), error="code")
         finally:
             output.close()
@@ -178,7 +192,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         return found.model_copy(update={"details": details})
 
 
-def _missing(config: Config, collector: Collector) -> Outcome | None:
+def _missing(config: Config, collector: Collector, columns: Sequence[str]) -> Outcome | None:
     """The failure of a trial that has not reported what it must."""
     reported = {name for numbers in collector.by_epoch.values() for name in numbers} | {*collector.at_end}
     said, missing = "", [name for name in config.metrics if name not in reported]
@@ -187,12 +201,14 @@ def _missing(config: Config, collector: Collector) -> Outcome | None:
         said = f"{word} {listed(missing)} never reported; reported: {listed(reported)}"
     for name, metric in config.metrics.items() if not missing else ():
         if metric.kind == "final" and name not in collector.final:
-            when = f"epoch {collector.last_of(name)} of {max(collector.by_epoch)}"
+            when = f"epoch {collector.last_of(name)} of {collector.last}"
             said = f"metric {name} must be there at the end, and was last reported at {when}"
         elif metric.kind == "curve" and collector.last_of(name) is None:
             said = f"metric {name} must have a curve, and was reported without an epoch"
     if not reported and not said:
         said = "it reported no number; have it write to the file ORCH_REPORT, or say what it `reads`"
+    if said and columns:
+        said += f"; columns of {config.reads.csv}: {listed(map(ascii, columns))}"
     return Outcome(status="failed", reason=said, error="code") if said else None
 
 

@@ -25,27 +25,33 @@ def refused(*entries: object) -> str:
     return str(caught.value.errors()[0]["msg"])
 
 
-def test_python_is_identified_by_what_it_does_and_anything_else_by_its_bytes() -> None:
-    script("x = 1\n")
-    script("x: 1\n", "c.yaml")
-    before = read("train.py", "c.yaml").digests
-    script("# why\n\nx  =  1\n")
-    assert read("train.py", "c.yaml").digests == before
-    script("# why\nx: 1\n", "c.yaml")
-    assert read("train.py", "c.yaml").digests["c.yaml"] != before["c.yaml"]
-    script("x = 2\n")
-    assert read("train.py").digests["train.py"] != before["train.py"]
-
-
-def test_a_script_that_reads_its_docstring_and_one_that_is_no_python_count_byte_by_byte() -> None:
+def test_files_are_identified_by_their_bytes_but_for_the_ends_of_lines() -> None:
     for one, other in (
-        ('"""a"""\nprint(__doc__)\n', '"""b"""\nprint(__doc__)\n'),
-        ("x = (\n", "x  = (\n"),
+        ("x = 1\n", "# /// script\nx = 1\n"),
+        ('def f():\n    """a"""\n', 'def f():\n    """b"""\n'),
+        ("#!/bin/sh\n", "#!/bin/bash\n"),
     ):
         script(one)
         before = read("train.py").digests
         script(other)
         assert read("train.py").digests != before
+    Path("train.py").write_bytes(b"x = 1\r\ny = 2\r\n")
+    before = read("train.py").digests
+    Path("train.py").write_bytes(b"x = 1\ny = 2\n")
+    assert read("train.py").digests == before
+    Path("train.py").write_bytes(b"\0\r\n")
+    before = read("train.py").digests
+    Path("train.py").write_bytes(b"\0\n")
+    assert read("train.py").digests != before
+
+
+def test_results_of_orch_below_a_folder_are_not_of_it_and_a_folder_around_the_sweep_is_refused() -> None:
+    for name in ("src/a.py", "src/runs/mlflow.db", "src/runs/journal/x", "src/out/journal/x"):
+        script("1\n", name)
+    assert list(read("src").content) == ["src/a.py", "src/out/journal/x"]
+    for entry in (".", "..", str(Path().absolute()), "src/.."):
+        assert "has the sweep file in it, too; name the files and folders that" in refused(entry)
+    assert files.placed(["code", "."], Path("src")) == [".", "src"]
 
 
 def test_where_the_sweep_lies_is_no_part_of_the_identity() -> None:
@@ -87,6 +93,9 @@ def test_what_cannot_be_read_or_is_too_much_is_one_line(monkeypatch: pytest.Monk
     assert "expected names of files and folders, got 3" in refused(3)
     Path("a/out").symlink_to(Path("b/x.py").absolute())
     assert "a/out leads out of a, or to a folder; name its target, too" in refused("a")
+    Path("a/out").unlink()
+    Path("a/gone").symlink_to("nowhere")
+    assert "a/gone leads to nothing; remove it, or what it is for" in refused("a")
     Path("empty").mkdir()
     assert "empty is a folder without a file" in refused("empty")
     os.mkfifo("pipe")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -78,8 +80,9 @@ from pathlib import Path
 from trainers.attempt.command.output import Output
 from trainers.attempt.command.process import run
 run([{sys.executable!r}, "-c", {waiting!r}], environment={{}}, folder=Path("."), output=Output(None, None),
-    look=lambda: None)
+    look=lambda: None, temporary=Path({str(tmp_path / "temporary")!r}))
 """
+    (tmp_path / "temporary" / "work").mkdir(parents=True)
     root = Path(process.__file__).parents[3]
     worker = subprocess.Popen([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": str(root)})
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
@@ -88,6 +91,11 @@ run([{sys.executable!r}, "-c", {waiting!r}], environment={{}}, folder=Path("."),
     worker.kill()
     worker.wait()
     assert gone(int((tmp_path / "pid").read_text()))
+    for _ in range(100):
+        if not (tmp_path / "temporary").exists():
+            break
+        time.sleep(0.02)
+    assert not (tmp_path / "temporary").exists()
 
 
 def test_a_stop_at_the_end_of_an_epoch_is_asked_for_first(tmp_path: Path) -> None:
@@ -145,3 +153,37 @@ def test_a_line_without_end_is_no_line_to_look_into() -> None:
     taken.take(b"\nacc=1\nacc=2")
     taken.close()
     assert lines == ["acc=1", "acc=2"]
+
+
+def keeper() -> psutil.Process:
+    """The one that this process has started."""
+    (one,) = (p for p in psutil.Process().children() if "keeper.py" in " ".join(p.cmdline()))
+    return one
+
+
+@pytest.mark.parametrize("sign", ["SIGSTOP", "SIGKILL"])
+def test_a_keeper_that_is_stopped_or_killed_ends_the_trial_and_leaves_nothing(
+    sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainers.loops.command.GRACE_S", 0.1)
+    monkeypatch.setattr(process, "DRAIN_S", 0.2)
+    waiting = (
+        OK
+        + f"""
+import subprocess, time
+one = subprocess.Popen(['sleep', '99'])
+open({str(tmp_path / "pid")!r}, 'w').write(str(one.pid))
+open(os.environ['ORCH_REPORT'], 'a').write('{{"epoch": 2, "loss": 1}}')
+open(os.environ['ORCH_REPORT'], 'a').write(chr(10))
+time.sleep(99)
+"""
+    )
+
+    def on(message: Any) -> None:
+        if message.epoch == 1:
+            keeper().send_signal(getattr(signal, sign))
+
+    outcome = heard(waiting, on=on, limit=0.03).outcome
+    assert outcome.status == "failed"
+    assert outcome.details["wall_s"] < 10
+    assert gone(int((tmp_path / "pid").read_text()))

@@ -26,6 +26,8 @@ from trainers.config.base import identity_dump
         ("--widths={widths}", {"widths": [8, 16]}, ["--widths=8,16"]),
         ("--decay={decay}", {"decay": None}, []),
         ("{params}", {"params": {"lr": 0.1, "on": True}}, ['{"lr": 0.1, "on": true}']),
+        ("{params}", {"params": {"b": {"d": None, "a": 1}, "a": None}}, ['{"b": {"a": 1}}']),
+        ("{params}", {"params": {"b": 1, "a": 2}}, ['{"a": 2, "b": 1}']),
         ("f'{{x}}'", {}, ["f'{x}'"]),
     ],
 )
@@ -52,6 +54,17 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "{seed} has another meaning; give the parameter another",
     ),
     "no command": ({"run": []}, "no command; expected its words"),
+    "one text": (
+        {"run": "python train.py {seed}"},
+        "expected a list of words, such as [python, train.py, {seed}]",
+    ),
+    "files as a text": ({"files": "train.py"}, "expected a list of files and folders, such as [train.py]"),
+    "a line for a shell": (
+        {"run": ["python train.py", "{seed}"]},
+        "'python train.py' is one word, and no shell reads it; write a word for each part, or [bash, -c,",
+    ),
+    "a zero byte": ({"params": {"a": "x\0"}}, "has a character that no command can be given; leave it out"),
+    "half a character": ({"env": {"A": "\ud800"}}, "has a character that no command can be given"),
     "no epochs": (
         {"run": ["python", "train.py", "{seed}{epochs}"]},
         "uses {epochs}, and `epochs` is not set",
@@ -94,3 +107,10 @@ def test_a_variable_and_all_parameters_as_one_word_count_as_used() -> None:
     script("print(1)")
     assert command(params={"lr": 1}, env={"LR": "{lr}"}).params == {"lr": 1}
     assert command(params={"a": {"b": 1}}, env={"ALL": "{params}"}).params == {"a": {"b": 1}}
+
+
+def test_numbers_are_words_too() -> None:
+    script("print(1)")
+    made = command(run=["python", "train.py", "{seed}", "--epochs", 5, 1e-5], env={"W": 3})
+    assert made.run[3:] == ("--epochs", "5", "1e-05")
+    assert made.env == {"W": "3"}

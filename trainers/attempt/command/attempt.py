@@ -14,16 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainers.attempt.checkpoint import STATE
-from trainers.attempt.command.readers import (
-    Csv,
-    EventFiles,
-    JsonLines,
-    Printed,
-    Reader,
-    ReportError,
-    Tracked,
-)
-from trainers.attempt.command.words import ALL, filled, flat
+from trainers.attempt.command.csv_file import Csv
+from trainers.attempt.command.numbers import Reader, ReportError
+from trainers.attempt.command.readers import EventFiles, JsonLines, Printed, Tracked
+from trainers.attempt.command.words import ALL, filled, flat, one_word
 from trainers.attempt.folders import Folder, StorageError
 from trainers.config.base import Runtime
 
@@ -55,8 +49,8 @@ class Attempt:
             StorageError: the disk is full, or they cannot be written.
         """
         try:
-            temporary = Path(self._after.enter_context(_temporary()))
-            trial = self._given or temporary
+            self.temporary = Path(self._after.enter_context(_temporary()))
+            trial = self._given or self.temporary
             state = trial / STATE
             self.folder, self.checkpoints = trial / OUT, state / "checkpoints"
             self._state, self.log = state, trial / LOG
@@ -69,7 +63,7 @@ class Attempt:
                 for former in (state, self.folder):
                     shutil.rmtree(former, ignore_errors=True)
                 self.log.unlink(missing_ok=True)
-            self.working = temporary / "work" / "files"
+            self.working = self.temporary / "work" / "files"
             for made in (self.folder, self.checkpoints, self.working):
                 made.mkdir(parents=True, exist_ok=True)
             (state / "attempts").write_text(str(self.number), encoding="ascii")
@@ -135,8 +129,8 @@ class Attempt:
             own["CUDA_VISIBLE_DEVICES"] = ""
         if self.config.reads.mlflow:
             own["MLFLOW_TRACKING_URI"] = f"sqlite:///{self._tracked}"
-        given = {name: "".join(filled([word], self._values)) for name, word in self.config.env.items()}
-        return {**os.environ, **own, **given}
+        given = {name: one_word(word, self._values) for name, word in self.config.env.items()}
+        return {**os.environ, **own, **{name: word for name, word in given.items() if word is not None}}
 
     def readers(self) -> tuple[list[Reader], Callable[[str], None] | None]:
         """What reads its numbers, and what is told each line that it prints."""
@@ -155,10 +149,10 @@ class Attempt:
 
     @property
     def _tracked(self) -> Path:
-        return self.working.parent.parent / "mlflow.db"
+        return self.temporary / "mlflow.db"
 
     def _path(self, text: str) -> Path:
-        return self.working / "".join(filled([text], self._values))
+        return self.working / (one_word(text, self._values) or "")
 
     @property
     def _values(self) -> dict[str, Any]:

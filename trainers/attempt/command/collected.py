@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from trainers.attempt.command.numbers import name_fault
 from trainers.attempt.folders import StorageError
 from trainers.attempt.report import EpochReport, Report
 
@@ -52,6 +53,7 @@ class Collector:
         """
         self.report, self.epochs, self.declared, self.settles = report, epochs, declared, settles
         self.arrays, self.history, self._past = arrays, history, dict(past)
+        self._former = {path: _when(path) for paths in _epochs_in(arrays).values() for path in paths}
         self.by_epoch: dict[int, dict[str, float]] = {}
         self.at_end: dict[str, float] = {}
         self.warnings: list[str] = []
@@ -66,13 +68,16 @@ class Collector:
             DivergedError: one that counts is not finite.
             StorageError: the disk is full.
         """
+        refused = {name: why for name in numbers if (why := name_fault(name))}
+        for name, why in refused.items():
+            self._warn(f"{name[:60]!a} is left out, for it is no name of a metric: {why}")
+        numbers = {name: value for name, value in numbers.items() if name not in refused}
         for name, value in numbers.items():
             if math.isfinite(value):
                 continue
             if not self.declared or name in self.declared:
                 raise DivergedError(f"{name} {value}" + (f" at epoch {epoch}" if epoch is not None else ""))
-            if (line := f"'{name}' was {value} at times, which is left out") not in self.warnings:
-                self.warnings.append(line)
+            self._warn(f"'{name}' was {value} at times, which is left out")
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
         own = self.at_end if epoch is None else self.by_epoch.setdefault(epoch, {})
         if own.items() >= finite.items() and (epoch is None or epoch in self._told or epoch == self._open):
@@ -80,6 +85,8 @@ class Collector:
         own |= finite
         if epoch is None:
             return
+        for name in finite:  # what was told before the first epoch is not what stands at the end
+            self.at_end.pop(name, None)
         try:
             with self.history.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"epoch": epoch, **finite}) + "\n")
@@ -98,7 +105,8 @@ class Collector:
     def finish(self) -> None:
         """Report what is left."""
         self._tell()
-        for epoch in sorted({*_epochs_in(self.arrays)} - self._told):
+        written = {epoch for epoch, paths in _epochs_in(self.arrays).items() if any(map(self._is_new, paths))}
+        for epoch in sorted(written - self._told):
             self.by_epoch.setdefault(epoch, {})
             self._open = epoch
             self._tell()
@@ -108,8 +116,12 @@ class Collector:
     @property
     def final(self) -> dict[str, float]:
         """The numbers at the end: those of the last epoch, and those of none."""
-        last = self.by_epoch[max(self.by_epoch)] if self.by_epoch else {}
-        return last | self.at_end
+        return self.by_epoch.get(self.last, {}) | self.at_end
+
+    @property
+    def last(self) -> int:
+        """The last epoch that has numbers, not arrays alone; -1: none has."""
+        return max((epoch for epoch, numbers in self.by_epoch.items() if numbers), default=-1)
 
     def last_of(self, name: str) -> int | None:
         """The last epoch that has a metric; None: none has."""
@@ -137,13 +149,23 @@ class Collector:
             epoch=epoch,
             epochs=self.epochs or 0,
             metrics=self.by_epoch[epoch],
-            arrays=self._arrays_of(epoch),
+            arrays=self._arrays_of(epoch, replayed=replayed),
             replayed=replayed,
         )
 
-    def _arrays_of(self, epoch: int) -> dict[str, np.ndarray]:
+    def _warn(self, line: str) -> None:
+        if line not in self.warnings:
+            self.warnings.append(line)
+
+    def _is_new(self, path: Path) -> bool:
+        """Whether it was written in this attempt."""
+        return self._former.get(path) != _when(path)
+
+    def _arrays_of(self, epoch: int, *, replayed: bool) -> dict[str, np.ndarray]:
         found: dict[str, np.ndarray] = {}
         for path in _epochs_in(self.arrays).get(epoch, ()):
+            if not replayed and not self._is_new(path):
+                continue
             try:
                 with np.load(path, allow_pickle=False) as file:
                     own = {name: file[name] for name in file.files}
@@ -172,7 +194,12 @@ def _epochs_in(folder: Path) -> dict[int, list[Path]]:
     return found
 
 
+def _when(path: Path) -> tuple[int, int]:
+    there = path.stat()
+    return there.st_mtime_ns, there.st_size
+
+
 def listed(names: Iterable[str]) -> str:
     """Names for a person, not more than one reads."""
-    known = sorted(names)
+    known = sorted(" ".join(name.split()) for name in names)
     return ", ".join(known[:8]) + (f" and {len(known) - 8} more" if len(known) > 8 else "") or "nothing"

@@ -9,6 +9,7 @@ tensor.proto.
 
 from __future__ import annotations
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +22,9 @@ LARGEST = 64 * 2**20
 class EventFile:
     """An event file that grows."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.read_to = path, 0
+    def __init__(self, path: Path, *, behind: bool = False) -> None:
+        """Read `path`; `behind`: only what comes after what is there now."""
+        self.path, self.read_to = path, path.stat().st_size if behind else 0
 
     def new(self) -> Iterator[tuple[int, str, float]]:
         """(step, tag, value) of each scalar that was added; what is half written is read the next time.
@@ -31,6 +33,8 @@ class EventFile:
             ValueError: it is no event file.
         """
         with self.path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size < self.read_to:  # it was written anew
+                self.read_to = 0
             file.seek(self.read_to)
             while len(head := file.read(12)) == 12:
                 (length,) = struct.unpack("<Q", head[:8])
@@ -48,6 +52,7 @@ def _scalars(event: bytes) -> Iterator[tuple[int, str, float]]:
     step, summary = fields.get(2, 0), fields.get(5)
     if not isinstance(summary, bytes) or not isinstance(step, int):
         return
+    step -= 2**64 if step >= 2**63 else 0  # a negative one stands there as its complement
     for number, value in _fields(summary):
         if number != 1 or not isinstance(value, bytes):
             continue

@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -47,13 +48,17 @@ def main() -> None:
             process_group=0,
             preexec_fn=in_the_child,
         )
-    except OSError as error:
-        _tell({"error": f"{error.filename or job['words'][0]}: {error.strerror}"})
+    except (OSError, ValueError) as error:
+        place, cause = getattr(error, "filename", None), getattr(error, "strerror", None)
+        _tell({"error": f"{place or job['words'][0]}: {cause or error}"})
         return
     _tell({"pid": process.pid})
     os.close(2)
     os.open(os.devnull, os.O_WRONLY)  # the output ends when the command and its children have
-    code = _watched(process, job["grace_s"], os.getppid())
+    parent = os.getppid()
+    code = _watched(process, job["grace_s"], parent)
+    if job["temporary"] and _is_lost(parent):
+        shutil.rmtree(job["temporary"], ignore_errors=True)
     _tell({"code": code})
 
 
@@ -74,6 +79,17 @@ def _watched(process: "subprocess.Popen[bytes]", grace_s: float, parent: int) ->
             break
         time.sleep(LOOK_S)
     return process.wait()
+
+
+def _is_lost(parent: int) -> bool:
+    """Whether the worker was killed; its pipe ends a moment before."""
+    if not select.select([0], [], [], 0)[0] or os.read(0, 64):
+        return False
+    for _ in range(5):
+        if os.getppid() != parent:
+            return True
+        time.sleep(LOOK_S)
+    return False
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:

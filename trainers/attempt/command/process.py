@@ -42,6 +42,7 @@ def run(
     folder: Path,
     output: Output,
     look: Callable[[], None],
+    temporary: Path | None = None,
     limit_s: float | None = None,
     grace_s: float = GRACE_S,
 ) -> Ending:
@@ -53,6 +54,7 @@ def run(
         folder: its working folder.
         output: is given what it prints.
         look: is called again and again; what it raises ends the command first.
+        temporary: a folder that is removed if this process is killed.
         limit_s: seconds after which it is ended.
         grace_s: between SIGTERM and SIGKILL.
     """
@@ -70,6 +72,7 @@ def run(
             "environment": dict(environment),
             "folder": str(folder),
             "grace_s": grace_s,
+            "temporary": str(temporary) if temporary else None,
         }
         talk.say(json.dumps(job).encode() + b"\n")
         deadline = time.monotonic() + limit_s if limit_s is not None else float("inf")
@@ -83,6 +86,8 @@ def run(
                 if not late and time.monotonic() > deadline:
                     late = True
                     talk.say(b"stop")
+                if time.monotonic() > deadline + grace_s + DRAIN_S:  # a keeper that is stopped ends nothing
+                    talk.kill()
             talk.drain()
         except Exception:
             talk.stop(grace_s)
@@ -102,6 +107,7 @@ class _Talk:
         self.ending: Ending | None = None
         self._told, self._printed = keeper.stdout.fileno(), keeper.stderr.fileno()
         self._heard = b""
+        self._pid: int | None = None
         self._selector = selectors.DefaultSelector()
         for number in (self._told, self._printed):
             self._selector.register(number, selectors.EVENT_READ)
@@ -119,8 +125,7 @@ class _Talk:
         try:
             self.keeper.wait(5 * DRAIN_S)
         except subprocess.TimeoutExpired:
-            self.keeper.kill()
-            self.keeper.wait()
+            self.kill()
 
     def say(self, line: bytes) -> None:
         """Tell the keeper; one that is dead is heard of by `listen`."""
@@ -157,16 +162,28 @@ class _Talk:
         if self.ending is not None:
             self.drain()
 
+    def kill(self) -> None:
+        """End the keeper and the command's group of processes at once."""
+        self.keeper.kill()
+        self.keeper.wait()
+        if self._pid is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._pid, signal.SIGKILL)
+        self.ending = self.ending or Ending(error="what keeps its process did not answer, and was killed")
+
     def _understand(self, *, is_over: bool) -> None:
         *lines, self._heard = self._heard.split(b"\n")
         for line in lines:
             told = json.loads(line)
-            if "code" in told:
+            if "pid" in told:
+                self._pid = told["pid"]
+            elif "code" in told:
                 self.ending = Ending(code=told["code"])
             elif "error" in told:
                 self.ending = Ending(error=told["error"])
         if is_over and self.ending is None:
             self.ending = Ending(error="what keeps its process was killed")
+            self.kill()
 
 
 def signal_name(number: int) -> str:

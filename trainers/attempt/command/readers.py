@@ -3,37 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import json
 import math
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
 
 from trainers.attempt.command.event_files import EventFile
+from trainers.attempt.command.numbers import (
+    Found,
+    Reader,
+    ReportError,
+    epoch_of,
+    number_of,
+    numbers_of,
+    shown_of,
+)
 
-Found = tuple[int | None, dict[str, float]]
 LONGEST_LINE = 1_000_000
-MOST_BYTES = 100_000_000
-"""Of a file that is read whole."""
-
-
-class ReportError(Exception):
-    """What was reported is no report; one line: file, place, what was expected."""
-
-
-class Reader(Protocol):
-    """Reads one thing that a command writes."""
-
-    def new(self, *, is_over: bool) -> Iterator[Found]:
-        """What was added, or all anew; `is_over`: nothing follows.
-
-        Raises:
-            ReportError: it cannot be understood.
-        """
 
 
 class JsonLines:
@@ -67,13 +56,13 @@ class JsonLines:
             said = json.loads(line)
         except (ValueError, RecursionError):
             raise ReportError(
-                f'{at}: no JSON: {_shown(line)}; expected such as {{"epoch": 3, "loss": 0.1}}'
+                f'{at}: no JSON: {shown_of(line)}; expected such as {{"epoch": 3, "loss": 0.1}}'
             ) from None
         if not isinstance(said, dict):
-            raise ReportError(f"{at}: expected names and numbers, got {_shown(line)}")
+            raise ReportError(f"{at}: expected names and numbers, got {shown_of(line)}")
         epoch = said.pop("epoch", None)
         epoch = said.pop("step", None) if epoch is None else epoch
-        return _epoch(epoch, at), _numbers(said, at)
+        return epoch_of(epoch, at), numbers_of(said, at)
 
 
 class Printed:
@@ -98,9 +87,9 @@ class Printed:
                 said = {name: text for name, text in match.groupdict().items() if text is not None}
                 at = f"printed {line.strip()[:80]!r}"
                 if (epoch := said.pop("epoch", None)) is not None:
-                    self.epoch = _epoch(_number(epoch, "epoch", at), at)
+                    self.epoch = epoch_of(number_of(epoch, "epoch", at), at)
                 self._found.append(
-                    (self.epoch, {name: _number(text, name, at) for name, text in said.items()})
+                    (self.epoch, {name: number_of(text, name, at) for name, text in said.items()})
                 )
 
     def new(self, *, is_over: bool) -> Iterator[Found]:
@@ -111,48 +100,19 @@ class Printed:
             raise self._error
 
 
-class Csv:
-    """A file of comma-separated values, read anew when it has changed: some loggers rewrite theirs."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self._seen = path, (0, 0)
-
-    def new(self, *, is_over: bool) -> Iterator[Found]:
-        """Every row, again and again."""
-        if not self.path.exists() or self._seen == (seen := _state(self.path)):
-            return
-        self._seen = seen
-        text = self.path.read_text(encoding="utf-8", errors="replace")
-        whole = text if is_over else text[: text.rfind("\n") + 1]
-        rows = csv.DictReader(io.StringIO(whole), skipinitialspace=True)
-        key = next((one for one in ("epoch", "step") if one in (rows.fieldnames or ())), None)
-        try:
-            for row in rows:
-                at = f"{self.path.name}, line {rows.line_num}"
-                epoch = row.pop(key, None) if key else None
-                numbers = {
-                    n: v for n, t in row.items() if n and isinstance(t, str) and (v := _float(t)) is not None
-                }
-                if key and not (epoch or "").strip():
-                    continue
-                yield _epoch(_number(epoch, key, at) if key and epoch else None, at), numbers
-        except csv.Error as error:
-            raise ReportError(f"{self.path.name}, line {rows.line_num}: {error}") from None
-
-
 class EventFiles:
     """TensorBoard's event files in a folder and below it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files: dict[Path, EventFile] = {}
+        self._files = {path: EventFile(path, behind=True) for path in self._there()}
         self._epochs: dict[int, int] = {}
         """Epoch by step, where a scalar says so."""
 
     def new(self, *, is_over: bool) -> Iterator[Found]:
         """Scalars that were added, step by step."""
         steps: dict[int, dict[str, float]] = {}
-        for path in sorted(self.folder.rglob("*tfevents*")) if self.folder.is_dir() else ():
+        for path in self._there():
             try:
                 for step, tag, value in self._files.setdefault(path, EventFile(path)).new():
                     steps.setdefault(step, {})[tag] = value
@@ -160,9 +120,13 @@ class EventFiles:
                 raise ReportError(f"{path.name}: {error}") from None
         for step in sorted(steps):
             numbers = steps[step]
+            at = f"event files, step {step}"
             if (epoch := numbers.pop("epoch", None)) is not None and math.isfinite(epoch):
                 self._epochs[step] = int(epoch)
-            yield self._epochs.get(step, step), numbers
+            yield epoch_of(self._epochs.get(step, step), at), numbers
+
+    def _there(self) -> list[Path]:
+        return sorted(self.folder.rglob("*tfevents*")) if self.folder.is_dir() else []
 
 
 class Tracked:
@@ -178,7 +142,7 @@ class Tracked:
         steps: dict[int, dict[str, float]] = {}
         try:
             with contextlib.closing(
-                sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, timeout=5)
+                sqlite3.connect(f"{self.database.absolute().as_uri()}?mode=ro", uri=True, timeout=5)
             ) as base:
                 rows = base.execute(
                     "SELECT rowid, key, value, is_nan, step FROM metrics WHERE rowid > ? ORDER BY rowid",
@@ -186,60 +150,24 @@ class Tracked:
                 )
                 for row, name, value, is_nan, step in rows:
                     self._read_to = row
-                    steps.setdefault(int(step), {})[name] = math.nan if is_nan else float(value)
+                    number = math.nan if is_nan else float(value)
+                    if abs(number) >= sys.float_info.max:  # MLflow's infinity
+                        number = math.copysign(math.inf, number)
+                    steps.setdefault(int(step), {})[name] = number
         except sqlite3.Error as error:  # it is being made, or written to
             if is_over and "no such table" not in str(error):
                 raise ReportError(f"MLflow's {self.database.name} cannot be read: {error}") from None
-        yield from sorted(steps.items())
+        for step in sorted(steps):
+            yield epoch_of(step, f"MLflow, step {step}"), steps[step]
 
 
-def _state(path: Path) -> tuple[int, int]:
-    there = path.stat()
-    if there.st_size > MOST_BYTES:
-        raise ReportError(f"{path.name}: larger than the {MOST_BYTES // 1_000_000} MB that are read")
-    return there.st_mtime_ns, there.st_size
+def found(reader: Reader, *, is_over: bool) -> Iterator[Found]:
+    """What a reader has found.
 
-
-def _epoch(value: Any, at: str) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value) or value < 0:
-        raise ReportError(f"{at}: epoch {value!r} is no whole number from 0")
-    return int(value)
-
-
-def _numbers(said: Mapping[str, Any], at: str) -> dict[str, float]:
-    """Its numbers; null: not defined."""
-    found: dict[str, float] = {}
-    for name, value in said.items():
-        if value is None:
-            continue
-        if not isinstance(value, int | float):
-            raise ReportError(f"{at}: '{name}' is no number: {_shown(repr(value).encode())}")
-        found[name] = _whole(value)
-    return found
-
-
-def _whole(value: int | float) -> float:
+    Raises:
+        ReportError: it cannot be understood, or read.
+    """
     try:
-        return float(value)
-    except OverflowError:
-        return math.inf
-
-
-def _number(text: str, name: str, at: str) -> float:
-    found = _float(text)
-    if found is None:
-        raise ReportError(f"{at}: '{name}' is no number: {text[:40]!r}")
-    return found
-
-
-def _float(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _shown(content: bytes) -> str:
-    return ascii(content[:60].decode("utf-8", "replace").strip())
+        yield from reader.new(is_over=is_over)
+    except OSError as error:
+        raise ReportError(f"{error.filename}: cannot be read: {error.strerror}") from None

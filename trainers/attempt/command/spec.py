@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, field_validator
+from pydantic import AfterValidator, BeforeValidator, field_validator
 
+from trainers.attempt.command.numbers import name_fault
 from trainers.config.base import Frozen
 
 
@@ -23,8 +24,14 @@ def _metric(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _name(value: str) -> str:
+    if why := name_fault(value):
+        raise ValueError(f"{value[:60]!r} is no name of a metric: {why}")
+    return value
+
+
 Metrics = dict[
-    str,
+    Annotated[str, AfterValidator(_name)],
     Annotated[Metric, BeforeValidator(_metric, json_schema_input_type=Metric | Literal["final", "curve"])],
 ]
 """Metrics by name; a bare word is their kind."""
@@ -58,6 +65,8 @@ class Reads(Frozen):
                 groups = re.compile(pattern).groupindex
             except re.error as error:
                 raise ValueError(f"{pattern!r} is no regular expression: {error}") from None
+            for name in groups:
+                _name(name)
             if not groups:
                 raise ValueError(f"{pattern!r} names no metric; write (?P<name>...) around its number")
         return patterns

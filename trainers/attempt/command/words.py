@@ -61,10 +61,17 @@ def filled(words: Iterable[str], values: Mapping[str, Any]) -> list[str]:
         if whole and whole[1] and whole[2] is None and isinstance(values[whole[1]], list | tuple):
             out += map(text_of, values[whole[1]])
             continue
-        with contextlib.suppress(_NoWordError):
-            instead = functools.partial(_instead, values=values, alone=whole is not None)
-            out.append(_PART.sub(instead, word))
+        if (text := one_word(word, values)) is not None:
+            out.append(text)
     return out
+
+
+def one_word(word: str, values: Mapping[str, Any]) -> str | None:
+    """The word with `values` in the place of their names, a list with commas; None: it is left out."""
+    instead = functools.partial(_instead, values=values, alone=_PART.fullmatch(word) is not None)
+    with contextlib.suppress(_NoWordError):
+        return _PART.sub(instead, word)
+    return None
 
 
 def text_of(value: Any) -> str:
@@ -73,7 +80,14 @@ def text_of(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple):
         return ",".join(map(text_of, value))
-    return json.dumps(value) if isinstance(value, dict) else str(value)
+    return json.dumps(_set(value), sort_keys=True) if isinstance(value, dict) else str(value)
+
+
+def _set(value: Any) -> Any:
+    """Parameters without those that are null, which are no part of a trial's identity."""
+    if not isinstance(value, dict):
+        return value
+    return {name: _set(one) for name, one in value.items() if one is not None}
 
 
 def _instead(part: re.Match[str], *, values: Mapping[str, Any], alone: bool) -> str:
@@ -85,6 +99,32 @@ def _instead(part: re.Match[str], *, values: Mapping[str, Any], alone: bool) -> 
     if part[2] is None:
         return text_of(value)
     return part[2] if value else part[3] or ""
+
+
+def word_of(value: Any) -> Any:
+    """A number as a word; what is neither stays for pydantic to refuse.
+
+    Raises:
+        ValueError: no process takes it.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return text_of(value)
+    if isinstance(value, str) and ("\0" in value or any("\ud800" <= one <= "\udfff" for one in value)):
+        raise ValueError(f"{ascii(value)[:60]} has a character that no command can be given; leave it out")
+    return value
+
+
+def words_of(value: Any) -> Any:
+    """The words of a command.
+
+    Raises:
+        ValueError: it is a text.
+    """
+    if isinstance(value, str):
+        raise ValueError(
+            f"expected a list of words, such as [{', '.join(value.split()) or 'python, train.py'}]"
+        )
+    return [word_of(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def finite(value: Any) -> Any:
@@ -104,6 +144,8 @@ def finite(value: Any) -> Any:
     elif isinstance(value, float):
         if value != value or value in (float("inf"), float("-inf")):
             raise ValueError(f"{value} is no parameter that can be passed on; expected a finite number")
-    elif value is not None and not isinstance(value, str | int | bool):
+    elif isinstance(value, str):
+        word_of(value)
+    elif value is not None and not isinstance(value, int | bool):
         raise ValueError(f"expected a number, a word, true, false, null or a list of them, got {value!r}")
     return value
