@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -82,9 +83,11 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
         return
     problems: list[str] = []
     files = publish.table_files(answer.tables, problems)
-    curves = store.curves(drawn_trials(expansion))
+    curves: dict[str, Curves] | None = None
+    with contextlib.nullcontext() if expansion.spec.figures else contextlib.suppress(StoreAway):
+        curves = store.curves(drawn_trials(expansion))
     figures: dict[str, bytes] = {}
-    if expansion.spec.figures:
+    if expansion.spec.figures and curves is not None:
         figures = publish.figure_files(expansion, result.records, curves, problems)
         plotted = [trial for trial in plan.todo if trial.id in curves]
         for trial in plotted[:PLOTTED]:
@@ -95,9 +98,13 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
     for problem in problems:
         say(f"orch: {problem}")
     files |= figures
-    try:
-        told = _report(expansion, result, curves, figures, command=info.provenance.command)
-        files[REPORT] = told
+    try:  # of a tracker that is away nothing but tables can be kept
+        told = (
+            None
+            if curves is None
+            else _report(expansion, result, curves, figures, command=info.provenance.command)
+        )
+        files |= {} if told is None else {REPORT: told}
     except Exception as error:  # tables and figures are kept without it
         reason = " ".join(str(error).split())[:300]
         say(f"orch: the report could not be made: {type(error).__name__}: {reason}")

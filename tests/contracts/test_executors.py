@@ -298,7 +298,7 @@ def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool
     trial = trials(1)[0]
     payload = (trial.config, Runtime(), Path("nowhere"), None)
     (word,), common = ray_worker.encode_trials({trial.id: payload}, {trial.id: 0})
-    ray_worker.train_one(word, common)
+    ray_worker.train_one(word, common, [])
     return told
 
 

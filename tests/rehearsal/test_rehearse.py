@@ -291,8 +291,8 @@ def test_flags_that_would_do_nothing_are_refused(place: Place) -> None:
 @pytest.mark.parametrize(
     ("needs", "told"),
     [
-        ("gpus: 2", "expected a share of a GPU from 0 to 1, or auto; got 2"),
-        ("gpus: most", "expected a share of a GPU from 0 to 1, or auto; got 'most'"),
+        ("gpus: 2", "2 GPUs for a trial, and trainer 'ssl' uses one; lower it to 1"),
+        ("gpus: most", "expected a share of a GPU from 0 to 1, whole GPUs, or auto; got 'most'"),
         ("memory_gib: 0", "expected GiB above 0, or auto; got 0"),
     ],
 )
