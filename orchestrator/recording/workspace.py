@@ -22,6 +22,7 @@ from orchestrator.recording.bundle.store import BundleStore, read_only
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
+from orchestrator.recording.mlflow import set_defaults
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_address import SQLITE, tracking_address
 from orchestrator.recording.store_port import DriverRegistry, Store
@@ -137,6 +138,7 @@ class Workspace(NamedTuple):
         if is_bundle(self.tracking_uri):
             raise UsageError(read_only(self.tracking_uri))
         self.check_writable()
+        set_defaults()  # now: what is set in another thread while a trial runs here is put back after it
         return JournaledStore(
             self._connect,
             root=self.journals,

@@ -409,3 +409,12 @@ def test_a_folder_that_leaves_no_room_for_what_is_in_it_is_one_line(tmp_path: Pa
     checkpoints = named.pop("checkpoints")
     with pytest.raises(UsageError, match="File name too long; choose another folder"):
         workspace(**named, tracking_uri="http://127.0.0.1:9", checkpoints=checkpoints)
+
+
+def test_mlflow_prints_no_addresses_among_tables_whatever_a_trial_puts_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", raising=False)
+    space = workspace(tmp_path, "http://127.0.0.1:9", None)
+    space.open_journaled(say=lambda line: None).close()
+    assert os.environ["MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"] == "true"

@@ -17,7 +17,14 @@ _SETTINGS = {
     "MLFLOW_LOGGING_LEVEL": "CRITICAL",  # what it would print is raised as well
     "GIT_PYTHON_REFRESH": "quiet",
 }
-for _name, _value in _SETTINGS.items():
-    os.environ.setdefault(_name, _value)
+
+
+def set_defaults() -> None:
+    """Set what MLflow reads from the environment, where nobody has set it."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+
+
+set_defaults()
 for _name in ("mlflow", "alembic"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
