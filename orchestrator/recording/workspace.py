@@ -22,8 +22,8 @@ from orchestrator.recording.bundle.store import BundleStore, read_only
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
-from orchestrator.recording.mlflow import set_defaults
 from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.mlflow import set_defaults
 from orchestrator.recording.store_address import SQLITE, tracking_address
 from orchestrator.recording.store_port import DriverRegistry, Store
 from trainers.attempt.folders import Folder, S3Folder
