@@ -18,8 +18,9 @@ from orchestrator.recording.journal.notes import of_journals
 from orchestrator.recording.mlflow.glance import folders_of_files
 from orchestrator.recording.workspace import ARTIFACTS, DATABASE, Workspace
 from trainers.attempt.folders import unusable
+from trainers.config import foreign
 from trainers.config.families import CALLED
-from trainers.config.foreign import PluginError, find, installed
+from trainers.config.foreign import PluginError, find
 from trainers.config.plugins import behind, usable
 
 
@@ -129,7 +130,7 @@ def _moved(space: Workspace) -> Iterator[Check]:
 
 
 def _plugins() -> Iterator[Check]:
-    for (kind, name), entries in installed().items():
+    for (kind, name), entries in foreign.installed().items():
         what = f"{CALLED[kind]} '{name}' of {entries[0].module}"
         try:
             found = find(kind, name)

@@ -180,7 +180,7 @@ def test_a_folder_where_a_file_should_be_is_one_line() -> None:
 
 def test_the_name_of_a_pair_stays_in_the_working_folder() -> None:
     script("x = 1")
-    for name in ("../over.py", "/over.py", "", ".", "a/../b.py"):
+    for name in ("../over.py", "/over.py", "", "a/../b.py"):
         with pytest.raises(ValidationError, match="is no name in the working folder; expected such as"):
             command(files=[[name, "train.py"]])
 
