@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from typer.testing import CliRunner
 
 from orchestrator.commands.app import app
+from orchestrator.events import Event, Progressed, Started
 from orchestrator.process.signals import STOPPING
 from tests.builders import table_yaml
 
@@ -77,3 +78,20 @@ def own_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def losing_the_first_worker(file: Path) -> tuple[list[Started], Callable[[Event], None]]:
+    """The attempts that are heard of by what is returned with them, which kills the first one's worker.
+
+    That is after its third epoch; `file` is removed before, for what trains has all that it needs.
+    """
+    attempts = list[Started]()
+
+    def hear(event: Event) -> None:
+        file.unlink(missing_ok=True)
+        if isinstance(event, Started):
+            attempts.append(event)
+        if isinstance(event, Progressed) and event.report.epoch == 3 and len(attempts) == 1:
+            os.kill(int(str(attempts[0].worker).rpartition(":")[2]), signal.SIGKILL)
+
+    return attempts, hear

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -57,21 +56,6 @@ def published(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo
     return result._replace(unpublished=True)
 
 
-def _report(
-    expansion: Expansion,
-    result: SweepResult,
-    curves: Mapping[str, Curves],
-    figures: Mapping[str, bytes],
-    *,
-    command: str,
-) -> bytes:
-    source = written(expansion.spec.model_dump(mode="json", exclude_defaults=True))
-    one = chapter(
-        expansion, result.records, curves, anchor="sweep", command=command, source=source, figures=figures
-    )
-    return page([one], version=__version__).encode()
-
-
 def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo, *, say: Say) -> None:
     """Keep tables and figures in the store, those of the sweep and those of each trial trained just now."""
     expansion, result = plan.expansion, answer.result
@@ -83,11 +67,14 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
         return
     problems: list[str] = []
     files = publish.table_files(answer.tables, problems)
-    curves: dict[str, Curves] | None = None
-    with contextlib.nullcontext() if expansion.spec.figures else contextlib.suppress(StoreAway):
-        curves = store.curves(drawn_trials(expansion))
     figures: dict[str, bytes] = {}
-    if expansion.spec.figures and curves is not None:
+    curves: dict[str, Curves] | None = None
+    try:
+        curves = store.curves(drawn_trials(expansion))
+    except StoreAway:
+        if expansion.spec.figures:
+            raise
+    if curves is not None and expansion.spec.figures:
         figures = publish.figure_files(expansion, result.records, curves, problems)
         plotted = [trial for trial in plan.todo if trial.id in curves]
         for trial in plotted[:PLOTTED]:
@@ -98,19 +85,40 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
     for problem in problems:
         say(f"orch: {problem}")
     files |= figures
-    try:  # of a tracker that is away nothing but tables can be kept
-        told = (
-            None
-            if curves is None
-            else _report(expansion, result, curves, figures, command=info.provenance.command)
-        )
-        files |= {} if told is None else {REPORT: told}
-    except Exception as error:  # tables and figures are kept without it
-        reason = " ".join(str(error).split())[:300]
-        say(f"orch: the report could not be made: {type(error).__name__}: {reason}")
+    if curves is not None:  # of a tracker that is away nothing but tables can be kept
+        files |= _report(plan.expansion, answer, curves, figures, command=info.provenance.command, say=say)
     store.publish(info, files, content=content)
     where = "in the journal, for" if store.away else "in"
     say(
         f"tables, figures and report: summary run of experiment {info.name} {where} {store.describe()}; "
         "`orch ui` shows them, `orch figures` writes them to files"
     )
+
+
+def _report(
+    expansion: Expansion,
+    answer: Answer,
+    curves: Mapping[str, Curves],
+    figures: Mapping[str, bytes],
+    *,
+    command: str,
+    say: Say,
+) -> dict[str, bytes]:
+    """The report by its name; nothing if it cannot be made, for tables and figures are kept without it."""
+    try:
+        told = chapter(
+            expansion,
+            answer.result.records,
+            curves,
+            tables=answer.tables,
+            problems=answer.problems,
+            anchor="sweep",
+            command=command,
+            source=written(expansion.spec.model_dump(mode="json", exclude_defaults=True)),
+            figures=figures,
+        )
+        return {REPORT: page([told], version=__version__).encode()}
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        say(f"orch: the report could not be made: {type(error).__name__}: {reason}")
+        return {}

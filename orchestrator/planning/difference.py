@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import Cell
-from trainers.config.base import identity_dump
+from trainers.config.base import flat, identity_dump
 
 
 class Difference(NamedTuple):
@@ -58,15 +58,6 @@ def changes(old: Cell, new: Cell) -> Iterator[str]:
     for path in sorted({*before, *after}):
         if before.get(path) != after.get(path):
             yield f"{path}: {_word(before.get(path))} → {_word(after.get(path))}"
-
-
-def flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a tree of settings, each with its dotted path."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _word(value: Any) -> str:

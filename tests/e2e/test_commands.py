@@ -11,12 +11,12 @@ import jsonschema
 import pytest
 
 from orchestrator import SpecError, Sweep, UsageError
-from orchestrator.events import Event, Progressed, Started
+from orchestrator.events import Event, Progressed
 from orchestrator.execution.child.messages import Submit
 from orchestrator.execution.child.trials import Trials, on_the_wire
 from orchestrator.language.yaml_text import written as as_yaml
 from orchestrator.recording.bundle.sources import sources
-from tests.place import Place
+from tests.place import Place, losing_the_first_worker
 from tests.scripted import REPORTING, SWEEP, script
 from trainers.config import filesets as files
 
@@ -241,15 +241,7 @@ def test_ray_trains_a_script_and_goes_on_with_it_when_a_worker_is_lost(scripted:
             time.sleep(0.5)
     """)
     sweep = Sweep(SWEEP | {"axes": {}, "tables": []}, home=scripted.folder / "runs", seeds=1)
-    attempts = list[Started]()
-
-    def hear(event: Event) -> None:
-        (scripted.folder / "train.py").unlink(missing_ok=True)  # what trains has all that it needs
-        if isinstance(event, Started):
-            attempts.append(event)
-        if isinstance(event, Progressed) and event.report.epoch == 3 and len(attempts) == 1:
-            os.kill(int(str(attempts[0].worker).rpartition(":")[2]), signal.SIGKILL)
-
+    attempts, hear = losing_the_first_worker(scripted.folder / "train.py")
     assert sweep.run("ray", say=quiet, on_event=hear).trained["completed"] == 1
     assert len(attempts) == 2
     assert sorted(sweep.curves().query("metric == 'loss'")["epoch"]) == [1, 2, 3, 4, 5]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
-import signal
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -14,13 +12,12 @@ import pytest
 
 from orchestrator import SpecError, Sweep
 from orchestrator.errors import ExecutionError
-from orchestrator.events import Event, Progressed, Started
 from orchestrator.execution.child.messages import Submit
 from orchestrator.execution.child.trials import Trials, on_the_wire
 from orchestrator.language.yaml_text import written as as_yaml
 from orchestrator.recording.bundle.sources import sources
 from tests.builders import TINY, yaml
-from tests.place import Place
+from tests.place import Place, losing_the_first_worker
 from tests.plugged import COUNTING, METHOD, TRAINER, forgotten, written
 from trainers.config import foreign
 
@@ -210,15 +207,8 @@ def test_ray_trains_a_method_of_ones_own_and_goes_on_with_it_when_a_worker_is_lo
     written(ready.folder, mine=METHOD)
     text = yaml(TINY).replace("{name: byol, predictor: {hidden: 16}}", "mine")
     ready.write("plugins: [./mine.py]\n" + text.replace("epochs: 2\n  probe", "epochs: 6\n  probe"))
-    sweep, attempts = Sweep.load("sweep.yaml", home=ready.folder / "runs"), list[Started]()
-
-    def hear(event: Event) -> None:
-        (ready.folder / "mine.py").unlink(missing_ok=True)  # what trains has all that it needs
-        if isinstance(event, Started):
-            attempts.append(event)
-        if isinstance(event, Progressed) and event.report.epoch == 3 and len(attempts) == 1:
-            os.kill(int(str(attempts[0].worker).rpartition(":")[2]), signal.SIGKILL)
-
+    sweep = Sweep.load("sweep.yaml", home=ready.folder / "runs")
+    attempts, hear = losing_the_first_worker(ready.folder / "mine.py")
     assert sweep.run("ray", say=quiet, on_event=hear).trained["completed"] == 1
     assert len(attempts) == 2
 

@@ -51,10 +51,15 @@ def save(folder: Folder, state: dict[str, Any], *, epoch: int) -> None:
                 there.remove(_name(number))
 
 
+def names_in(folder: Folder) -> list[str]:
+    """Names of a trial's checkpoints, the oldest first; nothing of them is read."""
+    return [_name(epoch) for epoch in _found(files(folder))]
+
+
 def content_of(folder: Folder) -> dict[str, bytes]:
     """A trial's checkpoints as they lie there, by name."""
     there = files(folder)
-    return {name: there.read(name) for name in map(_name, _found(there))}
+    return {name: there.read(name) for name in names_in(folder)}
 
 
 def put_into(folder: Folder, checkpoints: Mapping[str, bytes]) -> None:

@@ -250,7 +250,7 @@ def _checked(module: ModuleType, place: str, text: str) -> tuple[str, str, type[
             "or else the function `draw` of a figure kind or `write` of a table format"
         )
     line, name_line = _lines(text)
-    kind = next(filter(None, map(_family, config.__mro__)), None)
+    kind = family_of(config)
     if kind is None:
         raise PluginError(f"{place}:{line}: `Config` joins no family; expected it to derive from {BASES}")
     field = "trainer" if kind == "loops" else "name"
@@ -270,6 +270,11 @@ def _check_needs(module: ModuleType, place: str, kind: str) -> None:
         if not (isinstance(what, bool) if name.isupper() else callable(what)):
             called = f"`{name} = True` or `False`" if name.isupper() else f"function `{name}`"
             raise PluginError(f"{place}:1: no {called}, which every {CALLED[kind]} has")
+
+
+def family_of(config: type[Any]) -> str | None:
+    """The family that a config class joins by its base class; None: none."""
+    return next(filter(None, map(_family, config.__mro__)), None)
 
 
 def _family(base: type[Any]) -> str | None:

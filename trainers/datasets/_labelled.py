@@ -82,10 +82,20 @@ class Part:
     image: Callable[[int], Path | IO[bytes] | Image.Image]
 
 
-def number_for_training(config: LabelledConfig, there: int) -> int:
-    """The number of images to pre-train on, of a training part with so many."""
-    held = round(there * config.hold_out.share) if config.hold_out else 0
-    return config.train or there - held
+def number_for_training(config: LabelledConfig, count: Callable[[], int]) -> int | None:
+    """The number of images to pre-train on; None where the data is not there.
+
+    Args:
+        config: of the data set.
+        count: the number of images of its training part; raises MissingDataError where they are not there.
+    """
+    if config.train is not None:
+        return config.train
+    try:
+        there = count()
+    except MissingDataError:
+        return None
+    return there - (round(there * config.hold_out.share) if config.hold_out else 0)
 
 
 def loaded(

@@ -77,12 +77,7 @@ def missing(config: Config, *, root: Path | None) -> str | None:
 
 def for_training(config: Config, *, root: Path | None) -> int | None:
     """The number of images to pre-train on; None where the data is not there."""
-    if config.train is not None:
-        return config.train
-    try:
-        return number_for_training(config, len(_parts(config, root)[0]))
-    except MissingDataError:
-        return None
+    return number_for_training(config, lambda: len(_parts(config, root)[0]))
 
 
 def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:

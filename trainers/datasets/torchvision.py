@@ -140,13 +140,7 @@ def missing(config: Config, *, root: Path | None) -> str | None:
 
 def for_training(config: Config, *, root: Path | None) -> int | None:
     """The number of images to pre-train on; None where the data is not there."""
-    if config.train is not None:
-        return config.train
-    try:
-        there = _number(config, _parts(config)[0], root)
-    except MissingDataError:
-        return None
-    return number_for_training(config, there)
+    return number_for_training(config, lambda: _number(config, _parts(config)[0], root))
 
 
 def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:

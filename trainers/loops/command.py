@@ -17,10 +17,10 @@ from trainers.attempt.command.output import Output
 from trainers.attempt.command.process import GRACE_S, run
 from trainers.attempt.command.readers import found as found_by
 from trainers.attempt.command.spec import Metrics, Reads
-from trainers.attempt.command.words import ALL, finite, flat, names_in, word_of, words_of
+from trainers.attempt.command.words import ALL, finite, names_in, word_of, words_of
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import Outcome, Report
-from trainers.config.base import NOT_IDENTITY, FieldError, LoopConfig, Runtime
+from trainers.config.base import NOT_IDENTITY, FieldError, LoopConfig, Runtime, flat
 from trainers.config.filesets import FileSet, Named
 
 FIGURES = ("curves", "eigenspace", "spectra", "slope")

@@ -13,7 +13,7 @@ from orchestrator.answer.comparison import cells as compared
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
 from orchestrator.answer.formats._written import VERDICT_SIGNS, cells, legend, ours, published, title
 from orchestrator.answer.marks import MARKS, MEANINGS
-from orchestrator.answer.report.methods import parts_of, settings_of
+from orchestrator.answer.report.methods import configs_of, parts_of, settings_of
 from orchestrator.answer.report.spectra import spectra_of
 from orchestrator.answer.report.values import CellPart, Chapter, Claim, Figure, TablePart, TrialPart
 from orchestrator.answer.tables import Entry, Table
@@ -37,6 +37,8 @@ def chapter(
     records: Mapping[str, TrialRecord],
     curves: Mapping[str, Curves],
     *,
+    tables: Sequence[Table],
+    problems: Sequence[str],
     anchor: str,
     command: str,
     source: str = "",
@@ -49,21 +51,22 @@ def chapter(
         expansion: the trials asked for.
         records: what arrived, by trial id.
         curves: curves and spectra of the trials of `drawn_cells`, and of those in its figures.
+        tables: those of the sweep.
+        problems: why others could not be made, a line each.
         anchor: the name by which a page links to it; no other chapter's.
         command: what trains the missing trials.
         source: text of the sweep file.
         figures: PNG files that were drawn already; None: draw them.
         logs: ends of logs of failed trials, by id.
     """
-    problems: list[str] = []
-    tables = publish.tables(expansion, records, problems) if expansion.spec.tables else []
+    told = list(problems)
     if figures is None:
-        figures = _figure_files(expansion, records, curves, problems)
+        figures = _figure_files(expansion, records, curves, told)
     metrics = list(dict.fromkeys(table.metric for table in expansion.spec.tables))
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {})
     spoken = publish.cell_curves(expansion, drawn_cells(expansion), records, curves)
-    first = expansion.cells[0]
+    first, configs = expansion.cells[0], configs_of(expansion)
     return Chapter(
         anchor=anchor,
         name=expansion.spec.name,
@@ -71,7 +74,7 @@ def chapter(
         headline=size(expansion) + (f", profile {expansion.setting}" if expansion.setting else ""),
         states=_in_words(states),
         tables=[_table(expansion, records, table) for table in tables],
-        problems=problems,
+        problems=told,
         missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
         figures=[
@@ -86,8 +89,8 @@ def chapter(
         not_listed=left,
         first=first.label,
         config=json.dumps(first.config().model_dump(mode="json"), indent=2),
-        parts=parts_of(expansion),
-        settings=settings_of(expansion),
+        parts=parts_of(configs),
+        settings=settings_of(configs),
         origin=_origin(expansion, records),
         source=source,
         claims=[claim for table in tables for claim in _claims(table, anchor)],
@@ -183,9 +186,7 @@ def _cells(
     for cell in expansion.cells:
         ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
         states = Counter(status_of(records.get(i)) for i in ids.values())
-        shown = {
-            s: i for s, i in ids.items() if every or status_of(records.get(i)) not in ("completed", "missing")
-        }
+        shown = {s: i for s, i in ids.items() if every or status_of(records.get(i)) not in PLAIN}
         left += len(ids) - len(shown)
         trials = [_trial(seed, i, records.get(i), metrics, logs.get(i, "")) for seed, i in shown.items()]
         if every or trials:
@@ -203,7 +204,7 @@ def _trial(
     status = status_of(record)
     if record is None:
         return TrialPart(
-            identity, seed, status, MARKS[status], ["—"] * len(metrics), "", "", "", NEXT[status], ""
+            identity, seed, status, MARKS[status], ["—"] * len(metrics), "", "", NEXT[status], ""
         )
     numbers = [f"{record.metrics[name]:.6g}" if name in record.metrics else "—" for name in metrics]
     step = NEXT_AFTER[record.error] if record.error else NEXT.get(status, "")
@@ -213,7 +214,6 @@ def _trial(
         MEANINGS.get(status, status),
         MARKS.get(status, "✓"),
         numbers,
-        record.run or "",
         record.code_version or "",
         record.reason or "",
         "" if status == "completed" else step,

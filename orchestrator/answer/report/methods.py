@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from orchestrator.planning.difference import flat
 from orchestrator.planning.expand import Expansion
-from trainers.config.base import Frozen, LoopConfig, identity_dump
+from trainers.config.base import Frozen, LoopConfig, flat, identity_dump
+from trainers.config.examined import family_of
 from trainers.config.families import SINGULAR
+from trainers.config.foreign import configs_in
 from trainers.config.plugins import behind
 
 _CITED = {  # by family and name, where the entry is called otherwise
@@ -39,26 +40,32 @@ class Part(NamedTuple):
     """BibTeX, where there is a work to cite."""
 
 
-def parts_of(expansion: Expansion) -> list[Part]:
-    """Every trainer, method, data set, encoder and optimizer that the cells use, each once."""
+def configs_of(expansion: Expansion) -> list[LoopConfig]:
+    """The config of each cell, equal ones once."""
+    return [cell.config() for cell in {one.id: one for one in expansion.cells}.values()]
+
+
+def parts_of(configs: Iterable[LoopConfig]) -> list[Part]:
+    """Every trainer, method, data set, encoder and optimizer that configs use, each once."""
     found: dict[tuple[str, str], Part] = {}
-    for cell in {one.id: one for one in expansion.cells}.values():
-        for what, config in _plugins(cell.config()):
-            name = str(getattr(config, "trainer" if what == SINGULAR["loops"] else "name"))
-            if (what, name) not in found:
-                module = behind(type(config))
-                words = (inspect.getdoc(module) or "").partition("\n")[0]
-                own = getattr(module, "REFERENCE", None)
-                cited = own if isinstance(own, str) else entries().get(_CITED.get(name, name))
-                found[what, name] = Part(what, name, words, cited)
+    for config in (own for whole in configs for own in configs_in(whole)):
+        kind = family_of(type(config))
+        if kind is None or not isinstance(config, Frozen):
+            continue
+        what, name = SINGULAR[kind], str(getattr(config, "trainer" if kind == "loops" else "name"))
+        if (what, name) not in found:
+            module = behind(type(config))
+            words = (inspect.getdoc(module) or "").partition("\n")[0]
+            own = getattr(module, "REFERENCE", None)
+            cited = own if isinstance(own, str) else entries().get(_CITED.get(name, name))
+            found[what, name] = Part(what, name, words, cited)
     order = [SINGULAR[kind] for kind in ("loops", "methods", "datasets", "encoders", "optimizers")]
     return sorted(found.values(), key=lambda part: (order.index(part.what), part.name))
 
 
-def settings_of(expansion: Expansion) -> list[tuple[str, str]]:
-    """Settings that all cells share, by dotted path."""
-    all_ = [dict(flat(identity_dump(one.config()))) for one in {c.id: c for c in expansion.cells}.values()]
-    first, *others = all_
+def settings_of(configs: Iterable[LoopConfig]) -> list[tuple[str, str]]:
+    """Settings that all of them share, by dotted path."""
+    first, *others = (dict(flat(identity_dump(config))) for config in configs)
     alike = (path for path in first if path != "seed" and all(one.get(path) == first[path] for one in others))
     return [(path, str(first[path])) for path in alike]
 
@@ -67,24 +74,5 @@ def settings_of(expansion: Expansion) -> list[tuple[str, str]]:
 def entries() -> dict[str, str]:
     """BibTeX entries by their key."""
     text = resources.files(__package__).joinpath("references.bib").read_text(encoding="utf-8")
-    found = re.findall(r"@\w+\{(\w+),.*?\n\}\n", text, flags=re.DOTALL)
-    blocks = [f"@{part}" for part in text.split("@")[1:]]
-    return {key: block.strip() for key, block in zip(found, blocks, strict=True)}
-
-
-def _plugins(value: Any) -> Iterator[tuple[str, Frozen]]:
-    """What the plug-ins are whose configs are in a config, and those configs; itself among them."""
-    if isinstance(value, Frozen):
-        for base in type(value).__mro__:
-            kind = "loops" if base is LoopConfig else _FAMILIES.get(base.__module__)
-            if kind is not None:
-                yield SINGULAR[kind], value
-                break
-        for field in type(value).model_fields:
-            yield from _plugins(getattr(value, field))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from _plugins(one)
-
-
-_FAMILIES = {f"trainers.{kind}.base": kind for kind in SINGULAR}
+    found = re.finditer(r"@\w+\{(\w+),.*?\n\}", text, flags=re.DOTALL)
+    return {one[1]: one[0] for one in found}

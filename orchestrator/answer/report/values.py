@@ -28,7 +28,6 @@ class TrialPart(NamedTuple):
     mark: str
     numbers: list[str]
     """The tables' metrics."""
-    run: str
     code: str
     reason: str
     next_step: str

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator import __version__
+from orchestrator.answer import publish
 from orchestrator.answer.report.chapter import chapter, drawn_trials
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
@@ -56,10 +57,13 @@ def _chapter(request: Request, anchor: str) -> Chapter:
     else:  # which says how to go on
         words = ["orch", "import", str(request.file)]
     contents, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
+    problems: list[str] = []
     return chapter(
         expansion,
         records,
         request.store().curves(drawn_trials(expansion)),
+        tables=publish.tables(expansion, records, problems) if expansion.spec.tables else [],
+        problems=problems,
         anchor=anchor,
         command=shlex.join(words),
         source=contents[name].decode(),

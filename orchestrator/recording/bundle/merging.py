@@ -68,7 +68,7 @@ def merge(bundle: Bundle, store: Store, trials: Mapping[str, BundledTrial]) -> M
             merged.left.append(one)
         else:
             merged.added.append(one)
-    told: set[str] = set()
+    waiting, told = set(merged.added), set[str]()
     for sweep in bundle.manifest.sweeps.values():
         info = SweepInfo(
             name=sweep.name,
@@ -77,8 +77,9 @@ def merge(bundle: Bundle, store: Store, trials: Mapping[str, BundledTrial]) -> M
             provenance=bundle.manifest.made_by,
         )
         for one in sweep.trials:
-            if one in merged.added and one not in told:
+            if one in waiting:
                 _tell(store, trials[one], _made(bundle, trials[one]), info)
+                waiting.remove(one)
                 told.add(one)
         labels = {i: trials[i].facts.label for i in sweep.trials if i in told or i in known}
         store.adopt(labels, info)
@@ -95,7 +96,7 @@ def merge_checkpoints(bundle: Bundle, root: Folder, store: Store) -> int:
     for one in _ids(bundle):
         done = one in known and known[one].is_done
         names = [] if done else bundle.names(f"checkpoints/{one}")
-        if names and not checkpoint.content_of(root / one):
+        if names and not checkpoint.names_in(root / one):
             checkpoint.put_into(
                 root / one, {name: bundle.read(f"checkpoints/{one}/{name}") for name in names}
             )

@@ -14,7 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -195,8 +195,6 @@ class Bundle:
             if size > ARRAYS_BYTES:
                 raise UsageError(f"{self.path}: {name} has {size} bytes of arrays, more than {ARRAYS_BYTES}")
             return from_npz(content)
-        except UsageError:
-            raise
         except BROKEN:
             raise UsageError(f"{self.path}: {name} holds no curves; it was changed") from None
 
@@ -244,28 +242,27 @@ class Bundle:
 
     def _content(self, name: str, most: int) -> bytes | None:
         """A member's bytes, `most` and one more at most; None if it is not there or cannot be read."""
-        limit = FILE_BYTES if name.startswith("checkpoints/") else OTHER_BYTES
-        with contextlib.suppress(*BROKEN), self._zip.open(self._plain(name, min(most, limit))) as file:
+        with contextlib.suppress(*BROKEN), self._member(name, most) as file:
             return file.read(most + 1)
         return None
 
     def _digest(self, name: str, most: int) -> str | None:
-        limit = FILE_BYTES if name.startswith("checkpoints/") else OTHER_BYTES
-        with contextlib.suppress(*BROKEN), self._zip.open(self._plain(name, min(most, limit))) as file:
+        with contextlib.suppress(*BROKEN), self._member(name, most) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
         return None
 
-    def _plain(self, name: str, most: int) -> zipfile.ZipInfo:
-        """A member that is no larger, not encrypted, and packed as orch packs.
+    def _member(self, name: str, most: int) -> IO[bytes]:
+        """A member that is no larger than `most`, not encrypted, and packed as orch packs.
 
         Raises:
             ValueError: it is another.
         """
         info = self._zip.getinfo(name)
+        limit = FILE_BYTES if name.startswith("checkpoints/") else OTHER_BYTES
         packed = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        if info.file_size > most or info.flag_bits & 1 or not packed:
+        if info.file_size > min(most, limit) or info.flag_bits & 1 or not packed:
             raise ValueError(name)
-        return info
+        return self._zip.open(info)
 
 
 @functools.lru_cache(maxsize=8)

@@ -197,17 +197,26 @@ def _add_answers(
 ) -> None:
     """Add a sweep's tables and its report."""
     problems: list[str] = []
-    if one.expansion.spec.tables:
-        tables = publish.tables(one.expansion, records, problems)
-        for name, content in sorted(publish.table_files(tables, problems).items()):
-            writer.add(f"tables/{one.key}/{name}", content)
+    tables = publish.tables(one.expansion, records, problems) if one.expansion.spec.tables else []
+    of_tables = tuple(problems)
+    for name, content in sorted(publish.table_files(tables, problems).items()):
+        writer.add(f"tables/{one.key}/{name}", content)
     for problem in problems:
         say(f"orch: {problem}")
     shown, source = one.store.curves(drawn_trials(one.expansion)), one.files[one.file].decode()
     words = sweep_words(
         one.file, profile=one.expansion.profile, seeds=one.expansion.seeds, changes=one.changes
     )
-    told = chapter(one.expansion, records, shown, anchor=one.key, command=shlex.join(words), source=source)
+    told = chapter(
+        one.expansion,
+        records,
+        shown,
+        tables=tables,
+        problems=of_tables,
+        anchor=one.key,
+        command=shlex.join(words),
+        source=source,
+    )
     writer.add(f"reports/{one.key}.html", page([told], version=made_by.code_version))
 
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.answer import publish
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.report.chapter import DRAWN, LISTED, chapter
-from orchestrator.answer.report.methods import entries, parts_of
+from orchestrator.answer.report.methods import configs_of, entries, parts_of
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.spectra import DECADES, HEIGHT, MOST_EPOCHS, MOST_RANKS, spectra_of
 from orchestrator.answer.report.values import Chapter
@@ -33,7 +34,9 @@ def told(whole: Expansion, records: Mapping[str, TrialRecord] | None = None, **m
         records = {one.id: record(one.id, 0.5 + i / 10) for i, one in enumerate(whole.trials)}
     known = {one: curves() for one in records}
     how = {"anchor": "tiny", "command": "orch sweep tiny.yaml", "figures": {}}
-    return chapter(whole, records, known, **how | more)
+    problems: list[str] = []
+    made_of = publish.tables(whole, records, problems) if whole.spec.tables else []
+    return chapter(whole, records, known, tables=made_of, problems=problems, **how | more)
 
 
 def made(*chapters: Chapter) -> str:
@@ -115,7 +118,7 @@ def test_the_first_cell_has_all_settings_and_others_what_is_different() -> None:
 
 
 def test_what_ran_is_named_with_the_work_to_cite() -> None:
-    parts = {(part.what, part.name): part for part in parts_of(expansion())}
+    parts = {(part.what, part.name): part for part in parts_of(configs_of(expansion()))}
     assert set(parts) >= {("trainer", "ssl"), ("method", "byol"), ("encoder", "mlp"), ("data set", "shapes")}
     assert "arXiv:2006.07733" in str(parts["method", "byol"].reference)
     assert "arXiv:2006.07733" in made(told(expansion())) and "arXiv:2011.10566" not in made(told(expansion()))
@@ -126,7 +129,7 @@ def test_every_method_has_a_work_to_cite(name: str) -> None:
     method = {"name": name} | ({"predictor": {"hidden": 16}} if name == "byol" else {})
     text = yaml(TINY).replace("{name: byol, predictor: {hidden: 16}}", json.dumps(method), 1)
     whole = expansion(text.replace("batch_size: 64", "batch_size: 128"))
-    assert any(part.reference for part in parts_of(whole) if part.what == "method")
+    assert any(part.reference for part in parts_of(configs_of(whole)) if part.what == "method")
 
 
 def test_every_reference_is_one_entry_of_bibtex() -> None:
@@ -169,7 +172,8 @@ def test_ten_thousand_trials_are_a_page_that_a_browser_opens() -> None:
     bad = whole.trials[5]
     records[bad.id] = record(bad.id, None, "diverged", reason="loss is nan")
     ids = [whole.cells[place].trial_id(seed) for place in range(DRAWN) for seed in whole.seeds]
-    one = chapter(whole, records, {i: curves() for i in ids}, anchor="a", command="c", figures={})
+    how: Any = {"tables": [], "problems": [], "anchor": "a", "command": "c", "figures": {}}
+    one = chapter(whole, records, {i: curves() for i in ids}, **how)
     html = made(one)
     assert len(html.encode()) < 20e6
     assert [trial.id for cell in one.cells for trial in cell.trials] == [bad.id]

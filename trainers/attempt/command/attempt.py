@@ -17,9 +17,9 @@ from trainers.attempt.checkpoint import STATE
 from trainers.attempt.command.csv_file import Csv
 from trainers.attempt.command.numbers import Reader, ReportError
 from trainers.attempt.command.readers import EventFiles, JsonLines, Printed, Tracked
-from trainers.attempt.command.words import ALL, filled, flat, one_word
+from trainers.attempt.command.words import ALL, filled, one_word
 from trainers.attempt.folders import Folder, StorageError
-from trainers.config.base import Runtime
+from trainers.config.base import Runtime, flat
 
 if TYPE_CHECKING:
     from trainers.loops.command import Config

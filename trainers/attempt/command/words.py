@@ -15,7 +15,7 @@ import contextlib
 import functools
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _PART = re.compile(r"\{\{|\}\}|\{([A-Za-z_][\w.-]*)(?::([^{}|]*)(?:\|([^{}]*))?)?\}|[{}]")
@@ -42,15 +42,6 @@ def names_in(word: str) -> list[str]:
         if part[1]:
             found.append(part[1])
     return found
-
-
-def flat(params: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Parameters by their names as placeholders have them: blocks joined by dots."""
-    for name, value in params.items():
-        if isinstance(value, dict) and value:
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def filled(words: Iterable[str], values: Mapping[str, Any]) -> list[str]:
