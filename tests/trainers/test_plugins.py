@@ -20,6 +20,7 @@ from trainers.config.base import Frozen, LoopConfig, canonical, identity_dump
 from trainers.encoders import resnet18, resnet50
 from trainers.loops import ssl
 from trainers.measures.probe import KnnConfig
+from trainers.randomness import seeded
 
 KINDS = ("datasets", "encoders", "methods", "optimizers")
 ALL = [(kind, name) for kind in KINDS for name in plugins.names(kind)]
@@ -173,6 +174,22 @@ def test_the_first_convolution_starts_wider_where_it_is_torchs_own() -> None:
         assert float(second.weight.detach().var()) == pytest.approx(2 / (64 * 9), rel=0.05)
     # He by fan out: 2/(64·9); uniform in ±1/√(3·9): 1/(3·27). 1 728 values.
     assert variances == [pytest.approx(0.00347, rel=0.1), pytest.approx(0.01235, rel=0.1)]
+
+
+@pytest.mark.parametrize("width", [2, 4, 12])
+def test_gradients_of_a_narrow_resnet_do_not_depend_on_how_its_images_lie_in_memory(width: int) -> None:
+    # oneDNN wrote past its memory here; where that did not end the process, gradients were wrong.
+    images = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    found = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        with seeded(0, "weights"):
+            encoder, _ = resnet18.build(resnet18.Config(width=width), (3, 16, 16))
+        encoder.to(memory_format=layout)  # type: ignore[call-overload]
+        for _ in range(5):
+            encoder.zero_grad()
+            encoder(images.contiguous(memory_format=layout)).square().mean().backward()
+        found.append([weight.grad for weight in encoder.parameters()])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-5)
 
 
 def test_resnet18_with_a_small_stem_has_the_canonical_number_of_parameters() -> None:

@@ -61,9 +61,7 @@ def build_resnet(
             outputs = planes * block.expansion
             shortcut = None
             if stride != 1 or inputs != outputs:
-                shortcut = nn.Sequential(
-                    nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), norm(outputs)
-                )
+                shortcut = nn.Sequential(_pointwise(inputs, outputs, stride), norm(outputs))
             stages.append(block(inputs, planes, stride, shortcut, norm_layer=norm))
             inputs = outputs
     encoder = nn.Sequential(*stem, *stages, nn.AdaptiveAvgPool2d(1), nn.Flatten())
@@ -72,3 +70,10 @@ def build_resnet(
         if isinstance(module, nn.Conv2d) and not kept:
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
     return encoder, inputs
+
+
+def _pointwise(inputs: int, outputs: int, stride: int) -> nn.Conv2d:
+    from trainers.encoders._pointwise import StridedPointwise  # its class derives from torch's
+
+    safe = stride == 1 or inputs >= StridedPointwise.FEWEST
+    return (nn.Conv2d if safe else StridedPointwise)(inputs, outputs, 1, stride=stride, bias=False)
