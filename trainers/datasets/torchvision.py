@@ -144,7 +144,7 @@ def for_training(config: Config, *, root: Path | None) -> int | None:
 
 
 def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:
-    """Name and size in bytes of every file of the data set but archives, by name; none where it is not there."""
+    """Name and size in bytes of each file of the data set but archives, by name; none where it is absent."""
     folder = _folder(config, root)
     try:
         found = [_counted(config.dataset, Options(config.options), part, folder) for part in _parts(config)]

@@ -120,7 +120,7 @@ class Attempt:
             "ORCH_DEVICE": self.runtime.device,
             "OMP_NUM_THREADS": str(self.runtime.threads),
             "PYTHONUNBUFFERED": "1",  # what it prints is read while it runs
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": search_path(),
             "PYTHONPATH": _python_path(),
         }
         if self.config.limit is not None:
@@ -170,6 +170,11 @@ class Attempt:
             "gpus": _gpus(runtime),
             "threads": runtime.threads,
         }
+
+
+def search_path() -> str:
+    """Where its program is looked for: first beside this Python."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
 
 
 def _temporary() -> tempfile.TemporaryDirectory[str]:

@@ -19,6 +19,7 @@ from trainers.attempt.command.numbers import (
     epoch_of,
     number_of,
     numbers_of,
+    opened,
     shown_of,
 )
 
@@ -35,7 +36,7 @@ class JsonLines:
         """Whole lines that were added; a last one without its end counts if it is whole."""
         if not self.path.exists():
             return
-        with self.path.open("rb") as file:
+        with opened(self.path) as file:
             file.seek(self.read_to)
             while line := file.readline(LONGEST_LINE):
                 if not line.endswith(b"\n"):
@@ -137,7 +138,7 @@ class Tracked:
 
     def new(self, *, is_over: bool) -> Iterator[Found]:
         """Metrics that were added, by step."""
-        if not self.database.exists():
+        if not self.database.is_file():
             return
         steps: dict[int, dict[str, float]] = {}
         try:
