@@ -20,12 +20,13 @@ from trainers.encoders.base import EncoderConfig
 from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
 from trainers.measures.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
-from trainers.methods.base import AbstractMethod, MethodConfig
+from trainers.methods.base import AbstractMethod, MethodConfig, OwnMetrics
 from trainers.networks.blueprint import Blueprint
 from trainers.networks.heads import ProjectorConfig, hidden_blocks
 from trainers.networks.rates import ScheduleConfig, build_optimizer, flow_time, set_rates
 from trainers.optimizers import sgd
 from trainers.optimizers.base import OptimizerConfig
+from trainers.randomness import seeded
 from trainers.views import augmentation as views
 from trainers.views.config import ViewsConfig
 from trainers.views.device_images import DeviceImages, device_name, load_images, on_device
@@ -76,6 +77,7 @@ class Trial:
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
         self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)
+        self.own = OwnMetrics(config.method, METRICS)
         self.history: list[EpochReport] = []
         self.source = imported(files_of(config))  # of its first epoch
 
@@ -144,13 +146,12 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
 
     final = trial.history[-1].metrics | evaluate(trial, data.images, mean=data.mean, std=data.std)
     diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, data.held_out)
-    final |= diagnosis.metrics
     found = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
     details |= {"wall_s": time.perf_counter() - started, "collapse": found}
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
-        metrics=final,
+        metrics=final | diagnosis.metrics,
         details=details,
     )
 
@@ -179,7 +180,8 @@ def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
         FloatingPointError: a loss or a weight is not finite; when and which.
     """
     began, config = time.perf_counter(), trial.config
-    losses = train_epoch(trial, data.train, data.labels, epoch, mean=data.mean, std=data.std)
+    with seeded(config.seed, "global", epoch):  # for layers that draw, such as dropout; built-in ones do not
+        losses = train_epoch(trial, data.train, data.labels, epoch, mean=data.mean, std=data.std)
     bad = (~torch.isfinite(losses)).nonzero()
     if len(bad):
         step = epoch * len(losses) + int(bad[0])
@@ -193,6 +195,7 @@ def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
         "train/lr": trial.optimizer.param_groups[0]["lr"],
         "time/epoch_s": seconds,
         "time/images_per_s": len(losses) * config.batch_size / seconds,
+        **trial.own.means(),
     }
     try:
         return _measured(trial, epoch + 1, metrics, data.held_out)
@@ -228,6 +231,7 @@ def train_epoch(
     # Losses stay on the device until the epoch is over: reading one would make the GPU wait.
     losses = torch.empty(steps, device=trial.device)
     device, bf16 = torch.device(trial.device).type, config.precision == "bf16"
+    own = trial.own = OwnMetrics(config.method, METRICS)
     method.before_epoch(epoch)
     for index in range(steps):
         start, stop = index * config.batch_size, (index + 1) * config.batch_size
@@ -247,6 +251,7 @@ def train_epoch(
         optimizer.step()
         method.after_step(forward, step=step, steps=config.epochs * steps)
         losses[index] = forward.loss.detach()
+        own.add(forward.metrics)
     return losses.cpu()
 
 
@@ -277,14 +282,11 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     Raises:
         FloatingPointError: the weights are not finite any more.
     """
-    found: dict[str, Any] = {}
-    arrays: dict[str, Any] = {}
+    found, arrays = dict[str, Any](), dict[str, Any]()
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
-    if epoch == 0:
-        measured |= (
-            {} if w_p is None else spectra.predictor_metrics(w_p)
-        )  # there is no F before the first batch
+    if epoch == 0:  # there is no F before the first batch
+        measured |= {} if w_p is None else spectra.predictor_metrics(w_p)
     else:
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)
