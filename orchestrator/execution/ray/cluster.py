@@ -146,8 +146,11 @@ def _make_token() -> None:
             file.write(secrets.token_hex(32))
         with contextlib.suppress(FileExistsError):
             os.link(part, path)  # whole, and the first one stays: another sweep may begin now, too
+    except OSError:  # a file system without links, on which two that begin in one moment may miss each other
+        os.replace(part, path)
     finally:
-        os.unlink(part)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
 
 
 def _sources() -> list[str]:
