@@ -104,6 +104,7 @@ def test_what_a_method_measures_is_reported_as_its_mean_over_each_epoch() -> Non
     [
         ('"mine/one": 1', '"mine/two": 2', "measures 'mine/two', which its METRICS lacks"),
         ('"mine/one"', '"train/loss"', "measures 'train/loss', as its trainer does; rename it"),
+        ('"mine/one"', '"probe/top1"', "measures 'probe/top1', as its trainer does; rename it"),
         ('"mine/one": 1', '"mine/one": made.z1[0]', "metric 'mine/one' is [6], expected one number"),
     ],
 )

@@ -77,7 +77,7 @@ class Trial:
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
         self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)
-        self.own = OwnMetrics(config.method, METRICS)
+        self.own = OwnMetrics(config.method, {*METRICS, *FINAL_METRICS})
         self.history: list[EpochReport] = []
         self.source = imported(files_of(config))  # of its first epoch
 
@@ -231,7 +231,7 @@ def train_epoch(
     # Losses stay on the device until the epoch is over: reading one would make the GPU wait.
     losses = torch.empty(steps, device=trial.device)
     device, bf16 = torch.device(trial.device).type, config.precision == "bf16"
-    own = trial.own = OwnMetrics(config.method, METRICS)
+    trial.own.begin()
     method.before_epoch(epoch)
     for index in range(steps):
         start, stop = index * config.batch_size, (index + 1) * config.batch_size
@@ -251,7 +251,7 @@ def train_epoch(
         optimizer.step()
         method.after_step(forward, step=step, steps=config.epochs * steps)
         losses[index] = forward.loss.detach()
-        own.add(forward.metrics)
+        trial.own.add(forward.metrics)
     return losses.cpu()
 
 

@@ -91,6 +91,10 @@ class OwnMetrics:
         self._declared = getattr(behind(type(config)), "METRICS", ())
         self._sums: dict[str, tuple[Tensor, int]] = {}
 
+    def begin(self) -> None:
+        """An epoch begins."""
+        self._sums = {}
+
     def add(self, metrics: Mapping[str, Tensor | float]) -> None:
         """Those of one more batch; nothing is read from the device.
 

@@ -166,7 +166,7 @@ def measures_what_it_declares(subject: Subject) -> None:
     if refused := {name: why for name in declared if (why := name_fault(name))}:
         name, why = next(iter(refused.items()))
         raise Broken(f"METRICS has {name!r}, which no store takes: {why}")
-    own = OwnMetrics(subject.config, ssl.METRICS)  # type: ignore[arg-type]
+    own = OwnMetrics(subject.config, {*ssl.METRICS, *ssl.FINAL_METRICS})  # type: ignore[arg-type]
     try:
         own.add(forward(built(subject)).metrics)
     except ValueError as error:
