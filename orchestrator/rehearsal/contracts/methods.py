@@ -163,6 +163,8 @@ def draws_nothing(subject: Subject) -> None:
 def measures_what_it_declares(subject: Subject) -> None:
     """A sweep file that asks for another metric is refused before training."""
     declared = getattr(subject.module, "METRICS", ())
+    if isinstance(declared, str):
+        raise Broken(f"METRICS is the text {declared!r}, expected names, such as ({declared!r},)")
     if refused := {name: why for name in declared if (why := name_fault(name))}:
         name, why = next(iter(refused.items()))
         raise Broken(f"METRICS has {name!r}, which no store takes: {why}")
