@@ -144,10 +144,12 @@ def _make_token() -> None:
     try:
         with open(number, "w") as file:
             file.write(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(part, path)  # whole, and the first one stays: another sweep may begin now, too
-    except OSError:  # a file system without links, on which two that begin in one moment may miss each other
-        os.replace(part, path)
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links: two that begin in one moment may miss each other
+            os.replace(part, path)
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(part)
