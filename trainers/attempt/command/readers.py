@@ -134,7 +134,8 @@ class EventFiles:
             yield epoch_of(self._epochs.get(step, step), at), numbers
 
     def _there(self) -> list[Path]:
-        return sorted(self.folder.rglob("*tfevents*")) if self.folder.is_dir() else []
+        found = self.folder.rglob("*tfevents*") if self.folder.is_dir() else ()
+        return sorted(path for path in found if not path.is_dir())
 
 
 class Tracked:
