@@ -28,6 +28,7 @@ from orchestrator.commands.selection import selects
 from orchestrator.errors import ExecutionLost, StoreError, UsageError
 from orchestrator.process.exit_codes import FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
 from orchestrator.process.signals import ignore_signals
+from orchestrator.process.words import counted
 
 if TYPE_CHECKING:
     from orchestrator.commands.request import Request
@@ -276,7 +277,9 @@ def _complete(
         left = sum(not record.is_done for record in result.records.values())
         left += len(request.expansion.trials) - len(result.records)
         begun = (
-            f"with {left} trials to go" if len(request.expansion.trials) > left else "before a trial was done"
+            f"with {counted(left, 'trial')} to go"
+            if len(request.expansion.trials) > left
+            else "before a trial was done"
         )
         tell(f"orch: stopped {begun}; go on with: {request.again}")
         raise typer.Exit(INTERRUPTED)

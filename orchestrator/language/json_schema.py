@@ -77,7 +77,9 @@ class _ConfigTree:
             described = _described(handler.resolve_ref_schema(loop), handler.resolve_ref_schema)
             for name, value in described["properties"].items():
                 kept = {k: v for k, v in value.items() if k != "default"}
-                properties[name] = {"anyOf": [kept, {"type": ["string", "null"]}]}
+                known = properties.setdefault(name, {"anyOf": [{"type": ["string", "null"]}]})
+                if kept not in known["anyOf"]:  # trainers share names; `trainer` is another of each
+                    known["anyOf"].insert(-1, kept)
                 if "description" in value:
                     properties[name]["description"] = value["description"]
         return _SETTINGS | {

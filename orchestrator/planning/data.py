@@ -1,4 +1,4 @@
-"""Data that trials need."""
+"""What trials need of a machine: data, packages and programs."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ def missing_data(trials: Iterable[TrialSpec], root: Path | None) -> Iterator[str
 
 
 def missing_packages(cells: Iterable[Cell]) -> Iterator[str]:
-    """A sentence about each data set of these cells that needs a package which is not installed."""
-    return _asked(cells, "needs")
+    """A sentence about each package or program that data sets and trainers of these cells need and lack."""
+    cells = list(cells)
+    yield from _asked(cells, "needs")
+    looks = ((cell, getattr(behind(cell.loop), "needs", None)) for cell in cells)
+    yield from dict.fromkeys(filter(None, (look(cell.config()) for cell, look in looks if look)))
 
 
 def _asked(cells: Iterable[Cell], what: str, **how: Path | None) -> Iterator[str]:

@@ -16,6 +16,8 @@ _FILES = {
 }
 """Where secrets are, by the variable that names another place."""
 
+_LONGEST = 4000
+"""Characters of a word; what is longer is no address, and would take minutes to look through."""
 _MISSPELT = re.compile(
     r"(^|[\s'\"(]|(?:--[\w-]+|(?<![\w.])[A-Z_]+)=|=(?=[A-Za-z][\w+.-]*:/|\S*@[\w.-]+(?::\d|/)))"
     r"[^\s/:@'\"=(]*:(?!//)\S*@"
@@ -31,6 +33,7 @@ def without_secret(text: str) -> str:
 
     A password may hold what an address may not, such as @ and /: drivers of databases take it as it is.
     """
+    text = re.sub(rf"(\S{{{_LONGEST}}})\S+", r"\1…", text)
     text = _MISSPELT.sub(r"\1", text)
     text = re.sub(r"//(?:[^/\s:@]*:\S*|[^/\s]*)@", "//", text)
     return re.sub(r"(?<=:/)([^\s?]*)\?[^\s'\")]*", r"\1?...", text)  # a query may hold one, too

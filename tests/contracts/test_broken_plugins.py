@@ -116,8 +116,12 @@ BROKEN: dict[tuple[str, str], tuple[str, str]] = {
         "other weights before training",
     ),
     ("methods", "it leaves the global random generators alone"): (
-        method(before="torch.rand(())"),
-        "drew from torch's global generator; draw from trainers.randomness",
+        method(built="torch.rand(())"),
+        "building it drew from torch's global generator; draw from trainers.randomness",
+    ),
+    ("methods", "it measures what it declares"): (
+        method(changed='metrics={"own/drift": made.loss}'),
+        "method 'mine' measures 'own/drift', which its METRICS lacks",
     ),
     ("methods", "it leaves the views as they are"): (method(before="view1.add_(1)"), "changed the views"),
     ("methods", "a resumed trial equals an uninterrupted one"): (
@@ -141,7 +145,9 @@ BROKEN: dict[tuple[str, str], tuple[str, str]] = {
         "two builds from one seed have other weights",
     ),
     ("encoders", "a resumed trial equals an uninterrupted one"): (
-        encoder("made.append(nn.Dropout(0.5))"),
+        encoder("made.append(Counting())")
+        + "\nclass Counting(nn.Module):\n    count = 0\n\n    def forward(self, x):\n"
+        "        self.count += self.training\n        return x * (1 + self.count)\n",
         "after an interruption, F/",
     ),
     ("optimizers", "its steps lower a sum of squares"): (optimizer("-group['lr']"), "expected less"),
@@ -171,7 +177,7 @@ BROKEN: dict[tuple[str, str], tuple[str, str]] = {
     ),
     ("datasets", "its images differ"): (edited(DATA, ".remainder(251)", ".mul(0)"), "images are alike"),
     ("datasets", "equal configs give equal images"): (
-        edited(DATA, LOADED, f"images = images + torch.randint(2, (1,)).byte() + len(COUNT)\n    {LOADED}")
+        edited(DATA, LOADED, f"images = images + (torch.rand(1) + len(COUNT)).byte()\n    {LOADED}")
         .replace("def load", "COUNT = []\n\ndef load")
         .replace("labels = torch", "COUNT.append(1)\n    labels = torch"),
         "loaded twice, it gave other images",

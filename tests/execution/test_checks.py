@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from orchestrator.commands.screen import grid
 from orchestrator.errors import UsageError
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
+from orchestrator.planning.data import missing_packages
 from orchestrator.planning.plan import make_plan
 from orchestrator.recording.workspace import workspace
 from tests.builders import INFO, expansion
@@ -69,3 +71,32 @@ def test_a_package_that_data_needs_is_said_by_validate_and_plan_and_before_a_dow
     assert grid.plan_text(sweep.plan()).splitlines()[-1] == line
     with pytest.raises(UsageError, match=re.escape(line)):
         sweep.run(download=True, executor="serial")
+
+
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        (
+            "nosuchprogram",
+            "run: no such program on this machine: nosuchprogram; install it, or give its path",
+        ),
+        ("/no/such", "run: no such program on this machine: /no/such; install it, or give its path"),
+        ("train.sh", "run: train.sh is one of its files, and looked for in PATH; write ./train.sh"),
+        ("sh", None),
+        ("./train.sh", None),
+    ],
+)
+def test_a_program_that_is_not_there_is_told_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, says: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("train.sh").write_text("#!/bin/sh\n", encoding="ascii")
+    base = {
+        "trainer": "command",
+        "run": [program, "{seed}", "{lr}"],
+        "files": ["train.sh"],
+        "params": {"lr": 1},
+    }
+    axes = {"lr": {"path": "params.lr", "values": [1, 2]}}
+    sweep = Sweep({"version": 1, "name": "s", "base": base, "axes": axes})
+    assert list(missing_packages(sweep.expansion.cells)) == ([says] if says else [])

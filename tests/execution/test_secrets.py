@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,7 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.language.resources import SweepResources, TrialResources
-from orchestrator.process.secrets import secrets_open_to_others
+from orchestrator.process.secrets import secrets_open_to_others, without_secret
 from orchestrator.process.signals import stop_from_elsewhere
 from tests.builders import table_yaml, trials
 from tests.place import Place
@@ -150,6 +151,28 @@ def test_two_first_sweeps_at_once_have_one_token_that_is_whole_whenever_it_is_th
     assert inner == ["b" * 64] and path.read_text() == "b" * 64
     assert path.stat().st_mode & 0o777 == 0o600
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_token_is_made_where_the_file_system_has_no_links(
+    user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.execution.ray import cluster
+
+    def refuse(*_: object) -> None:
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(cluster.os, "link", refuse)
+    cluster._make_token()
+    path = user / ".ray" / "auth_token"
+    assert len(path.read_text()) == 64 and path.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("part", ["=x@y", "://", "//a:", "=a:/", "--a"])
+def test_a_long_word_is_looked_through_for_secrets_in_a_moment(part: str) -> None:
+    begun = time.process_time()
+    assert "u:pw@" not in without_secret(f"http://u:pw@host {20_000 * part}")
+    assert time.process_time() - begun < 5
 
 
 def test_who_joins_a_cluster_or_has_a_token_elsewhere_gets_none(

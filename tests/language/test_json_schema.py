@@ -12,6 +12,7 @@ from orchestrator.errors import SpecError
 from orchestrator.language.json_schema import sweep_schema
 from orchestrator.language.sweep_spec import SweepSpec
 from tests.builders import TINY, sweep, table_yaml, yaml
+from trainers.config.plugins import names
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = sweep_schema(SweepSpec.model_json_schema())
@@ -32,6 +33,11 @@ def test_every_sweep_that_ships_fits_the_schema(path: Path) -> None:
 
 def test_dotted_and_partial_blocks_fit_the_schema() -> None:
     assert errors(table_yaml()) == []
+
+
+def test_an_editor_completes_every_trainer_not_the_last_alone() -> None:
+    trainer = SCHEMA["properties"]["base"]["properties"]["trainer"]
+    assert {one["const"] for one in trainer["anyOf"] if "const" in one} == {*names("loops")}
 
 
 @pytest.mark.parametrize(

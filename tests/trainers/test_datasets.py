@@ -269,6 +269,10 @@ def test_an_incomplete_image_folder_is_one_clear_line(
         load("image_folder", tmp_path, root="mine")
     assert str(place) in str(caught.value) and "\n" not in str(caught.value)
     assert "put the images there as train/<class>/* and test/<class>/*" in str(caught.value)
+    told = plugins.load("datasets", "image_folder").missing(
+        config("image_folder", root="mine"), root=tmp_path
+    )
+    assert told == str(caught.value)  # known before training
 
 
 def test_asking_for_more_images_than_there_are_says_how_many_there_are(root: Path) -> None:

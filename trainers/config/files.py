@@ -85,6 +85,17 @@ def shown(path: Path) -> str:
     return _sayable(str(path.relative_to(here)) if path.is_relative_to(here) else str(path))
 
 
+def sendable(name: str, path: Path) -> str:
+    """The name of a file that travels, if others can read it.
+
+    Raises:
+        ValueError: its bytes are no UTF-8.
+    """
+    if _sayable(name) != name:
+        raise ValueError(f"{shown(path.absolute())}: its name is no UTF-8, and cannot travel; rename it")
+    return name
+
+
 @contextlib.contextmanager
 def noting(problems: list[str], place: str, own: Path, *, what: str = "cannot be imported") -> Iterator[None]:
     """What goes wrong inside is added, in one line, with the last line that was reached of its files.

@@ -19,7 +19,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from trainers.config.base import NOT_IDENTITY, Frozen, canonical
-from trainers.config.files import shown
+from trainers.config.files import sendable, shown
 
 MOST_BYTES = 32 * 2**20
 """Of all files that a trial names, together."""
@@ -225,7 +225,7 @@ def _files_of(name: str, path: Path) -> Iterator[tuple[str, Path]]:
             f"no such file or folder: {shown(path.absolute())}; expected it from where the sweep lies"
         )
     if not path.is_dir():
-        yield name, path
+        yield sendable(name, path), path
         return
     root, any_file = path.resolve(), False
     for folder, folders, files in os.walk(path):
@@ -246,7 +246,7 @@ def _files_of(name: str, path: Path) -> Iterator[tuple[str, Path]]:
             if one[0] != "." and not one.endswith(".pyc"):
                 any_file = True
                 own = Path(folder) / one
-                yield (PurePosixPath(name) / own.relative_to(path).as_posix()).as_posix(), own
+                yield sendable((PurePosixPath(name) / own.relative_to(path)).as_posix(), own), own
     if not any_file:
         raise ValueError(f"{shown(path.absolute())} is a folder without a file")
 

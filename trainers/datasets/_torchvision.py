@@ -28,10 +28,13 @@ OWN_PLACES = (
     "raw_folder",
     "split_folder",
     "target_folder",
+    "images_dir",
     "filename",
     "root",
 )
 """What classes call the folder, or the file, that is theirs alone; the first that is there."""
+UNSAID_PLACES = {"FER2013": ("fer2013",), "USPS": ("usps.bz2", "usps.t.bz2")}
+"""Of classes that do not say theirs."""
 ARCHIVES = (".zip", ".tgz", ".tar", ".gz")
 """What was downloaded, and may be removed when it is unpacked."""
 WAYS_OUT = "add --download to orch sweep, or put the archive there and pass --data FOLDER or set ORCH_DATA"
@@ -173,13 +176,16 @@ def locked(path: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_UN)  # by itself a process forked meanwhile would keep it
 
 
-def place_of(opened: Any, folder: Path) -> Path | None:
-    """The folder or file below `folder` that is a data set's own; None: it lies among others."""
-    names = (getattr(opened, name, None) for name in OWN_PLACES)
-    places = (folder / name for name in names if isinstance(name, str | Path))
-    return next(
-        (one for one in places if one != folder and one.is_relative_to(folder) and one.exists()), None
-    )
+def places_of(opened: Any, folder: Path) -> frozenset[Path]:
+    """The folder below `folder` that is a data set's own, or its files; none: it has none."""
+    names = [name for one in OWN_PLACES if isinstance(name := getattr(opened, one, None), str | Path)]
+    own = _there(names, folder)[:1]
+    return frozenset(own or _there(UNSAID_PLACES.get(type(opened).__name__, ()), folder))
+
+
+def _there(names: Iterable[str | Path], folder: Path) -> list[Path]:
+    places = [folder / name for name in names]
+    return [one for one in places if one != folder and one.is_relative_to(folder) and one.exists()]
 
 
 def files_in(places: Iterable[Path], folder: Path) -> list[tuple[str, int]]:

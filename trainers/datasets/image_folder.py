@@ -71,6 +71,11 @@ def missing(config: Config, *, root: Path | None) -> str | None:
     if train != test:
         differing = ", ".join(sorted(train ^ test))
         return f"{named}: train and test in {folder} have different classes ({differing}); {LAYOUT}"
+    for split in ("train", "test"):
+        for name, folders in _classes(folder / split).items():
+            if not any(_is_image(entry) for one in folders for entry in entries(one)):
+                read = ", ".join(sorted(SUFFIXES))
+                return f"{named}: no images in {folder / split / name} (read are {read}); {LAYOUT}"
     return None
 
 
@@ -142,7 +147,7 @@ def _read_split(
     """The first `number` images of one split, uint8 [N, 3, S, S], and their labels; a line in `skipped`.
 
     Raises:
-        MissingDataError: a class has no images, all have too few, or a file cannot be decoded.
+        MissingDataError: there are too few, or a file cannot be decoded.
     """
     import numpy as np
 
@@ -150,15 +155,11 @@ def _read_split(
     paths: list[Path] = []
     found: list[int] = []
     others = [entry for entry in entries(folder) if not entry.is_folder]
-    for label, (name, folders) in enumerate(_classes(folder).items()):
+    for label, folders in enumerate(_classes(folder).values()):
         files = sorted(
             (entry for one in folders for entry in entries(one)), key=lambda entry: entry.path.name
         )
         images = [entry.path for entry in files if _is_image(entry)]
-        if not images:
-            raise MissingDataError(
-                f"{named}: no images in {folder / name} (read are {', '.join(sorted(SUFFIXES))}); {LAYOUT}"
-            )
         others += [entry for entry in files if not _is_image(entry)]
         paths += images
         found += [label] * len(images)

@@ -18,7 +18,7 @@ from trainers.config.base import NOT_IDENTITY, FieldError, canonical
 from trainers.config.lazy import torch, torchvision
 from trainers.datasets import _signatures
 from trainers.datasets._labelled import LabelledConfig, Part, loaded, number_for_training
-from trainers.datasets._torchvision import WAYS_OUT, files_in, locked, place_of
+from trainers.datasets._torchvision import WAYS_OUT, files_in, locked, places_of
 from trainers.datasets.base import Images, MissingDataError, data_folder
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,10 @@ class Options(dict[str, Any]):
 
 
 class Found(NamedTuple):
-    """The number of images of a part, and where they lie if in a place of their own."""
+    """The number of images of a part, and the places of their own that they lie in."""
 
     number: int
-    place: Path | None
+    places: frozenset[Path]
 
 
 Plain = bool | int | float | str
@@ -144,16 +144,13 @@ def for_training(config: Config, *, root: Path | None) -> int | None:
 
 
 def listing(config: Config, *, root: Path | None) -> list[tuple[str, int]]:
-    """Name and size in bytes of every file of the data set but archives, by name; none where it is not there.
-
-    Nor for a class whose files lie among those of others.
-    """
+    """Name and size in bytes of each file of the data set but archives, by name; none where it is absent."""
     folder = _folder(config, root)
     try:
         found = [_counted(config.dataset, Options(config.options), part, folder) for part in _parts(config)]
     except MissingDataError:
         return []
-    return files_in({one.place for one in found if one.place}, folder)
+    return files_in({place for one in found for place in one.places}, folder)
 
 
 def load(config: Config, *, root: Path | None, download: bool) -> Images:
@@ -211,7 +208,7 @@ def _number(config: Config, part: tuple[str, str | bool] | None, root: Path | No
 @functools.lru_cache(maxsize=64)
 def _counted(dataset: str, options: Options, part: tuple[str, str | bool] | None, folder: Path) -> Found:
     opened = _opened(dataset, options, part, folder)
-    return Found(len(opened), place_of(opened, folder))
+    return Found(len(opened), places_of(opened, folder))
 
 
 def _opened(

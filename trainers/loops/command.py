@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import time
 from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from trainers.attempt.command.attempt import Attempt
+from trainers.attempt.command.attempt import PYTHON, Attempt, search_path
 from trainers.attempt.command.collected import Collector, DivergedError, listed
 from trainers.attempt.command.csv_file import Csv
 from trainers.attempt.command.ending import failure
@@ -128,6 +130,22 @@ def declared(config: Config) -> Collection[str] | None:
     return config.metrics or None
 
 
+def needs(config: Config) -> str | None:
+    """What is not installed on this machine that it needs, in one sentence; None: nothing is missing."""
+    program = config.run[0]
+    if program in PYTHON or "{" in program or "PATH" in config.env:
+        return None
+    if "/" in program:
+        found = not program.startswith("/") or os.access(program, os.X_OK)
+    else:
+        found = shutil.which(program, path=search_path()) is not None
+    if found:
+        return None
+    if program in (_laid_out(config.files) or ()):
+        return f"run: {program} is one of its files, and looked for in PATH; write ./{program}"
+    return f"run: no such program on this machine: {program}; install it, or give its path"
+
+
 def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
     """Run the command to its end, and take in what it reports.
 
@@ -222,7 +240,7 @@ def _check_script(words: tuple[str, ...], files: FileSet) -> None:
     if names is None or "{" in words[0]:
         return
     first = words[0].removeprefix("./")
-    if words[0] in ("python", "python3"):
+    if words[0] in PYTHON:
         script = next((word for word in words[1:] if word[:1] != "-"), "")
         if (
             "-m" in words[1:]

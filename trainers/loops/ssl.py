@@ -21,12 +21,13 @@ from trainers.loops._gradients import Gradients
 from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
 from trainers.measures.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
-from trainers.methods.base import AbstractMethod, MethodConfig
+from trainers.methods.base import AbstractMethod, MethodConfig, OwnMetrics
 from trainers.networks.blueprint import Blueprint
 from trainers.networks.heads import ProjectorConfig, hidden_blocks
 from trainers.networks.rates import ScheduleConfig, build_optimizer, flow_time, set_rates
 from trainers.optimizers import sgd
 from trainers.optimizers.base import OptimizerConfig
+from trainers.randomness import seeded
 from trainers.views import augmentation as views
 from trainers.views.config import ViewsConfig
 from trainers.views.device_images import DeviceImages, device_name, load_images, on_device
@@ -78,6 +79,7 @@ class Trial:
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
         self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)
+        self.own = OwnMetrics(config.method, {*METRICS, *FINAL_METRICS})
         self.history: list[EpochReport] = []
         self.source = imported(files_of(config))  # of its first epoch
 
@@ -146,7 +148,6 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
 
     final = trial.history[-1].metrics | evaluate(trial, data.images, mean=data.mean, std=data.std)
     diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, data.held_out)
-    final |= diagnosis.metrics
     found = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
     if trial.gradients and (why := trial.gradients.why_not):
         details["warnings"] = [*details.get("warnings", []), f"no CUDA graph, steps are slower: {why}"]
@@ -154,7 +155,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
-        metrics=final,
+        metrics=final | diagnosis.metrics,
         details=details,
     )
 
@@ -183,7 +184,8 @@ def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
         FloatingPointError: a loss or a weight is not finite; when and which.
     """
     began, config = time.perf_counter(), trial.config
-    losses = train_epoch(trial, data.train, data.labels, epoch, mean=data.mean, std=data.std)
+    with seeded(config.seed, "global", epoch):  # for layers that draw, such as dropout; built-in ones do not
+        losses = train_epoch(trial, data.train, data.labels, epoch, mean=data.mean, std=data.std)
     bad = (~torch.isfinite(losses)).nonzero()
     if len(bad):
         step = epoch * len(losses) + int(bad[0])
@@ -197,6 +199,7 @@ def _one_epoch(trial: Trial, data: DeviceImages, epoch: int) -> EpochReport:
         "train/lr": trial.optimizer.param_groups[0]["lr"],
         "time/epoch_s": seconds,
         "time/images_per_s": len(losses) * config.batch_size / seconds,
+        **trial.own.means(),
     }
     try:
         return _measured(trial, epoch + 1, metrics, data.held_out)
@@ -233,6 +236,7 @@ def train_epoch(
     gradients.begin(*epoch_draws(config.views, number, size=size, seed=config.seed, epoch=epoch))
     # Losses stay on the device until the epoch is over: reading one would make the GPU wait.
     losses = torch.empty(steps, device=trial.device)
+    trial.own.begin()
     method.before_epoch(epoch)
     for index in range(steps):
         step = epoch * steps + index
@@ -243,6 +247,7 @@ def train_epoch(
         optimizer.step()
         method.after_step(forward, step=step, steps=config.epochs * steps)
         losses[index] = forward.loss
+        trial.own.add(forward.metrics)
     return losses.cpu()
 
 
@@ -273,14 +278,11 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     Raises:
         FloatingPointError: the weights are not finite any more.
     """
-    found: dict[str, Any] = {}
-    arrays: dict[str, Any] = {}
+    found, arrays = dict[str, Any](), dict[str, Any]()
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
-    if epoch == 0:
-        measured |= (
-            {} if w_p is None else spectra.predictor_metrics(w_p)
-        )  # there is no F before the first batch
+    if epoch == 0:  # there is no F before the first batch
+        measured |= {} if w_p is None else spectra.predictor_metrics(w_p)
     else:
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)

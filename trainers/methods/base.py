@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import abc
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from trainers.config.base import Frozen
 from trainers.config.lazy import torch
+from trainers.config.plugins import behind
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,6 +33,8 @@ class Forward:
         loss: scalar, to be minimised.
         z1, z2: the online network's embeddings of both views, [N, d], detached; F is made from them.
         target1, target2: the target network's embeddings of both views, [N, d], where there is one.
+        metrics: what the method measures of the batch, scalars by name; the means over an epoch's batches are
+            reported. Their names are in METRICS of the method's file.
     """
 
     loss: Tensor
@@ -39,6 +42,7 @@ class Forward:
     z2: Tensor
     target1: Tensor | None = None
     target2: Tensor | None = None
+    metrics: Mapping[str, Tensor | float] = field(default_factory=dict)
 
 
 class AbstractMethod(abc.ABC):
@@ -76,6 +80,42 @@ class AbstractMethod(abc.ABC):
     def predictor_matrix(self) -> Tensor | None:
         """W_p [d, d] as the diagnostics see it, or None where there is no predictor."""
         return None
+
+
+class OwnMetrics:
+    """Means over an epoch of what a method measures beside its trainer."""
+
+    def __init__(self, config: MethodConfig, taken: Collection[str]) -> None:
+        """Take those that the method's file declares; `taken` are the trainer's own names."""
+        self._method, self._taken = config.name, taken
+        self._declared = getattr(behind(type(config)), "METRICS", ())
+        self._sums: dict[str, tuple[Tensor, int]] = {}
+
+    def begin(self) -> None:
+        """An epoch begins."""
+        self._sums = {}
+
+    def add(self, metrics: Mapping[str, Tensor | float]) -> None:
+        """Those of one more batch; nothing is read from the device.
+
+        Raises:
+            ValueError: one is not declared, has a name of the trainer's, or is no scalar.
+        """
+        for name, value in metrics.items():
+            if name not in self._declared:
+                raise ValueError(f"method '{self._method}' measures '{name}', which its METRICS lacks")
+            if name in self._taken:
+                raise ValueError(f"method '{self._method}' measures '{name}', as its trainer does; rename it")
+            number = torch.as_tensor(value).detach().float()
+            if number.numel() != 1:
+                shape = list(number.shape)
+                raise ValueError(f"method '{self._method}': metric '{name}' is {shape}, expected one number")
+            total, count = self._sums.get(name, (number.new_zeros(()), 0))
+            self._sums[name] = (total + number.reshape(()), count + 1)
+
+    def means(self) -> dict[str, float]:
+        """The mean of each over the batches that had it."""
+        return {name: float(total) / count for name, (total, count) in self._sums.items()}
 
 
 def in_full_precision(function: Callable[P, R]) -> Callable[P, R]:

@@ -144,10 +144,15 @@ def _make_token() -> None:
     try:
         with open(number, "w") as file:
             file.write(secrets.token_hex(32))
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(part, path)  # whole, and the first one stays: another sweep may begin now, too
+        except FileExistsError:
+            pass
+        except OSError:  # a file system without links: two that begin in one moment may miss each other
+            os.replace(part, path)
     finally:
-        os.unlink(part)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(part)
 
 
 def _sources() -> list[str]:

@@ -103,8 +103,8 @@ def problem_of(check: Callable[[Subject], None], subject: Subject) -> str | None
 
 
 @contextlib.contextmanager
-def no_global_draws(what: str) -> Iterator[None]:
-    """Inside, nobody draws from a global random generator.
+def no_global_draws(what: str, *, of_torch: bool = True) -> Iterator[None]:
+    """Inside, nobody draws from a global random generator, of torch's only where `of_torch` is true.
 
     Raises:
         Broken: somebody has.
@@ -114,7 +114,7 @@ def no_global_draws(what: str) -> Iterator[None]:
         return {
             "Python's `random`": pickle.dumps(random.getstate()),
             "NumPy's": pickle.dumps(np.random.get_state()),
-            "torch's": torch.get_rng_state().numpy().tobytes(),
+            **({"torch's": torch.get_rng_state().numpy().tobytes()} if of_torch else {}),
         }
 
     before = states()

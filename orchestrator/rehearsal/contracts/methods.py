@@ -7,13 +7,16 @@ import functools
 from orchestrator.rehearsal.contracts.laws import Broken, Laws, Subject, no_global_draws
 from orchestrator.rehearsal.contracts.loops import resumes, tiny_trial
 from trainers.attempt.checkpoint import digest
+from trainers.attempt.command.numbers import name_fault
 from trainers.config.lazy import torch
 from trainers.encoders import mlp
-from trainers.methods.base import AbstractMethod, Forward
+from trainers.loops import ssl
+from trainers.methods.base import AbstractMethod, Forward, OwnMetrics
 from trainers.networks.blueprint import Blueprint
 from trainers.networks.heads import ProjectorConfig
 from trainers.networks.rates import build_optimizer
 from trainers.optimizers import sgd
+from trainers.randomness import seeded
 
 BATCH, SHAPE = 16, (3, 8, 8)
 
@@ -45,15 +48,16 @@ def forward(method: AbstractMethod, step: int = 0) -> Forward:
 
 
 def trained(method: AbstractMethod, steps: int) -> AbstractMethod:
-    """The method after so many steps of SGD."""
+    """The method after so many steps of SGD, in which torch's global generator is the trial's, as in one."""
     optimizer = build_optimizer(method.trained, sgd.Config(lr=0.1, weight_decay=0.0))
-    method.before_epoch(0)
-    for step in range(steps):
-        made = forward(method, step)
-        optimizer.zero_grad()
-        made.loss.backward()
-        optimizer.step()
-        method.after_step(made, step=step, steps=steps)
+    with seeded(0, "global", 0):
+        method.before_epoch(0)
+        for step in range(steps):
+            made = forward(method, step)
+            optimizer.zero_grad()
+            made.loss.backward()
+            optimizer.step()
+            method.after_step(made, step=step, steps=steps)
     return method
 
 
@@ -149,9 +153,26 @@ def is_repeatable(subject: Subject) -> None:
 
 
 def draws_nothing(subject: Subject) -> None:
-    """Random numbers are its trial's own."""
-    with no_global_draws("building or training it"):
-        trained(built(subject), 2)
+    """Random numbers are its trial's own, and torch's are while it is trained."""
+    with no_global_draws("building it"):
+        method = built(subject)
+    with no_global_draws("training it", of_torch=False):
+        trained(method, 2)
+
+
+def measures_what_it_declares(subject: Subject) -> None:
+    """A sweep file that asks for another metric is refused before training."""
+    declared = getattr(subject.module, "METRICS", ())
+    if isinstance(declared, str):
+        raise Broken(f"METRICS is the text {declared!r}, expected names, such as ({declared!r},)")
+    if refused := {name: why for name in declared if (why := name_fault(name))}:
+        name, why = next(iter(refused.items()))
+        raise Broken(f"METRICS has {name!r}, which no store takes: {why}")
+    own = OwnMetrics(subject.config, {*ssl.METRICS, *ssl.FINAL_METRICS})  # type: ignore[arg-type]
+    try:
+        own.add(forward(built(subject)).metrics)
+    except ValueError as error:
+        raise Broken(str(error)) from None
 
 
 def leaves_its_views(subject: Subject) -> None:
@@ -178,5 +199,6 @@ LAWS: Laws = {
     "a seed gives the same weights every time": is_repeatable,
     "it leaves the global random generators alone": draws_nothing,
     "it leaves the views as they are": leaves_its_views,
+    "it measures what it declares": measures_what_it_declares,
     "a resumed trial equals an uninterrupted one": trial_resumes,
 }

@@ -173,9 +173,45 @@ def test_an_epoch_that_was_open_when_it_ended_badly_is_reported(line: str) -> No
     assert curve(found) == [(1, 2)]
 
 
-def test_a_folder_where_a_file_should_be_is_one_line() -> None:
-    found = heard("import os; os.mkdir('m.csv')", reads={"csv": "m.csv"})
-    assert str(found.outcome.reason).endswith("m.csv: cannot be read: Is a directory")
+@pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
+@pytest.mark.parametrize("reads", ["report", "csv", "tensorboard", "mlflow", "arrays"])
+def test_what_is_no_file_where_a_file_should_be_is_one_line_and_holds_nothing_up(
+    make: str, reads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, fields = {
+        "report": ("os.environ['ORCH_REPORT']", {}),
+        "csv": ("'m.csv'", {"reads": {"csv": "m.csv"}}),
+        "tensorboard": ("'tfevents.1'", {"reads": {"tensorboard": "."}}),
+        "mlflow": ("os.environ['MLFLOW_TRACKING_URI'][len('sqlite:///'):]", {"reads": {"mlflow": True}}),
+        "arrays": ("os.environ['ORCH_FOLDER'] + '/arrays/1.npz'", {}),
+    }[reads]
+    found = heard(
+        f"import os; os.mkdir(os.environ['ORCH_FOLDER'] + '/arrays'); os.{make}({place})", limit=0.1, **fields
+    )
+    assert found.outcome.status == "failed"
+    is_passed_over = reads in ("mlflow", "arrays") or (reads, make) == ("tensorboard", "mkdir")
+    reason = "it reported no number" if is_passed_over else "no regular file"
+    assert reason in str(found.outcome.reason)
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "says"),
+    [
+        ("share", 80, "is 80, and a share is from 0 to 1; report such, or declare unit: percent"),
+        ("share", -0.5, "is -0.5, and a share is from 0 to 1; report such, or declare unit: plain"),
+        ("percent", 120, "is 120, and a percent is from 0 to 100; report such, or declare unit: plain"),
+        ("share", 1.0000001, None),
+        ("percent", 100, None),
+        ("plain", 1e9, None),
+    ],
+)
+def test_a_number_out_of_the_range_of_its_unit_is_told_and_no_table_shows_it(
+    unit: str, value: float, says: str | None
+) -> None:
+    found = heard(lines(f'{{"top1": {value}}}'), metrics={"top1": {"kind": "final", "unit": unit}}).outcome
+    assert (found.status, found.reason) == (
+        ("failed", f"metric top1 {says}") if says else ("completed", None)
+    )
 
 
 def test_the_name_of_a_pair_stays_in_the_working_folder() -> None:

@@ -203,6 +203,27 @@ def test_a_later_attempt_goes_on_and_repeats_what_was_reported_before(tmp_path: 
     assert {one.name for one in (folder / "out").iterdir()} == {"seen-1", "seen-2"}
 
 
+@pytest.mark.parametrize("loss", ["1", "2", ""])
+def test_a_report_that_is_written_anew_instead_of_longer_is_told(loss: str) -> None:
+    text = f"""
+import os, time
+for line in ('{{"epoch": 1, "loss": 1}}\\n', '{{"epoch": 2, "loss": 2}}\\n'[:{len(loss)} * 99]):
+    open(os.environ["ORCH_REPORT"], "w").write(line)
+    time.sleep(1)
+"""
+    reason = str(heard(text).outcome.reason)
+    assert "report: was written anew after line 1" in reason and 'as open(..., "a") does' in reason
+
+
+@pytest.mark.parametrize("damage", [b"", b"\xff"])
+def test_a_damaged_count_of_attempts_costs_no_checkpoint(damage: bytes, tmp_path: Path) -> None:
+    heard(RESUMING, folder=tmp_path)
+    (tmp_path / "script" / "attempts").write_bytes(damage)
+    second = heard(RESUMING, folder=tmp_path)
+    assert second.outcome.details["attempt"] == 2
+    assert [(one.epoch, one.replayed) for one in second.reports][:3] == [(1, True), (2, True), (3, False)]
+
+
 def test_what_was_reported_and_not_taken_in_yet_is_not_lost_with_the_worker(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     heard(RESUMING, folder=folder)

@@ -66,7 +66,9 @@ class Attempt:
             self.working = self.temporary / "work" / "files"
             for made in (self.folder, self.checkpoints, self.working):
                 made.mkdir(parents=True, exist_ok=True)
-            (state / "attempts").write_text(str(self.number), encoding="ascii")
+            counted = state / "attempts.part"  # whole or not there, also when the disk is full
+            counted.write_text(str(self.number), encoding="ascii")
+            counted.replace(state / "attempts")
             self.config.files.lay_out(self.working)
         except OSError as error:
             self._after.close()
@@ -120,7 +122,7 @@ class Attempt:
             "ORCH_DEVICE": self.runtime.device,
             "OMP_NUM_THREADS": str(self.runtime.threads),
             "PYTHONUNBUFFERED": "1",  # what it prints is read while it runs
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "PATH": search_path(),
             "PYTHONPATH": _python_path(),
         }
         if self.config.limit is not None:
@@ -130,7 +132,8 @@ class Attempt:
         if self.config.reads.mlflow:
             own["MLFLOW_TRACKING_URI"] = f"sqlite:///{self._tracked}"
         given = {name: one_word(word, self._values) for name, word in self.config.env.items()}
-        return {**os.environ, **own, **{name: word for name, word in given.items() if word is not None}}
+        around = {name: value for name, value in os.environ.items() if name != "ORCH_DEADLINE"}  # another's
+        return {**around, **own, **{name: word for name, word in given.items() if word is not None}}
 
     def readers(self) -> tuple[list[Reader], Callable[[str], None] | None]:
         """What reads its numbers, and what is told each line that it prints."""
@@ -172,15 +175,24 @@ class Attempt:
         }
 
 
+def search_path() -> str:
+    """Where its program is looked for: first beside this Python."""
+    return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+
+
 def _temporary() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="orch-command-", ignore_cleanup_errors=True)
 
 
 def _number(counter: Path) -> int:
     """Of this attempt: one more than were made before."""
-    with contextlib.suppress(OSError, ValueError):
+    try:
         return int(counter.read_text(encoding="ascii")) + 1
-    return 1
+    except FileNotFoundError:
+        return 1
+    except (OSError, ValueError):  # it is damaged, and its checkpoints are not
+        told = (path.stem.rpartition("-")[2] for path in counter.parent.glob("report-*.jsonl"))
+        return 1 + max((int(number) for number in told if number.isdecimal()), default=1)
 
 
 def _gpus(runtime: Runtime) -> int:

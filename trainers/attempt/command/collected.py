@@ -6,12 +6,13 @@ import json
 import math
 import re
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from trainers.attempt.command.numbers import name_fault
+from trainers.attempt.command.numbers import ReportError, name_fault
+from trainers.attempt.command.spec import Metric
 from trainers.attempt.folders import StorageError
 from trainers.attempt.report import EpochReport, Report
 
@@ -34,7 +35,7 @@ class Collector:
         report: Report,
         *,
         epochs: int | None,
-        declared: Collection[str],
+        declared: Mapping[str, Metric],
         settles: bool,
         arrays: Path,
         past: Mapping[int, dict[str, float]],
@@ -66,6 +67,7 @@ class Collector:
 
         Raises:
             DivergedError: one that counts is not finite.
+            ReportError: one is out of the range of its unit.
             StorageError: the disk is full.
         """
         refused = {name: why for name in numbers if (why := name_fault(name))}
@@ -78,6 +80,9 @@ class Collector:
             if not self.declared or name in self.declared:
                 raise DivergedError(f"{name} {value}" + (f" at epoch {epoch}" if epoch is not None else ""))
             self._warn(f"'{name}' was {value} at times, which is left out")
+        for name in sorted(numbers.keys() & self.declared.keys()):
+            if why := self.declared[name].fault(numbers[name]):
+                raise ReportError(f"metric {name} {why}")
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
         own = self.at_end if epoch is None else self.by_epoch.setdefault(epoch, {})
         if own.items() >= finite.items() and (epoch is None or epoch in self._told or epoch == self._open):
@@ -189,7 +194,7 @@ def _epochs_in(folder: Path) -> dict[int, list[Path]]:
     """The files of arrays of each epoch."""
     found: dict[int, list[Path]] = {}
     for path in sorted(folder.glob("*.npz")) if folder.is_dir() else ():
-        if match := re.search(r"(\d{1,9})\.npz$", path.name):
+        if path.is_file() and (match := re.search(r"(\d{1,9})\.npz$", path.name)):
             found.setdefault(int(match[1]), []).append(path)
     return found
 

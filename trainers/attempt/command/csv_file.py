@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from trainers.attempt.command.numbers import Found, ReportError, as_float, epoch_of, number_of
+from trainers.attempt.command.numbers import Found, ReportError, as_float, epoch_of, number_of, opened
 
 MOST_BYTES = 100_000_000
 """Of a file that is read."""
@@ -56,14 +56,14 @@ class Csv:
         self.columns = []
 
     def _only_grew(self) -> bool:
-        with self.path.open("rb") as file:
+        with opened(self.path) as file:
             begin = file.read(len(self._begin))
             file.seek(self._read_to - len(self._end))
             return begin == self._begin and file.read(len(self._end)) == self._end
 
     def _added(self, *, is_over: bool) -> str:
         """Whole lines that were added."""
-        with self.path.open("rb") as file:
+        with opened(self.path) as file:
             file.seek(self._read_to)
             content = file.read(MOST_BYTES)
         whole = content if is_over else content[: content.rfind(b"\n") + 1]

@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
+from trainers.attempt.command.numbers import opened
+
 Field = tuple[int, int | bytes]
 LARGEST = 64 * 2**20
 """Bytes of a record; a larger one is no record."""
@@ -32,7 +34,7 @@ class EventFile:
         Raises:
             ValueError: it is no event file.
         """
-        with self.path.open("rb") as file:
+        with opened(self.path) as file:
             if os.fstat(file.fileno()).st_size < self.read_to:  # it was written anew
                 self.read_to = 0
             file.seek(self.read_to)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
 
 Found = tuple[int | None, dict[str, float]]
 LAST_EPOCH = 10**9
@@ -28,6 +31,20 @@ class Reader(Protocol):
             ReportError: it cannot be understood.
             OSError: it cannot be read.
         """
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file that a command writes, to be read.
+
+    Raises:
+        ReportError: it is a pipe, a device or a folder, of which reading may never end.
+        OSError: it cannot be read.
+    """
+    number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise ReportError(f"{path}: no regular file; have numbers written to one")
+    return os.fdopen(number, "rb")
 
 
 def name_fault(name: str) -> str | None:

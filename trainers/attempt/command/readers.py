@@ -19,6 +19,7 @@ from trainers.attempt.command.numbers import (
     epoch_of,
     number_of,
     numbers_of,
+    opened,
     shown_of,
 )
 
@@ -30,13 +31,20 @@ class JsonLines:
 
     def __init__(self, path: Path) -> None:
         self.path, self.read_to, self.line = path, 0, 0
+        self._end = b""
+        """Of what was read."""
 
     def new(self, *, is_over: bool) -> Iterator[Found]:
         """Whole lines that were added; a last one without its end counts if it is whole."""
         if not self.path.exists():
             return
-        with self.path.open("rb") as file:
-            file.seek(self.read_to)
+        with opened(self.path) as file:
+            file.seek(self.read_to - len(self._end))
+            if file.read(len(self._end)) != self._end:
+                raise ReportError(
+                    f"report: was written anew after line {self.line}, so that numbers may be lost; add "
+                    'lines at its end, as open(..., "a") does'
+                )
             while line := file.readline(LONGEST_LINE):
                 if not line.endswith(b"\n"):
                     if len(line) == LONGEST_LINE:
@@ -46,7 +54,7 @@ class JsonLines:
                             yield self._understood(line)
                     return
                 self.read_to += len(line)
-                self.line += 1
+                self.line, self._end = self.line + 1, line[-100:]
                 if line.strip():
                     yield self._understood(line)
 
@@ -126,7 +134,8 @@ class EventFiles:
             yield epoch_of(self._epochs.get(step, step), at), numbers
 
     def _there(self) -> list[Path]:
-        return sorted(self.folder.rglob("*tfevents*")) if self.folder.is_dir() else []
+        found = self.folder.rglob("*tfevents*") if self.folder.is_dir() else ()
+        return sorted(path for path in found if not path.is_dir())
 
 
 class Tracked:
@@ -137,7 +146,7 @@ class Tracked:
 
     def new(self, *, is_over: bool) -> Iterator[Found]:
         """Metrics that were added, by step."""
-        if not self.database.exists():
+        if not self.database.is_file():
             return
         steps: dict[int, dict[str, float]] = {}
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Annotated, Any, Literal
 
@@ -9,6 +10,8 @@ from pydantic import AfterValidator, BeforeValidator, field_validator
 
 from trainers.attempt.command.numbers import name_fault
 from trainers.config.base import Frozen
+
+_ROUNDING = 1e-6  # of single precision
 
 
 class Metric(Frozen):
@@ -18,6 +21,14 @@ class Metric(Frozen):
     """"final": it must be there at the end. "curve": at least once, after some epoch."""
     unit: Literal["plain", "percent", "share"] = "plain"
     """What is reported: "percent" from 0 to 100; "share" from 0 to 1, which tables print in percent."""
+
+    def fault(self, value: float) -> str | None:
+        """Why a value cannot be of this unit; None: it can."""
+        most = {"percent": 100.0, "share": 1.0}.get(self.unit)
+        if most is None or not math.isfinite(value) or -_ROUNDING <= value / most <= 1 + _ROUNDING:
+            return None
+        other = "unit: percent" if self.unit == "share" and 1 < value <= 100 else "unit: plain"
+        return f"is {value:g}, and a {self.unit} is from 0 to {most:g}; report such, or declare {other}"
 
 
 def _metric(value: Any) -> Any:
