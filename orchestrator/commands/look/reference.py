@@ -25,8 +25,8 @@ Schema = Mapping[str, Any]
 
 _HEAD = """# Reference
 
-What may stand in a sweep file, and what trials report. `orch schema -f md` writes this page from the code; with
-`--for mine.yaml` it has the fields of your own plug-ins, too. How the parts work together is in
+What may stand in a sweep file, and what trials report. `orch schema -f md` writes this page from the code;
+with `--for mine.yaml` it has the fields of your own plug-ins, too. How the parts work together is in
 [sweep_files.md](sweep_files.md). `null` is YAML's word for "not set".
 """
 _METRICS = """
