@@ -13,11 +13,12 @@ from collections.abc import Callable
 from orchestrator.errors import UsageError
 from orchestrator.process.secrets import without_secret
 from orchestrator.recording.bundle.layout import is_bundle
-from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
+from orchestrator.recording.mlflow.glance import VIEW, sweeps_at_a_glance, views_at_a_glance
 from orchestrator.recording.workspace import Workspace
 
 LOOPBACK = "127.0.0.1"
 SHOWN = 10  # sweeps
+TRAINING = "workflowType=machine_learning"
 
 
 def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
@@ -43,6 +44,7 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         sys.executable, "-m", "mlflow", "server",
         "--default-artifact-root", (space.home / "artifacts").as_uri(),
         "--host", LOOPBACK, "--port", str(port), "--workers", "1",
+        "--uvicorn-opts", "--log-level warning",  # else each click is a dozen lines
     ]  # fmt: skip
     # The job runner would start a dozen more processes that a viewer has no use for.
     file = space.database
@@ -53,13 +55,15 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         "MLFLOW_BACKEND_STORE_URI": space.address(),
     }
     page = f"http://{LOOPBACK}:{port}"
-    say(f"MLflow on {page} (starts in a few seconds; Ctrl-C ends it)")
-    # Its first page is of other things than training.
+    # MLflow's first page is of language models; these are of training.
+    say(f"MLflow on {page}/#/experiments?{TRAINING} (starts in some seconds; Ctrl-C ends it)")
     sweeps = sweeps_at_a_glance(file) if file is not None else {}
+    viewed = views_at_a_glance(file) if file is not None else frozenset()
     for name, experiment in list(sweeps.items())[:SHOWN]:
-        say(f"  {name}: {page}/#/experiments/{experiment}/runs")
+        view = f"&viewStateShareKey={VIEW}" if name in viewed else ""
+        say(f"  {name}: {page}/#/experiments/{experiment}/runs?{TRAINING}{view}")
     if len(sweeps) > SHOWN:
-        say(f"  and {len(sweeps) - SHOWN} more sweeps: {page}/#/experiments")
+        say(f"  and {len(sweeps) - SHOWN} more sweeps on the page above")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
     server = subprocess.Popen(command, env=os.environ | settings)
     try:
