@@ -37,7 +37,7 @@ def publish(
         made = client.create_run(
             experiment,
             tags=tags,
-            run_name=" · ".join(["summary", *([sweep.profile] if sweep.profile else [])]),
+            run_name=named,
         )
         found = [made, *summaries(client, experiment, sweep)]
     info = oldest(client, found).info
