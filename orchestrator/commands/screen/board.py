@@ -57,7 +57,11 @@ class Board:
             yield _line(line)
         if left := len(self._labels) - len(shown):
             yield Text(f"  and {left} more cells", style="dim", no_wrap=True, overflow="crop")
-        told = [f"{SIGNS[status]} {MEANINGS.get(status, status)}" for status in SIGNS if status in used]
+        told = [
+            f"{SIGNS[status]} {MEANINGS.get(status, status)}"
+            for status in SIGNS
+            if status in used and status != "running"
+        ]
         running = [f"{BLOCKS[0]}{BLOCKS[3]}{BLOCKS[-1]} running"] if "running" in used else []
         yield _line(Text("  " + "  ".join(told + running), style="dim"))
 

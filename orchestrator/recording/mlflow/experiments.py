@@ -26,7 +26,7 @@ def experiment_ids(client: MlflowClient) -> list[str]:
 
 QUESTION, NOTE = "orch.question", "mlflow.note.content"
 _VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
-_SHOWN = ("probe/top1", "knn/top1", "train/loss", "embedding/effective_rank")
+_SHOWN = ("probe/top1", "knn/top1", "train/loss")
 """Metrics that matter first, behind those of the sweep's tables; MLflow leaves out what no run has."""
 
 
