@@ -158,16 +158,23 @@ def test_the_pages_of_sweeps_are_named(
     said: list[str] = []
 
     class Server:
-        def wait(self) -> int:
+        def wait(self, timeout: float | None = None) -> int:
             return 0
 
-        poll = wait
+        def poll(self) -> int | None:
+            return None
 
+        def terminate(self) -> None:
+            """It has ended by itself."""
+
+    answers = iter([False, False, True])
     monkeypatch.setattr("subprocess.Popen", lambda *words, **named: Server())
+    monkeypatch.setattr(ui, "_answers", lambda port: next(answers))
     ui.serve(space, port=5917, say=said.append)
     number = sweeps_at_a_glance(ready.folder / "runs" / "mlflow.db")["tiny"]
-    assert f"tiny: http://127.0.0.1:5917/#/experiments/{number}/runs?" in said[1]
-    assert said[1].endswith("workflowType=machine_learning&viewStateShareKey=orch")
+    assert f"tiny: http://127.0.0.1:5917/#/experiments/{number}/runs?" in said[2]
+    assert said[0] == "starting MLflow's server …"
+    assert said[2].endswith("workflowType=machine_learning&viewStateShareKey=orch")
 
 
 @contextlib.contextmanager
