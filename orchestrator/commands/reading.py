@@ -107,7 +107,7 @@ def status(
     requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
     *,
     watching: Annotated[
-        bool, typer.Option("--watch", "-w", help="Again and again, until all have ended or none runs.")
+        bool, typer.Option("--watch", "-w", help="Again and again, until all have ended or nobody trains.")
     ] = False,
     as_json: Json = False,
 ) -> None:

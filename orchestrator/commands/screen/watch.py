@@ -13,16 +13,18 @@ from rich.text import Text
 
 from orchestrator.commands.request import Request
 from orchestrator.commands.screen import grid
+from orchestrator.commands.train.drivers import who_trains
 from orchestrator.errors import StoreAway, printable
 from orchestrator.planning.plan import Plan
 from orchestrator.process.streams import terminal
 
 POLL_S = 2.0
-QUIET_S = 60.0  # so long may nothing run, as while workers start, before nobody trains
+SILENT_S = 20.0  # heartbeats of other machines are rarer than looks
+QUIET_S = 60.0  # so long is waited for somebody who trains
 
 
 def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: Console | None = None) -> None:
-    """Show how the trials of sweeps stand until all have ended, or none has run for `QUIET_S`.
+    """Show how the trials of sweeps stand until all have ended, or no driver has lived for `QUIET_S`.
 
     A terminal (`console`, or stdout's) is redrawn in place; elsewhere there is a line for each change.
 
@@ -31,6 +33,7 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
     """
     console = Console(file=terminal(sys.stdout)) if console is None else console
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    drivers = [who_trains(request.expansion, request.space) for request in requests]
     heard = time.monotonic()
     told = ""
     if live is not None:
@@ -40,15 +43,16 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
             now = time.monotonic()
             try:
                 plans = [request.plan() for request in requests]
+                trained = any([living() for living in drivers])
             except StoreAway:
                 if now - heard > QUIET_S:
                     raise
                 time.sleep(POLL_S)
                 continue
             states = [Counter(plan.status(trial.id) for trial in plan.expansion.trials) for plan in plans]
-            if any(state["running"] for state in states):
+            if trained:
                 heard = now
-            over = not any(state["running"] + state["missing"] for state in states)
+            over = not trained and not any(state["running"] + state["missing"] for state in states)
             word = _word(over, now - heard)
             if live is not None:
                 live.update(_picture(requests, plans, word), refresh=True)
@@ -68,9 +72,9 @@ def _word(over: bool, quiet_s: float) -> str:
     if over:
         return "all trials have ended"
     if quiet_s > QUIET_S:
-        return f"nothing has run for {QUIET_S:.0f} s; `orch sweep` trains what is missing"
-    if quiet_s > POLL_S:
-        return f"nothing runs; watching for {QUIET_S:.0f} s whether a trial starts (Ctrl-C ends this)"
+        return f"nobody has trained for {QUIET_S:.0f} s; `orch sweep` goes on with what is left"
+    if quiet_s > SILENT_S:
+        return f"nobody trains; watching for {QUIET_S:.0f} s whether somebody begins (Ctrl-C ends this)"
     return "watching (Ctrl-C ends this, and no trial)"
 
 
