@@ -51,4 +51,4 @@ def test_the_addresses_that_are_printed_show_cells_seeds_and_metrics_of_training
 def test_the_first_address_lists_sweeps_with_their_questions(pages: list[str], tmp_path: Path) -> None:
     address = pages[0].split()[2]
     page = seen(address, tmp_path)
-    assert "Default" not in page and "/experiments/1" in page
+    assert ">Default<" not in page and "/experiments/1" in page
