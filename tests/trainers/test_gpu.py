@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,14 +12,18 @@ from trainers.attempt.isolation import run_trial
 from trainers.attempt.report import EpochReport, Outcome
 from trainers.config.base import Runtime
 from trainers.loops import ssl
+from trainers.methods._siamese import Siamese
+from trainers.methods.base import Forward
+from trainers.views.device_images import on_device
 
 pytestmark = pytest.mark.gpu
+DATA = {"name": "shapes", "size": 16, "train": 512, "test": 256}
 
 
 def config(**changes: object) -> ssl.Config:
     base = {
         "method": {"name": "byol", "predictor": {"hidden": 32, "symmetric": True}},
-        "data": {"name": "shapes", "size": 16, "train": 512, "test": 256},
+        "data": DATA,
         "encoder": {"name": "convnet", "channels": [8, 16]},
         "projector": {"hidden": [32], "output": 16},
         "epochs": 2,
@@ -44,6 +49,58 @@ def test_a_gpu_trial_draws_the_same_streams_and_starts_from_the_same_weights() -
 def test_a_gpu_trial_follows_the_cpu_trial() -> None:
     first_cpu, first_gpu = (run(device)[1][1].metrics["train/loss"] for device in ("cpu", "cuda"))
     assert first_gpu == pytest.approx(first_cpu, abs=0.02)  # four float32 steps, other summation orders
+
+
+METHODS: list[Any] = [
+    {"name": "byol", "momentum_end": 1.0, "predictor": {"hidden": 32, "symmetric": True}},
+    {"name": "byol", "momentum": 0.0, "predictor": {"hidden": 32}},
+    {"name": "directpred", "root": "newton_schulz"},
+    {"name": "directpred"},  # its eigendecomposition makes the device wait, behind the graph
+    {"name": "moco", "queue": 512},
+    "vicreg",
+    "simclr",
+    "barlow_twins",
+    {"name": "wmse", "slice_size": 64, "shrinkage": 0.1},
+    "supervised",
+]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(
+    "method", METHODS, ids=lambda m: m if isinstance(m, str) else "-".join(map(str, m.values()))
+)
+def test_a_recorded_graph_trains_the_numbers_of_step_after_step(
+    method: Any, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)  # else sums have no fixed order
+    schedule = {"name": "cosine", "warmup_epochs": 1}
+    made = config(method=method, precision=precision, schedule=schedule, data=DATA | {"train": 1024})
+    data = on_device(made.data, Runtime(device="cuda"), normalise=True, held_out=64)
+    losses, recorded = [], []
+    for graphs in (True, False):
+        trial = ssl.Trial(made, data.images, Runtime(device="cuda", graphs=graphs))
+        epochs = [
+            ssl.train_epoch(trial, data.train, data.labels, epoch, mean=data.mean, std=data.std)
+            for epoch in range(2)
+        ]
+        losses.append(torch.cat(epochs))
+        assert trial.gradients is not None and not trial.gradients.why_not
+        recorded.append(trial.gradients.recorded)
+    assert recorded == [True, False]
+    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-4)
+
+
+def test_what_cannot_be_recorded_is_computed_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = Siamese.forward
+
+    def waits(self: Siamese, *views: torch.Tensor) -> Forward:
+        float(views[0].sum())  # the device cannot be asked while it is recorded
+        return forward(self, *views)
+
+    monkeypatch.setattr(Siamese, "forward", waits)
+    outcome, reports = run("cuda")
+    assert len(reports) == 3
+    assert any("no CUDA graph" in warning for warning in outcome.details["warnings"])
 
 
 def test_bf16_trains_on_the_gpu() -> None:

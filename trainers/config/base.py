@@ -166,6 +166,9 @@ class Runtime(Frozen):
     """Whether a missing data set may be downloaded."""
     checkpoint_every: int = Field(1, ge=1)
     """Epochs between two checkpoints."""
+    graphs: bool = True
+    """Whether a GPU repeats a recorded CUDA graph for each batch, where that is possible. The same kernels
+    run in the same order either way."""
 
 
 NOT_IDENTITY: JsonDict = {"identity": False}

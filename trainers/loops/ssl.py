@@ -17,6 +17,7 @@ from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, behind
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
+from trainers.loops._gradients import Gradients
 from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
 from trainers.measures.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
@@ -69,7 +70,8 @@ class Trial:
 
     def __init__(self, config: Config, images: Images, runtime: Runtime) -> None:
         """Build everything fresh from the config's seed."""
-        self.config, self.device = config, runtime.device
+        self.config, self.device, self.replay = config, runtime.device, runtime.graphs
+        self.gradients: Gradients | None = None
         classes = len(images.classes)
         blueprint = Blueprint(config.encoder, config.projector, images.shape, config.seed, classes=classes)
         self.method: AbstractMethod = behind(type(config.method)).build(config.method, blueprint)
@@ -146,6 +148,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     diagnosis = frozen.diagnosis(trial.method.encoder, trial.method.projector, data.held_out)
     final |= diagnosis.metrics
     found = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
+    if trial.gradients and (why := trial.gradients.why_not):
+        details["warnings"] = [*details.get("warnings", []), f"no CUDA graph, steps are slower: {why}"]
     details |= {"wall_s": time.perf_counter() - started, "collapse": found}
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
@@ -223,30 +227,22 @@ def train_epoch(
     steps = number // config.batch_size
     if steps == 0:
         raise ValueError(f"batch_size {config.batch_size} exceeds the {number} training images; lower it")
-    order, draws = epoch_draws(config.views, number, size=size, seed=config.seed, epoch=epoch)
-    order, draws = order.to(trial.device), [d.to(trial.device) for d in draws]
+    if trial.gradients is None or trial.gradients.images is not images:  # a CUDA graph knows where they lie
+        trial.gradients = Gradients(trial, images, labels, mean=mean, std=std, replay=trial.replay)
+    gradients = trial.gradients
+    gradients.begin(*epoch_draws(config.views, number, size=size, seed=config.seed, epoch=epoch))
     # Losses stay on the device until the epoch is over: reading one would make the GPU wait.
     losses = torch.empty(steps, device=trial.device)
-    device, bf16 = torch.device(trial.device).type, config.precision == "bf16"
     method.before_epoch(epoch)
     for index in range(steps):
-        start, stop = index * config.batch_size, (index + 1) * config.batch_size
-        chosen = order[start:stop]
-        batch = images[chosen]
-        drawn = (d.rows(start, stop) for d in draws)
-        both = (views.apply(batch, rows, config.views, mean=mean, std=std) for rows in drawn)
-        view1, view2 = (view.contiguous(memory_format=torch.channels_last) for view in both)
         step = epoch * steps + index
-        with torch.autocast(device, dtype=torch.bfloat16, enabled=bf16):
-            forward = method.forward(view1, view2, labels[chosen])
+        forward = gradients.of(index * config.batch_size)
         trial.correlation.update(forward.z1, forward.z2)
-        optimizer.zero_grad()
-        forward.loss.backward()
         factor = config.schedule.factor(step, steps=config.epochs * steps, steps_per_epoch=steps)
         set_rates(optimizer, factor)
         optimizer.step()
         method.after_step(forward, step=step, steps=config.epochs * steps)
-        losses[index] = forward.loss.detach()
+        losses[index] = forward.loss
     return losses.cpu()
 
 

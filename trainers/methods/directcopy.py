@@ -60,4 +60,4 @@ def directcopy_matrix(correlation: torch.Tensor, config: Config) -> torch.Tensor
         power = power / largest_eigenvalue(power)
     elif config.norm == "frobenius":
         power = power / power.norm()
-    return power + config.eps * torch.eye(len(power)).to(power)
+    return power + config.eps * torch.eye(len(power), dtype=power.dtype, device=power.device)

@@ -82,7 +82,7 @@ def directpred_matrix(correlation: torch.Tensor, config: Config) -> torch.Tensor
     if config.root == "newton_schulz":
         largest = largest_eigenvalue(correlation)
         root = sqrt_newton_schulz(correlation / largest.clamp(min=torch.finfo(largest.dtype).tiny))
-        return root + config.eps * torch.eye(len(root)).to(root)
+        return root + config.eps * torch.eye(len(root), dtype=root.dtype, device=root.device)
     return spectral_function(correlation, lambda s: predictor_eigenvalues(s, config))
 
 

@@ -78,7 +78,11 @@ def whitened(z: torch.Tensor, shrinkage: float) -> torch.Tensor:
     centred = z - z.mean(dim=0)
     covariance = centred.T @ centred / (len(z) - 1)
     if shrinkage:
-        covariance = torch.lerp(covariance, torch.eye(len(covariance)).to(covariance), shrinkage)
+        covariance = torch.lerp(
+            covariance,
+            torch.eye(len(covariance), dtype=covariance.dtype, device=covariance.device),
+            shrinkage,
+        )
     factor, info = torch.linalg.cholesky_ex(covariance)
     # A singular covariance is the trial's divergence, which the loop reports, and not a crash.
     factor = torch.where(info > 0, torch.full_like(factor, torch.nan), factor)

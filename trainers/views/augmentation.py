@@ -191,7 +191,8 @@ def _blurred(x: torch.Tensor, sigma: torch.Tensor, kernel: int) -> torch.Tensor:
         # As a matrix [N, size, size] per image: a batch of convolutions with kernels of their own.
         source = (torch.arange(size, device=x.device)[None, :] + offsets[:, None]).abs()
         source = size - 1 - (size - 1 - source).abs()
-        return torch.einsum("nk,kij->nij", weights, F.one_hot(source, size).to(x.dtype))
+        chosen = source[:, :, None] == torch.arange(size, device=x.device)
+        return torch.einsum("nk,kij->nij", weights, chosen.to(x.dtype))
 
     return along(x.shape[2])[:, None] @ x @ along(x.shape[3]).transpose(1, 2)[:, None]
 
@@ -265,6 +266,6 @@ def _shift_hue(x: torch.Tensor, shift: torch.Tensor) -> torch.Tensor:
     )
     hue = hue + 6 * shift[:, :, 0, :]
     # channel = value - chroma·max(0, min(k, 4 - k, 1)), k = (n + hue) mod 6, n = 5, 3, 1
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=x.device)[:, None, None]
+    offsets = (5 - 2 * torch.arange(3, device=x.device))[:, None, None]  # made there: a copy would wait
     k = (offsets + hue[:, None]) % 6
     return value[:, None] - chroma[:, None] * torch.minimum(k, 4 - k).clamp(0, 1)

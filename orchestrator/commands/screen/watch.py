@@ -23,6 +23,9 @@ SILENT_S = 20.0  # heartbeats of other machines are rarer than looks
 QUIET_S = 60.0  # so long is waited for somebody who trains
 
 
+_AWAY = f"the store does not answer; asking again for {QUIET_S:.0f} s (Ctrl-C ends this)"
+
+
 def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: Console | None = None) -> None:
     """Show how the trials of sweeps stand until all have ended, or no driver has lived for `QUIET_S`.
 
@@ -47,6 +50,10 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
             except StoreAway:
                 if now - heard > QUIET_S:
                     raise
+                if live is not None:
+                    live.update(Text(_AWAY), refresh=True)
+                elif told != _AWAY:
+                    say(told := _AWAY)
                 time.sleep(POLL_S)
                 continue
             states = [Counter(plan.status(trial.id) for trial in plan.expansion.trials) for plan in plans]
