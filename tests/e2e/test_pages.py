@@ -30,7 +30,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
             if "MLflow on" in log.read_text():
                 break
             time.sleep(0.5)
-        yield log.read_text().splitlines()[1:]
+        yield log.read_text().splitlines()
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -39,7 +39,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 def test_the_addresses_that_are_printed_show_cells_seeds_and_metrics_of_training_runs(
     pages: list[str], tmp_path: Path
 ) -> None:
-    (line,) = (line for line in pages if line.startswith("  "))
+    (line,) = (line for line in pages if line.startswith("  tiny: "))
     page = seen(line.split(": ", 1)[1], tmp_path)
     assert "EMA · symmetric · seed 0" in page and "summary" in page
     for column in ("orch.cell", "orch.seed", "orch.status", "probe/top1"):
@@ -49,6 +49,6 @@ def test_the_addresses_that_are_printed_show_cells_seeds_and_metrics_of_training
 
 
 def test_the_first_address_lists_sweeps_with_their_questions(pages: list[str], tmp_path: Path) -> None:
-    address = pages[0].split()[2]
-    page = seen(address, tmp_path)
+    (line,) = (line for line in pages if line.startswith("MLflow on "))
+    page = seen(line.split()[2], tmp_path)
     assert ">Default<" not in page and "/experiments/1" in page
