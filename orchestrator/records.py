@@ -126,6 +126,8 @@ class SweepInfo(Frozen):
     provenance: Provenance
     question: str | None = None
     """What the sweep asks, in words."""
+    metrics: tuple[str, ...] = ()
+    """The metrics of its tables, in their order."""
 
 
 def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialRecord:

@@ -14,6 +14,7 @@ def seen(address: str, profile: Path) -> str:
     command = [
         browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-        f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom", address,
+        f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom",
+        "--window-size=1900,1000", address,  # lists leave out columns that do not fit
     ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout

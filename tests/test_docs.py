@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_yaml_in_documents_is_what_a_sweep_file_takes(place: str, block: dict[st
     validated(SHORT | {key: value for key, value in filled(block).items() if key not in FILES}, place)
 
 
-STAND_INS = {"docs/any_script.md": {"main.py": MAIN}}
+STAND_INS = {"docs/any_script.md": {"main.py": MAIN}, "docs/coming_from.md": {"train.py": MAIN}}
 """Files of others that a page speaks of: scripts of our own that take and print the same."""
 
 
@@ -171,3 +172,29 @@ def test_every_form_of_axis_in_the_documents_is_one() -> None:
     assert len(rows) == 5
     for row in rows:
         validated(SHORT | {"axes": parse(row, "docs/sweep_files.md")}, "docs/sweep_files.md")
+
+
+def test_every_page_is_in_the_site_and_in_its_list_of_questions() -> None:
+    site = parse((ROOT / "mkdocs.yml").read_text(encoding="utf-8"), "mkdocs.yml")
+    in_site = set(re.findall(r"\b(\w+\.md)", str(site["nav"])))
+    asked = set(re.findall(r"\]\((\w+\.md)", (ROOT / "docs" / "index.md").read_text(encoding="utf-8")))
+    pages = {path.name for path in ROOT.glob("docs/*.md")}
+    assert in_site == pages and asked == pages - {"index.md"}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_the_tutorial_can_be_followed(ready: Place) -> None:
+    (block,) = (block for place, block in BLOCKS if place.startswith("docs/tutorial.md"))
+    block["base"] |= {"epochs": 1, "data": {"name": "shapes", "size": 8, "train": 128, "test": 64}}
+    block["seeds"] = 1
+    ready.write(written(block), "predictor.yaml")
+    text = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
+    assert "3 cells × 3 seeds = 9 trials" in text
+    commands = re.findall(r"^    (?:\$ )?orch (.*)$", text, re.MULTILINE)
+    assert len(commands) == 7
+    for command in commands:
+        words = shlex.split(command.replace("--seeds 8", "--seeds 2"))
+        ready.orch(*words, *(("--executor", "serial") if words[0] == "sweep" else ()))
+    assert (ready.folder / "predictor.html").exists()
+    assert (ready.folder / "runs" / "figures" / "predictor" / "eigenspace.png").exists()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Trust, Uri, sayer
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, UsageError
 from orchestrator.process.exit_codes import USAGE
 
 
@@ -33,17 +33,24 @@ def schema(
         Path | None,
         typer.Option("--for", help="Sweep file whose plug-ins it has, too.", show_default=False),
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="json, for editors; md: every field and metric, to read.")
+    ] = "json",
     trust: Trust = False,
 ) -> None:
-    """Print the JSON Schema of sweep files, for editors."""
+    """Print what a sweep file may say: as JSON Schema for editors, or as a page to read."""
+    from orchestrator.commands.look.reference import written_reference
     from orchestrator.language.load import join_plugins
     from orchestrator.language.sweep_spec import written_schema
     from trainers.config.foreign import knowing
 
+    forms = {"json": written_schema, "md": written_reference}
+    if form not in forms:
+        raise UsageError(f"--format {form}: expected {' or '.join(forms)}")
     with knowing({}):
         if spec is not None:
             join_plugins(spec, trust=trust)
-        typer.echo(written_schema(), nl=False)
+        typer.echo(forms[form](), nl=False)
 
 
 def check_plugin(

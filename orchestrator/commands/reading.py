@@ -106,11 +106,22 @@ def _hint_at_others(request: Request) -> None:
 def status(
     requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
     *,
+    watching: Annotated[
+        bool, typer.Option("--watch", "-w", help="Again and again, until all have ended or nobody trains.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
     from orchestrator.commands.screen import grid
 
+    if watching and as_json:
+        raise UsageError("--watch is for people and --json for programs; leave out one")
+    if watching:
+        from orchestrator.commands.screen.watch import watch
+
+        with contextlib.suppress(KeyboardInterrupt):
+            watch(list(requests), say=typer.echo)
+        return
     records = []
     for request in requests:
         found = request.plan()

@@ -103,7 +103,8 @@ def prepare(
             executor.close()
         spec, profile = expansion.spec, expansion.setting
         with said_if_slow("looking at the code and this machine", say):
-            info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), question=spec.question)
+            asks = {"question": spec.question, "metrics": tuple(dict.fromkeys(t.metric for t in spec.tables))}
+            info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), **asks)
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
 

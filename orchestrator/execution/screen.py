@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
@@ -13,6 +13,9 @@ from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import duration
 
 SETTLED_S = 60.0  # after which epochs alone make a forecast
+NEWS = 1.2  # times what is told: a forecast that grew by less goes on falling instead
+RANKS = ("F/rankme", "embedding/rankme")
+"""How many directions carry the embeddings, by the name that a trainer has for it."""
 LINE_EVERY_S = 30.0  # a log gets a line about what is running at most so often
 
 
@@ -44,6 +47,28 @@ class Listening:
         self._shown.on_event(event)
 
 
+class Running(NamedTuple):
+    """A trial that runs: since when, in which attempt, and what it told last."""
+
+    begun: float
+    attempt: int
+    heard: float
+    last: Progressed | None = None
+
+    @property
+    def share(self) -> float:
+        """How much of it is trained, from 0 to 1."""
+        report = self.last.report if self.last else None
+        return min(1.0, report.epoch / report.epochs) if report and report.epochs else 0.0
+
+    def left_s(self) -> float | None:
+        """Seconds until its last epoch, by the pace of those before; None before there is one."""
+        if not self.share:
+            return None
+        then = (self.heard - self.begun) * (1 - self.share) / self.share
+        return max(0.0, then - (time.monotonic() - self.heard))
+
+
 class Progress:
     """The state of a running sweep, in numbers; each display writes it in its own way."""
 
@@ -52,53 +77,77 @@ class Progress:
         self.trials: dict[str, TrialSpec] = {trial.id: trial for trial in plan.todo}
         self.total, self.before = len(plan.expansion.trials), len(plan.done)
         self._started: float | None = None
-        self.running: dict[str, tuple[float, int, Progressed | None]] = {}
-        """(start, attempt, last report) by trial id."""
+        self.running: dict[str, Running] = {}
+        self.ends: dict[str, str] = {}
+        """How trials ended, in the words of marks, by trial id."""
+        self.ranks: dict[str, list[float]] = {}
+        """Ranks by epoch of those that run, by trial id."""
         # What the sweep's tables ask for first; accuracies also where no table asks for them.
         of_tables = {table.metric: table.in_percent for table in plan.expansion.spec.tables}
         self.shown: dict[str, bool] = of_tables | {"probe/top1": True, "knn/top1": True}
         """Metrics that the line of a finished trial shows, and whether in percent."""
         self.ended = 0
         self._share_done = 0.0
+        self._told: tuple[float, float] | None = None
+        """When a forecast was made, and its seconds."""
 
     def take(self, event: Event) -> None:
         """Move on by one event."""
+        now = time.monotonic()
         match event:
             case Started():
-                self._started = self._started or time.monotonic()  # not before: Ray takes a while to start
-                self.running[event.trial_id] = (time.monotonic(), event.attempt, None)
+                self._started = (
+                    now if self._started is None else self._started
+                )  # not before: Ray takes a while to start
+                self.running[event.trial_id] = Running(now, event.attempt, now)
+                self.ranks[event.trial_id] = []
             case Progressed():
-                begun, attempt, last = self.running.get(event.trial_id, (time.monotonic(), 1, None))
-                self.running[event.trial_id] = (begun, attempt, event)
-                is_new = last is None or event.report.epoch > last.report.epoch
-                if is_new and not event.report.replayed and event.report.epoch > 0 and event.report.epochs:
-                    self._share_done += 1 / event.report.epochs
+                before = self.running.get(event.trial_id, Running(now, 1, now))
+                self.running[event.trial_id] = before._replace(heard=now, last=event)
+                report, last = event.report, before.last
+                rank = next((report.metrics[name] for name in RANKS if name in report.metrics), None)
+                if rank is not None:
+                    self.ranks.setdefault(event.trial_id, []).append(rank)
+                is_new = last is None or report.epoch > last.report.epoch
+                if is_new and not report.replayed and report.epoch > 0 and report.epochs:
+                    self._share_done += 1 / report.epochs
             case Deferred():
-                self.running.pop(event.trial_id, None)
+                self._forget(event.trial_id)
             case Finished():
-                self.running.pop(event.trial_id, None)
+                self._forget(event.trial_id)
+                self.ends[event.trial_id] = mark_of(event)
                 self.ended += 1
+        self._foretell(now)
 
     def forecast_s(self) -> float | None:
-        """Seconds until the sweep is done, from the pace so far; None before there is one."""
+        """Seconds until the sweep is done, from the pace so far; None before there is one.
+
+        It falls with the clock, and grows only where trials turn out to be slower by more than a little.
+        """
+        if self._told is None:
+            return None
+        then, seconds = self._told
+        return max(0.0, seconds - (time.monotonic() - then))
+
+    def rows(self) -> Iterator[tuple[TrialSpec, Running]]:
+        """Each running trial, and how it goes."""
+        for trial_id, running in self.running.items():
+            yield self.trials[trial_id], running
+
+    def _forget(self, trial_id: str) -> None:
+        self.running.pop(trial_id, None)
+        self.ranks.pop(trial_id, None)
+
+    def _foretell(self, now: float) -> None:
         done = max(self._share_done, float(self.ended))
-        left = len(self.trials) - self.ended - sum(self._share(i) for i in self.running)
-        elapsed = 0.0 if self._started is None else time.monotonic() - self._started
+        left = len(self.trials) - self.ended - sum(one.share for one in self.running.values())
+        elapsed = 0.0 if self._started is None else now - self._started
         # First epochs are slow, and what follows the last one is in no epoch: a whole trial knows more.
         if done < 0.2 or left < 0 or not (self.ended or elapsed > SETTLED_S):
-            return None
-        return elapsed * left / done
-
-    def rows(self) -> Iterator[tuple[TrialSpec, int, Progressed | None, float | None]]:
-        """(trial, attempt, last report, seconds left) of each running trial."""
-        for trial_id, (begun, attempt, last) in self.running.items():
-            share = self._share(trial_id)
-            left = (time.monotonic() - begun) * (1 - share) / share if share > 0 else None
-            yield self.trials[trial_id], attempt, last, left
-
-    def _share(self, trial_id: str) -> float:
-        last = self.running[trial_id][2]
-        return min(1.0, last.report.epoch / last.report.epochs) if last and last.report.epochs else 0.0
+            return
+        told, seconds = self.forecast_s(), elapsed * left / done
+        if told is None or not told < seconds < NEWS * told:
+            self._told = (now, seconds)
 
 
 class LineDisplay:
@@ -119,8 +168,9 @@ class LineDisplay:
             self._write(f"{trial.label}: {event.reason}")
         elif time.monotonic() - self._last_line > LINE_EVERY_S:
             running = "; ".join(
-                f"{t.label} {_stage(p)}" + (f", {duration(left)} left" if left else "")
-                for t, _, p, left in self.progress.rows()
+                f"{trial.label} {_stage(one.last)}" + (f", {duration(left)} left" if left else "")
+                for trial, one in self.progress.rows()
+                for left in [one.left_s()]
             )
             self._write(f"running: {running}")
 
@@ -136,14 +186,19 @@ class LineDisplay:
         self._last_line = time.monotonic()
 
 
+def mark_of(event: Finished) -> str:
+    """How a trial ended, in the words of marks: its status, or that it collapsed in part."""
+    verdict = event.outcome.details.get("collapse", {}).get("verdict")
+    partly = event.outcome.status == "completed" and verdict == "dimensional"
+    return "dimensional" if partly else event.outcome.status
+
+
 def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
     """A finished trial in one line."""
     outcome = event.outcome
     done = progress.before + progress.ended
     count = f"[{done:>{len(str(progress.total))}}/{progress.total}]"
-    verdict = outcome.details.get("collapse", {}).get("verdict")
-    partly = outcome.status == "completed" and verdict == "dimensional"
-    mark = MARKS["dimensional"] if partly else MARKS.get(outcome.status, "✓")
+    mark = MARKS.get(mark_of(event), "✓")
     known = [
         f"{name} {outcome.metrics[name] * 100:.1f} %" if share else f"{name} {outcome.metrics[name]:.4g}"
         for name, share in progress.shown.items()

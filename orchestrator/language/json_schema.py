@@ -15,12 +15,17 @@ _SETTINGS = {
     "description": "Settings by path, dotted (method.momentum: 0.99) or nested.",
 }
 
+EXTENDS = {
+    "type": "string",
+    "description": "Another sweep file, beside this one, that this one changes.",
+}
 axis_schema = WithJsonSchema(
     {
         "description": "A factor: labelled levels, or path with values, zip, or a sampler.",
         "type": "object",
         "anyOf": [
             {
+                "description": "Any but {label: settings, label: settings}, which needs no such words.",
                 "properties": {
                     "levels": {
                         "type": "object",
@@ -74,8 +79,8 @@ class _ConfigTree:
         loops = [handler(loop.__pydantic_core_schema__) for loop in usable("loops")]
         properties: dict[str, Any] = {}
         for loop in loops:
-            described = _described(handler.resolve_ref_schema(loop), handler.resolve_ref_schema)
-            for name, value in described["properties"].items():
+            whole = described(handler.resolve_ref_schema(loop), handler.resolve_ref_schema)
+            for name, value in whole["properties"].items():
                 kept = {k: v for k, v in value.items() if k != "default"}
                 known = properties.setdefault(name, {"anyOf": [{"type": ["string", "null"]}]})
                 if kept not in known["anyOf"]:  # trainers share names; `trainer` is another of each
@@ -111,11 +116,8 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
         return found
 
     for part in _objects(plain):
-        _described(part, target)
-    plain["properties"]["extends"] = {
-        "type": "string",
-        "description": "Another sweep file, beside this one, that this one changes.",
-    }
+        described(part, target)
+    plain["properties"]["extends"] = EXTENDS
     plain["required"] = ["version", "name"]  # a file that extends another may have everything else from there
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **plain}
 
@@ -132,7 +134,7 @@ def _objects(schema: Any) -> Iterator[dict[str, Any]]:
             yield from _objects(part)
 
 
-def _described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+def described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
     """`schema`, each of whose fields says what it is.
 
     A field without words of its own has those of its block; the name that chooses a block, those of what it

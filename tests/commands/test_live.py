@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.commands.screen import live as display
+from orchestrator.commands.screen.board import sparkline
 from orchestrator.events import Finished, Progressed, Started
 from orchestrator.planning.plan import make_plan
 from orchestrator.process.signals import stop_signals
@@ -118,6 +119,83 @@ def test_ctrl_c_is_answered_inside_the_live_table_and_ends_its_forecast(
         live.close()
         assert capfd.readouterr().err == ""
         assert stop.answers
+
+
+def test_a_forecast_falls_while_nothing_happens_and_does_not_climb_for_a_little_noise(
+    clock: list[float],
+) -> None:
+    made = expansion()
+    progress = display.Progress(make_plan(made, {}))
+    before = float("inf")
+    for trial, seconds in zip(made.trials, (10.0, 10.5, 9.8, 10.2), strict=False):
+        progress.take(Started(trial.id, 1, "here"))
+        clock[0] += seconds
+        progress.take(Finished(trial.id, outcome()))
+        told = progress.forecast_s()
+        assert told is not None and told < before
+        clock[0] += 0.1
+        assert progress.forecast_s() == pytest.approx(told - 0.1)
+        before = told
+
+
+def test_a_forecast_grows_where_trials_are_much_slower_than_those_before(clock: list[float]) -> None:
+    made = expansion()
+    progress = display.Progress(make_plan(made, {}))
+    for seconds in (10.0, 100.0):
+        trial = made.trials[int(seconds > 10)]
+        progress.take(Started(trial.id, 1, "here"))
+        clock[0] += seconds
+        progress.take(Finished(trial.id, outcome()))
+    assert progress.forecast_s() == pytest.approx(110.0 / 2 * 6)
+
+
+def test_what_is_left_of_a_trial_falls_until_its_next_epoch(clock: list[float]) -> None:
+    made = expansion()
+    progress = display.Progress(make_plan(made, {}))
+    progress.take(Started(made.trials[0].id, 1, "here"))
+    clock[0] = 10.0
+    progress.take(Progressed(made.trials[0].id, report(1)))
+    clock[0] = 13.0
+    ((_, one),) = progress.rows()
+    assert one.left_s() == pytest.approx(7.0)
+
+
+def test_cells_and_seeds_fill_up(clock: list[float]) -> None:
+    made = expansion()
+    first, second, third = made.trials[:3]
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=30)
+    live = display.LiveDisplay(make_plan(made, {first.id: record(first.id)}), console=console)
+    assert "waiting for workers" in picture_of(live)
+    for trial in (second, third):
+        live.on_event(Started(trial.id, 1, "here"))
+    assert "waiting" not in picture_of(live)
+    live.on_event(Progressed(second.id, report(1)))
+    live.on_event(Finished(third.id, outcome(status="collapsed", reason="rank 1.2 of 16")))
+    text = picture_of(live)
+    live.close()
+    signs = {(trial.cell.label, trial.seed): "·" for trial in made.trials}
+    signs |= {(t.cell.label, t.seed): sign for t, sign in ((first, "✓"), (second, "▅"), (third, "†"))}
+    rows = [line.rstrip() for line in text.splitlines()]
+    for cell in made.cells:
+        wanted = " ".join(signs[cell.label, seed] for seed in made.seeds)
+        assert any(row.startswith(f"  {cell.label} ") and row.endswith(wanted) for row in rows)
+    assert "† collapsed" in text and "running" in text
+
+
+def test_of_more_cells_than_fit_those_that_run_are_shown(clock: list[float]) -> None:
+    made = expansion()
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=10)
+    live = display.LiveDisplay(make_plan(made, {}), console=console)
+    last = made.trials[-1]
+    live.on_event(Started(last.id, 1, "here"))
+    text = picture_of(live)
+    live.close()
+    assert f"  {last.cell.label}" in text and f"and {len(made.cells) - 1} more cells" in text
+
+
+def test_a_rank_that_falls_is_a_line_that_falls() -> None:
+    assert sparkline([8, 8, 4, 1]) == "██▅▂" and sparkline([]) == "" and sparkline([0.0]) == ""
+    assert len(sparkline(range(100))) == 16
 
 
 @pytest.mark.parametrize("width", [1, 7, 40, 1000])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import socket
 import sqlite3
@@ -106,6 +107,23 @@ def test_an_experiment_says_what_its_sweep_asks_and_keeps_what_a_person_wrote(st
     assert note(None, name="older") is None and note("Why?", name="older") == "Why?"
 
 
+def test_runs_are_shown_with_the_metrics_of_tables_first_and_the_summary_on_top(
+    store: Any,
+) -> None:
+    info = INFO.model_validate(INFO.model_dump() | {"metrics": ("test/acc",)})
+    store.begin(trials(1)[0].facts, info)
+    store.publish(info, {"main.md": b"x"}, content="c")
+    experiment = store._client.get_experiment_by_name("tiny")
+    view = json.loads(experiment.tags["mlflow.sharedViewState.orch"])
+    assert view["selectedColumns"][:2] == ["metrics.`test/acc`", "metrics.`probe/top1`"]
+    assert {"tags.`orch.cell`", "tags.`orch.seed`", "tags.`orch.status`"} < set(view["selectedColumns"])
+    runs = store._client.search_runs(
+        [experiment.experiment_id],
+        order_by=[f"{view['orderByKey']} {'ASC' if view['orderByAsc'] else 'DESC'}"],
+    )
+    assert [run.info.run_name for run in runs] == ["summary", trials(1)[0].label]
+
+
 def test_known_runs_are_looked_up_together(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = trials(4)
     for trial in found:
@@ -140,15 +158,23 @@ def test_the_pages_of_sweeps_are_named(
     said: list[str] = []
 
     class Server:
-        def wait(self) -> int:
+        def wait(self, timeout: float | None = None) -> int:
             return 0
 
-        poll = wait
+        def poll(self) -> int | None:
+            return None
 
+        def terminate(self) -> None:
+            """It has ended by itself."""
+
+    answers = iter([False, False, True])
     monkeypatch.setattr("subprocess.Popen", lambda *words, **named: Server())
+    monkeypatch.setattr(ui, "_answers", lambda port: next(answers))
     ui.serve(space, port=5917, say=said.append)
     number = sweeps_at_a_glance(ready.folder / "runs" / "mlflow.db")["tiny"]
-    assert f"http://127.0.0.1:5917/#/experiments/{number}/runs" in said[1] and "tiny" in said[1]
+    assert f"tiny: http://127.0.0.1:5917/#/experiments/{number}/runs?" in said[2]
+    assert said[0] == "starting MLflow's server …"
+    assert said[2].endswith("workflowType=machine_learning&viewStateShareKey=orch")
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from tests.trainers.builders import CONVNET, RUNTIME, config
 from trainers.attempt.isolation import run_trial
 from trainers.config.base import LoopConfig
 from trainers.config.plugins import config_type, load, names
+from trainers.measures import catalogue
 
 GRID = {
     "x": {"of": "p0", "low": -1, "high": 2, "points": 5},
@@ -61,3 +62,12 @@ def test_a_trainer_reports_what_it_declares_and_nothing_else(trainer: str) -> No
         for name in missing
         if not name.startswith(("Wp/slope", "correlation/", "covariance/", "weights/"))
     } == set()
+
+
+def test_every_metric_has_words_a_unit_and_a_formula() -> None:
+    declared: set[str] = set()
+    for kind in ("loops", "methods"):
+        for module in (load(kind, name) for name in names(kind)):
+            declared |= {*getattr(module, "METRICS", ()), *getattr(module, "FINAL_METRICS", ())}
+    assert declared == set(catalogue.METRICS), "trainers/measures/catalogue.py says what each metric is"
+    assert all(metric.words and metric.unit and metric.formula for metric in catalogue.METRICS.values())

@@ -7,14 +7,10 @@ import re
 from orchestrator.answer.formats._latex import foreign, tex_text
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.tables import Table
+from trainers.measures.catalogue import METRICS
 
 ALIASES = ("latex",)
 IN_STORE = True
-_METRICS = {
-    "probe/top1": "top-1 accuracy of a linear probe",
-    "probe/top5": "top-5 accuracy of a linear probe",
-    "knn/top1": "top-1 accuracy of nearest neighbours",
-}
 
 
 def write(table: Table) -> str:
@@ -24,8 +20,8 @@ def write(table: Table) -> str:
     # {}: a row that begins with [ or * would be an argument of what ends the row before.
     rows = ["{}" + " & ".join(row) + r" \\" for row in [head, *body]]
     notes = " ".join(f"{note}." for note in legend(table, tex=True))
-    metric = _METRICS.get(table.spec.metric)
-    named = title(table).replace(table.spec.metric, metric) if metric else title(table)
+    metric = METRICS.get(table.spec.metric)
+    named = title(table).replace(table.spec.metric, metric.words) if metric else title(table)
     name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(dict.fromkeys((table.sweep, table.spec.name))))
     lines = [
         r"\begin{table}",

@@ -8,16 +8,20 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from orchestrator.errors import UsageError
 from orchestrator.process.secrets import without_secret
 from orchestrator.recording.bundle.layout import is_bundle
-from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
+from orchestrator.recording.mlflow.glance import VIEW, sweeps_at_a_glance, views_at_a_glance
 from orchestrator.recording.workspace import Workspace
 
 LOOPBACK = "127.0.0.1"
 SHOWN = 10  # sweeps
+START_S = 300.0  # after so long the addresses are told whether the server answers or not
+TRAINING = "workflowType=machine_learning"
 
 
 def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
@@ -43,6 +47,7 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         sys.executable, "-m", "mlflow", "server",
         "--default-artifact-root", (space.home / "artifacts").as_uri(),
         "--host", LOOPBACK, "--port", str(port), "--workers", "1",
+        "--uvicorn-opts", "--log-level warning",  # else each click is a dozen lines
     ]  # fmt: skip
     # The job runner would start a dozen more processes that a viewer has no use for.
     file = space.database
@@ -53,16 +58,16 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         "MLFLOW_BACKEND_STORE_URI": space.address(),
     }
     page = f"http://{LOOPBACK}:{port}"
-    say(f"MLflow on {page} (starts in a few seconds; Ctrl-C ends it)")
-    # Its first page is of other things than training.
-    sweeps = sweeps_at_a_glance(file) if file is not None else {}
-    for name, experiment in list(sweeps.items())[:SHOWN]:
-        say(f"  {name}: {page}/#/experiments/{experiment}/runs")
-    if len(sweeps) > SHOWN:
-        say(f"  and {len(sweeps) - SHOWN} more sweeps: {page}/#/experiments")
+    say("starting MLflow's server …")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
     server = subprocess.Popen(command, env=os.environ | settings)
     try:
+        until = time.monotonic() + START_S
+        while server.poll() is None and not _answers(port) and time.monotonic() < until:
+            time.sleep(0.2)
+        if server.poll() is None:
+            for line in _addresses(page, file):
+                say(line)
         code = server.wait()
     except KeyboardInterrupt:
         return
@@ -75,6 +80,26 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         raise UsageError(
             f"the MLflow server ended with code {code}; is port {port} taken? choose another with --port"
         )
+
+
+def _addresses(page: str, file: Path | None) -> Iterator[str]:
+    """Where sweeps are: not on MLflow's first page, which is of language models."""
+    yield f"MLflow on {page}/#/experiments?{TRAINING} (Ctrl-C ends it)"
+    sweeps = sweeps_at_a_glance(file) if file is not None else {}
+    viewed = views_at_a_glance(file) if file is not None else frozenset()
+    for name, experiment in list(sweeps.items())[:SHOWN]:
+        view = f"&viewStateShareKey={VIEW}" if name in viewed else ""
+        yield f"  {name}: {page}/#/experiments/{experiment}/runs?{TRAINING}{view}"
+    if len(sweeps) > SHOWN:
+        yield f"  and {len(sweeps) - SHOWN} more sweeps on the page above"
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection((LOOPBACK, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _check_port(port: int) -> None:

@@ -26,7 +26,7 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
 
     `orphans` are trials that the sweep asked for once and asks for no more.
     """
-    lines = _grid(plan)
+    lines = cells_by_seed(plan)
     parts = [f"{len(plan.todo)} will run", f"{len(plan.done)} done"]
     if plan.interrupted:
         parts.append(f"{len(plan.interrupted)} go on where they stopped")
@@ -56,7 +56,7 @@ def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
 def status_text(plan: Plan) -> str:
     """A sweep's cells by seed, counts, and the cause of each failure."""
     counts = Counter(plan.status(trial.id) for trial in plan.expansion.trials)
-    lines = _grid(plan)
+    lines = cells_by_seed(plan)
     lines.append(", ".join(f"{number} {status}" for status, number in counts.items()))
     for trial in plan.expansion.trials:
         record = plan.records.get(trial.id)
@@ -119,7 +119,8 @@ def validated(spec: SweepSpec, file: str) -> str:
     return "\n".join(lines)
 
 
-def _grid(plan: Plan) -> list[str]:
+def cells_by_seed(plan: Plan) -> list[str]:
+    """A sweep's cells against its seeds, and what the signs mean."""
     expansion = plan.expansion
     width = max(len(cell.label) for cell in expansion.cells)
     seeds = expansion.seeds

@@ -14,6 +14,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.commands.screen.board import STYLES, Board, sparkline
 from orchestrator.errors import printable
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.execution.screen import LineDisplay, Progress, Screen, epochs_of, finished_line
@@ -22,7 +23,7 @@ from orchestrator.process.signals import heard
 from orchestrator.process.streams import terminal, to_stderr
 from orchestrator.process.words import duration
 
-_STYLES = {"completed": "green", "collapsed": "yellow", "diverged": "yellow", "failed": "red"}
+AROUND = 5  # lines beside cells and running trials
 
 
 class QuietDisplay:
@@ -60,11 +61,12 @@ class JsonDisplay(QuietDisplay):
 
 
 class LiveDisplay(QuietDisplay):
-    """A table that is redrawn in place: a row per running trial, a bar for the sweep."""
+    """Cells against seeds, a row per running trial and a bar for the sweep, redrawn in place."""
 
     def __init__(self, plan: Plan, *, console: Console) -> None:
         """Draw on `console`."""
         self.progress, self.console = Progress(plan), console
+        self._board = Board(plan, self.progress)
         self._stop = heard()
         self._stop.answers = False  # a line from elsewhere would tear the picture, which says the same
         self._live = Live(self, console=console, refresh_per_second=4, transient=True)
@@ -75,7 +77,7 @@ class LiveDisplay(QuietDisplay):
         self.progress.take(event)
         if isinstance(event, Finished):
             trial = self.progress.trials[event.trial_id]
-            style = _STYLES.get(event.outcome.status, "")
+            style = STYLES.get(event.outcome.status, "")
             self.console.print(Text(printable(finished_line(self.progress, trial, event)), style=style))
         elif isinstance(event, Deferred):
             self.console.print(
@@ -95,25 +97,45 @@ class LiveDisplay(QuietDisplay):
         """The picture at this moment."""
         progress = self.progress
         table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("trial", "epoch", "loss", "rankme", "left"):
-            table.add_column(name, justify="left" if name == "trial" else "right", no_wrap=name != "trial")
-        for trial, attempt, last, left in progress.rows():
-            metrics = last.report.metrics if last else {}
-            again = f" (attempt {attempt})" if attempt > 1 else ""
+        for name in ("trial", "epoch", "loss", "rankme", "by epoch", "left"):
+            table.add_column(
+                name, justify="left" if name in ("trial", "by epoch") else "right", no_wrap=name != "trial"
+            )
+        for trial, one in progress.rows():
+            metrics = one.last.report.metrics if one.last else {}
+            again = f" (attempt {one.attempt})" if one.attempt > 1 else ""
+            ranks, left = progress.ranks.get(trial.id, []), one.left_s()
             table.add_row(
                 trial.label + again,
-                epochs_of(last),
+                epochs_of(one.last),
                 _metric(metrics, "train/loss", ".3f"),
-                _metric(metrics, "F/rankme", ".1f"),
+                f"{ranks[-1]:.1f}" if ranks else "",
+                sparkline(ranks),
                 duration(left) if left is not None else "",
             )
         done = progress.before + progress.ended
         forecast = None if self._stop.requested else progress.forecast_s()
         state = f" {done}/{progress.total} done · {len(progress.running)} running"
-        state += f" · about {duration(forecast)} left" if forecast is not None else ""
+        if forecast is not None:
+            state += f" · about {duration(forecast)} left" if forecast >= 1 else " · nearly done"
         bar = Table.grid()
         bar.add_row(ProgressBar(total=progress.total, completed=done, width=30), Text(state))
-        return Group(table, bar, *([Text(f" {self._stop.word}")] if self._stop.requested else []))
+        room = self.console.size.height - len(progress.running) - AROUND
+        rows = [table] if progress.running else []
+        words = [Text(f" {word}")] if (word := self._word()) else []
+        return Group(*self._board.lines(room), *rows, bar, *words)
+
+    def _word(self) -> str:
+        """What the sweep waits for, where no row says it."""
+        if self._stop.requested:
+            return self._stop.word
+        if self.progress.running:
+            return ""
+        if self.progress.ended >= len(self.progress.trials):
+            return "all trials have ended; their last results are being kept"
+        if self.progress.ended:
+            return "waiting for the next trial to start"
+        return "waiting for workers, which start and load torch"
 
 
 def _metric(metrics: dict[str, float], name: str, form: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.execution.drive import Only
@@ -13,6 +13,7 @@ from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
 from orchestrator.recording.claims.home import Claims
+from orchestrator.recording.claims.notes import notes_in
 from orchestrator.recording.claims.shared import BEAT_S, SharedClaims
 from orchestrator.recording.workspace import Workspace
 
@@ -64,6 +65,26 @@ def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
             yield f"{name}: {owner} is on another machine; stop it there"
     if not here and not elsewhere and not told:
         yield f"{name}: nobody trains it in {space.home}; name --set and --seeds as the sweep has them"
+
+
+def who_trains(expansion: Expansion, space: Workspace) -> Callable[[], frozenset[Owner]]:
+    """Asks which drivers have trials of this sweep and gave a sign of life since it was asked last.
+
+    Those of this home always give one, those that share only the store with each heartbeat. Changes nothing.
+    """
+    ids = frozenset(trial.id for trial in expansion.trials)
+    local, registry = Claims(space.home, command=typed_command()), space.registry()
+    beats: dict[str, str] = {}
+
+    def heard() -> frozenset[Owner]:
+        found = set(local.held(ids).values())
+        for driver, note in notes_in(registry.read() if registry else {}).items():
+            if note.trials & ids and beats.get(driver) != note.heartbeat:
+                beats[driver] = note.heartbeat
+                found.add(note.owner)
+        return frozenset(found)
+
+    return heard
 
 
 def _me() -> Owner:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
+
+from orchestrator.recording.mlflow.glance import VIEW
+from orchestrator.records import SweepInfo
 
 
 def experiment_ids(client: MlflowClient) -> list[str]:
@@ -21,33 +25,55 @@ def experiment_ids(client: MlflowClient) -> list[str]:
 
 
 QUESTION, NOTE = "orch.question", "mlflow.note.content"
+_VIEW_TAG = f"mlflow.sharedViewState.{VIEW}"
+_SHOWN = ("probe/top1", "knn/top1", "train/loss")
+"""Metrics that matter first, behind those of the sweep's tables; MLflow leaves out what no run has."""
+
+
+def experiment_of(client: MlflowClient, sweep: SweepInfo, *, artifacts: str | None = None) -> str:
+    """The sweep's experiment; it says what the sweep asks, and how its runs are best looked at.
+
+    Its description is the question, unless a person has written another.
+    """
+    question, view = sweep.question, {_VIEW_TAG: _view(sweep.metrics)}
+    tags = view | ({NOTE: question, QUESTION: question} if question else {})
+    found = experiment_id(client, sweep.name, artifacts=artifacts, tags=tags)
+    there = client.get_experiment(found).tags
+    if there.get(NOTE) not in (None, there.get(QUESTION)):
+        tags = view  # a person's own words stay
+    for name, value in tags.items():
+        if there.get(name) != value:
+            client.set_experiment_tag(found, name, value)
+    return found
 
 
 def experiment_id(
-    client: MlflowClient, name: str, *, artifacts: str | None = None, question: str | None = None
+    client: MlflowClient, name: str, *, artifacts: str | None = None, tags: Mapping[str, str] | None = None
 ) -> str:
-    """The experiment of that name: found, taken back if somebody deleted it, or made.
-
-    Its description is the `question`, unless a person has written another.
-    """
+    """The experiment of that name: found, taken back if somebody deleted it, or made with `tags`."""
     found = client.get_experiment_by_name(name)
     if found is not None and found.lifecycle_stage == "deleted":
         with perhaps_twice():
             client.restore_experiment(found.experiment_id)
     if found is None:
-        tags = {"mlflow.experimentKind": "custom_model_development"}
-        tags |= {NOTE: question, QUESTION: question} if question else {}
+        tags = {"mlflow.experimentKind": "custom_model_development"} | dict(tags or {})
         try:
             return str(client.create_experiment(name, artifact_location=artifacts, tags=tags))
         except MlflowException:
             found = client.get_experiment_by_name(name)  # another driver was faster?
             if found is None:
                 raise
-    told = found.tags.get(QUESTION)
-    if question and question != told and found.tags.get(NOTE) in (None, told):
-        for tag in (NOTE, QUESTION):
-            client.set_experiment_tag(found.experiment_id, tag, question)
     return str(found.experiment_id)
+
+
+def _view(metrics: Sequence[str]) -> str:
+    """MLflow's state of a page of runs: the summary first, and columns for how each trial went."""
+    # MLflow itself puts metrics before tags, and sorts both.
+    columns = [f"metrics.`{name}`" for name in dict.fromkeys((*metrics[:4], *_SHOWN))]
+    columns += [f"tags.`orch.{name}`" for name in ("cell", "seed", "status")]
+    return json.dumps(
+        {"orderByKey": "tags.`orch.kind`", "orderByAsc": True, "selectedColumns": columns}, ensure_ascii=False
+    )
 
 
 def drop_default(client: MlflowClient) -> None:

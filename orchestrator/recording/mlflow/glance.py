@@ -12,6 +12,8 @@ from urllib.request import url2pathname
 
 from orchestrator.records import FINAL
 
+VIEW = "orch"
+"""MLflow's pages show runs as our view says where their address has `viewStateShareKey` with this name."""
 WAIT_S = 0.2  # somebody may be writing
 _DONE = """
     select trial.value from tags as trial join tags as status using (run_uuid) join runs using (run_uuid)
@@ -26,6 +28,10 @@ _SWEEPS = """
 """
 
 
+_VIEWS = """
+    select name from experiments join experiment_tags using (experiment_id)
+    where key = 'mlflow.sharedViewState.' || ?
+"""
 _FILES = "select artifact_uri from runs where artifact_uri like 'file:%'"
 
 
@@ -39,6 +45,11 @@ def folders_of_files(database: Path) -> Counter[Path]:
 def sweeps_at_a_glance(database: Path) -> dict[str, str]:
     """Ids of experiments by the names of their sweeps, the newest first; empty if that cannot be told."""
     return dict(_asked(database, _SWEEPS) or ())
+
+
+def views_at_a_glance(database: Path) -> frozenset[str]:
+    """Names of the sweeps whose experiments say how their runs are shown; older ones do not."""
+    return frozenset(name for (name,) in _asked(database, _VIEWS, VIEW) or ())
 
 
 def done_at_a_glance(database: Path) -> frozenset[str] | None:

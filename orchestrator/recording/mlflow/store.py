@@ -20,7 +20,7 @@ from orchestrator.errors import StoreAway, StoreError
 from orchestrator.process.secrets import without_secret
 from orchestrator.recording.mlflow import summaries
 from orchestrator.recording.mlflow.artifacts import Artifacts
-from orchestrator.recording.mlflow.experiments import drop_default, experiment_id, perhaps_twice
+from orchestrator.recording.mlflow.experiments import drop_default, experiment_of, perhaps_twice
 from orchestrator.recording.mlflow.http import reject_truncated_responses
 from orchestrator.recording.mlflow.open_trial import OpenTrial, metrics_of
 from orchestrator.recording.mlflow.runs import (
@@ -290,8 +290,8 @@ class MlflowStore:
 
     def _experiment(self, sweep: SweepInfo) -> str:
         if (name := sweep.name) not in self._experiments:
-            at, question = (self.artifacts / safe(name)).as_uri() if self.artifacts else None, sweep.question
-            self._experiments[name] = experiment_id(self._client, name, artifacts=at, question=question)
+            at = (self.artifacts / safe(name)).as_uri() if self.artifacts else None
+            self._experiments[name] = experiment_of(self._client, sweep, artifacts=at)
         return self._experiments[name]
 
     def _errors(

@@ -33,7 +33,12 @@ def publish(
     if not found:
         profile = sweep.profile or "none"
         tags = {"orch.kind": "summary", "orch.sweep": sweep.name, "orch.profile": profile}
-        made = client.create_run(experiment, tags=tags, run_name=f"summary · {profile}")
+        named = f"summary · {profile}" if sweep.profile else "summary"
+        made = client.create_run(
+            experiment,
+            tags=tags,
+            run_name=named,
+        )
         found = [made, *summaries(client, experiment, sweep)]
     info = oldest(client, found).info
     artifacts.keep(info.artifact_uri, files)

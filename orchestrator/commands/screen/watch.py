@@ -1,0 +1,98 @@
+"""How sweeps go that are trained elsewhere: cells and seeds again and again, until nothing more happens."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+from orchestrator.commands.request import Request
+from orchestrator.commands.screen import grid
+from orchestrator.commands.train.drivers import who_trains
+from orchestrator.errors import StoreAway, printable
+from orchestrator.planning.plan import Plan
+from orchestrator.process.streams import terminal
+
+POLL_S = 2.0
+SILENT_S = 20.0  # heartbeats of other machines are rarer than looks
+QUIET_S = 60.0  # so long is waited for somebody who trains
+
+
+_AWAY = f"the store does not answer; asking again for {QUIET_S:.0f} s (Ctrl-C ends this)"
+
+
+def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: Console | None = None) -> None:
+    """Show how the trials of sweeps stand until all have ended, or no driver has lived for `QUIET_S`.
+
+    A terminal (`console`, or stdout's) is redrawn in place; elsewhere there is a line for each change.
+
+    Raises:
+        StoreAway: the store has not answered for `QUIET_S`.
+    """
+    console = Console(file=terminal(sys.stdout)) if console is None else console
+    live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+    drivers = [who_trains(request.expansion, request.space) for request in requests]
+    heard = time.monotonic()
+    told = ""
+    if live is not None:
+        live.start()
+    try:
+        while True:
+            now = time.monotonic()
+            try:
+                plans = [request.plan() for request in requests]
+                trained = any([living() for living in drivers])
+            except StoreAway:
+                if now - heard > QUIET_S:
+                    raise
+                if live is not None:
+                    live.update(Text(_AWAY), refresh=True)
+                elif told != _AWAY:
+                    say(told := _AWAY)
+                time.sleep(POLL_S)
+                continue
+            states = [Counter(plan.status(trial.id) for trial in plan.expansion.trials) for plan in plans]
+            if trained:
+                heard = now
+            over = not trained and not any(state["running"] + state["missing"] for state in states)
+            word = _word(over, now - heard)
+            if live is not None:
+                live.update(_picture(requests, plans, word), refresh=True)
+            elif (line := "; ".join(map(_counts, plans))) != told:
+                say(told := line)
+            if over or now - heard > QUIET_S:
+                if live is None:
+                    say(word)
+                return
+            time.sleep(POLL_S)
+    finally:
+        if live is not None:
+            live.stop()
+
+
+def _word(over: bool, quiet_s: float) -> str:
+    if over:
+        return "all trials have ended"
+    if quiet_s > QUIET_S:
+        return f"nobody has trained for {QUIET_S:.0f} s; `orch sweep` goes on with what is left"
+    if quiet_s > SILENT_S:
+        return f"nobody trains; watching for {QUIET_S:.0f} s whether somebody begins (Ctrl-C ends this)"
+    return "watching (Ctrl-C ends this, and no trial)"
+
+
+def _picture(requests: Sequence[Request], plans: Sequence[Plan], word: str) -> Group:
+    lines = []
+    for request, plan in zip(requests, plans, strict=True):
+        lines += [request.headline, *grid.cells_by_seed(plan), _counts(plan)]
+    return Group(*(Text(printable(line), no_wrap=True, overflow="crop") for line in (*lines, word)))
+
+
+def _counts(plan: Plan) -> str:
+    counts = Counter(plan.status(trial.id) for trial in plan.expansion.trials)
+    listed = ", ".join(f"{number} {status}" for status, number in counts.items())
+    return f"{plan.expansion.spec.name}: {listed}"

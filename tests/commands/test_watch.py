@@ -1,0 +1,141 @@
+"""Watching a sweep that is trained elsewhere: it is shown as it goes, and every watch ends."""
+
+from __future__ import annotations
+
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from orchestrator.commands.app import app
+from orchestrator.commands.screen import watch as watching
+from orchestrator.commands.train.drivers import who_trains
+from orchestrator.errors import StoreAway
+from orchestrator.planning.plan import make_plan
+from orchestrator.recording.claims.notes import trial_tags
+from tests.builders import expansion, record
+
+
+class Elsewhere:
+    """A sweep of which each look sees the next of these states."""
+
+    headline, space = "tiny: 8 trials", None
+
+    def __init__(self, *looks: dict[int, str] | Exception) -> None:
+        self.looks, self.expansion = list(looks), expansion()
+
+    def plan(self) -> Any:
+        look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
+        if isinstance(look, Exception):
+            raise look
+        ids = [trial.id for trial in self.expansion.trials]
+        return make_plan(self.expansion, {ids[n]: record(ids[n], status=s) for n, s in look.items()})
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that moves only while somebody sleeps."""
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
+    return now
+
+
+@pytest.fixture(autouse=True)
+def driver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The drivers that live: one, unless a test says otherwise, as long as a trial runs."""
+    living = ["somebody"]
+    monkeypatch.setattr(watching, "who_trains", lambda expansion, space: lambda: tuple(living))
+    return living
+
+
+def watched(*looks: dict[int, str] | Exception) -> list[str]:
+    said: list[str] = []
+    watching.watch([Elsewhere(*looks)], say=said.append, console=Console(file=io.StringIO()))  # type: ignore[list-item]
+    return said
+
+
+ALL = dict.fromkeys(range(8), "completed")
+
+
+def test_a_line_is_said_for_each_change_and_the_watch_ends_with_the_sweep(driver: list[str]) -> None:
+    half = dict.fromkeys(range(4), "completed") | {4: "running"}
+    driver.clear()
+    assert watched(half, half, ALL | {7: "failed"}) == [
+        "tiny: 4 completed, 1 running, 3 missing",
+        "tiny: 7 completed, 1 failed",
+        "all trials have ended",
+    ]
+
+
+@pytest.mark.parametrize("left", ["running", "stopped"])
+def test_a_sweep_whose_driver_is_dead_is_watched_for_a_minute(
+    clock: list[float], driver: list[str], left: str
+) -> None:
+    driver.clear()
+    said = watched({0: "completed", 1: left})
+    assert said[-1] == "nobody has trained for 60 s; `orch sweep` goes on with what is left"
+    assert 60 <= clock[0] < 70
+
+
+def test_a_sweep_whose_workers_start_for_long_is_watched_on(
+    clock: list[float], driver: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sleep = time.sleep
+
+    def until_the_driver_ends(seconds: float) -> None:
+        sleep(seconds)
+        if clock[0] > 300:
+            driver.clear()
+
+    monkeypatch.setattr(time, "sleep", until_the_driver_ends)
+    assert watched({})[-1].startswith("nobody has trained") and clock[0] > 360
+
+
+def test_a_store_that_is_away_is_asked_again_for_a_minute(clock: list[float], driver: list[str]) -> None:
+    driver.clear()
+    away, *_, last = watched(StoreAway("gone"), StoreAway("gone"), ALL)
+    assert away.startswith("the store does not answer") and last == "all trials have ended"
+    with pytest.raises(StoreAway):
+        watched(StoreAway("gone"))
+    assert clock[0] < 70
+
+
+def test_a_terminal_shows_cells_and_seeds_in_place(driver: list[str]) -> None:
+    driver.clear()
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, height=30)
+    watching.watch([Elsewhere({0: "running"}, ALL)], say=print, console=console)  # type: ignore[list-item]
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "EMA · symmetric" in text
+    assert text.rstrip().endswith("\x1b[?25h") and "all trials have ended" in text  # the cursor is back
+
+
+def test_watching_is_for_people() -> None:
+    said = CliRunner().invoke(app, ["status", "orch:smoke", "--watch", "--json"])
+    assert said.exit_code == 2
+
+
+def test_a_driver_on_another_machine_lives_while_its_heartbeat_changes(tmp_path: Path) -> None:
+    made = expansion()
+    note = {"orch.host": "there", "orch.heartbeat": "1"} | trial_tags("holds", [made.trials[0].id])
+    others = {"orch.heartbeat": "1"} | trial_tags("holds", ["another sweep's"])
+    notes = {"driver": note, "other": others}
+
+    class Space:
+        home = tmp_path
+
+        def registry(self) -> Any:
+            return self  # of which a watch only reads
+
+        def read(self) -> dict[str, dict[str, str]]:
+            return notes
+
+    heard = who_trains(made, Space())  # type: ignore[arg-type]
+    assert [owner.host for owner in heard()] == ["there"]
+    assert not heard()
+    note["orch.heartbeat"] = "2"
+    assert heard()
