@@ -64,6 +64,12 @@ Checkpoints = Annotated[
         show_default=False,
     ),
 ]
+With = Annotated[
+    str | None,
+    typer.Option(
+        "--with", help="imported: also what `orch import` brought of others' runs.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Address = Annotated[
     str | None,
