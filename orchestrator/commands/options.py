@@ -94,6 +94,13 @@ KeepGoing = Annotated[
 AcceptData = Annotated[
     bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
 ]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        help="Webhook to tell of the end, or of the first failure; a secret.  (env ORCH_NOTIFY)",
+        show_default=False,
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 
 
