@@ -71,6 +71,7 @@ def figures(
     plain: Annotated[
         bool, typer.Option("--plain", help="Without title and origin, which a paper's caption says.")
     ] = False,
+    beside: With = None,
 ) -> None:
     """Draw a sweep's figures from the store."""
     from orchestrator.answer.draw import WRITERS
@@ -84,7 +85,8 @@ def figures(
     if kind:
         request.ask_for_figure(kind, metric or ())
     folder = out or request.space.home / "figures" / request.folder_name
-    for path in write_figures(request, folder, formats=formats, plain=plain):
+    others = request.others(beside)
+    for path in write_figures(request, folder, formats=formats, plain=plain, others=others):
         typer.echo(str(path))
 
 

@@ -183,6 +183,13 @@ def test_finished_runs_of_an_experiment_are_read_and_nothing_is_written(theirs: 
     assert theirs.read_bytes() == before
 
 
+def test_nothing_is_made_where_there_is_no_store(tmp_path: Path) -> None:
+    assert "no such folder" in wrong("mlflow", f"file://{tmp_path}/mlruns", experiment="byol")
+    assert "no such file" in wrong("mlflow", f"sqlite:///{tmp_path}/their.db", experiment="byol")
+    assert "is a bundle; `orch import" in wrong("mlflow", tmp_path / "a.orch.zip", experiment="byol")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_experiment_has_to_be_named_and_there(theirs: Path) -> None:
     assert "say which with --experiment NAME: byol" in wrong("mlflow", f"sqlite:///{theirs}")
     assert "no experiment 'bjol'; did you mean 'byol'?" in wrong(

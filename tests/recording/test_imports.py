@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from matplotlib.text import Text
 
 from orchestrator.answer import publish
-from orchestrator.answer.comparison.beside import with_others
+from orchestrator.answer.comparison.beside import curves_of_others, with_others
 from orchestrator.answer.formats import text_of
 from orchestrator.answer.tables import Table
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.execution.run import plan_sweep
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.recording.bundle.imported import imported_into, keep, name_of
 from orchestrator.recording.bundle.merging import checked, merge
@@ -261,6 +263,21 @@ def test_every_format_marks_what_was_imported(whole: Expansion, file: Path, form
     assert "imported" in text_of(form, table(whole, store))
 
 
+def test_curves_of_others_are_drawn_where_a_figure_shows_metrics(whole: Expansion, file: Path) -> None:
+    store = MemoryStore()
+    lines = "EMA,symmetric,0,1,0.4\nEMA,symmetric,0,2,0.5\n"
+    kept(store, filled(whole, file, "ema,predictor,seed,step,probe/top1\n" + lines, "epoch=step"))
+    others = imported_into(store, "tiny")
+    beside = curves_of_others(whole, others, store.curves([one.trial_id for one in others]))
+    assert [one.label for _, one in beside] == ["EMA · symmetric (theirs)"]
+    spec = FigureSpec(kind="curves", columns=("probe/top1",))
+    drawn = publish.figure(whole, spec, {}, {}, beside=beside)
+    assert any("theirs" in text.get_text() for text in drawn.findobj(Text))
+    elsewhere = FigureSpec(kind="curves", columns=("probe/top1",), where={"ema": "No EMA"})
+    with pytest.raises(UsageError):
+        publish.figure(whole, elsewhere, {}, {}, beside=beside)
+
+
 def test_two_sources_stand_in_columns_of_their_own(whole: Expansion, file: Path) -> None:
     store = MemoryStore()
     kept(store, filled(whole, file, FOUR))
@@ -315,6 +332,11 @@ def test_a_condition_takes_an_axis_out_of_a_run(file: Path) -> None:
 def test_runs_without_seeds_are_numbered_only_where_that_is_said(whole: Expansion, file: Path) -> None:
     text = "ema,predictor,probe/top1\n" + 2 * "EMA,symmetric,0.5\n"
     assert [one.origin.seed for one in filled(whole, file, text, "seed=#").results] == [0, 1]
+
+
+def test_lines_of_epochs_are_not_numbered(whole: Expansion, file: Path) -> None:
+    told = wrong(whole, file, FOUR, "seed=#", "epoch=seed")
+    assert told.startswith("--map seed=#: lines of epochs belong together by their seed; name its column")
 
 
 def test_columns_of_nothing_are_said_not_to_be_used(whole: Expansion, file: Path) -> None:

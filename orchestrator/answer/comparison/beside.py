@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.statistics import summarise
 from orchestrator.answer.tables import Beside, Source, Table
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
-from orchestrator.records import Imported, TrialRecord
+from orchestrator.records import Curves, Imported, TrialRecord
 
 
 def levels_of(cell: Cell) -> dict[str, str]:
@@ -57,6 +58,25 @@ def with_others(table: Table, expansion: Expansion, records: Sequence[TrialRecor
         for line, row in zip(table.entries, cells, strict=True)
     )
     return table._replace(entries=entries, sources=tuple(sources), notes=(*table.notes, *notes))
+
+
+def curves_of_others(
+    expansion: Expansion, records: Sequence[TrialRecord], curves: Mapping[str, Curves]
+) -> list[tuple[dict[str, str], CellCurves]]:
+    """What figures draw of others: for each source and cell its curves, with the levels of the cell."""
+    drawn = []
+    for name, results in by_source(records).items():
+        for cell in expansion.cells:
+            levels = levels_of(cell)
+            there = {
+                origin.seed: curves[record.trial_id]
+                for origin, record in results
+                if origin.levels == levels and record.trial_id in curves
+            }
+            if there:
+                label = f"{cell.label} ({name})"
+                drawn.append((levels, CellCurves(label, tuple(there), tuple(there.values()), "imported")))
+    return drawn
 
 
 def _place(cell: Cell | None, values: Mapping[str, Mapping[int, float]]) -> Beside:

@@ -96,7 +96,7 @@ def of_runs(
     request = Request(into, home=home, tracking_uri=tracking_uri)
     said = columns_from(how.columns, request.spec)
     runs = read(kind, source, experiment=how.experiment)
-    name = _name(how.called or runs.file)
+    name = _name(how.called or how.experiment or runs.file)
     filled = fill(
         request.expansion, runs, said, source=name, date=date.today().isoformat(), percent=how.percent
     )

@@ -70,6 +70,10 @@ def fill(
         UsageError: a column is missing, or a run does not fit; with a line for each.
     """
     columns = completed(said, runs.columns, expansion.spec)
+    if columns.epoch is not None and columns.seed == NUMBERED:
+        raise UsageError(
+            f"--map seed={NUMBERED}: lines of epochs belong together by their seed; name its column"
+        )
     filler = _Filler(expansion, columns, runs, percent=percent)
     found = [one for row in runs.rows if (one := filler.placed(row)) is not None]
     groups = filler.grouped(found)

@@ -28,5 +28,5 @@ def read(kind: str, source: str, *, experiment: str | None = None) -> Runs:
         raise UsageError(f"no source of runs '{kind}'; expected a bundle, or {one_of(names())}")
     runs: Runs = module(__name__, kind).read(source, experiment=experiment)
     if not runs.rows:
-        raise UsageError(f"{source}: has no runs")
+        raise UsageError(f"{runs.file}: has no runs that ended")
     return runs

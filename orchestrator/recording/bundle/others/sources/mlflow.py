@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
 from orchestrator.errors import UsageError
+from orchestrator.recording.bundle.layout import is_bundle
 from orchestrator.recording.bundle.others.sources.base import Curve, Run, Runs, columns_of, digest
 from orchestrator.recording.workspace import workspace
 
@@ -16,6 +21,10 @@ def read(source: str, *, experiment: str | None = None) -> Runs:
         UsageError: there is no such file or experiment.
         StoreError: it does not answer, or another version of MLflow made it.
     """
+    if is_bundle(source):
+        raise UsageError(f"{source}: is a bundle; `orch import {source}` puts its results into a store")
+    if source.startswith("file:") and not Path(url2pathname(urlsplit(source).path)).is_dir():
+        raise UsageError(f"{source}: no such folder; name one that is there")  # MLflow would make it
     space = workspace(None, source, None)
     if space.database is not None and not space.database.exists():
         raise UsageError(f"{source}: no such file; name a database that is there")

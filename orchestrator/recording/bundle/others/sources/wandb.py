@@ -74,7 +74,7 @@ def _run(path: Path, content: bytes) -> Run:
                     step = int(numbers.get("_step", len(curves.get("_step", ()))))
                     for name, number in numbers.items():
                         curves.setdefault(name, {})[step] = number
-    except (ValueError, struct.error, ArithmeticError) as error:
+    except (ValueError, struct.error, ArithmeticError, RecursionError) as error:
         told = str(error) or "is no run"
         raise UsageError(f"{path}: {told}; copy it again, or leave the run out") from None
     if not ended:
@@ -165,7 +165,8 @@ def _json(source: str, path: Path) -> Runs:
                 numbers = {
                     k: v for k, v in value.items() if isinstance(v, int | float) and not isinstance(v, bool)
                 }
-                values |= {f"summary.{k}": float(v) for k, v in numbers.items()}
+                with contextlib.suppress(OverflowError):  # of an integer that no float holds
+                    values |= {f"summary.{k}": float(v) for k, v in numbers.items()}
             else:
                 values |= dict(_flat("run" if key in ("name", "display_name") else str(key), value))
         rows.append(Run(f"{source}, run {number}", values))
