@@ -44,15 +44,16 @@ def checked(bundle: Bundle) -> dict[str, BundledTrial]:
         UsageError: it is damaged, or was made up.
     """
     bundle.verify()
+    others = set(bundle.imported)
     ids = (*_ids(bundle), *bundle.imported)
     trials = {one: trial for one in ids if (trial := bundle.trial(one)) is not None}
     for one, trial in trials.items():
         _made(bundle, trial)
         origin = trial.record.imported
-        if origin is not None and (one not in bundle.imported or facts_of(origin) != trial.facts):
+        if origin is not None and (one not in others or facts_of(origin) != trial.facts):
             raise UsageError(f"{bundle.path}: trials/{one} is not from where it says; it was changed")
     # What no sweep asks for, and nobody has imported, is left where it is.
-    trials = {i: one for i, one in trials.items() if one.record.imported or i not in bundle.imported}
+    trials = {i: one for i, one in trials.items() if one.record.imported or i not in others}
     return trials
 
 

@@ -156,14 +156,13 @@ def _fill(
             for o in imported_into(one.store, one.expansion.spec.name)
             if o.trial_id not in there
         }
-        for batch in _batches([*own, *beside]):
+        held = own | beside
+        for batch in _batches(list(held)):
             files = one.store.files(batch)
             bare += sum(i in own and own[i].status != "running" and i not in files for i in batch)
             curves = one.store.curves([i for i in batch if SPECTRA not in files.get(i, {})])
             for identity in batch:
-                writer.add(
-                    f"trials/{identity}/trial.json", _told(ids.get(identity), (own | beside)[identity])
-                )
+                writer.add(f"trials/{identity}/trial.json", _told(ids.get(identity), held[identity]))
                 drawn = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
                 for name, content in sorted((drawn | files.get(identity, {})).items()):
                     writer.add(f"trials/{identity}/{name}", content)
