@@ -39,6 +39,25 @@ class TrialFacts(Frozen):
     """The whole resolved config."""
 
 
+class Imported(Frozen):
+    """Where a result is from that was not trained here, and which cell and seed it stands beside."""
+
+    sweep: str
+    levels: dict[str, str]
+    """Level by axis, where the axis holds for the cell; the other settings are whoever's trained it."""
+    seed: int
+    source: str
+    """What tables call where it is from; with sweep, levels and seed it is one result."""
+    file: str
+    """Name of the file or folder, or address of the store, that it was read from."""
+    sha256: str
+    """Digest of what was read."""
+    date: str
+    """Day of the import, as 2026-01-31."""
+    place: str = ""
+    """Line or run in the file."""
+
+
 class TrialRecord(Frozen):
     """What the store knows of one trial."""
 
@@ -65,6 +84,8 @@ class TrialRecord(Frozen):
     """How often it was begun, over all commands."""
     worker: str | None = None
     """Node and process of the last attempt."""
+    imported: Imported | None = None
+    """Where it is from, if it was not trained here; its id is then no trial's that a sweep asks for."""
 
     @property
     def is_done(self) -> bool:
@@ -145,6 +166,7 @@ def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialR
         streams_fingerprint=details.get("streams_fingerprint"),
         source=details.get("source", {}),
         data_listing=details.get("data_listing"),
+        imported=details.get("imported"),
     )
 
 

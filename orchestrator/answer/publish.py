@@ -7,7 +7,7 @@ import functools
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Asked = ParamSpec("Asked")
 Answer = TypeVar("Answer")
+Beside = Sequence[tuple[Mapping[str, str], CellCurves]]
+"""Curves of others with the levels of the cell that they are of."""
 
 
 def _by_its_names(
@@ -169,12 +171,13 @@ def figure_files(
     *,
     formats: tuple[str, ...] = ("png",),
     plain: bool = False,
+    beside: Beside = (),
 ) -> dict[str, bytes]:
     """Every figure of the sweep, by file name; why one cannot be drawn is added to `problems`."""
     files: dict[str, bytes] = {}
     for spec in expansion.spec.figures:
         with _noting(problems):
-            drawn = figure(expansion, spec, records, curves, plain=plain)
+            drawn = figure(expansion, spec, records, curves, plain=plain, beside=beside)
             files |= {f"{spec.file_name}.{form}": draw.WRITERS[form](drawn) for form in formats}
     return files
 
@@ -187,13 +190,18 @@ def figure(
     curves: Mapping[str, Curves],
     *,
     plain: bool = False,
+    beside: Beside = (),
 ) -> Figure:
     """One figure of the sweep; `plain`: without title and origin, which a paper's caption says.
+
+    Where it shows metrics, curves of others are drawn `beside`, each where its levels are.
 
     Raises:
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
     cells = cell_curves(expansion, _drawn_cells(expansion, spec), records, curves)
+    if getattr(load("figures", spec.kind), "COLUMNS_ARE_METRICS", False):
+        cells += [one for levels, one in beside if spec.where.items() <= levels.items()]
     seeds = counted(len(expansion.seeds), "seed")
     title, stamp = ("", "") if plain else (_title(expansion), _stamp(expansion, records, seeds))
     return draw.draw(spec, cells, title=title, stamp=stamp)

@@ -16,12 +16,28 @@ from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
-from orchestrator.records import MEASURED, TrialRecord, status_of
+from orchestrator.records import MEASURED, Imported, TrialRecord, status_of
 
 if TYPE_CHECKING:
     import pandas
 
 Verdict = Literal["within", "outside", "incomplete"]
+
+
+class Source(NamedTuple):
+    """Where numbers are from that others have measured."""
+
+    name: str
+    origins: tuple[Imported, ...]
+    """Of one result of each file and day that it was imported from."""
+
+
+class Beside(NamedTuple):
+    """What others have measured of a place."""
+
+    values: Mapping[int, float]
+    """By their seeds, which are not ours."""
+    summary: Summary | None
 
 
 class Entry(NamedTuple):
@@ -43,6 +59,8 @@ class Entry(NamedTuple):
     """Mean minus published; only under the published profile."""
     verdict: Verdict | None
     is_baseline: bool
+    beside: tuple[Beside, ...] = ()
+    """For each of the table's `sources`; never a part of any number above."""
 
     @property
     def asked(self) -> int:
@@ -69,6 +87,8 @@ class Table(NamedTuple):
     notes: tuple[str, ...]
     prediction: Prediction | None = None
     """Whether the numbers go as `expected` says; None where nothing is expected."""
+    sources: tuple[Source, ...] = ()
+    """Where the numbers of others are from that were asked for."""
 
     def flat(self) -> Iterator[tuple[str, str, Entry]]:
         """(row, column, entry), row by row."""

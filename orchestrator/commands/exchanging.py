@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.options import Checkpoints, Home, Uri, sayer
+from orchestrator.commands.options import SPEC, Checkpoints, Home, Uri, With, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
-from orchestrator.process.exit_codes import FAILED, STOPPED
-from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import counted
 
 if TYPE_CHECKING:
     from orchestrator.commands.request import Request
 
-Bundle = Annotated[Path, typer.Argument(help="Bundle, such as table1.orch.zip.", show_default=False)]
 MIB = 2**20
 
 
@@ -75,6 +71,7 @@ def figures(
     plain: Annotated[
         bool, typer.Option("--plain", help="Without title and origin, which a paper's caption says.")
     ] = False,
+    beside: With = None,
 ) -> None:
     """Draw a sweep's figures from the store."""
     from orchestrator.answer.draw import WRITERS
@@ -88,7 +85,8 @@ def figures(
     if kind:
         request.ask_for_figure(kind, metric or ())
     folder = out or request.space.home / "figures" / request.folder_name
-    for path in write_figures(request, folder, formats=formats, plain=plain):
+    others = request.others(beside)
+    for path in write_figures(request, folder, formats=formats, plain=plain, others=others):
         typer.echo(str(path))
 
 
@@ -99,48 +97,68 @@ def report(
         Path | None,
         typer.Option("--out", "-o", help="File to write.  [default: NAME.html]", show_default=False),
     ] = None,
+    beside: With = None,
 ) -> None:
     """Write one page with the answer: tables, verdicts, figures, spectra, trials, methods, citations."""
     from orchestrator.commands.look.write_report import write_report
 
-    typer.echo(str(write_report(list(requests), out)))
+    typer.echo(str(write_report(list(requests), out, beside=beside)))
 
 
 def import_(
-    bundle: Bundle, *, home: Home = None, tracking_uri: Uri = None, checkpoints: Checkpoints = None
+    bundle: Annotated[
+        str, typer.Argument(help="Bundle, or what has others' runs: csv, mlflow, tensorboard or wandb.")
+    ],
+    source: Annotated[
+        str | None, typer.Argument(help="Of others' runs: file, folder or address.", show_default=False)
+    ] = None,
+    *,
+    into: Annotated[
+        Path | None,
+        typer.Option("--into", help=f"Others' runs: beside this sweep. {SPEC}", show_default=False),
+    ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map", help="NAME=COLUMN of an axis, seed, metric or epoch; or a YAML file; repeatable."
+        ),
+    ] = None,
+    percent: Annotated[bool, typer.Option("--percent", help="Accuracies are in percent there.")] = False,
+    experiment: Annotated[
+        str | None, typer.Option(help="Of mlflow: name of the experiment.", show_default=False)
+    ] = None,
+    called: Annotated[
+        str | None,
+        typer.Option("--as", help="What tables call the source.  [default: its name]", show_default=False),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Import it; without, see what would be.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Instead of what was imported of this source before.")
+    ] = False,
+    home: Home = None,
+    tracking_uri: Uri = None,
+    checkpoints: Checkpoints = None,
 ) -> None:
-    """Put a bundle's results into a store, each trial once; what the store has stays as it is."""
+    """Put a bundle's results, or others' runs beside a sweep, into a store; what it has stays as it is."""
+    from orchestrator.commands.look import write_imports
     from orchestrator.recording.bundle.layout import parts
-    from orchestrator.recording.bundle.merging import checked, lay_out, merge, merge_checkpoints
-    from orchestrator.recording.bundle.reading import open_bundle
-    from orchestrator.recording.workspace import workspace
 
-    named = parts(bundle)
-    if named is None or named[1] is not None:
-        raise UsageError(f"{bundle}: expected a bundle, whose name ends in .orch.zip")
-    given = {"--home": home, "--tracking-uri": tracking_uri, "--checkpoints": checkpoints}
-    say, opened = sayer(silent=False), open_bundle(bundle)
-    trials = checked(opened)
-    space = workspace(home, tracking_uri, None, checkpoints=checkpoints)
-    store = space.open_journaled(say=say)
-    try:
-        commands = lay_out(opened, space.home / "sweeps")
-        merged = merge(opened, store, trials)
-        begun = merge_checkpoints(opened, space.checkpoints, store)
-        store.flush()
-    finally:
-        store.close()
-    told = [f"{counted(len(merged.added), 'trial')} added"]
-    told += [f"{len(merged.there)} there already"] if merged.there else []
-    told += [f"{len(merged.left)} were still running there"] if merged.left else []
-    told += [f"{begun} with a checkpoint to go on from"] if begun else []
-    typer.echo(f"{store.describe()}: {', '.join(told)}")
-    where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]
-    for words in commands:
-        typer.echo(f"  {shlex.join([*words, *where])}")
-    for line in (*merged.other, *store.notes):
-        say(f"orch: {line}")
-    if store.waits:
-        raise typer.Exit(STOPPED)
-    if merged.other:
-        raise typer.Exit(FAILED)
+    named = parts(Path(bundle))
+    of_runs = {
+        "--into": into, "--map": columns, "--percent": percent, "--experiment": experiment, "--as": called,
+        "--yes": yes, "--replace": replace,
+    }  # fmt: skip
+    if named is None and source is None and into is None:
+        raise UsageError(
+            f"{bundle}: expected a bundle, whose name ends in .orch.zip, or others' runs: "
+            "csv FILE, mlflow ADDRESS, tensorboard FOLDER or wandb FOLDER, with --into SPEC"
+        )
+    if named is None:
+        how = write_imports.How(columns or [], percent, experiment, called, yes, replace)
+        write_imports.of_runs(bundle, source, into, how, home=home, tracking_uri=tracking_uri)
+        return
+    if flag := next((flag for flag, value in of_runs.items() if value), None):
+        raise UsageError(f"{flag} is for runs of others, such as csv FILE; {bundle} is a bundle")
+    if named[1] is not None or source is not None:
+        raise UsageError(f"{bundle}: expected one bundle, whose name ends in .orch.zip")
+    write_imports.of_bundle(Path(bundle), home=home, tracking_uri=tracking_uri, checkpoints=checkpoints)

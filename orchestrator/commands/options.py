@@ -64,6 +64,12 @@ Checkpoints = Annotated[
         show_default=False,
     ),
 ]
+With = Annotated[
+    str | None,
+    typer.Option(
+        "--with", help="imported: also what `orch import` brought of others' runs.", show_default=False
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Address = Annotated[
     str | None,
@@ -87,6 +93,13 @@ KeepGoing = Annotated[
 ]
 AcceptData = Annotated[
     bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
+]
+Notify = Annotated[
+    str | None,
+    typer.Option(
+        help="Webhook to tell of the end, or of the first failure; a secret.  (env ORCH_NOTIFY)",
+        show_default=False,
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 

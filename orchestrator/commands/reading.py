@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.answer import formats
-from orchestrator.commands.options import CELL, Address, Cell, Json, Pack, sayer
+from orchestrator.commands.options import CELL, Address, Cell, Json, Pack, With, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
@@ -148,6 +148,7 @@ def table(
     columns: Annotated[
         list[str] | None, typer.Option(help="Axis across; repeatable.", show_default=False)
     ] = None,
+    beside: With = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
@@ -162,8 +163,9 @@ def table(
         name = None
     if check:
         request.needs_published_profile()
+    others = request.others(beside)
     _hint_at_others(request)
-    made, problems = made_tables(request, request.records(), name)
+    made, problems = made_tables(request, request.records(), name, others)
     shown = print_tables(made, problems, form)
     if not shown.complete:
         raise typer.Exit(USAGE)

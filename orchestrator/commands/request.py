@@ -18,6 +18,7 @@ from orchestrator.planning.expand import layers_of
 from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import size
 from orchestrator.process.command import typed_command
+from orchestrator.recording.bundle.imported import imported_into
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.sweep import Sweep
 
@@ -87,6 +88,23 @@ class Request(Sweep):
         if asked.profile not in self._read:  # once under each profile
             self._read[asked.profile] = super()._records(store, asked)
         return self._read[asked.profile]
+
+    def others(self, wanted: str | None) -> list[TrialRecord]:
+        """What others have measured of its cells, if `--with imported` asks for that.
+
+        Raises:
+            UsageError: it asks for something else, or nothing was imported.
+        """
+        if wanted not in (None, "imported"):
+            raise UsageError(f"--with {cut(wanted)}: expected imported")
+        if wanted is None:
+            return []
+        if not (found := imported_into(self.store(), self.spec.name)):
+            raise UsageError(
+                f"--with imported: {self.store().describe()} has no runs of others for {self.spec.name}; "
+                f"`orch import csv FILE --into {self.file}` brings some"
+            )
+        return found
 
     @property
     def headline(self) -> str:

@@ -18,6 +18,7 @@ from orchestrator.commands.options import (
     Home,
     Json,
     KeepGoing,
+    Notify,
     Pack,
     Quiet,
     ShipCode,
@@ -55,14 +56,17 @@ def sweep(
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
     keep_going: KeepGoing = False,
+    notify: Notify = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
 ) -> None:
     """Train what is missing and print the table. Run again, it runs nothing."""
+    from orchestrator.commands.train.notify import address_from
     from orchestrator.execution import drive
     from orchestrator.execution.options import Options
 
+    hook = address_from(notify)
     if check:
         request.needs_published_profile()
     options = Options(
@@ -81,7 +85,7 @@ def sweep(
     say(request.headline)
     prepared = drive.prepare(request.expansion, request.space, options, say=say)
     output = "json" if as_json else "quiet" if quiet else "person"
-    _complete(request, prepared, say, output, check=check)
+    _complete(request, prepared, say, output, check=check, hook=hook)
 
 
 def retry(
@@ -101,12 +105,7 @@ def retry(
     from orchestrator.execution.options import Options
 
     options = Options(
-        executor=executor,
-        address=address,
-        ship_code=ship_code,
-        keep_going=True,
-        fresh=fresh,
-        accept_data=accept_data,
+        executor, address, keep_going=True, ship_code=ship_code, fresh=fresh, accept_data=accept_data
     )
     say = sayer(silent=quiet)
     say(request.headline)
@@ -237,11 +236,13 @@ def trial(
 
 
 def _complete(
-    request: Request, prepared: Prepared, say: Callable[[str], None], output: str, *, check: bool = False
-) -> None:
+    request: Request, prepared: Prepared, say: Callable[[str], None], output: str, *, check: bool = False,
+    hook: str | None = None,
+) -> None:  # fmt: skip
     """Run what is prepared, print the table, and exit with the code that fits."""
     from orchestrator.commands.screen import live
     from orchestrator.commands.screen.tables import Shown, print_failures, print_tables
+    from orchestrator.commands.train.notify import told
     from orchestrator.execution import drive
     from orchestrator.process.streams import FULL, forget_lost_readers, not_written
 
@@ -265,7 +266,8 @@ def _complete(
 
     try:
         try:
-            result = drive.sweep(prepared, say=say, show=show, screen=live.screen(output))
+            with told(hook, prepared.plan, live.screen(output), say=say) as (screen, ended):
+                result = ended(drive.sweep(prepared, say=say, show=show, screen=screen))
         finally:
             ignore_signals()  # the exit code is what the training came to, whoever interrupts
             forget_lost_readers()  # or reads the rest

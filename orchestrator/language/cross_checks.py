@@ -83,6 +83,19 @@ def count_cells(spec: SweepSpec, *, most: int) -> int:
     return numbers.total()
 
 
+def unknown_metric(spec: SweepSpec, name: str) -> str | None:
+    """What is wrong with `name` as a metric of the sweep's trials; None: nothing is known to be."""
+    with spec.names():
+        return next((one.message for one in _Checks(spec, {}, "").metric(name, (), final=True)), None)
+
+
+def declared_metrics(spec: SweepSpec) -> list[str]:
+    """The metrics that the sweep's trainers say they report; none where one of them does not say."""
+    with spec.names():
+        trainers = _Checks(spec, {}, "").trainers or ()
+        return [m for one in trainers for m in (*one.METRICS, *getattr(one, "FINAL_METRICS", ()))]
+
+
 class _Checks:
     def __init__(self, spec: SweepSpec, tree: Any, default: str) -> None:
         self.spec, self._tree, self._default = spec, tree, default
@@ -153,10 +166,10 @@ class _Checks:
 
     def metric(self, name: str, at: At, *, final: bool = False) -> Problems:
         """Check that a trial of the sweep reports the metric: after each epoch, or at its end if `final`."""
-        if self._trainers is None:
+        if self.trainers is None:
             return  # found with the cells
-        by_epoch = [one for trainer in self._trainers for one in trainer.METRICS]
-        at_end = [one for trainer in self._trainers for one in getattr(trainer, "FINAL_METRICS", ())]
+        by_epoch = [one for trainer in self.trainers for one in trainer.METRICS]
+        at_end = [one for trainer in self.trainers for one in getattr(trainer, "FINAL_METRICS", ())]
         if name in by_epoch or (final and name in at_end):
             return
         if name in at_end:
@@ -174,7 +187,7 @@ class _Checks:
         yield self._problem(at, f"no trial reports '{cut(name)}'; {hint}")
 
     @functools.cached_property
-    def _trainers(self) -> list[ModuleType] | None:
+    def trainers(self) -> list[ModuleType] | None:
         """The loops that may train trials of the sweep; None where one is unknown or declares no metrics."""
         if (wanted := self._trainer_names) is None:
             return None

@@ -44,7 +44,14 @@ def is_command() -> bool:
 
 
 def typed_command() -> str:
-    """The command as it was typed, without user and password of an address; of others only their file."""
+    """The command as it was typed, without user and password of an address; of others only their file.
+
+    The address of a webhook is a secret as a whole.
+    """
     if _typed:
-        return shlex.join(["orch", *(without_secret(word) for word in sys.argv[1:])])
+        words = [re.sub(r"(?s)^(--notify=).*", r"\1...", word) for word in sys.argv[1:]]
+        words = [
+            "..." if before == "--notify" else word for before, word in zip(["", *words], words, strict=False)
+        ]
+        return shlex.join(["orch", *(without_secret(word) for word in words)])
     return shlex.join(["python", Path(sys.argv[0] or "-").name])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.answer.tables import Entry, Table
+from orchestrator.answer.tables import Beside, Entry, Source, Table
 from orchestrator.language.table_spec import Published
 
 
@@ -25,6 +25,24 @@ def everything(table: Table) -> dict[str, Any]:
         "expected": table.spec.expected,
         "prediction": table.prediction,
         "notes": list(table.notes),
+    } | ({"imported": [_origin(source) for source in table.sources]} if table.sources else {})
+
+
+def _origin(source: Source) -> dict[str, Any]:
+    whence = [{"file": one.file, "sha256": one.sha256, "date": one.date} for one in source.origins]
+    return {"name": source.name, "from": whence}
+
+
+def others(one: Beside) -> dict[str, Any]:
+    """What a source has of a place."""
+    summary = one.summary
+    return {
+        "n": summary.n if summary else 0,
+        "mean": summary.mean if summary else None,
+        "sd": summary.sd if summary else None,
+        "ci_low": summary.low if summary else None,
+        "ci_high": summary.high if summary else None,
+        "values": {str(seed): value for seed, value in one.values.items()},
     }
 
 
@@ -61,4 +79,4 @@ def record(row: str, column: str, entry: Entry) -> dict[str, Any]:
         "verdict": entry.verdict,
         "statuses": dict(entry.statuses),
         "values": {str(seed): value for seed, value in entry.values.items()},
-    }
+    } | ({"imported": [others(one) for one in entry.beside]} if entry.beside else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.answer.statistics import Summary
-from orchestrator.answer.tables import Entry, Table
+from orchestrator.answer.tables import Beside, Entry, Table
 from orchestrator.errors import printable
 
 _TEX_MARKS = {
@@ -29,12 +29,14 @@ def cells(table: Table, *, tex: bool = False) -> tuple[list[str], list[list[str]
     head = [""]
     for column in table.columns:
         head.append(escape(column))
+        head += [escape(f"{source.name} (imported)") for source in table.sources]
         head += [numbers] * with_published + [escape("Δ baseline")] * with_difference
     body = []
     for row, line in zip(table.rows, table.entries, strict=True):
         written = [escape(row)]
         for entry in line:
             written.append(ours(entry, table, tex=tex))
+            written += [escape(_others(one, table)) for one in entry.beside]
             if with_published:
                 written.append(escape(published(entry, table, tex=tex)))
             if with_difference:
@@ -57,6 +59,14 @@ def _mean(entry: Entry, table: Table) -> str:
     spread = "" if entry.summary.sd is None else f" ± {_number(entry.summary.sd, table)}"
     count = f" (n={entry.summary.n})" if entry.summary.n != entry.asked or len(table.seeds) == 1 else ""
     return f"{_number(entry.summary.mean, table)}{spread}{count}"
+
+
+def _others(beside: Beside, table: Table) -> str:
+    """What others have measured, always with how often: their seeds are not ours."""
+    if beside.summary is None:
+        return ""
+    spread = "" if beside.summary.sd is None else f" ± {_number(beside.summary.sd, table)}"
+    return f"{_number(beside.summary.mean, table)}{spread} (n={beside.summary.n})"
 
 
 def _marks(entry: Entry, *, tex: bool) -> str:
@@ -131,6 +141,9 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
             limit += " or two published standard deviations" if published.spread else ""
             signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
             lines.append(f"{signs[0]}at most {limit} from {theirs} number, {signs[1]}more")
+    for source in table.sources:
+        whence = "; ".join(f"{o.file}, sha256 {o.sha256[:12]}, {o.date}" for o in source.origins)
+        lines.append(f"{source.name}: imported, not trained here, and in no other number ({whence})")
     escape = tex_text if tex else str
     written = [escape(printable(line)) for line in (*lines, *table.notes)]
     occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)

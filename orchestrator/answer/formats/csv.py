@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from orchestrator.answer.formats._numbers import record, unit
+from orchestrator.answer.formats._numbers import others, record, unit
 from orchestrator.answer.tables import Table
 from orchestrator.errors import printable
 
@@ -28,7 +28,8 @@ def write(table: Table) -> str:
 def together(tables: Sequence[Table]) -> str:
     """The lines of several tables, below one header."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, fieldnames=list(_FIELDS), lineterminator="\n", extrasaction="ignore")
+    fields = [*_FIELDS, *(["imported"] if any(table.sources for table in tables) else [])]
+    writer = csv.DictWriter(out, fieldnames=fields, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for table in tables:
         of_table = {
@@ -37,9 +38,19 @@ def together(tables: Sequence[Table]) -> str:
         }  # fmt: skip
         for row, column, entry in table.flat():
             for seed, status in entry.seeds.items():
-                line = of_table | record(row, column, entry)
+                line = of_table | record(row, column, entry) | {"imported": None}
                 line |= {"seed": seed, "status": status, "value": entry.values.get(seed)}
                 writer.writerow({name: _shown(value) for name, value in line.items()})
+            for source, one in zip(table.sources, entry.beside, strict=True):
+                place = of_table | {
+                    "row": row,
+                    "column": column,
+                    "status": "imported",
+                    "imported": source.name,
+                }
+                for seed, value in one.values.items():
+                    line = place | others(one) | {"seed": seed, "value": value}
+                    writer.writerow({name: _shown(value) for name, value in line.items()})
     return out.getvalue()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.answer import draw, publish
 from orchestrator.answer.comparison import cells as compared
+from orchestrator.answer.comparison.beside import levels_of
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
 from orchestrator.answer.formats._written import VERDICT_SIGNS, cells, legend, ours, published, title
 from orchestrator.answer.marks import MARKS, MEANINGS
@@ -23,7 +24,7 @@ from orchestrator.planning.difference import changes
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import size
 from orchestrator.planning.trials import Cell
-from orchestrator.records import Curves, TrialRecord, status_of
+from orchestrator.records import Curves, Imported, TrialRecord, status_of
 
 DRAWN = 24
 """Cells whose curves and spectra are shown; more are no picture."""
@@ -44,6 +45,7 @@ def chapter(
     source: str = "",
     figures: Mapping[str, bytes] | None = None,
     logs: Mapping[str, str] | None = None,
+    others: Sequence[TrialRecord] = (),
 ) -> Chapter:
     """What a report says of a sweep.
 
@@ -58,13 +60,14 @@ def chapter(
         source: text of the sweep file.
         figures: PNG files that were drawn already; None: draw them.
         logs: ends of logs of failed trials, by id.
+        others: results that were imported, if they are asked for.
     """
     told = list(problems)
     if figures is None:
         figures = _figure_files(expansion, records, curves, told)
     metrics = list(dict.fromkeys(table.metric for table in expansion.spec.tables))
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
-    listed, left = _cells(expansion, records, metrics, logs or {})
+    listed, left = _cells(expansion, records, metrics, logs or {}, others)
     spoken = publish.cell_curves(expansion, drawn_cells(expansion), records, curves)
     first, configs = expansion.cells[0], configs_of(expansion)
     return Chapter(
@@ -178,7 +181,11 @@ def _verdict(table: Table, entry: Entry) -> str:
 
 
 def _cells(
-    expansion: Expansion, records: Mapping[str, TrialRecord], metrics: Sequence[str], logs: Mapping[str, str]
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    metrics: Sequence[str],
+    logs: Mapping[str, str],
+    others: Sequence[TrialRecord],
 ) -> tuple[list[CellPart], int]:
     """The cells with their trials, and how many trials are not listed."""
     every, left, listed = len(expansion.trials) <= LISTED, 0, []
@@ -189,6 +196,11 @@ def _cells(
         shown = {s: i for s, i in ids.items() if every or status_of(records.get(i)) not in PLAIN}
         left += len(ids) - len(shown)
         trials = [_trial(seed, i, records.get(i), metrics, logs.get(i, "")) for seed, i in shown.items()]
+        trials += [
+            _imported(one.imported, one, metrics)
+            for one in others
+            if one.imported is not None and one.imported.levels == levels_of(cell)
+        ]
         if every or trials:
             listed.append(CellPart(cell.label, _in_words(states), _differs(first, cell), trials))
     return listed, left
@@ -219,6 +231,13 @@ def _trial(
         "" if status == "completed" else step,
         log,
     )
+
+
+def _imported(origin: Imported, record: TrialRecord, metrics: Sequence[str]) -> TrialPart:
+    numbers = [f"{record.metrics[name]:.6g}" if name in record.metrics else "—" for name in metrics]
+    whence = f"{origin.file}, sha256 {origin.sha256[:12]}, {origin.date}, {origin.place}"
+    status = f"imported: {origin.source}"
+    return TrialPart(record.trial_id, origin.seed, status, "", numbers, "not ours", whence, "", "")
 
 
 def _in_words(states: Mapping[str, int]) -> str:

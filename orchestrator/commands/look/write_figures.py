@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.answer import publish
+from orchestrator.answer.comparison.beside import curves_of_others
 from orchestrator.errors import UsageError
+from orchestrator.records import TrialRecord
 from orchestrator.sweep import Sweep
 
 
-def write_figures(sweep: Sweep, folder: Path, *, formats: tuple[str, ...], plain: bool) -> list[Path]:
-    """Draw the sweep's figures from the store into `folder`; `plain`: without title and origin."""
+def write_figures(
+    sweep: Sweep,
+    folder: Path,
+    *,
+    formats: tuple[str, ...],
+    plain: bool,
+    others: Sequence[TrialRecord] = (),
+) -> list[Path]:
+    """Draw the sweep's figures, with curves of `others`, into `folder`; `plain`: without title and origin."""
     expansion, store = sweep.expansion, sweep.store()
     if not expansion.spec.figures:
         raise UsageError(f"sweep '{expansion.spec.name}' has no figures; add `figures:` to its file")
     curves = store.curves([trial.id for trial in expansion.trials])
-    if not curves:
+    theirs = store.curves([one.trial_id for one in others]) if others else {}
+    beside = curves_of_others(expansion, others, theirs)
+    if not curves and not beside:
         raise UsageError(
             f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
         )
@@ -23,7 +35,9 @@ def write_figures(sweep: Sweep, folder: Path, *, formats: tuple[str, ...], plain
     try:
         folder.mkdir(parents=True, exist_ok=True)  # first: to draw takes long
         records = sweep.records()
-        files = publish.figure_files(expansion, records, curves, problems, formats=formats, plain=plain)
+        files = publish.figure_files(
+            expansion, records, curves, problems, formats=formats, plain=plain, beside=beside
+        )
         for name, content in files.items():
             (folder / name).write_bytes(content)
     except OSError as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.answer import publish
+from orchestrator.answer.comparison.beside import with_others
 from orchestrator.answer.report.chapter import chapter, drawn_trials
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
@@ -22,14 +23,16 @@ from orchestrator.recording.logs import tail
 LOG_LINES = 20
 
 
-def write_report(requests: Sequence[Request], path: Path | None) -> Path:
-    """Write the report of these sweeps; where it is.
+def write_report(requests: Sequence[Request], path: Path | None, *, beside: str | None = None) -> Path:
+    """Write the report of these sweeps, with results of others if `beside` is "imported"; where it is.
 
     Raises:
         UsageError: the file cannot be written.
         StoreError: a store does not answer.
     """
-    chapters = [_chapter(one, f"{one.folder_name}-{number}") for number, one in enumerate(requests, 1)]
+    chapters = [
+        _chapter(one, f"{one.folder_name}-{number}", beside) for number, one in enumerate(requests, 1)
+    ]
     file = path or Path(f"{requests[0].folder_name if len(requests) == 1 else 'report'}.html")
     try:
         if file.exists() and b"orch report</title>" not in file.read_bytes()[:2000]:
@@ -42,7 +45,8 @@ def write_report(requests: Sequence[Request], path: Path | None) -> Path:
     return file
 
 
-def _chapter(request: Request, anchor: str) -> Chapter:
+def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
+    others = request.others(beside)
     expansion, records = request.expansion, request.records()
     failed = {one.id: one.label for one in request.trials if one.id in records and records[one.id].error}
     logs = {
@@ -58,14 +62,16 @@ def _chapter(request: Request, anchor: str) -> Chapter:
         words = ["orch", "import", str(request.file)]
     contents, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
     problems: list[str] = []
+    tables = publish.tables(expansion, records, problems) if expansion.spec.tables else []
     return chapter(
         expansion,
         records,
         request.store().curves(drawn_trials(expansion)),
-        tables=publish.tables(expansion, records, problems) if expansion.spec.tables else [],
+        tables=[with_others(one, expansion, others) for one in tables] if others else tables,
         problems=problems,
         anchor=anchor,
         command=shlex.join(words),
         source=contents[name].decode(),
         logs=logs,
+        others=others,
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from orchestrator.answer import explain, formats, publish
+from orchestrator.answer.comparison.beside import with_others
 from orchestrator.answer.tables import Table
 from orchestrator.commands.options import sayer
 from orchestrator.commands.request import Request
@@ -25,15 +26,19 @@ class Shown(NamedTuple):
 
 
 def made_tables(
-    request: Request, records: Mapping[str, TrialRecord], name: str | None
+    request: Request,
+    records: Mapping[str, TrialRecord],
+    name: str | None,
+    others: Sequence[TrialRecord] = (),
 ) -> tuple[list[Table], list[str]]:
-    """The sweep's tables, or the one of that name, and why others cannot be made.
+    """The sweep's tables, or the one of that name, with results of `others` beside; why more cannot be made.
 
     Raises:
         UsageError: it has none, or none of that name.
     """
     problems: list[str] = []
-    return publish.tables(request.expansion, records, problems, name=name), problems
+    made = publish.tables(request.expansion, records, problems, name=name)
+    return [with_others(one, request.expansion, others) for one in made] if others else made, problems
 
 
 def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) -> Shown:

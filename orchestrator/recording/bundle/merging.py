@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.recording.bundle import layout
+from orchestrator.recording.bundle.imported import ATTEMPT, facts_of, name_of, reports_of
 from orchestrator.recording.bundle.layout import BundledTrial
 from orchestrator.recording.bundle.reading import BROKEN, Bundle
 from orchestrator.recording.bundle.selecting import sweep_words
@@ -21,8 +22,6 @@ from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
 OWN = {"trial.json", SPECTRA, PROVENANCE, "config.json"}
-ATTEMPT = "0" * 16 + "imported"
-"""Sorts before every attempt of a driver: who trains the trial meanwhile has not lost it."""
 
 
 class Merged(NamedTuple):
@@ -45,9 +44,16 @@ def checked(bundle: Bundle) -> dict[str, BundledTrial]:
         UsageError: it is damaged, or was made up.
     """
     bundle.verify()
-    trials = {one: trial for one in _ids(bundle) if (trial := bundle.trial(one)) is not None}
-    for trial in trials.values():
+    others = set(bundle.imported)
+    ids = (*_ids(bundle), *bundle.imported)
+    trials = {one: trial for one in ids if (trial := bundle.trial(one)) is not None}
+    for one, trial in trials.items():
         _made(bundle, trial)
+        origin = trial.record.imported
+        if origin is not None and (one not in others or facts_of(origin) != trial.facts):
+            raise UsageError(f"{bundle.path}: trials/{one} is not from where it says; it was changed")
+    # What no sweep asks for, and nobody has imported, is left where it is.
+    trials = {i: one for i, one in trials.items() if one.record.imported or i not in others}
     return trials
 
 
@@ -83,6 +89,10 @@ def merge(bundle: Bundle, store: Store, trials: Mapping[str, BundledTrial]) -> M
                 told.add(one)
         labels = {i: trials[i].facts.label for i in sweep.trials if i in told or i in known}
         store.adopt(labels, info)
+    for one in merged.added:
+        if (origin := trials[one].record.imported) is not None:
+            info = SweepInfo(name=name_of(origin.sweep), profile=None, provenance=bundle.manifest.made_by)
+            _tell(store, trials[one], _made(bundle, trials[one]), info)
     return merged
 
 
@@ -161,6 +171,7 @@ def _made(bundle: Bundle, trial: BundledTrial) -> _Made:
         "data_listing": record.data_listing,
         "source": record.source or None,
         "collapse": record.collapse and {"verdict": record.collapse},
+        "imported": record.imported and record.imported.model_dump(),
     }
     if isinstance(told := details.get("collapse"), dict) and told.get("verdict") == record.collapse:
         del known["collapse"]
@@ -181,7 +192,7 @@ def _made(bundle: Bundle, trial: BundledTrial) -> _Made:
                 details=details,
             )
             record_of(one, outcome, Provenance(**fields))
-        reports = list(_reports(bundle.curves(one) or Curves()))
+        reports = list(reports_of(bundle.curves(one) or Curves()))
     except (*BROKEN, AttributeError, IndexError):
         raise UsageError(f"{bundle.path}: trials/{one} holds what no trial leaves; it was changed") from None
     return _Made(
@@ -199,18 +210,6 @@ def _tell(store: Store, trial: BundledTrial, made: _Made, sweep: SweepInfo) -> N
         store.finish(one, made.outcome, info)
     if made.drawn:
         store.attach(one, made.drawn)
-
-
-def _reports(curves: Curves) -> Iterator[EpochReport]:
-    """The reports that draw these curves, in order."""
-    by_epoch: dict[int, dict[str, float]] = {epoch: {} for epoch in curves.spectra_epochs}
-    for name, pairs in curves.metrics.items():
-        for epoch, value in pairs:
-            by_epoch.setdefault(epoch, {})[name] = value
-    place = {epoch: number for number, epoch in enumerate(curves.spectra_epochs)}
-    for epoch in sorted(by_epoch):
-        arrays = {n: a[place[epoch]] for n, a in curves.spectra.items()} if epoch in place else {}
-        yield EpochReport(epoch=epoch, epochs=max(by_epoch), metrics=by_epoch[epoch], arrays=arrays)
 
 
 def differ(ours: TrialRecord, known: TrialRecord | None) -> bool:

@@ -81,14 +81,18 @@ class Bundle:
         return self._below.get(folder, [])
 
     @functools.cached_property
+    def imported(self) -> list[str]:
+        """Ids of results in it that no sweep of it asks for: those of others."""
+        asked = {one for sweep in self.manifest.sweeps.values() for one in sweep.trials}
+        return sorted({at.split("/")[1] for at in self._below if at.startswith("trials/")} - asked)
+
+    @functools.cached_property
     def _below(self) -> dict[str, list[str]]:
         """Names below each folder two levels down, as <part>/<sweep or trial>."""
         found: dict[str, list[str]] = {}
         for name in self.manifest.files:
-            first, _, rest = name.partition("/")
-            second, _, last = rest.partition("/")
-            if last:
-                found.setdefault(f"{first}/{second}", []).append(last)
+            if len(below := name.split("/", 2)) == 3:
+                found.setdefault("/".join(below[:2]), []).append(below[2])
         return found
 
     def verify(self) -> None:

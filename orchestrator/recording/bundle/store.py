@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any, NoReturn
 
 from orchestrator.errors import UsageError
+from orchestrator.recording.bundle.imported import name_of
 from orchestrator.recording.bundle.reading import Bundle
 from orchestrator.records import Curves, SweepInfo, TrialRecord
 
@@ -46,14 +47,20 @@ class BundleStore:
         return None
 
     def asked_for(self, sweep: str) -> dict[str, str]:
-        """Labels of all trials of the sweep that are in it."""
+        """Labels of all trials of the sweep, or of what was imported beside it, that are in it."""
         ids = {
             one
             for found in self._bundle.manifest.sweeps.values()
             if found.name == sweep
             for one in found.trials
         }
-        trials = (self._bundle.trial(one) for one in sorted(ids))
+        trials = [self._bundle.trial(one) for one in sorted(ids)]
+        others = [self._bundle.trial(one) for one in self._bundle.imported]
+        trials += [
+            one
+            for one in others
+            if one and one.record.imported and name_of(one.record.imported.sweep) == sweep
+        ]
         return {trial.facts.trial_id: trial.facts.label for trial in trials if trial is not None}
 
     def flush(self) -> None:

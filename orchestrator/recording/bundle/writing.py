@@ -18,6 +18,8 @@ from orchestrator.answer.report.chapter import chapter, drawn_trials
 from orchestrator.answer.report.page import page
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.recording.bundle.imported import facts_of, imported_into
 from orchestrator.recording.bundle.layout import (
     ENDING,
     MANIFEST,
@@ -148,15 +150,21 @@ def _fill(
         ids = {trial.id: trial for trial in one.expansion.trials}
         own = {i: records[i] for i in ids if i in records}
         _add_answers(writer, one, own, made_by, say)
-        for batch in _batches([i for i in own if i not in there and whose[i] is one.store]):
+        own = {i: record for i, record in own.items() if i not in there and whose[i] is one.store}
+        beside = {
+            o.trial_id: o
+            for o in imported_into(one.store, one.expansion.spec.name)
+            if o.trial_id not in there
+        }
+        held = own | beside
+        for batch in _batches(list(held)):
             files = one.store.files(batch)
-            bare += sum(records[i].status != "running" and i not in files for i in batch)
+            bare += sum(i in own and own[i].status != "running" and i not in files for i in batch)
             curves = one.store.curves([i for i in batch if SPECTRA not in files.get(i, {})])
             for identity in batch:
-                known = BundledTrial(facts=ids[identity].facts, record=records[identity])
-                writer.add(f"trials/{identity}/trial.json", known.model_dump_json(indent=1))
-                beside = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
-                for name, content in sorted((beside | files.get(identity, {})).items()):
+                writer.add(f"trials/{identity}/trial.json", _told(ids.get(identity), held[identity]))
+                drawn = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
+                for name, content in sorted((drawn | files.get(identity, {})).items()):
                     writer.add(f"trials/{identity}/{name}", content)
             there.update(batch)
         if one.checkpoints is not None:
@@ -164,7 +172,17 @@ def _fill(
     if bare:
         say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
     writer.add(MANIFEST, _manifest(writer, sweeps, made_by).model_dump_json(indent=1))
-    return len(there), len({trial.id for one in sweeps for trial in one.expansion.trials})
+    return len(there & records.keys()), len({trial.id for one in sweeps for trial in one.expansion.trials})
+
+
+def _told(trial: TrialSpec | None, record: TrialRecord) -> str:
+    """What a bundle says of a trial, or of what others have measured."""
+    if record.imported is not None:
+        return BundledTrial(facts=facts_of(record.imported), record=record).model_dump_json(indent=1)
+    assert trial is not None
+    # Without a word of imports: bundles of trained trials are as earlier code writes and reads them.
+    known = BundledTrial(facts=trial.facts, record=record)
+    return known.model_dump_json(indent=1, exclude={"record": {"imported"}})
 
 
 def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[str, Store]]:

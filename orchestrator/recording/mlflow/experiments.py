@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
 
+from orchestrator.errors import UsageError
+from orchestrator.language.hints import cut, nearest
 from orchestrator.recording.mlflow.glance import VIEW
+from orchestrator.recording.store_errors import one_line_errors
 from orchestrator.records import SweepInfo
 
 
@@ -87,3 +91,68 @@ def perhaps_twice() -> Iterator[None]:
     """A request whose answer was lost is sent again by MLflow's client, and finds nothing left to do."""
     with contextlib.suppress(RestException):
         yield
+
+
+class ForeignRun(NamedTuple):
+    """A run that somebody else has logged."""
+
+    id: str
+    name: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+
+
+class ForeignRuns:
+    """Experiments of others, to read from alone."""
+
+    def __init__(self, uri: str, name: str) -> None:
+        """Those at `uri`, which messages call `name`.
+
+        Raises:
+            StoreError: it does not answer, or another version of MLflow made it.
+        """
+        self._where = f"MLflow at {name}"
+        with one_line_errors(self._where):
+            self._client = MlflowClient(tracking_uri=uri)
+            self._client.search_experiments(max_results=1)
+
+    def experiments(self) -> list[str]:
+        """Their names."""
+        with one_line_errors(self._where):
+            return [self._client.get_experiment(one).name for one in experiment_ids(self._client)]
+
+    def runs(self, experiment: str) -> list[ForeignRun]:
+        """The finished runs of an experiment, the oldest first.
+
+        Raises:
+            UsageError: there is none of that name.
+        """
+        found: list[ForeignRun] = []
+        with one_line_errors(self._where):
+            known = self._client.get_experiment_by_name(experiment)
+        if known is None:
+            hint = nearest(experiment, self.experiments())
+            raise UsageError(f"{self._where}: no experiment '{cut(experiment)}'; {hint}")
+        with one_line_errors(self._where):
+            token: str | None = None
+            while token != "":
+                page = self._client.search_runs(
+                    [known.experiment_id],
+                    "attributes.status = 'FINISHED'",
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+                for run in page:
+                    data, info = run.data, run.info
+                    found.append(
+                        ForeignRun(info.run_id, str(info.run_name), data.params, data.tags, data.metrics)
+                    )
+                token = page.token or ""
+        return found
+
+    def curve(self, run: str, metric: str) -> tuple[tuple[int, float], ...]:
+        """A metric of a run by its steps; of several values of a step the last counts."""
+        with one_line_errors(self._where):
+            told = sorted(self._client.get_metric_history(run, metric), key=lambda one: one.timestamp)
+            return tuple(sorted({int(one.step): float(one.value) for one in told}.items()))

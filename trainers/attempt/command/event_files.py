@@ -50,15 +50,15 @@ class EventFile:
 
 
 def _scalars(event: bytes) -> Iterator[tuple[int, str, float]]:
-    fields = dict(_fields(event))  # step is 2, summary 5
-    step, summary = fields.get(2, 0), fields.get(5)
+    known = dict(fields(event))  # step is 2, summary 5
+    step, summary = known.get(2, 0), known.get(5)
     if not isinstance(summary, bytes) or not isinstance(step, int):
         return
     step -= 2**64 if step >= 2**63 else 0  # a negative one stands there as its complement
-    for number, value in _fields(summary):
+    for number, value in fields(summary):
         if number != 1 or not isinstance(value, bytes):
             continue
-        parts = dict(_fields(value))  # tag is 1, simple_value 2, tensor 8
+        parts = dict(fields(value))  # tag is 1, simple_value 2, tensor 8
         tag, simple, tensor = parts.get(1), parts.get(2), parts.get(8)
         if not isinstance(tag, bytes):
             continue
@@ -71,9 +71,8 @@ def _scalars(event: bytes) -> Iterator[tuple[int, str, float]]:
 
 def _number(tensor: bytes) -> float | None:
     """The value of a tensor with one real number; None for any other."""
-    parts = dict(
-        _fields(tensor)
-    )  # dtype is 1 (1: float, 2: double), tensor_content 4, float_val 5, double_val 6
+    # dtype is 1 (1: float, 2: double), tensor_content 4, float_val 5, double_val 6
+    parts = dict(fields(tensor))
     form = {1: "<f", 2: "<d"}.get(parts.get(1, 0) if isinstance(parts.get(1, 0), int) else 0)  # type: ignore[arg-type]
     content = parts.get(4) or parts.get(5) or parts.get(6)
     if form is None or not isinstance(content, bytes) or len(content) != struct.calcsize(form):
@@ -81,8 +80,8 @@ def _number(tensor: bytes) -> float | None:
     return float(struct.unpack(form, content)[0])
 
 
-def _fields(message: bytes) -> Iterator[Field]:
-    """Number and value of each field; fixed ones as their bytes.
+def fields(message: bytes) -> Iterator[Field]:
+    """Number and value of each field of a protocol buffer; fixed ones as their bytes.
 
     Raises:
         ValueError: it is no message.

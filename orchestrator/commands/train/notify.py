@@ -1,0 +1,164 @@
+"""Tells a webhook that a sweep has ended, or that its first trial has failed; waited for at the end alone.
+
+Whoever has the address may write there, so it is a secret: said is its host alone, and nothing keeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from orchestrator.errors import ExecutionLost, StoreError, UsageError, printable
+from orchestrator.events import Event, Finished
+from orchestrator.execution.run import SweepResult
+from orchestrator.execution.screen import Listening, Screen
+from orchestrator.planning.plan import Plan
+from orchestrator.process.secrets import without_secret
+from orchestrator.process.words import counted
+
+VARIABLE = "ORCH_NOTIFY"
+QUIET_S = 5.0
+"""A webhook that says nothing for so long is given up ..."""
+PATIENCE_S = 10.0
+"""... and one that says little after so long."""
+Make = Callable[[Plan], Screen]
+Ended = Callable[[SweepResult], SweepResult]
+
+
+def address_from(flag: str | None) -> str | None:
+    """The webhook that a flag or the environment names; workers and scripts do not inherit it.
+
+    Raises:
+        UsageError: it is no address of HTTP.
+    """
+    named = os.environ.pop(VARIABLE, "").strip()
+    source = VARIABLE if flag is None else "--notify"
+    address = named if flag is None else flag.strip()
+    if not address and flag is None:
+        return None
+    parts = _parts(address)
+    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or not address.isascii():
+        raise UsageError(
+            f"{source}: expected the address of a webhook, http://... or https://... (not shown)"
+        )
+    return address
+
+
+def _parts(address: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(address)
+        _ = parts.port
+    except ValueError:
+        return None
+    return None if any(sign <= " " for sign in address) else parts
+
+
+@contextlib.contextmanager
+def told(
+    address: str | None, plan: Plan, screen: Make, *, say: Callable[[str], None]
+) -> Iterator[tuple[Make, Ended]]:
+    """Tell a webhook of the first failure, and of the end; of nothing where there is nothing to train.
+
+    Yields a screen that hears of failures, and what is given the result. What goes wrong is a line.
+    """
+    if address is None or not plan.todo:
+        yield screen, lambda result: result
+        return
+    hook = _Webhook(address, plan, say)
+
+    def ended(result: SweepResult) -> SweepResult:
+        hook.end(result)
+        return result
+
+    try:
+        yield lambda some: Listening(screen(some), hook.on_event), ended
+    except (StoreError, ExecutionLost) as error:
+        hook.post("stopped", without_secret(str(error))[:300])
+        raise
+    finally:
+        hook.close()
+
+
+class _Webhook:
+    """Posts in threads of its own."""
+
+    def __init__(self, address: str, plan: Plan, say: Callable[[str], None]) -> None:
+        self._address, self._plan, self._say = address, plan, say
+        self._host = str(urlsplit(address).hostname)
+        self._labels = {trial.id: trial.label for trial in plan.todo}
+        self._posting: list[tuple[threading.Thread, list[str]]] = []
+        self._failed = False
+
+    def on_event(self, event: Event) -> None:
+        """Something happened to a trial."""
+        if isinstance(event, Finished) and event.outcome.status == "failed" and not self._failed:
+            self._failed = True
+            label, reason = self._labels.get(event.trial_id, event.trial_id), event.outcome.reason
+            self.post("failure", f"{label} failed: {reason}", trial=event.trial_id)
+
+    def end(self, result: SweepResult) -> None:
+        """Nothing more is trained."""
+        states = {status: number for status, number in sorted(result.trained.items())}
+        trained = ", ".join(f"{number} {status}" for status, number in states.items()) or "nothing trained"
+        done = sum(record.is_done for record in result.records.values())
+        total = counted(len(self._plan.expansion.trials), "trial")
+        kind = "stopped" if result.interrupted or result.hopeless else "end"
+        self.post(kind, f"{trained}; {done} of {total} done", trained=states, hopeless=result.hopeless)
+
+    def post(self, kind: str, text: str, **more: Any) -> None:
+        """Send it, in a thread of its own."""
+        spec, profile = self._plan.expansion.spec, self._plan.expansion.setting
+        words = printable(f"{spec.name}: {text}")
+        body = {"event": kind, "sweep": spec.name, "profile": profile, "text": words} | more
+        answer: list[str] = []
+        thread = threading.Thread(
+            target=_post,
+            args=(self._address, json.dumps(body).encode(), answer),
+            daemon=True,
+            name="orch-notify",
+        )
+        thread.start()
+        self._posting.append((thread, answer))
+
+    def close(self) -> None:
+        """Wait a little for what was sent, and say what became of it."""
+        for thread, _ in self._posting:
+            thread.join(PATIENCE_S)
+        answers = [
+            answer[0] if answer else f"did not answer within {PATIENCE_S:g} s" for _, answer in self._posting
+        ]
+        if wrong := next((one for one in answers if one), None):
+            self._say(f"orch: {self._host} was not notified: {wrong}; the sweep is as it would be without")
+        elif answers:
+            self._say(f"notified {self._host}")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """Another address is another secret, and nobody has given us that."""
+
+    def redirect_request(self, *given: Any) -> None:
+        """Go nowhere else."""
+
+
+def _post(address: str, body: bytes, answer: list[str]) -> None:
+    """Post it; why that failed, or nothing, is added to `answer`, without a word of the address."""
+    try:
+        head = {"Content-Type": "application/json", "User-Agent": "orch"}
+        request = urllib.request.Request(address, body, head, method="POST")
+        with urllib.request.build_opener(_NoRedirect).open(request, timeout=QUIET_S):
+            answer.append("")
+    except urllib.error.HTTPError as error:
+        answer.append(f"it answered {error.code}")
+    except urllib.error.URLError as error:
+        cause = error.reason
+        answer.append(str(getattr(cause, "strerror", None) or type(cause).__name__))
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        answer.append("it said nothing for long" if isinstance(error, TimeoutError) else type(error).__name__)

@@ -1,0 +1,165 @@
+"""A webhook hears of the end and of the first failure; it stops no sweep, and nobody hears of its address."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from orchestrator.commands.screen.live import QuietDisplay
+from orchestrator.commands.train import notify
+from orchestrator.errors import ExecutionLost, UsageError
+from orchestrator.events import Finished
+from orchestrator.execution.run import SweepResult, plan_sweep
+from orchestrator.process import command
+from orchestrator.recording.memory import MemoryStore
+from tests.builders import expansion, outcome
+
+SECRET = "T0/s3cr3t"
+
+
+class Hook(ThreadingHTTPServer):
+    """A webhook on this machine."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.heard: list[dict[str, Any]] = []
+        self.status, self.pause_s = 200, 0.0
+        super().__init__(("127.0.0.1", 0), Answer)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/{SECRET}?token={SECRET}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Hook
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.heard.append(json.loads(body) | {"path": self.path})
+        time.sleep(self.server.pause_s)
+        self.send_response(self.server.status)
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+
+    def log_message(self, *given: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hook() -> Iterator[Hook]:
+    made = Hook()
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+
+
+def run(address: str | None, *failures: str, error: Exception | None = None, done: bool = False) -> list[str]:
+    """What is said while a sweep of the tiny kind is told of."""
+    said: list[str] = []
+    store = MemoryStore()
+    plan = plan_sweep(expansion(), store)
+    plan = plan._replace(todo=()) if done else plan
+    with notify.told(address, plan, QuietDisplay, say=said.append) as (screen, ended):
+        shown = screen(plan)
+        for number, reason in enumerate(failures):
+            failed = outcome(status="failed", reason=reason, error="code", metrics={})
+            shown.on_event(Finished(plan.todo[number].id, failed))
+        if error is not None:
+            raise error
+        ended(SweepResult(Counter(completed=2, failed=len(failures)), {}, interrupted=False))
+    return said
+
+
+def test_the_end_is_told_with_what_was_trained(hook: Hook) -> None:
+    assert run(hook.address) == ["notified 127.0.0.1"]
+    (body,) = hook.heard
+    assert body["path"] == f"/{SECRET}?token={SECRET}"
+    assert (body["event"], body["sweep"], body["trained"]["completed"]) == ("end", "tiny", 2)
+    assert body["text"] == "tiny: 2 completed, 0 failed; 0 of 8 trials done"
+
+
+def test_the_first_failure_is_told_and_no_other(hook: Hook) -> None:
+    run(hook.address, "division by zero", "another")
+    told = [body["text"] for body in hook.heard if body["event"] == "failure"]
+    assert told == ["tiny: EMA · symmetric · seed 0 failed: division by zero"]
+
+
+def test_a_sweep_that_dies_is_told_as_stopped(hook: Hook) -> None:
+    with pytest.raises(ExecutionLost):
+        run(hook.address, error=ExecutionLost("Ray has died"))
+    assert [(body["event"], body["text"]) for body in hook.heard] == [("stopped", "tiny: Ray has died")]
+
+
+def test_where_nothing_is_trained_nobody_is_told(hook: Hook) -> None:
+    assert run(hook.address, done=True) == []
+    assert run(None) == []
+    assert hook.heard == []
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(404, "it answered 404"), (500, "it answered 500"), (302, "302")]
+)
+def test_an_answer_that_refuses_is_one_line_without_the_address(hook: Hook, status: int, told: str) -> None:
+    hook.status = status
+    (line,) = run(hook.address)
+    assert line.startswith("orch: 127.0.0.1 was not notified: ")
+    assert told in line
+    assert SECRET not in line
+    assert len(hook.heard) == 1
+
+
+def test_a_webhook_that_hangs_is_waited_for_a_little(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notify, "QUIET_S", 0.05)
+    hook.pause_s = 0.5
+    (line,) = run(hook.address)
+    assert "was not notified: it said nothing for long" in line
+    monkeypatch.setattr(notify, "QUIET_S", 5)
+    monkeypatch.setattr(notify, "PATIENCE_S", 0.05)
+    begun = time.monotonic()
+    (line,) = run(hook.address)
+    assert "was not notified: did not answer within 0.05 s" in line
+    assert time.monotonic() - begun < 0.4
+
+
+def test_a_webhook_that_is_not_there_is_one_line() -> None:
+    (line,) = run("http://127.0.0.1:9/" + SECRET)
+    assert line == "orch: 127.0.0.1 was not notified: Connection refused; the sweep is as it would be without"
+
+
+@pytest.mark.parametrize(
+    "address", ["", "hooks/x", "ftp://host/s3", "http:///s3", "http://h:x/s3", "http://h/s 3"]
+)
+def test_what_is_no_address_is_told_without_it(address: str) -> None:
+    with pytest.raises(UsageError, match=r"--notify: expected the address of a webhook, .* \(not shown\)"):
+        notify.address_from(address)
+
+
+def test_what_is_started_does_not_inherit_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3")
+    assert notify.address_from(None) == "https://hooks.example.org/s3"
+    assert "ORCH_NOTIFY" not in os.environ
+    monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3")
+    assert notify.address_from("https://other.example.org") == "https://other.example.org"
+    assert "ORCH_NOTIFY" not in os.environ
+
+
+@pytest.mark.parametrize("words", [["--notify", f"https://h/{SECRET}"], [f"--notify=https://h/{SECRET}"]])
+def test_the_typed_command_keeps_no_address(monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    monkeypatch.setattr(command, "_typed", True)
+    monkeypatch.setattr(sys, "argv", ["orch", "sweep", "a.yaml", *words, "--seeds", "3"])
+    typed = command.typed_command()
+    assert SECRET not in typed
+    assert typed.endswith("--seeds 3")
