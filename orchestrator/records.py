@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, StringConstraints
+from pydantic import ConfigDict, StringConstraints, model_serializer
 
 from trainers.attempt.arrays import Array
 from trainers.attempt.report import EpochReport, ErrorClass, Outcome, Status
@@ -19,6 +19,15 @@ FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned
 """Statuses that need no further training: results, whether welcome or not."""
 
 TrialId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+
+
+def left_out_if_empty(*names: str) -> Any:
+    """Let a model be written without these fields where they are empty: as before it had them."""
+
+    def written(self: Any, handler: Any) -> dict[str, Any]:
+        return {name: value for name, value in handler(self).items() if value or name not in names}
+
+    return model_serializer(mode="wrap")(written)
 
 
 class TrialFacts(Frozen):

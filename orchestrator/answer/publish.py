@@ -207,7 +207,8 @@ def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
-    return f"{_digest([cells, shown, spec.question])}-{done}-{_digest(states)}"
+    out = [part.model_dump(mode="json") for part in spec.exclude]
+    return f"{_digest([cells, shown, spec.question, *[out] * bool(out)])}-{done}-{_digest(states)}"
 
 
 def shows_more(there: str | None, new: str) -> bool:
@@ -267,7 +268,7 @@ def _cell_curves(
     curves: Mapping[str, Curves],
 ) -> CellCurves:
     cell = expansion.cells[index]
-    ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
+    ids = {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
     there = {seed: curves[i] for seed, i in ids.items() if i in curves}
     statuses = Counter(status_of(records.get(i)) for i in ids.values())
     remarks = [

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.notes import notes
-from orchestrator.answer.statistics import Summary, paired, summarise
+from orchestrator.answer.statistics import Summary, paired, precision, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
 from orchestrator.language.table_spec import TableSpec
-from orchestrator.planning.expand import Expansion
+from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.records import MEASURED, TrialRecord, status_of
@@ -151,10 +152,30 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     if spec.expected:
         prediction, said = predicted(spec.expected, rows, columns, entries)
         told.insert(0, said)
+    if expansion.aim is not None and spec.metric == expansion.spec.tables[0].metric:
+        told.insert(0, _precision(expansion.aim, spec, rows, columns, entries, paired=baseline is not None))
     setting = expansion.brief_setting
     return Table(
         spec, expansion.spec.name, setting, expansion.seeds, rows, columns, entries, tuple(told), prediction
     )
+
+
+def _precision(
+    aim: Aim,
+    spec: TableSpec,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    entries: Sequence[Sequence[Entry]],
+    *,
+    paired: bool,
+) -> str:
+    names = [
+        " · ".join([row, *[column] * (len(columns) > 1)]) for row, column in itertools.product(rows, columns)
+    ]
+    places = list(zip(names, itertools.chain(*entries), strict=True))
+    written = f"{aim.half_width:g}{' points' if spec.in_percent else ''}"
+    half = aim.half_width / spec.scale
+    return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)
 
 
 def _entry(
@@ -183,7 +204,7 @@ def _entry(
         verdict = "incomplete" if tolerance is not None else None
         if summary is not None:
             gap = summary.mean - number
-            if summary.n == len(expansion.seeds) and tolerance is not None:
+            if summary.n == len(statuses) and tolerance is not None:
                 limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
                 verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
     return Entry(statuses, values, summary, against, number, spread, gap, verdict, is_baseline)
@@ -191,7 +212,7 @@ def _entry(
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:
     """Trial id by seed."""
-    return {seed: cell.trial_id(seed) for seed in expansion.seeds}
+    return {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
 
 
 def _values(

@@ -260,7 +260,7 @@ def _complete(
             printed = False  # which keeps the results from no store
             tell(f"orch: {not_written(error)}")
         if not result.interrupted:
-            print_failures(request, result.records)
+            print_failures(answer.expansion.trials, result.records)
 
     try:
         try:

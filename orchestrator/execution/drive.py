@@ -17,7 +17,7 @@ from orchestrator.execution.checks import check_before_training
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.resume_notes import ResumeNotes
-from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
+from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep, with_more_seeds
 from orchestrator.execution.screen import Screen
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, make_plan, will_run
@@ -134,6 +134,12 @@ def sweep(
         gave_up = False
         try:
             result = _trained(prepared, claims, stop, say, screen)
+            while larger := with_more_seeds(prepared.plan.expansion, result):
+                number = len(larger.trials) - len(prepared.plan.expansion.trials)
+                say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
+                prepared = prepared._replace(plan=plan_sweep(larger, store))
+                more = _trained(prepared, claims, stop, say, screen)
+                result = more._replace(trained=result.trained + more.trained)
             after.enter_context(stop.answered(WRITING_ENDS))
             answer = answered(prepared.plan.expansion, result)
             show(answer)

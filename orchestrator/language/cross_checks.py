@@ -14,6 +14,7 @@ from orchestrator.language.axes import unfit
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut, nearest
 from orchestrator.language.resources import TrialResources
+from orchestrator.language.seeds import seeds_listed
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
@@ -41,7 +42,9 @@ def cross_references(
     """
     checks = _Checks(spec, tree, default)
     if not trust:
-        yield from checks.size(seeds or len(spec.seed_list))
+        yield from checks.size(
+            seeds or max([len(spec.seed_list), *(len(seeds_listed(c.seeds)) for c in spec.cell_seeds)])
+        )
     yield from checks.axes()
     for index, table in enumerate(spec.tables):
         yield from checks.table(table, ("tables", index))
@@ -51,6 +54,10 @@ def cross_references(
         yield from checks.figure(figure, ("figures", index))
     if spec.schedule:
         yield from checks.metric(spec.schedule.metric, ("schedule", "metric"))
+    for index, own in enumerate(spec.cell_seeds):
+        yield from checks.levels(own.where, ("cell_seeds", index, "where"))
+    for index, out in enumerate(spec.exclude):
+        yield from checks.levels(out.cell, ("exclude", index, "cell"))
     for index, cells in enumerate(spec.resources.cells):
         yield from checks.levels(cells.where, ("resources", "cells", index, "where"))
         yield from checks.gpus(cells, ("resources", "cells", index, "gpus"))

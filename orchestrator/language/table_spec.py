@@ -79,6 +79,11 @@ class TableSpec(Frozen):
         return accuracy if self.unit is None else self.unit == "percent"
 
     @property
+    def scale(self) -> int:
+        """By what a number is multiplied where people read it."""
+        return 100 if self.in_percent else 1
+
+    @property
     def axes(self) -> tuple[str, ...]:
         """Every axis that rows, columns and `where` speak of."""
         return (*self.row_axes, *self.column_axes, *self.where)

@@ -55,7 +55,8 @@ def _mean(entry: Entry, table: Table) -> str:
     if entry.summary is None:
         return "—"
     spread = "" if entry.summary.sd is None else f" ± {_number(entry.summary.sd, table)}"
-    count = f" (n={entry.summary.n})" if entry.summary.n != entry.asked or len(table.seeds) == 1 else ""
+    told = entry.summary.n == entry.asked == len(table.seeds) != 1
+    count = "" if told else f" (n={entry.summary.n})"
     return f"{_number(entry.summary.mean, table)}{spread}{count}"
 
 
@@ -118,6 +119,8 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
     seeds, published = table.seeds, table.spec.published
     span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
+    if any(entry.asked not in (0, len(seeds)) for _, _, entry in table.flat()):
+        lines[0] += "; other numbers of seeds are written as n"
     if len(seeds) == 2:
         lines[0] += "; two seeds decide nothing, train more"
     if any(entry.against is not None for _, _, entry in table.flat()):

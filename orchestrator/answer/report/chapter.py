@@ -107,7 +107,7 @@ def drawn_trials(expansion: Expansion) -> list[str]:
     if expansion.spec.figures:
         return [trial.id for trial in expansion.trials]
     cells = [expansion.cells[place] for place in drawn_cells(expansion)]
-    return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds))
+    return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds_of(cell)))
 
 
 def _figure_files(
@@ -184,7 +184,7 @@ def _cells(
     every, left, listed = len(expansion.trials) <= LISTED, 0, []
     first = expansion.cells[0]
     for cell in expansion.cells:
-        ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
+        ids = {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
         states = Counter(status_of(records.get(i)) for i in ids.values())
         shown = {s: i for s, i in ids.items() if every or status_of(records.get(i)) not in PLAIN}
         left += len(ids) - len(shown)

@@ -11,6 +11,7 @@ from orchestrator.answer import explain, formats, publish
 from orchestrator.answer.tables import Table
 from orchestrator.commands.options import sayer
 from orchestrator.commands.request import Request
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.records import TrialRecord
 
@@ -57,10 +58,10 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
     return Shown(outside, complete=not problems)
 
 
-def print_failures(request: Request, records: Mapping[str, TrialRecord]) -> None:
+def print_failures(trials: Sequence[TrialSpec], records: Mapping[str, TrialRecord]) -> None:
     """Print a line for each trial that failed, with its cause, and what to do next."""
     tell = sayer(silent=False)
-    lines = list(explain.failed(request.trials, records))
+    lines = list(explain.failed(trials, records))
     for line in lines:
         tell(f"orch: {line}")
     if lines:

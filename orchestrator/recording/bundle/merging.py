@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
+from orchestrator.planning.expand import Aim
 from orchestrator.recording.bundle import layout
 from orchestrator.recording.bundle.layout import BundledTrial
 from orchestrator.recording.bundle.reading import BROKEN, Bundle
@@ -123,7 +124,13 @@ def lay_out(bundle: Bundle, root: Path) -> list[list[str]]:
             reason = f"cannot be written: {error.strerror}"
             raise UsageError(f"{root / key}: {reason}; choose another folder with --home") from None
         commands.append(
-            sweep_words(folder / sweep.file, profile=sweep.profile, seeds=sweep.seeds, changes=sweep.changes)
+            sweep_words(
+                folder / sweep.file,
+                profile=sweep.profile,
+                seeds=None if sweep.seeds_as_in_file else sweep.seeds,
+                changes=sweep.changes,
+                aim=Aim(sweep.precision, sweep.max_seeds) if sweep.precision and sweep.max_seeds else None,
+            )
         )
     return commands
 
