@@ -21,11 +21,16 @@ FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned
 TrialId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 
 
+def without_empty(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """`values` without these where they are empty: as they were before these existed."""
+    return {name: value for name, value in values.items() if value or name not in names}
+
+
 def left_out_if_empty(*names: str) -> Any:
     """Let a model be written without these fields where they are empty: as before it had them."""
 
     def written(self: Any, handler: Any) -> dict[str, Any]:
-        return {name: value for name, value in handler(self).items() if value or name not in names}
+        return without_empty(handler(self), *names)
 
     return model_serializer(mode="wrap")(written)
 
@@ -72,8 +77,12 @@ class TrialRecord(Frozen):
     """The store's own name for it, such as the MLflow run id."""
     attempts: int = 0
     """How often it was begun, over all commands."""
+    expected: dict[str, str] = {}
+    """The expectations that were written down when it first began, by what they are about."""
     worker: str | None = None
     """Node and process of the last attempt."""
+
+    _late = left_out_if_empty("expected")
 
     @property
     def is_done(self) -> bool:
@@ -135,10 +144,16 @@ class SweepInfo(Frozen):
     provenance: Provenance
     question: str | None = None
     """What the sweep asks, in words."""
+    expected: dict[str, str] = {}
+    """What it expects of its cells, by what that is about: digest and words."""
+
+    _late = left_out_if_empty("expected")
 
 
-def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialRecord:
-    """The record that an outcome leaves in a store."""
+def record_of(
+    trial_id: str, outcome: Outcome, provenance: Provenance, *, expected: Mapping[str, str] | None = None
+) -> TrialRecord:
+    """The record that an outcome leaves in a store; `expected` as it was when the trial first began."""
     details: Mapping[str, Any] = outcome.details
     return TrialRecord(
         trial_id=trial_id,
@@ -152,6 +167,7 @@ def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialR
         streams_fingerprint=details.get("streams_fingerprint"),
         source=details.get("source", {}),
         data_listing=details.get("data_listing"),
+        expected=dict(expected or {}),
     )
 
 

@@ -23,7 +23,7 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import TrialSpec, in_words
 from orchestrator.process.words import counted
-from orchestrator.records import Curves, TrialRecord, status_of
+from orchestrator.records import Curves, TrialRecord, status_of, without_empty
 from trainers.config.families import members
 from trainers.config.plugins import behind, load
 
@@ -204,7 +204,8 @@ def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     spec, metrics = expansion.spec, [table.metric for table in expansion.spec.tables]
     there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
     states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
-    shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
+    tables = [without_empty(part.model_dump(mode="json"), "expectations") for part in spec.tables]
+    shown = tables + [part.model_dump(mode="json") for part in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
     out = [part.model_dump(mode="json") for part in spec.exclude]

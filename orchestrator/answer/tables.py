@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from orchestrator.answer.comparison.expectations import Judged, judged
 from orchestrator.answer.notes import notes
 from orchestrator.answer.statistics import Summary, paired, precision, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
@@ -70,6 +71,8 @@ class Table(NamedTuple):
     notes: tuple[str, ...]
     prediction: Prediction | None = None
     """Whether the numbers go as `expected` says; None where nothing is expected."""
+    judged: tuple[Judged, ...] = ()
+    """What became of each of its `expectations`."""
 
     def flat(self) -> Iterator[tuple[str, str, Entry]]:
         """(row, column, entry), row by row."""
@@ -152,11 +155,22 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     if spec.expected:
         prediction, said = predicted(spec.expected, rows, columns, entries)
         told.insert(0, said)
+    places = list(zip(itertools.chain(*cells), itertools.chain(*entries), strict=True))
+    verdicts = tuple(judged(expansion, spec, records, places))
+    told[:0] = [one.line for one in verdicts]
     if expansion.aim is not None and spec.metric == expansion.spec.tables[0].metric:
         told.insert(0, _precision(expansion.aim, spec, rows, columns, entries, paired=baseline is not None))
-    setting = expansion.brief_setting
     return Table(
-        spec, expansion.spec.name, setting, expansion.seeds, rows, columns, entries, tuple(told), prediction
+        spec,
+        expansion.spec.name,
+        expansion.brief_setting,
+        expansion.seeds,
+        rows,
+        columns,
+        entries,
+        tuple(told),
+        prediction,
+        verdicts,
     )
 
 

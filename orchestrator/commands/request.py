@@ -176,7 +176,7 @@ class Request(Sweep):
             UsageError: there are none, or they are for another profile or for unchanged settings.
         """
         wanted = {table.published.profile for table in self.spec.tables if table.published}
-        if not wanted and any(table.expected for table in self.spec.tables):
+        if not wanted and any(table.expected or table.expectations for table in self.spec.tables):
             return
         if not wanted:
             raise UsageError(f"--check: sweep '{self.spec.name}' has no published numbers to check against")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from orchestrator.answer import publish
+from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
@@ -103,7 +104,13 @@ def prepare(
             executor.close()
         spec, profile = expansion.spec, expansion.setting
         with said_if_slow("looking at the code and this machine", say):
-            info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), question=spec.question)
+            info = SweepInfo(
+                name=spec.name,
+                profile=profile,
+                provenance=provenance(),
+                question=spec.question,
+                expected=written_down(expansion),
+            )
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
 

@@ -152,6 +152,7 @@ class _Recorder:
         self._trials = {trial.id: trial for trial in plan.todo}
         self._begun: set[str] = set()
         self._anew = set(plan.anew)
+        self._renewed = plan.anew
         self._store, self._info, self._on_event = store, info, on_event
         self._discard, self._guard = discard, guard
 
@@ -197,7 +198,10 @@ class _Recorder:
 
     def _end(self, trial_id: str, outcome: Outcome) -> None:
         self._store.finish(trial_id, outcome, self._info)
-        self.records[trial_id] = record_of(trial_id, outcome, self._info.provenance)
+        before = self.records.get(trial_id)
+        expected = self._info.expected if before is None or trial_id in self._renewed else before.expected
+        made = record_of(trial_id, outcome, self._info.provenance, expected=expected)
+        self.records[trial_id] = made
         self.trained[outcome.status] += 1
 
 

@@ -138,6 +138,17 @@ class _Checks:
         if open_axes and self.spec.design == "grid" and table.rows != "cells":
             message = f"axis '{open_axes[0]}' is neither in rows, columns nor where; its levels share a place"
             yield self._problem(at, message)
+        for index, one in enumerate(table.expectations):
+            for field, wanted in (("cell", one.cell), ("minus", one.minus or {})):
+                place = (*at, "expectations", index, field)
+                yield from self.levels(
+                    {a: v for a, v in wanted.items() if a not in axes or v != "base"}, place
+                )
+        about = [(one.cell, one.minus, one.collapses is None) for one in table.expectations]
+        for index, subject in enumerate(about):
+            if subject in about[:index]:
+                twice = "the same is expected twice; give both bounds in one, by at_least and at_most"
+                yield self._problem((*at, "expectations", index), twice)
         if table.published:
             yield from self._published(table, table.published, (*at, "published"))
 

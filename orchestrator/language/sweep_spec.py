@@ -49,7 +49,7 @@ def _named(part: Any, axes: dict[str, Any]) -> Any:
         return part
     named = dict(part)
     for key, value in part.items():
-        if key == "cells":
+        if key in ("cells", "expectations"):
             named[key] = _named(value, axes)
         elif key in ("where", "baseline", "cell", "minus") and isinstance(value, dict):
             named[key] = {

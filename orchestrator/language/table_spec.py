@@ -17,6 +17,8 @@ LONGEST_NAME, LONGEST_PROFILE = 200, 40
 Files are called by them (name-profile, name.html), whose names have at most 255 bytes; so are tags of MLflow
 ("orch.in.name"), with at most 250.
 """
+MOST_EXPECTED = 20
+"""Expectations of one table: each trial carries them."""
 LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
 """A level of an axis: its label, or, in a file, the value it stands for."""
 
@@ -48,6 +50,34 @@ class Published(Frozen):
         return self
 
 
+class Expectation(Frozen):
+    """What is expected of a cell, or of two: written down before they are trained, and judged then."""
+
+    cell: dict[str, LevelName]
+    """The cell: {axis: level}, so that one cell of the table fits."""
+    minus: dict[str, LevelName] | None = None
+    """Another cell: then the difference of the two is meant, paired by seed."""
+    at_least: float | None = Field(None, allow_inf_nan=False)
+    """Lower bound of the mean, in the table's unit; 0 for a sign."""
+    at_most: float | None = Field(None, allow_inf_nan=False)
+    """Upper bound of the mean, in the table's unit."""
+    collapses: bool | None = None
+    """Instead of bounds: whether more than half of the cell's trials collapse."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Expectation:
+        bounded = self.at_least is not None or self.at_most is not None
+        if bounded == (self.collapses is not None):
+            raise ValueError("expected at_least, at_most or both; or else collapses: true or false")
+        if self.collapses is not None and self.minus is not None:
+            raise ValueError("collapses is said of one cell; leave out minus")
+        if self.at_least is not None and self.at_most is not None and self.at_least >= self.at_most:
+            raise ValueError(f"at_least {self.at_least:g} is not below at_most {self.at_most:g}")
+        if self.cell == self.minus:
+            raise ValueError("cell and minus are one cell")
+        return self
+
+
 class TableSpec(Frozen):
     """A table the sweep must fill."""
 
@@ -69,6 +99,9 @@ class TableSpec(Frozen):
     """The cell that the others are compared with, paired by seed: {axis: level}."""
     expected: Literal["rising", "falling"] | None = None
     """How a theory says the numbers go down each column; the table says whether they do."""
+    expectations: tuple[Expectation, ...] = Field((), max_length=MOST_EXPECTED)
+    """What is expected of single cells, and of differences between two. Trials carry what was written when
+    they began, so that the table can say whether it was predicted."""
     published: Published | None = None
     """The numbers that were published of it, printed beside ours."""
 
@@ -120,7 +153,9 @@ def asked_table(
         known = ", ".join(table.name for table in tables) or "none"
         raise UsageError(f"no table '{name}'; tables: {known}")
     values: dict[str, Any] = own.model_dump(exclude_unset=True) if own else {"name": "table", "rows": "cells"}
-    values = {key: value for key, value in values.items() if key not in ("published", "expected")}
+    values = {
+        key: value for key, value in values.items() if key not in ("published", "expected", "expectations")
+    }
     if metric is not None and metric != (own.metric if own else None):
         values = {key: value for key, value in values.items() if key not in ("unit", "digits")}
         values["metric"] = metric

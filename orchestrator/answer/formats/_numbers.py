@@ -25,7 +25,7 @@ def everything(table: Table) -> dict[str, Any]:
         "expected": table.spec.expected,
         "prediction": table.prediction,
         "notes": list(table.notes),
-    }
+    } | ({"expectations": [one._asdict() for one in table.judged]} if table.judged else {})
 
 
 def unit(table: Table) -> str:

@@ -55,6 +55,7 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
         tell(f"orch: {problem}")
     outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in tables)
     outside += sum(one.prediction in ("fails", "incomplete") for one in tables)
+    outside += sum(expected.verdict == "does not hold" for one in tables for expected in one.judged)
     return Shown(outside, complete=not problems)
 
 
