@@ -56,7 +56,7 @@ def _excluded(expansion: Expansion, spec: TableSpec, records: Mapping[str, Trial
     for trial, reason in expansion.excluded:
         value = records[trial.id].metrics.get(spec.metric) if trial.id in records else None
         unit = 100 if spec.in_percent else 1
-        had = "" if value is None else f", had {value * unit:z.{spec.digits}f}"
+        had = "" if value is None else f", had {spec.metric} {value * unit:z.{spec.digits}f}"
         told.append(f"{trial.label} ({reason}{had})")
     asked = len(expansion.trials) + len(told)
     yield f"excluded by the sweep file, {len(told)} of {asked} trials: {'; '.join(told)}"

@@ -57,7 +57,8 @@ def check(expansion: Expansion) -> None:
     problems: list[str] = []
     for table in expansion.spec.tables:
         with _noting(problems):
-            layout(expansion, table)
+            for one in (table, *table.further):
+                layout(expansion, one)
     for spec in expansion.spec.figures:
         with _noting(problems):
             check_figure(expansion, spec)
@@ -201,10 +202,10 @@ def figure(
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     """A short text that changes with what tables and figures show: cells, number of results, results."""
-    spec, metrics = expansion.spec, [table.metric for table in expansion.spec.tables]
+    spec, metrics = expansion.spec, [name for table in expansion.spec.tables for name in table.metrics]
     there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
     states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
-    tables = [without_empty(part.model_dump(mode="json"), "expectations") for part in spec.tables]
+    tables = [without_empty(part.model_dump(mode="json"), "expectations", "also") for part in spec.tables]
     shown = tables + [part.model_dump(mode="json") for part in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)

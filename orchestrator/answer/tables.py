@@ -73,6 +73,19 @@ class Table(NamedTuple):
     """Whether the numbers go as `expected` says; None where nothing is expected."""
     judged: tuple[Judged, ...] = ()
     """What became of each of its `expectations`."""
+    others: tuple[Table, ...] = ()
+    """The same table of each further metric."""
+
+    @property
+    def parts(self) -> tuple[Table, ...]:
+        """The table of each of its metrics."""
+        return (self, *self.others)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Its columns by names that no other metric's have."""
+        own = self.spec.metric
+        return self.columns if self.columns == (own,) else tuple(f"{one} · {own}" for one in self.columns)
 
     def flat(self) -> Iterator[tuple[str, str, Entry]]:
         """(row, column, entry), row by row."""
@@ -171,6 +184,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         tuple(told),
         prediction,
         verdicts,
+        tuple(tabulate(expansion, one, records) for one in spec.further),
     )
 
 

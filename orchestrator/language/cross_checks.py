@@ -48,7 +48,8 @@ def cross_references(
     yield from checks.axes()
     for index, table in enumerate(spec.tables):
         yield from checks.table(table, ("tables", index))
-        yield from checks.metric(table.metric, ("tables", index, "metric"), final=True)
+        for metric in table.metrics:
+            yield from checks.metric(metric, ("tables", index, "metric"), final=True)
     for index, figure in enumerate(spec.figures):
         yield from checks.levels(figure.where, ("figures", index, "where"))
         yield from checks.figure(figure, ("figures", index))

@@ -107,6 +107,7 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
         "CellSeeds",
         "Excluded",
         "Expectation",
+        "Further",
     )
     for name, definition in plain["$defs"].items():
         if name not in own and definition.get("additionalProperties") is False:

@@ -166,8 +166,12 @@ class SweepSpec(Frozen):
         # What is reported in percent is printed as it is.
         own = {name: "percent" if unit == "share" else "plain" for name, unit in units.items()}
         return tuple(
-            TableSpec.model_validate(dict(table) | {"unit": own[table.metric]})
-            if table.unit is None and table.metric in own
+            TableSpec.model_validate(
+                dict(table)
+                | {"unit": table.unit or own.get(table.metric)}
+                | {"also": [dict(one) | {"unit": one.unit or own.get(one.metric)} for one in table.also]}
+            )
+            if own.keys() & set(table.metrics)
             else table
             for table in tables
         )

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
 from orchestrator.errors import UsageError
 from trainers.config.base import Frozen
@@ -78,6 +79,22 @@ class Expectation(Frozen):
         return self
 
 
+class Further(Frozen):
+    """A further metric of a table."""
+
+    metric: str
+    """Final metric of a trial."""
+    unit: Literal["percent", "plain"] | None = None
+    """How it is printed; percent for accuracies unless said otherwise."""
+    digits: int | None = Field(None, ge=0, le=6)
+    """Digits after the point; 1 of percents and 3 of others, unless said otherwise."""
+
+
+def _or_several(schema: JsonDict) -> None:
+    schema["type"] = ["string", "array"]
+    schema["items"] = {"type": ["string", "object"]}
+
+
 class TableSpec(Frozen):
     """A table the sweep must fill."""
 
@@ -89,8 +106,11 @@ class TableSpec(Frozen):
     """Axis, or axes, across; empty for a single column."""
     where: dict[str, LevelName] = {}
     """Fixed levels of further axes: {axis: level}."""
-    metric: str = "probe/top1"
-    """Final metric of a trial."""
+    metric: str = Field("probe/top1", json_schema_extra=_or_several)
+    """Final metric of a trial, or several: [probe/top1, knn/top1], a column each; the first is what unit,
+    digits, published numbers and expectations are of."""
+    also: tuple[Further, ...] = Field((), max_length=20)
+    """Further metrics, as a list under `metric` has them."""
     unit: Literal["percent", "plain"] | None = None
     """How it is printed; percent for accuracies unless said otherwise."""
     digits: int = Field(1, ge=0, le=6)
@@ -104,6 +124,40 @@ class TableSpec(Frozen):
     they began, so that the table can say whether it was predicted."""
     published: Published | None = None
     """The numbers that were published of it, printed beside ours."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_and_further(cls, values: Any) -> Any:
+        listed = values.get("metric") if isinstance(values, dict) else None
+        if not isinstance(listed, (list, tuple)):
+            return values
+        named = [{"metric": one} if isinstance(one, str) else one for one in listed]
+        metrics = [one.get("metric") if isinstance(one, dict) else None for one in named]
+        if (
+            not metrics
+            or not all(isinstance(one, str) for one in metrics)
+            or len(set(metrics)) < len(metrics)
+        ):
+            raise ValueError("metric: expected a metric, or a list of different ones")
+        first = dict(named[0])
+        read = {key: value for key, value in values.items() if key != "metric"} | {"also": named[1:]}
+        return read | {"metric": first.pop("metric")} | first
+
+    @property
+    def further(self) -> tuple[TableSpec, ...]:
+        """The same table of each further metric."""
+        same = {"name": self.name, "rows": self.rows, "columns": self.columns, "where": self.where}
+        made = []
+        for one in self.also:
+            own = TableSpec(**same, baseline=self.baseline, metric=one.metric, unit=one.unit)
+            digits = one.digits if one.digits is not None else 1 if own.in_percent else 3
+            made.append(TableSpec.model_validate(dict(own) | {"digits": digits}))
+        return tuple(made)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All that it shows."""
+        return (self.metric, *(one.metric for one in self.also))
 
     @property
     def in_percent(self) -> bool:
@@ -158,7 +212,7 @@ def asked_table(
     }
     if metric is not None and metric != (own.metric if own else None):
         values = {key: value for key, value in values.items() if key not in ("unit", "digits")}
-        values["metric"] = metric
+        values = {key: value for key, value in values.items() if key != "also"} | {"metric": metric}
         if not TableSpec.model_validate(values).in_percent:
             values["digits"] = 3
     if rows:

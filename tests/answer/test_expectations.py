@@ -28,7 +28,7 @@ SYMMETRIC = "{ema: No EMA, predictor: symmetric}"
 BASELINE = "{ema: EMA, predictor: regular}"
 WORSE = f"{{cell: {SYMMETRIC}, minus: {BASELINE}, at_most: -5}}"
 COLLAPSE = f"{{cell: {SYMMETRIC}, collapses: true}}"
-SUBJECT = "No EMA · symmetric minus EMA · regular"
+SUBJECT = "'No EMA · symmetric' minus 'EMA · regular'"
 
 
 def sweep(*expected: str, seeds: int = 9) -> Expansion:
@@ -90,7 +90,7 @@ def test_a_collapse_is_expected_of_most_trials_and_not_of_a_mean() -> None:
     records = trained(made, lambda label, _: "collapsed" if label == "No EMA · symmetric" else 0.8)
     first, second = verdicts(made, records)
     assert (first.verdict, first.found) == ("holds", "9 of 9 collapsed")
-    assert (second.says, second.verdict) == ("EMA · regular does not collapse", "holds")
+    assert (second.says, second.verdict) == ("'EMA · regular' does not collapse", "holds")
     assert [one.verdict for one in verdicts(made, trained(made, ours))] == ["does not hold", "holds"]
 
 
@@ -105,7 +105,7 @@ def test_whether_it_was_predicted_is_what_each_trial_was_begun_under() -> None:
     made = sweep(WORSE)
     assert verdicts(made, {})[0].written == "nothing of it is trained yet"
     assert verdicts(made, trained(made, ours))[0].written == "predicted before training"
-    assert verdicts(made, trained(made, ours, {}))[0].written == "written after 18 of its 18 trials had begun"
+    assert verdicts(made, trained(made, ours, {}))[0].written == "written after all its 18 trials had begun"
     early = {i: one for i, one in trained(made, ours, {}).items() if i in {t.id for t in made.trials[:4]}}
     assert verdicts(made, trained(made, ours) | early)[0].written.startswith(
         "written after 2 of its 18 trials"
@@ -116,7 +116,7 @@ def test_an_expectation_that_is_edited_after_training_is_told_with_what_it_said(
     before, after = sweep(WORSE), sweep(WORSE.replace("-5", "-1"))
     (found,) = verdicts(after, trained(after, ours, written_down(before)))
     assert found.written == (
-        "edited after 18 of its 18 trials had begun, which were trained under: main: probe/top1 of "
+        "edited after all its 18 trials had begun, which were trained under: main: probe/top1 of "
         f"{SUBJECT} at most -5 points"
     )
 

@@ -121,7 +121,8 @@ def test_an_excluded_trial_is_in_no_number_and_in_a_footnote_of_every_table() ->
     assert shown.entries[0][1].values.keys() == {0}
     assert "(n=1)" in text_of("text", shown)
     had = f"{100 * numbers(made)[made.excluded[0][0].id].metrics['probe/top1']:.1f}"
-    wanted = f"excluded by the sweep file, 1 of 8 trials: EMA · regular · seed 1 (a broken GPU, had {had})"
+    told = f"EMA · regular · seed 1 (a broken GPU, had probe/top1 {had})"
+    wanted = f"excluded by the sweep file, 1 of 8 trials: {told}"
     assert wanted in shown.notes
     for form in ("text", "md", "html", "json", "tex"):
         assert "a broken GPU" in text_of(form, shown)

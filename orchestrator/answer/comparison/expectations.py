@@ -14,6 +14,7 @@ from orchestrator.language.table_spec import Expectation, TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import one_cell
 from orchestrator.planning.trials import Cell
+from orchestrator.process.words import counted
 from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ def _cells(expansion: Expansion, spec: TableSpec, one: Expectation) -> list[Cell
 
 
 def _subject(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
-    first, *second = [cell.label for cell in _cells(expansion, spec, one)]
+    first, *second = [f"'{cell.label}'" for cell in _cells(expansion, spec, one)]
     return f"{first} minus {second[0]}" if second else first
 
 
@@ -172,7 +173,7 @@ def _when(
         return "nothing of it is trained yet"
     others = [one.expected[key] for one in begun if one.expected.get(key, sentence) != sentence]
     late = sum(one.expected.get(key) != sentence for one in begun)
-    of = f"{late} of its {len(begun)} trials" if len(begun) > 1 else "its trial"
+    of = f"{late} of its {len(begun)} trials" if late < len(begun) else f"all its {counted(late, 'trial')}"
     if others:
         return f"edited after {of} had begun, which were trained under: {others[0].partition(' ')[2]}"
     return f"written after {of} had begun" if late else "predicted before training"

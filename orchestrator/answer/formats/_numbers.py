@@ -11,7 +11,7 @@ from orchestrator.language.table_spec import Published
 def everything(table: Table) -> dict[str, Any]:
     """The table."""
     published = table.spec.published
-    return {
+    told = {
         "table": table.spec.name,
         "sweep": table.sweep,
         "profile": table.profile,
@@ -25,7 +25,12 @@ def everything(table: Table) -> dict[str, Any]:
         "expected": table.spec.expected,
         "prediction": table.prediction,
         "notes": list(table.notes),
-    } | ({"expectations": [one._asdict() for one in table.judged]} if table.judged else {})
+    }
+    if table.judged:
+        told["expectations"] = [one._asdict() for one in table.judged]
+    if table.others:
+        told["further"] = [everything(one) for one in table.others]
+    return told
 
 
 def unit(table: Table) -> str:

@@ -21,13 +21,23 @@ VERDICT_SIGNS = {"within": "✓", "outside": "✗", "incomplete": "…"}
 
 
 def cells(table: Table, *, tex: bool = False) -> tuple[list[str], list[list[str]]]:
-    """Head and body as written cells: per column ours, and where there is any, published and difference."""
+    """Head and body as written cells: per metric and column ours, what is published, and the difference."""
+    head, body = _cells(table, tex=tex, several=bool(table.others))
+    for other in table.others:
+        more, rows = _cells(other, tex=tex, several=True)
+        head += more[1:]
+        body = [line + row[1:] for line, row in zip(body, rows, strict=True)]
+    return head, body
+
+
+def _cells(table: Table, *, tex: bool, several: bool) -> tuple[list[str], list[list[str]]]:
+    """Those of one metric, which the head names where there are `several`."""
     with_published = any(e.published is not None for _, _, e in table.flat())
     with_difference = any(e.against is not None for _, _, e in table.flat())
     escape = tex_text if tex else str
     numbers = table.spec.published.what if table.spec.published else ""
     head = [""]
-    for column in table.columns:
+    for column in table.headers if several else table.columns:
         head.append(escape(column))
         head += [numbers] * with_published + [escape("Δ baseline")] * with_difference
     body = []
@@ -109,9 +119,9 @@ def _signed(value: float, table: Table) -> str:
 def title(table: Table) -> str:
     """The table's name, metric and profile in a line."""
     named = table.sweep if table.spec.name == table.sweep else f"{table.sweep}, table {table.spec.name}"
-    unit = " in %" if table.spec.in_percent else ""
+    shown = ", ".join(one.spec.metric + " in %" * one.spec.in_percent for one in table.parts)
     profile = f", profile {table.profile}" if table.profile else ""
-    return printable(f"{named}: {table.spec.metric}{unit}{profile}")
+    return printable(f"{named}: {shown}{profile}")
 
 
 def legend(table: Table, *, tex: bool = False) -> list[str]:
@@ -134,8 +144,9 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
             limit += " or two published standard deviations" if published.spread else ""
             signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
             lines.append(f"{signs[0]}at most {limit} from {theirs} number, {signs[1]}more")
+    notes = dict.fromkeys(note for one in table.parts for note in one.notes)
     escape = tex_text if tex else str
-    written = [escape(printable(line)) for line in (*lines, *table.notes)]
+    written = [escape(printable(line)) for line in (*lines, *notes)]
     occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)
     if occurring:
         marks = ", ".join(f"{_mark(s, tex=tex)} {MEANINGS.get(s, s)}" for s in MARKS if s in occurring)

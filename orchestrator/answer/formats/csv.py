@@ -30,7 +30,7 @@ def together(tables: Sequence[Table]) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, fieldnames=list(_FIELDS), lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    for table in tables:
+    for table in (part for whole in tables for part in whole.parts):
         of_table = {
             "sweep": table.sweep, "profile": table.profile, "table": table.spec.name,
             "metric": table.spec.metric, "unit": unit(table),

@@ -62,7 +62,7 @@ def chapter(
     told = list(problems)
     if figures is None:
         figures = _figure_files(expansion, records, curves, told)
-    metrics = list(dict.fromkeys(table.metric for table in expansion.spec.tables))
+    metrics = list(dict.fromkeys(name for table in expansion.spec.tables for name in table.metrics))
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {})
     spoken = publish.cell_curves(expansion, drawn_cells(expansion), records, curves)
