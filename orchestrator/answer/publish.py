@@ -205,7 +205,9 @@ def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     spec, metrics = expansion.spec, [name for table in expansion.spec.tables for name in table.metrics]
     there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
     states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
-    tables = [without_empty(part.model_dump(mode="json"), "expectations", "also") for part in spec.tables]
+    tables = [
+        without_empty(part.model_dump(mode="json"), "expectations", "also", "best") for part in spec.tables
+    ]
     shown = tables + [part.model_dump(mode="json") for part in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from orchestrator.answer.comparison.best import best
 from orchestrator.answer.comparison.expectations import Judged, judged
 from orchestrator.answer.notes import notes
 from orchestrator.answer.statistics import Summary, paired, precision, summarise
@@ -45,6 +46,8 @@ class Entry(NamedTuple):
     """Mean minus published; only under the published profile."""
     verdict: Verdict | None
     is_baseline: bool
+    is_best: bool = False
+    """Whether the table marks its best, and this is it, or is not told apart from it."""
 
     @property
     def asked(self) -> int:
@@ -163,7 +166,10 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         )
         for i, line in enumerate(cells)
     )
-    told = list(notes(expansion, spec, records, compared=compared))
+    marked = ""
+    if spec.best:
+        entries, marked = _marked(entries, highest=spec.best == "highest")
+    told = [*[marked] * bool(marked), *notes(expansion, spec, records, compared=compared)]
     prediction: Prediction | None = None
     if spec.expected:
         prediction, said = predicted(spec.expected, rows, columns, entries)
@@ -186,6 +192,17 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         verdicts,
         tuple(tabulate(expansion, one, records) for one in spec.further),
     )
+
+
+def _marked(
+    entries: tuple[tuple[Entry, ...], ...], *, highest: bool
+) -> tuple[tuple[tuple[Entry, ...], ...], str]:
+    """The entries with their best marked, and what the mark says."""
+    every = list(itertools.chain(*entries))
+    whole = [{} if one.statuses.get("diverged") else one.values for one in every]
+    found, said = best(whole, highest=highest)
+    places = itertools.count()
+    return tuple(tuple(one._replace(is_best=next(places) in found) for one in line) for line in entries), said
 
 
 def _precision(

@@ -24,6 +24,9 @@ LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean
 """A level of an axis: its label, or, in a file, the value it stands for."""
 
 
+Best = Literal["highest", "lowest"] | None
+
+
 class Published(Frozen):
     """A table's published numbers."""
 
@@ -88,6 +91,8 @@ class Further(Frozen):
     """How it is printed; percent for accuracies unless said otherwise."""
     digits: int | None = Field(None, ge=0, le=6)
     """Digits after the point; 1 of percents and 3 of others, unless said otherwise."""
+    best: Best = None
+    """Whether more or less of it is better; marks the best, as far as seeds show."""
 
 
 def _or_several(schema: JsonDict) -> None:
@@ -115,6 +120,9 @@ class TableSpec(Frozen):
     """How it is printed; percent for accuracies unless said otherwise."""
     digits: int = Field(1, ge=0, le=6)
     """Digits after the point."""
+    best: Best = None
+    """Whether more or less of it is better: marks the cells that no other is shown to beat, where seeds show
+    so."""
     baseline: dict[str, LevelName] = {}
     """The cell that the others are compared with, paired by seed: {axis: level}."""
     expected: Literal["rising", "falling"] | None = None
@@ -149,7 +157,7 @@ class TableSpec(Frozen):
         same = {"name": self.name, "rows": self.rows, "columns": self.columns, "where": self.where}
         made = []
         for one in self.also:
-            own = TableSpec(**same, baseline=self.baseline, metric=one.metric, unit=one.unit)
+            own = TableSpec(**same, baseline=self.baseline, metric=one.metric, unit=one.unit, best=one.best)
             digits = one.digits if one.digits is not None else 1 if own.in_percent else 3
             made.append(TableSpec.model_validate(dict(own) | {"digits": digits}))
         return tuple(made)
@@ -211,7 +219,7 @@ def asked_table(
         key: value for key, value in values.items() if key not in ("published", "expected", "expectations")
     }
     if metric is not None and metric != (own.metric if own else None):
-        values = {key: value for key, value in values.items() if key not in ("unit", "digits")}
+        values = {key: value for key, value in values.items() if key not in ("unit", "digits", "best")}
         values = {key: value for key, value in values.items() if key != "also"} | {"metric": metric}
         if not TableSpec.model_validate(values).in_percent:
             values["digits"] = 3

@@ -55,7 +55,7 @@ def _cells(table: Table, *, tex: bool, several: bool) -> tuple[list[str], list[l
 
 def ours(entry: Entry, table: Table, *, tex: bool = False) -> str:
     """Our number with its spread, and the marks of its trials."""
-    written = _mean(entry, table)
+    written = _mean(entry, table) + " ★" * entry.is_best
     return (tex_text(written) if tex else written) + _marks(entry, tex=tex)
 
 
