@@ -136,7 +136,8 @@ class Sweep:
     @property
     def every_profile(self) -> list[Expansion]:
         """What is asked for under each profile that was left open."""
-        return [self._expanded(name) for name in self.spec.profiles] if self._open else [self.expansion]
+        others = (name for name in self.spec.profiles if self._open and name != self.expansion.profile)
+        return [self.expansion, *map(self._expanded, others)]
 
     def plan(self) -> Plan:
         """What is done and what is left to train; changes nothing.

@@ -177,7 +177,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     places = list(zip(itertools.chain(*cells), itertools.chain(*entries), strict=True))
     verdicts = tuple(judged(expansion, spec, records, places))
     told[:0] = [one.line for one in verdicts]
-    if expansion.aim is not None and spec.metric == expansion.spec.tables[0].metric:
+    if expansion.aim and spec.metric == expansion.aim.metric and spec in expansion.spec.tables:
         told.insert(0, _precision(expansion.aim, spec, rows, columns, entries, paired=baseline is not None))
     return Table(
         spec,

@@ -28,6 +28,8 @@ class Aim(NamedTuple):
     half_width: float
     """Of the 95 % interval, in the unit of the table: points where it prints percent."""
     most_seeds: int
+    metric: str = ""
+    """Of which; of the first table's when the sweep was trained."""
 
 
 class Expansion(NamedTuple):

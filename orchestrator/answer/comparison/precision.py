@@ -51,7 +51,9 @@ def aimed(
     there = max(len(expansion.seeds_of(cell)) for cell in expansion.cells)
     if most is not None and most < there:
         raise UsageError(f"--max-seeds {most}: the sweep begins with {there}; give as many or more")
-    asked: Expansion | None = expansion._replace(aim=Aim(half, max(most or MOST, there)))
+    asked: Expansion | None = expansion._replace(
+        aim=Aim(half, max(most or MOST, there), expansion.spec.tables[0].metric)
+    )
     while asked is not None:
         expansion, records = asked, records_of(asked)
         done = all(trial.id in records and records[trial.id].is_done for trial in asked.trials)
@@ -67,9 +69,8 @@ def grown(expansion: Expansion, records: Records) -> Expansion | None:
     aim = expansion.aim
     if aim is None:
         return None
-    first = expansion.spec.tables[0]
     wanted: dict[Choice, set[int]] = {}
-    for spec in (table for table in expansion.spec.tables if table.metric == first.metric):
+    for spec in (table for table in expansion.spec.tables if table.metric == aim.metric):
         half = aim.half_width / spec.scale
         places, baseline = layout(expansion, spec).cells, layout(expansion, spec).baseline
         entries = tabulate(expansion, spec, records).entries

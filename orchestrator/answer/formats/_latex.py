@@ -25,10 +25,11 @@ _MACROS = {
     "∪": "cup", "∩": "cap", "∅": "emptyset", "∖": "setminus", "∀": "forall", "∃": "exists", "¬": "neg",
     "∧": "wedge", "∨": "vee", "⊕": "oplus", "⊗": "otimes", "⊙": "odot", "⊥": "perp", "⊤": "top",
     "∥": "parallel", "‖": "|", "∑": "sum", "∏": "prod", "∫": "int", "√": "surd", "∂": "partial", "∇": "nabla",
-    "★": "star", "ℓ": "ell", "ℏ": "hbar", "⟨": "langle", "⟩": "rangle", "⌊": "lfloor", "⌋": "rfloor", "⌈": "lceil",
+    "ℓ": "ell", "ℏ": "hbar", "⟨": "langle", "⟩": "rangle", "⌊": "lfloor", "⌋": "rfloor", "⌈": "lceil",
     "⌉": "rceil", "⋯": "cdots", "△": "triangle", "✓": "surd", "✗": "times", "✔": "surd", "✘": "times",
     "ς": "varsigma", "ε": "varepsilon", "φ": "varphi", "ϕ": "phi", "ϵ": "epsilon", "ϑ": "vartheta",
     "ϱ": "varrho", "ϖ": "varpi", "ϰ": "kappa", "\N{OHM SIGN}": "Omega", "\N{MICRO SIGN}": "mu",
+    "★": "star",
 }  # fmt: skip
 _GREEK = (
     "alpha beta gamma delta zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon chi psi omega"

@@ -197,11 +197,8 @@ def _made(bundle: Bundle, trial: BundledTrial) -> _Made:
 
 
 def _tell(store: Store, trial: BundledTrial, made: _Made, sweep: SweepInfo) -> None:
-    one, fields = (
-        trial.facts.trial_id,
-        dict(sweep) | {"provenance": made.provenance, "expected": trial.record.expected},
-    )
-    info = SweepInfo(**fields)
+    one = trial.facts.trial_id
+    info = SweepInfo(**dict(sweep) | {"provenance": made.provenance, "expected": trial.record.expected})
     store.begin(trial.facts, info, worker=trial.record.worker, attempt=ATTEMPT)
     for report in made.reports:
         store.report(one, report)
