@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.errors import Problem, SpecError, UsageError
+from orchestrator.errors import Problem, SpecError, UsageError, printable
 from orchestrator.language.hints import cut, nearest
 from orchestrator.language.seeds import seeds_listed
 from orchestrator.language.settings import merged
@@ -74,6 +74,13 @@ class Expansion(NamedTuple):
     def every_trial(self) -> tuple[TrialSpec, ...]:
         """Its trials, and those that do not count."""
         return (*self.trials, *(trial for trial, _ in self.excluded))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A line on the trials that do not count; none where all do."""
+        told = [f"{trial.label} ({printable(reason)})" for trial, reason in self.excluded]
+        of = f"{len(told)} of {len(self.every_trial)} trials"
+        return (f"excluded by the sweep file, {of}: {'; '.join(told)}",) if told else ()
 
     def with_seeds(self, own: Mapping[Choice, tuple[int, ...]]) -> Expansion:
         """The same cells, where these have seeds of their own."""

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
 
 from orchestrator.answer.comparison.precision import aimed
 from orchestrator.answer.formats import text_of
+from orchestrator.answer.report.chapter import chapter
 from orchestrator.answer.statistics import summarise
 from orchestrator.answer.statistics.precision import half_width, is_narrow, next_number
 from orchestrator.answer.tables import Table, tabulate
+from orchestrator.commands.screen.grid import plan_text, status_text
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.plan import size
+from orchestrator.planning.plan import make_plan, size
 from orchestrator.records import TrialRecord
 from tests.builders import expansion, record, table_yaml
 
@@ -128,6 +131,10 @@ def test_an_excluded_trial_is_in_no_number_and_in_a_footnote_of_every_table() ->
         assert "a broken GPU" in text_of(form, shown)
     assert wanted in json.loads(text_of("json", shown))["notes"]
     assert len(made.trials) == 7 and "1 excluded" in size(made)
+    told = "excluded by the sweep file, 1 of 8 trials: EMA · regular · seed 1 (a broken GPU)"
+    assert told in plan_text(make_plan(made, {})) and told in status_text(make_plan(made, {}))
+    parts: dict[str, Any] = {"tables": [], "problems": [], "anchor": "tiny", "command": "orch"}
+    assert told in chapter(made, {}, {}, **parts).problems
 
 
 def test_a_seed_that_is_excluded_is_not_added_again() -> None:

@@ -59,7 +59,7 @@ def chapter(
         figures: PNG files that were drawn already; None: draw them.
         logs: ends of logs of failed trials, by id.
     """
-    told = list(problems)
+    told = [*problems, *expansion.left_out]
     if figures is None:
         figures = _figure_files(expansion, records, curves, told)
     metrics = list(dict.fromkeys(name for table in expansion.spec.tables for name in table.metrics))

@@ -34,7 +34,11 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
     lines.append(", ".join(parts + edit_notes(plan.edited)))
-    lines += [*plan.expansion.merged, *missing_packages(trial.cell for trial in plan.todo)]
+    lines += [
+        *plan.expansion.left_out,
+        *plan.expansion.merged,
+        *missing_packages(trial.cell for trial in plan.todo),
+    ]
     if note := code_note(len(plan.done), plan.by_other_code):
         lines.append(f"{note}; `orch sweep --retrain-changed` trains them anew")
     if orphans:
@@ -59,6 +63,7 @@ def status_text(plan: Plan) -> str:
     counts = Counter(plan.status(trial.id) for trial in plan.expansion.trials)
     lines = _grid(plan)
     lines.append(", ".join(f"{number} {status}" for status, number in counts.items()))
+    lines += plan.expansion.left_out
     for trial in plan.expansion.trials:
         record = plan.records.get(trial.id)
         if record is not None and record.reason:
