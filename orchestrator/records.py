@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, StringConstraints
+from pydantic import ConfigDict, StringConstraints, model_serializer
 
 from trainers.attempt.arrays import Array
 from trainers.attempt.report import EpochReport, ErrorClass, Outcome, Status
@@ -19,6 +19,20 @@ FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned
 """Statuses that need no further training: results, whether welcome or not."""
 
 TrialId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
+
+
+def without_empty(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    """`values` without these where they are empty: as they were before these existed."""
+    return {name: value for name, value in values.items() if value or name not in names}
+
+
+def left_out_if_empty(*names: str) -> Any:
+    """Let a model be written without these fields where they are empty: as before it had them."""
+
+    def written(self: Any, handler: Any) -> dict[str, Any]:
+        return without_empty(handler(self), *names)
+
+    return model_serializer(mode="wrap")(written)
 
 
 class TrialFacts(Frozen):
@@ -82,10 +96,14 @@ class TrialRecord(Frozen):
     """The store's own name for it, such as the MLflow run id."""
     attempts: int = 0
     """How often it was begun, over all commands."""
+    expected: dict[str, str] = {}
+    """The expectations that were written down when it first began, by what they are about."""
     worker: str | None = None
     """Node and process of the last attempt."""
     imported: Imported | None = None
     """Where it is from, if it was not trained here; its id is then no trial's that a sweep asks for."""
+
+    _late = left_out_if_empty("expected")
 
     @property
     def is_done(self) -> bool:
@@ -149,10 +167,16 @@ class SweepInfo(Frozen):
     """What the sweep asks, in words."""
     metrics: tuple[str, ...] = ()
     """The metrics of its tables, in their order."""
+    expected: dict[str, str] = {}
+    """What it expects of its cells, by what that is about: digest and words."""
+
+    _late = left_out_if_empty("expected")
 
 
-def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialRecord:
-    """The record that an outcome leaves in a store."""
+def record_of(
+    trial_id: str, outcome: Outcome, provenance: Provenance, *, expected: Mapping[str, str] | None = None
+) -> TrialRecord:
+    """The record that an outcome leaves in a store; `expected` as it was when the trial first began."""
     details: Mapping[str, Any] = outcome.details
     return TrialRecord(
         trial_id=trial_id,
@@ -167,6 +191,7 @@ def record_of(trial_id: str, outcome: Outcome, provenance: Provenance) -> TrialR
         source=details.get("source", {}),
         data_listing=details.get("data_listing"),
         imported=details.get("imported"),
+        expected=dict(expected or {}),
     )
 
 

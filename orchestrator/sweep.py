@@ -1,12 +1,10 @@
-"""A sweep as Python has it: load or build it, run it, read its answer.
+"""A sweep as Python has it, and what the commands of `orch` are made of: load or build, run, read its answer.
 
-    from orchestrator import Sweep
+from orchestrator import Sweep
 
-    sweep = Sweep.load("sweeps/smoke.yaml")
-    sweep.run()
-    sweep.table("smoke")         # a table in a notebook
-
-The commands of `orch` are made of this; whatever it raises for a user's mistake is an `OrchError`.
+sweep = Sweep.load("sweeps/smoke.yaml")
+sweep.run()
+sweep.table("smoke")         # a table in a notebook
 """
 
 from __future__ import annotations
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.answer import frames, publish
+from orchestrator.answer.comparison.precision import aimed
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.execution.run import SweepResult, plan_sweep
@@ -57,6 +56,8 @@ class Sweep:
         data: str | Path | None = None,
         checkpoints: str | Path | None = None,
         prefer_profile_with_results: bool = False,
+        precision: float | None = None,
+        max_seeds: int | None = None,
         trust: bool = False,
         place: str | None = None,
     ) -> None:
@@ -73,6 +74,8 @@ class Sweep:
             checkpoints: folder, or s3://bucket/prefix; None: ORCH_CHECKPOINTS, or in the home folder.
             prefer_profile_with_results: take, under "auto", the profile that has results: another machine,
                 with a GPU and the data, may have trained it.
+            precision: add seeds until half of each 95 % interval is at most this, in the first table's unit.
+            max_seeds: the most seeds of a cell then; None: 10.
             trust: whether it may ask for more than a million trials, and a file extend others from anywhere.
             place: where the spec is from, for messages.
 
@@ -98,6 +101,9 @@ class Sweep:
         self.expansion: Expansion = self._expanded(self.profile)
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
             self._take_the_profile_with_results()
+        self.expansion = aimed(
+            self.expansion, precision, max_seeds, lambda one: self._records(self.store(), one)
+        )
 
     @classmethod
     def load(cls, path: str | Path, **how: Any) -> Self:
@@ -130,7 +136,8 @@ class Sweep:
     @property
     def every_profile(self) -> list[Expansion]:
         """What is asked for under each profile that was left open."""
-        return [self._expanded(name) for name in self.spec.profiles] if self._open else [self.expansion]
+        others = (name for name in self.spec.profiles if self._open and name != self.expansion.profile)
+        return [self.expansion, *map(self._expanded, others)]
 
     def plan(self) -> Plan:
         """What is done and what is left to train; changes nothing.
@@ -205,18 +212,16 @@ class Sweep:
         return frames.of_curves(self.trials, self._curves(self.trials))
 
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
-        """Spectra over training of one cell, by seed.
+        """Spectra of one cell by seed, where there are some: "epochs" [R], arrays [R, d] such as "F", "Wp".
 
         Args:
             cell: its label, levels as "axis=level,...", or the start of an id.
 
-        Returns:
-            For each seed that recorded some: "epochs" [R], and arrays [R, d] by name, such as "F" and "Wp".
-
         Raises:
             UsageError: there is no such cell.
         """
-        chosen = find_trials(self.expansion, cell)
+        out = {one.id for one, _ in self.expansion.excluded}
+        chosen = [one for one in find_trials(self.expansion, cell) if one.id not in out]
         return frames.spectra_by_seed(chosen, self._curves(chosen))
 
     def table(self, name: str | None = None) -> Table:
@@ -230,10 +235,9 @@ class Sweep:
     def compare(
         self, against: str, *, metric: str | None = None, margin: float | None = None
     ) -> pandas.DataFrame:
-        """Each cell against the cell `against`, a row each; docs/statistics.md explains the columns.
+        """Each cell against the cell `against`, a row each; docs/statistics.md explains columns and margin.
 
-        `.attrs` has a "decision" in words and "notes"; `margin` is the largest difference that does not
-        matter, in the metric's own unit. Without `metric`, that of the first table.
+        `.attrs` has a "decision" in words and "notes". Without `metric`, that of the first table.
 
         Raises:
             UsageError: there is no such cell or metric, or the margin is not above zero.
@@ -253,11 +257,7 @@ class Sweep:
         return effects.effects(self.expansion, self.records(), metric=metric).frame()
 
     def figure(self, kind: str, **how: Any) -> Figure:
-        """A figure of the sweep: the one of that name, or else one of that kind.
-
-        Args:
-            kind: a figure's name in the spec, or any kind of figure.
-            how: of a figure that is not in the spec: columns, over, where.
+        """A figure of the sweep: the one of that name, or one of that kind with columns, over, where.
 
         Raises:
             UsageError: there is no such figure, or nothing to draw.
@@ -287,7 +287,7 @@ class Sweep:
         )
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
-        return store.records([trial.id for trial in asked.trials])
+        return store.records([trial.id for trial in asked.every_trial])
 
     def _curves(self, trials: Sequence[TrialSpec]) -> dict[str, Curves]:
         return self.store().curves([trial.id for trial in trials])

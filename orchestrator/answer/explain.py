@@ -58,6 +58,7 @@ def explanation(
     """
     status = status_of(record)
     lines = [("trial", trial.label)]
+    out = next((reason for one, reason in expansion.excluded if one.id == trial.id), None)
     lines += [("asked for", line) for line in _places(expansion, trial)]
     lines.append(("profile", expansion.setting or "none"))
     lines.append(("id", f"{trial.id} (cell {trial.cell.id})"))
@@ -73,13 +74,19 @@ def explanation(
         if record.code_version:
             lines.append(("code", record.code_version))
     lines.append(("status", status))
+    if out is not None:
+        return [
+            *lines,
+            ("excluded", printable(out)),
+            ("next", "it does not count; `exclude` of the file says so"),
+        ]
     if record is not None and record.reason:
         lines.append(("cause", record.reason))
     if log:
         lines.append(("log", log))
     if record is not None and record.error is not None:
         lines.append(("next", NEXT_AFTER[record.error]))
-    elif record is None and trial.seed not in expansion.spec.seed_list:
+    elif record is None and trial.seed not in expansion.spec.every_seed:
         alone = f"`orch sweep SPEC --seeds {trial.seed},` trains it alone"
         lines.append(("next", f"the file does not ask for this seed: {alone}"))
     else:

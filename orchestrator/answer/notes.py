@@ -23,6 +23,7 @@ def notes(
         ours = f"'{expansion.brief_setting}'" if expansion.brief_setting else "without one"
         theirs = f"profile '{published.profile}'" if published.profile else "the file as it is"
         yield f"published numbers are for {theirs}, these are {ours}: no verdict"
+    yield from _excluded(expansion, spec, records)
     yield from expansion.merged
     used = [records[trial.id] for trial in expansion.trials if trial.id in records]
     versions = sorted({r.code_version for r in used if r.code_version})
@@ -47,6 +48,20 @@ def notes(
         yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
 
 
+def _excluded(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Iterator[str]:
+    """The trials that the file excludes, each with its reason and the number that it had."""
+    if not expansion.excluded:
+        return
+    told = []
+    for trial, reason in expansion.excluded:
+        value = records[trial.id].metrics.get(spec.metric) if trial.id in records else None
+        unit = 100 if spec.in_percent else 1
+        had = "" if value is None else f", had {spec.metric} {value * unit:z.{spec.digits}f}"
+        told.append(f"{trial.label} ({reason}{had})")
+    asked = len(expansion.trials) + len(told)
+    yield f"excluded by the sweep file, {len(told)} of {asked} trials: {'; '.join(told)}"
+
+
 def _groups(
     expansion: Expansion, records: Mapping[str, TrialRecord], of: Callable[[TrialRecord], str | None]
 ) -> str | None:
@@ -66,7 +81,7 @@ def _groups(
 def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:
     """Cells that saw other random draws than most cells of the same seed."""
     odd: dict[str, None] = {}
-    for seed in expansion.seeds:
+    for seed in expansion.every_seed:
         seen = {
             trial.cell.label: records[trial.id].streams_fingerprint
             for trial in expansion.trials

@@ -23,7 +23,7 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import TrialSpec, in_words
 from orchestrator.process.words import counted
-from orchestrator.records import Curves, TrialRecord, status_of
+from orchestrator.records import Curves, TrialRecord, status_of, without_empty
 from trainers.config.families import members
 from trainers.config.plugins import behind, load
 
@@ -59,7 +59,8 @@ def check(expansion: Expansion) -> None:
     problems: list[str] = []
     for table in expansion.spec.tables:
         with _noting(problems):
-            layout(expansion, table)
+            for one in (table, *table.further):
+                layout(expansion, one)
     for spec in expansion.spec.figures:
         with _noting(problems):
             check_figure(expansion, spec)
@@ -209,13 +210,17 @@ def figure(
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     """A short text that changes with what tables and figures show: cells, number of results, results."""
-    spec, metrics = expansion.spec, [table.metric for table in expansion.spec.tables]
+    spec, metrics = expansion.spec, [name for table in expansion.spec.tables for name in table.metrics]
     there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
     states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
-    shown = [part.model_dump(mode="json") for part in (*spec.tables, *spec.figures)]
+    tables = [
+        without_empty(part.model_dump(mode="json"), "expectations", "also", "best") for part in spec.tables
+    ]
+    shown = tables + [part.model_dump(mode="json") for part in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
-    return f"{_digest([cells, shown, spec.question])}-{done}-{_digest(states)}"
+    out = [part.model_dump(mode="json") for part in spec.exclude]
+    return f"{_digest([cells, shown, spec.question, *[out] * bool(out)])}-{done}-{_digest(states)}"
 
 
 def shows_more(there: str | None, new: str) -> bool:
@@ -275,7 +280,7 @@ def _cell_curves(
     curves: Mapping[str, Curves],
 ) -> CellCurves:
     cell = expansion.cells[index]
-    ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
+    ids = {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
     there = {seed: curves[i] for seed, i in ids.items() if i in curves}
     statuses = Counter(status_of(records.get(i)) for i in ids.values())
     remarks = [

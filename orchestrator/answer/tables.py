@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from orchestrator.answer.comparison.best import best
+from orchestrator.answer.comparison.expectations import Judged, judged
 from orchestrator.answer.notes import notes
-from orchestrator.answer.statistics import Summary, paired, summarise
+from orchestrator.answer.statistics import Summary, paired, precision, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
 from orchestrator.language.table_spec import TableSpec
-from orchestrator.planning.expand import Expansion
+from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.records import MEASURED, Imported, TrialRecord, status_of
@@ -61,6 +64,8 @@ class Entry(NamedTuple):
     is_baseline: bool
     beside: tuple[Beside, ...] = ()
     """For each of the table's `sources`; never a part of any number above."""
+    is_best: bool = False
+    """Whether the table marks its best, and this is it, or is not told apart from it."""
 
     @property
     def asked(self) -> int:
@@ -87,8 +92,23 @@ class Table(NamedTuple):
     notes: tuple[str, ...]
     prediction: Prediction | None = None
     """Whether the numbers go as `expected` says; None where nothing is expected."""
+    judged: tuple[Judged, ...] = ()
+    """What became of each of its `expectations`."""
+    others: tuple[Table, ...] = ()
+    """The same table of each further metric."""
     sources: tuple[Source, ...] = ()
     """Where the numbers of others are from that were asked for."""
+
+    @property
+    def parts(self) -> tuple[Table, ...]:
+        """The table of each of its metrics."""
+        return (self, *self.others)
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """Its columns by names that no other metric's have."""
+        own = self.spec.metric
+        return self.columns if self.columns == (own,) else tuple(f"{one} · {own}" for one in self.columns)
 
     def flat(self) -> Iterator[tuple[str, str, Entry]]:
         """(row, column, entry), row by row."""
@@ -166,15 +186,61 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         )
         for i, line in enumerate(cells)
     )
-    told = list(notes(expansion, spec, records, compared=compared))
+    marked = ""
+    if spec.best:
+        entries, marked = _marked(entries, highest=spec.best == "highest")
+    told = [*[marked] * bool(marked), *notes(expansion, spec, records, compared=compared)]
     prediction: Prediction | None = None
     if spec.expected:
         prediction, said = predicted(spec.expected, rows, columns, entries)
         told.insert(0, said)
-    setting = expansion.brief_setting
+    places = list(zip(itertools.chain(*cells), itertools.chain(*entries), strict=True))
+    verdicts = tuple(judged(expansion, spec, records, places))
+    told[:0] = [one.line for one in verdicts]
+    if expansion.aim and spec.metric == expansion.aim.metric and spec in expansion.spec.tables:
+        told.insert(0, _precision(expansion.aim, spec, rows, columns, entries, paired=baseline is not None))
     return Table(
-        spec, expansion.spec.name, setting, expansion.seeds, rows, columns, entries, tuple(told), prediction
+        spec,
+        expansion.spec.name,
+        expansion.brief_setting,
+        expansion.seeds,
+        rows,
+        columns,
+        entries,
+        tuple(told),
+        prediction,
+        verdicts,
+        tuple(tabulate(expansion, one, records) for one in spec.further),
     )
+
+
+def _marked(
+    entries: tuple[tuple[Entry, ...], ...], *, highest: bool
+) -> tuple[tuple[tuple[Entry, ...], ...], str]:
+    """The entries with their best marked, and what the mark says."""
+    every = list(itertools.chain(*entries))
+    whole = [{} if one.statuses.get("diverged") else one.values for one in every]
+    found, said = best(whole, highest=highest)
+    places = itertools.count()
+    return tuple(tuple(one._replace(is_best=next(places) in found) for one in line) for line in entries), said
+
+
+def _precision(
+    aim: Aim,
+    spec: TableSpec,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    entries: Sequence[Sequence[Entry]],
+    *,
+    paired: bool,
+) -> str:
+    names = [
+        " · ".join([row, *[column] * (len(columns) > 1)]) for row, column in itertools.product(rows, columns)
+    ]
+    places = list(zip(names, itertools.chain(*entries), strict=True))
+    written = f"{aim.half_width:g}{' points' if spec.in_percent else ''}"
+    half = aim.half_width / spec.scale
+    return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)
 
 
 def _entry(
@@ -203,7 +269,7 @@ def _entry(
         verdict = "incomplete" if tolerance is not None else None
         if summary is not None:
             gap = summary.mean - number
-            if summary.n == len(expansion.seeds) and tolerance is not None:
+            if summary.n == len(statuses) and tolerance is not None:
                 limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
                 verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
     return Entry(statuses, values, summary, against, number, spread, gap, verdict, is_baseline)
@@ -211,7 +277,7 @@ def _entry(
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:
     """Trial id by seed."""
-    return {seed: cell.trial_id(seed) for seed in expansion.seeds}
+    return {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
 
 
 def _values(

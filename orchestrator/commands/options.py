@@ -29,6 +29,17 @@ Profile = Annotated[
 Seeds = Annotated[
     str | None, typer.Option(help="Number of seeds, or a list such as 0,3,5, instead of the file's.")
 ]
+Precision = Annotated[
+    float | None,
+    typer.Option(
+        help="More seeds until half of each 95 % interval is at most this, in the first table's unit.",
+        show_default=False,
+    ),
+]
+MaxSeeds = Annotated[
+    int | None,
+    typer.Option(help="With --precision: the most seeds of a cell.", min=3, show_default="10"),
+]
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Setting over the base, such as epochs=1; repeatable.")
 ]

@@ -209,6 +209,22 @@ def compare(
         typer.echo(written(told, form), nl=False)
 
 
+def cost(
+    request: Request = selects(prefer_profile_with_results=True),
+    *,
+    form: Annotated[str, typer.Option("--format", "-f", help="text, csv or json.")] = "text",
+) -> None:
+    """Show the hours that a sweep's cells have cost. Changes nothing."""
+    from orchestrator.answer.comparison.costs import costs
+    from orchestrator.commands.screen.cost import written
+    from orchestrator.recording.trial_files import seconds_in
+
+    _hint_at_others(request)
+    rows, total = costs(request.expansion, list(request.records()), request.store().files, seconds_in)
+    name, profile = request.spec.name, request.expansion.setting
+    typer.echo(written(rows, total, form, sweep=name, profile=profile), nl=False)
+
+
 def failures(
     requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
 ) -> None:

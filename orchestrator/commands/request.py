@@ -38,6 +38,8 @@ class Request(Sweep):
         *,
         profile: str = "auto",
         seeds: str | None = None,
+        precision: float | None = None,
+        max_seeds: int | None = None,
         changes: list[str] | None = None,
         home: Path | None = None,
         tracking_uri: str | None = None,
@@ -54,8 +56,10 @@ class Request(Sweep):
         """
         self.file = file
         self._opened: Store | None = None
-        self._read: dict[str | None, dict[str, TrialRecord]] = {}
+        self._read: dict[tuple[str | None, int], dict[str, TrialRecord]] = {}
         words = {"--profile": profile, "--seeds": seeds}
+        numbers = {"--precision": precision, "--max-seeds": max_seeds}
+        words |= {flag: None if number is None else f"{number:g}" for flag, number in numbers.items()}
         self.typed = [word for flag, value in words.items() if value is not None for word in (flag, value)]
         """Flags that ask for the same."""
         self.typed += [word for change in changes or [] for word in ("--set", change)]
@@ -66,6 +70,8 @@ class Request(Sweep):
             "profile": None if profile == "auto" else profile,
             "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
             "changes": {**kept.get("changes", {}), **settings_in(changes or [])},
+            "precision": precision,
+            "max_seeds": max_seeds,
             "tracking_uri": tracking_uri,
         }
         super().__init__(
@@ -85,9 +91,10 @@ class Request(Sweep):
         return self._opened
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
-        if asked.profile not in self._read:  # once under each profile
-            self._read[asked.profile] = super()._records(store, asked)
-        return self._read[asked.profile]
+        key = asked.profile, len(asked.trials)
+        if key not in self._read:  # once under each profile
+            self._read[key] = super()._records(store, asked)
+        return self._read[key]
 
     def others(self, wanted: str | None) -> list[TrialRecord]:
         """What others have measured of its cells, if `--with imported` asks for that.
@@ -187,7 +194,7 @@ class Request(Sweep):
             UsageError: there are none, or they are for another profile or for unchanged settings.
         """
         wanted = {table.published.profile for table in self.spec.tables if table.published}
-        if not wanted and any(table.expected for table in self.spec.tables):
+        if not wanted and any(table.expected or table.expectations for table in self.spec.tables):
             return
         if not wanted:
             raise UsageError(f"--check: sweep '{self.spec.name}' has no published numbers to check against")

@@ -22,6 +22,8 @@ from orchestrator.commands.options import (
     Checkpoints,
     Data,
     Home,
+    MaxSeeds,
+    Precision,
     Profile,
     Seeds,
     Set,
@@ -79,6 +81,8 @@ class Selection(NamedTuple):
             {"specs": (Specs, empty)} if self.several else {"spec": (Spec, empty)}
         )
         found |= {"profile": (Profile, "auto"), **seeds[self.seeds], "changes": (Set, None)}
+        if self.seeds == "many" and self.stored:
+            found |= {"precision": (Precision, None), "max_seeds": (MaxSeeds, None)}
         found["trust"] = (Trust, False)
         if self.stored:
             found |= {"home": (Home, None), "tracking_uri": (Uri, None)}

@@ -247,10 +247,11 @@ def _complete(
     from orchestrator.process.streams import FULL, forget_lost_readers, not_written
 
     shown, tell, printed = Shown(0, complete=True), sayer(silent=False), True
+    asked = request.expansion
 
     def show(answer: Answer) -> None:
-        nonlocal shown, printed
-        result = answer.result
+        nonlocal shown, printed, asked
+        result, asked = answer.result, answer.expansion
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
         try:
@@ -262,7 +263,7 @@ def _complete(
             printed = False  # which keeps the results from no store
             tell(f"orch: {not_written(error)}")
         if not result.interrupted:
-            print_failures(request, result.records)
+            print_failures(answer.expansion.trials, result.records)
 
     try:
         try:
@@ -276,17 +277,13 @@ def _complete(
         tell(f"orch: finished trials and checkpoints are kept; go on with: {request.again}")
         raise typer.Exit(STOPPED) from None
     if result.interrupted:
-        left = sum(not record.is_done for record in result.records.values())
-        left += len(request.expansion.trials) - len(result.records)
-        begun = (
-            f"with {counted(left, 'trial')} to go"
-            if len(request.expansion.trials) > left
-            else "before a trial was done"
-        )
+        done = sum(one.id in result.records and result.records[one.id].is_done for one in asked.trials)
+        left = counted(len(asked.trials) - done, "trial")
+        begun = f"with {left} to go" if done else "before a trial was done"
         tell(f"orch: stopped {begun}; go on with: {request.again}")
         raise typer.Exit(INTERRUPTED)
     if result.hopeless:
-        left = sum(trial.id not in result.records for trial in request.expansion.trials)
+        left = sum(trial.id not in result.records for trial in asked.trials)
         tell(
             f"orch: stopped: {result.hopeless}; {left} trials were not started; "
             "remove the cause, or go on with --keep-going"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from orchestrator.answer import publish
+from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
@@ -17,7 +18,7 @@ from orchestrator.execution.checks import check_before_training
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.resume_notes import ResumeNotes
-from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
+from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep, with_more_seeds
 from orchestrator.execution.screen import Screen
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, make_plan, will_run
@@ -103,7 +104,11 @@ def prepare(
             executor.close()
         spec, profile = expansion.spec, expansion.setting
         with said_if_slow("looking at the code and this machine", say):
-            asks = {"question": spec.question, "metrics": tuple(dict.fromkeys(t.metric for t in spec.tables))}
+            asks = {
+                "question": spec.question,
+                "metrics": tuple(dict.fromkeys(m for t in spec.tables for m in t.metrics)),
+                "expected": written_down(expansion),
+            }
             info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), **asks)
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
@@ -135,6 +140,12 @@ def sweep(
         gave_up = False
         try:
             result = _trained(prepared, claims, stop, say, screen)
+            while larger := with_more_seeds(prepared.plan.expansion, result):
+                number = len(larger.trials) - len(prepared.plan.expansion.trials)
+                say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
+                prepared = prepared._replace(plan=plan_sweep(larger, store))
+                more = _trained(prepared, claims, stop, say, screen)
+                result = more._replace(trained=result.trained + more.trained)
             after.enter_context(stop.answered(WRITING_ENDS))
             answer = answered(prepared.plan.expansion, result)
             show(answer)

@@ -9,6 +9,7 @@ from orchestrator.errors import Interrupted
 from orchestrator.events import Event
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
+from orchestrator.execution.publishing import Answer
 from orchestrator.execution.run import SweepResult
 from orchestrator.execution.screen import LineDisplay, Listening
 from orchestrator.planning.expand import Expansion
@@ -38,10 +39,11 @@ def run(
 
     try:
         prepared = drive.prepare(expansion, space, options, say=told)
-        result = drive.sweep(prepared, say=told, show=lambda answer: None, screen=screen)
+        answers: list[Answer] = []
+        result = drive.sweep(prepared, say=told, show=answers.append, screen=screen)
     except Interrupted:
         raise KeyboardInterrupt from None
-    for line in explain.failed(expansion.trials, result.records):
+    for line in explain.failed(answers[-1].expansion.trials, result.records):
         told(line)
     if result.hopeless:
         told(f"stopped: {result.hopeless}; remove the cause, or go on with keep_going=True")

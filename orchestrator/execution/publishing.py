@@ -26,6 +26,8 @@ Say = Callable[[str], None]
 class Answer(NamedTuple):
     """What a sweep came to: its results, and the tables made of them."""
 
+    expansion: Expansion
+    """What was asked for in the end."""
     result: SweepResult
     tables: list[Table]
     problems: list[str]
@@ -36,7 +38,7 @@ def answered(expansion: Expansion, result: SweepResult) -> Answer:
     """`result` with the tables that can be made of it."""
     problems: list[str] = []
     made = publish.tables(expansion, result.records, problems) if expansion.spec.tables else []
-    return Answer(result, made, problems)
+    return Answer(expansion, result, made, problems)
 
 
 def published(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo, *, say: Say) -> SweepResult:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, NamedTuple
 
+from orchestrator.answer.comparison.precision import grown
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.planning.expand import Expansion
@@ -53,7 +54,7 @@ def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRe
         records: those of the sweep's trials; None: the store is asked.
     """
     if records is None:
-        records = store.records([trial.id for trial in expansion.trials])
+        records = store.records([trial.id for trial in expansion.every_trial])
     plan = make_plan(expansion, records)
     missing = [trial for trial in plan.todo if trial.id not in records and trial.cell.is_foreign]
     if not missing:
@@ -62,6 +63,12 @@ def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRe
     wanted = {trial.label for trial in missing}
     former = store.records([one for one, label in labels.items() if label in wanted and one not in records])
     return plan._replace(edited=edited_plugins(missing, former, labels))
+
+
+def with_more_seeds(expansion: Expansion, result: SweepResult) -> Expansion | None:
+    """What a sweep that looks for narrow intervals asks for next; None: nothing, or what failed is first."""
+    stopped = result.interrupted or result.hopeless or result.failed
+    return None if expansion.aim is None or stopped else grown(expansion, result.records)
 
 
 def run_sweep(
@@ -145,6 +152,7 @@ class _Recorder:
         self._trials = {trial.id: trial for trial in plan.todo}
         self._begun: set[str] = set()
         self._anew = set(plan.anew)
+        self._renewed = plan.anew
         self._store, self._info, self._on_event = store, info, on_event
         self._discard, self._guard = discard, guard
 
@@ -190,7 +198,10 @@ class _Recorder:
 
     def _end(self, trial_id: str, outcome: Outcome) -> None:
         self._store.finish(trial_id, outcome, self._info)
-        self.records[trial_id] = record_of(trial_id, outcome, self._info.provenance)
+        before = self.records.get(trial_id)
+        expected = self._info.expected if before is None or trial_id in self._renewed else before.expected
+        made = record_of(trial_id, outcome, self._info.provenance, expected=expected)
+        self.records[trial_id] = made
         self.trained[outcome.status] += 1
 
 

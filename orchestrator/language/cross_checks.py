@@ -14,6 +14,7 @@ from orchestrator.language.axes import unfit
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut, nearest
 from orchestrator.language.resources import TrialResources
+from orchestrator.language.seeds import seeds_listed
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
@@ -41,16 +42,23 @@ def cross_references(
     """
     checks = _Checks(spec, tree, default)
     if not trust:
-        yield from checks.size(seeds or len(spec.seed_list))
+        yield from checks.size(
+            seeds or max([len(spec.seed_list), *(len(seeds_listed(c.seeds)) for c in spec.cell_seeds)])
+        )
     yield from checks.axes()
     for index, table in enumerate(spec.tables):
         yield from checks.table(table, ("tables", index))
-        yield from checks.metric(table.metric, ("tables", index, "metric"), final=True)
+        for metric in table.metrics:
+            yield from checks.metric(metric, ("tables", index, "metric"), final=True)
     for index, figure in enumerate(spec.figures):
         yield from checks.levels(figure.where, ("figures", index, "where"))
         yield from checks.figure(figure, ("figures", index))
     if spec.schedule:
         yield from checks.metric(spec.schedule.metric, ("schedule", "metric"))
+    for index, own in enumerate(spec.cell_seeds):
+        yield from checks.levels(own.where, ("cell_seeds", index, "where"))
+    for index, out in enumerate(spec.exclude):
+        yield from checks.levels(out.cell, ("exclude", index, "cell"))
     for index, cells in enumerate(spec.resources.cells):
         yield from checks.levels(cells.where, ("resources", "cells", index, "where"))
         yield from checks.gpus(cells, ("resources", "cells", index, "gpus"))
@@ -144,6 +152,17 @@ class _Checks:
         if open_axes and self.spec.design == "grid" and table.rows != "cells":
             message = f"axis '{open_axes[0]}' is neither in rows, columns nor where; its levels share a place"
             yield self._problem(at, message)
+        for index, one in enumerate(table.expectations):
+            for field, wanted in (("cell", one.cell), ("minus", one.minus or {})):
+                place = (*at, "expectations", index, field)
+                yield from self.levels(
+                    {a: v for a, v in wanted.items() if a not in axes or v != "base"}, place
+                )
+        about = [(one.cell, one.minus, one.collapses is None) for one in table.expectations]
+        for index, subject in enumerate(about):
+            if subject in about[:index]:
+                twice = "the same is expected twice; give both bounds in one, by at_least and at_most"
+                yield self._problem((*at, "expectations", index), twice)
         if table.published:
             yield from self._published(table, table.published, (*at, "published"))
 

@@ -104,7 +104,18 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
     Blocks of a trial's config may be given in parts and with dotted keys, so that their definitions are
     loosened: nothing is required, and "field.more" is as good as "field".
     """
-    own = ("Published", "TableSpec", "FigureSpec", "ScheduleSpec", "SweepResources", "CellNeeds")
+    own = (
+        "Published",
+        "TableSpec",
+        "FigureSpec",
+        "ScheduleSpec",
+        "SweepResources",
+        "CellNeeds",
+        "CellSeeds",
+        "Excluded",
+        "Expectation",
+        "Further",
+    )
     for name, definition in plain["$defs"].items():
         if name not in own and definition.get("additionalProperties") is False:
             definition.pop("required", None)

@@ -1,12 +1,19 @@
-"""Seeds, from their number or a list of them."""
+"""Seeds, from their number or a list of them; those of some cells, and those that do not count."""
 
 from __future__ import annotations
 
 import operator
 import re
 from collections.abc import Iterable
+from typing import Annotated, Any
+
+from pydantic import Field, field_validator
+from pydantic.config import JsonDict
 
 from orchestrator.errors import UsageError
+from orchestrator.language.hints import shown
+from orchestrator.language.table_spec import LevelName
+from trainers.config.base import Frozen
 
 MOST_SEEDS = 10_000
 _PART = re.compile(r"\s*([0-9]{1,10})\s*(?:-\s*([0-9]{1,10})\s*)?")
@@ -57,3 +64,52 @@ def seeds_in(text: str) -> int | list[int] | None:
             return None
         found += range(first, last + 1)
     return found
+
+
+def or_a_range(schema: JsonDict) -> None:
+    """Seeds may be a text, too: 0-4."""
+    forms = schema["anyOf"]
+    assert isinstance(forms, list)
+    forms.append({"type": "string", "pattern": r"^[0-9]+(-[0-9]+)?(,\s*[0-9]+(-[0-9]+)?)*$"})
+
+
+Seeds = Annotated[int, Field(ge=1, le=MOST_SEEDS)] | tuple[Annotated[int, Field(ge=0)], ...]
+
+
+def given_seeds(value: Any) -> int | tuple[int, ...]:
+    """Their number or a list of them, as a file gives them; one error, not one for each of the forms."""
+    given = seeds_in(value) if isinstance(value, str) else value
+    listed = list(given) if isinstance(given, (list, tuple)) else [given]
+    try:
+        seeds = seed_list(None if any(isinstance(s, bool) for s in listed) else given, "seeds")
+    except UsageError:
+        wrong = "expected a number of seeds from 1 to 10000, or a list of different seeds from 0"
+        raise ValueError(f"{wrong}, such as [0, 3, 5] or 0-4; got {shown(value)}") from None
+    return given if isinstance(given, int) else tuple(seeds)
+
+
+def seeds_listed(seeds: int | tuple[int, ...]) -> tuple[int, ...]:
+    """The seeds themselves, as `given_seeds` leaves them."""
+    return tuple(range(seeds)) if isinstance(seeds, int) else seeds
+
+
+class CellSeeds(Frozen):
+    """The seeds of some cells, where they have others than the sweep."""
+
+    where: dict[str, LevelName] = Field(min_length=1)
+    """The cells: {axis: level}."""
+    seeds: Seeds = Field(json_schema_extra=or_a_range)
+    """Number of seeds, from 0, a list of them, or 0-9."""
+
+    _given = field_validator("seeds", mode="before")(given_seeds)
+
+
+class Excluded(Frozen):
+    """A trial that does not count; every table and the report say so."""
+
+    cell: dict[str, LevelName]
+    """The cell: {axis: level}; of every cell that fits."""
+    seed: int = Field(ge=0)
+    """Its seed."""
+    reason: str = Field(min_length=1, max_length=500)
+    """Why it does not count, in words."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
-from pydantic.config import JsonDict
 
 from orchestrator.errors import UsageError
 from orchestrator.language.axes import Axis, label_of, level_of
@@ -17,7 +16,7 @@ from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import shown
 from orchestrator.language.json_schema import config_tree_schema, settings_schema, sweep_schema
 from orchestrator.language.resources import SweepResources
-from orchestrator.language.seeds import seed_list, seeds_in
+from orchestrator.language.seeds import CellSeeds, Excluded, Seeds, given_seeds, or_a_range, seeds_listed
 from orchestrator.language.settings import nested
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME, TableSpec
 from trainers.config import foreign
@@ -50,21 +49,14 @@ def _named(part: Any, axes: dict[str, Any]) -> Any:
         return part
     named = dict(part)
     for key, value in part.items():
-        if key == "cells":
+        if key in ("cells", "expectations"):
             named[key] = _named(value, axes)
-        elif key in ("where", "baseline") and isinstance(value, dict):
+        elif key in ("where", "baseline", "cell", "minus") and isinstance(value, dict):
             named[key] = {
                 axis: level_of(axes[axis], level) if axis in axes else label_of(level)
                 for axis, level in value.items()
             }
     return named
-
-
-def _or_a_range(schema: JsonDict) -> None:
-    """Seeds may be a text, too: 0-4."""
-    forms = schema["anyOf"]
-    assert isinstance(forms, list)
-    forms.append({"type": "string", "pattern": r"^[0-9]+(-[0-9]+)?(,\s*[0-9]+(-[0-9]+)?)*$"})
 
 
 class ScheduleSpec(Frozen):
@@ -103,10 +95,12 @@ class SweepSpec(Frozen):
     design: Literal["grid", "one_at_a_time", "leave_one_out"] = "grid"
     """"grid": all combinations. "one_at_a_time": the base, and each level alone over it.
     "leave_one_out": every axis's one level together, and all of them but one."""
-    seeds: Annotated[int, Field(ge=1, le=10_000)] | tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        1, json_schema_extra=_or_a_range
-    )
+    seeds: Seeds = Field(1, json_schema_extra=or_a_range)
     """Number of seeds, from 0, a list of them, or 0-4."""
+    cell_seeds: tuple[CellSeeds, ...] = Field((), max_length=MOST_PARTS)
+    """Seeds of some cells instead; where two of these fit, the later counts. `--seeds` replaces all."""
+    exclude: tuple[Excluded, ...] = Field((), max_length=MOST_PARTS)
+    """Trials that do not count, such as those of a broken node; each table names them with the reason."""
     resources: SweepResources = SweepResources()
     """What one trial needs of a node, and how many run at once."""
     tables: tuple[TableSpec, ...] = Field((), max_length=MOST_PARTS)
@@ -135,18 +129,7 @@ class SweepSpec(Frozen):
                 foreign.join(*self.plugins)
             yield
 
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _seeds_are_numbers(cls, value: Any) -> Any:
-        # Without this, the error would list what is wrong with each of the two forms.
-        given = seeds_in(value) if isinstance(value, str) else value
-        listed = list(given) if isinstance(given, (list, tuple)) else [given]
-        try:
-            seeds = seed_list(None if any(isinstance(s, bool) for s in listed) else given, "seeds")
-        except UsageError:
-            wrong = "expected a number of seeds from 1 to 10000, or a list of different seeds from 0"
-            raise ValueError(f"{wrong}, such as [0, 3, 5] or 0-4; got {shown(value)}") from None
-        return given if isinstance(given, int) else tuple(seeds)
+    _given = field_validator("seeds", mode="before")(given_seeds)
 
     @field_validator("plugins")
     @classmethod
@@ -165,7 +148,7 @@ class SweepSpec(Frozen):
                 named[name] = type(axis)(levels=axis.levels, when=when)
         return named
 
-    @field_validator("resources", "tables", "figures", mode="before")
+    @field_validator("resources", "cell_seeds", "exclude", "tables", "figures", mode="before")
     @classmethod
     def _levels_have_their_names(cls, value: Any, info: ValidationInfo) -> Any:
         return _named(value, info.data.get("axes", {}))
@@ -183,8 +166,12 @@ class SweepSpec(Frozen):
         # What is reported in percent is printed as it is.
         own = {name: "percent" if unit == "share" else "plain" for name, unit in units.items()}
         return tuple(
-            TableSpec.model_validate(dict(table) | {"unit": own[table.metric]})
-            if table.unit is None and table.metric in own
+            TableSpec.model_validate(
+                dict(table)
+                | {"unit": table.unit or own.get(table.metric)}
+                | {"also": [dict(one) | {"unit": one.unit or own.get(one.metric)} for one in table.also]}
+            )
+            if own.keys() & set(table.metrics)
             else table
             for table in tables
         )
@@ -201,7 +188,12 @@ class SweepSpec(Frozen):
     @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds themselves."""
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else self.seeds
+        return seeds_listed(self.seeds)
+
+    @property
+    def every_seed(self) -> frozenset[int]:
+        """Those that any cell may have, whether or not they count."""
+        return frozenset(self.seed_list).union(*(seeds_listed(one.seeds) for one in self.cell_seeds))
 
 
 def written_schema() -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, WithJsonSchema, model_validator
+from pydantic.config import JsonDict
 
 from orchestrator.errors import UsageError
 from trainers.config.base import Frozen
@@ -17,8 +18,13 @@ LONGEST_NAME, LONGEST_PROFILE = 200, 40
 Files are called by them (name-profile, name.html), whose names have at most 255 bytes; so are tags of MLflow
 ("orch.in.name"), with at most 250.
 """
+MOST_EXPECTED = 20
+"""Expectations of one table: each trial carries them."""
 LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean"]})]
 """A level of an axis: its label, or, in a file, the value it stands for."""
+
+
+Best = Literal["highest", "lowest"] | None
 
 
 class Published(Frozen):
@@ -48,6 +54,52 @@ class Published(Frozen):
         return self
 
 
+class Expectation(Frozen):
+    """What is expected of a cell, or of two: written down before they are trained, and judged then."""
+
+    cell: dict[str, LevelName]
+    """The cell: {axis: level}, so that one cell of the table fits."""
+    minus: dict[str, LevelName] | None = None
+    """Another cell: then the difference of the two is meant, paired by seed."""
+    at_least: float | None = Field(None, allow_inf_nan=False)
+    """Lower bound of the mean, in the table's unit; 0 for a sign."""
+    at_most: float | None = Field(None, allow_inf_nan=False)
+    """Upper bound of the mean, in the table's unit."""
+    collapses: bool | None = None
+    """Instead of bounds: whether more than half of the cell's trials collapse."""
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Expectation:
+        bounded = self.at_least is not None or self.at_most is not None
+        if bounded == (self.collapses is not None):
+            raise ValueError("expected at_least, at_most or both; or else collapses: true or false")
+        if self.collapses is not None and self.minus is not None:
+            raise ValueError("collapses is said of one cell; leave out minus")
+        if self.at_least is not None and self.at_most is not None and self.at_least >= self.at_most:
+            raise ValueError(f"at_least {self.at_least:g} is not below at_most {self.at_most:g}")
+        if self.cell == self.minus:
+            raise ValueError("cell and minus are one cell")
+        return self
+
+
+class Further(Frozen):
+    """A further metric of a table."""
+
+    metric: str
+    """Final metric of a trial."""
+    unit: Literal["percent", "plain"] | None = None
+    """How it is printed; percent for accuracies unless said otherwise."""
+    digits: int | None = Field(None, ge=0, le=6)
+    """Digits after the point; 1 of percents and 3 of others, unless said otherwise."""
+    best: Best = None
+    """Whether more or less of it is better; marks the best, as far as seeds show."""
+
+
+def _or_several(schema: JsonDict) -> None:
+    schema["type"] = ["string", "array"]
+    schema["items"] = {"type": ["string", "object"]}
+
+
 class TableSpec(Frozen):
     """A table the sweep must fill."""
 
@@ -59,24 +111,72 @@ class TableSpec(Frozen):
     """Axis, or axes, across; empty for a single column."""
     where: dict[str, LevelName] = {}
     """Fixed levels of further axes: {axis: level}."""
-    metric: str = "probe/top1"
-    """Final metric of a trial."""
+    metric: str = Field("probe/top1", json_schema_extra=_or_several)
+    """Final metric of a trial, or several: [probe/top1, knn/top1], a column each; the first is what unit,
+    digits, published numbers and expectations are of."""
+    also: tuple[Further, ...] = Field((), max_length=20)
+    """Further metrics, as a list under `metric` has them."""
     unit: Literal["percent", "plain"] | None = None
     """How it is printed; percent for accuracies unless said otherwise."""
     digits: int = Field(1, ge=0, le=6)
     """Digits after the point."""
+    best: Best = None
+    """Whether more or less of it is better: marks the cells that no other is shown to beat, where seeds show
+    so."""
     baseline: dict[str, LevelName] = {}
     """The cell that the others are compared with, paired by seed: {axis: level}."""
     expected: Literal["rising", "falling"] | None = None
     """How a theory says the numbers go down each column; the table says whether they do."""
+    expectations: tuple[Expectation, ...] = Field((), max_length=MOST_EXPECTED)
+    """What is expected of single cells, and of differences between two. Trials carry what was written when
+    they began, so that the table can say whether it was predicted."""
     published: Published | None = None
     """The numbers that were published of it, printed beside ours."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_and_further(cls, values: Any) -> Any:
+        listed = values.get("metric") if isinstance(values, dict) else None
+        if not isinstance(listed, (list, tuple)):
+            return values
+        named = [{"metric": one} if isinstance(one, str) else one for one in listed]
+        metrics = [one.get("metric") if isinstance(one, dict) else None for one in named]
+        if (
+            not metrics
+            or not all(isinstance(one, str) for one in metrics)
+            or len(set(metrics)) < len(metrics)
+        ):
+            raise ValueError("metric: expected a metric, or a list of different ones")
+        first = dict(named[0])
+        read = {key: value for key, value in values.items() if key != "metric"} | {"also": named[1:]}
+        return read | {"metric": first.pop("metric")} | first
+
+    @property
+    def further(self) -> tuple[TableSpec, ...]:
+        """The same table of each further metric."""
+        same = {"name": self.name, "rows": self.rows, "columns": self.columns, "where": self.where}
+        made = []
+        for one in self.also:
+            own = TableSpec(**same, baseline=self.baseline, metric=one.metric, unit=one.unit, best=one.best)
+            digits = one.digits if one.digits is not None else 1 if own.in_percent else 3
+            made.append(TableSpec.model_validate(dict(own) | {"digits": digits}))
+        return tuple(made)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """All that it shows."""
+        return (self.metric, *(one.metric for one in self.also))
 
     @property
     def in_percent(self) -> bool:
         """Whether the metric is a share that is printed in percent."""
         accuracy = self.metric.endswith(("top1", "top5"))
         return accuracy if self.unit is None else self.unit == "percent"
+
+    @property
+    def scale(self) -> int:
+        """By what a number is multiplied where people read it."""
+        return 100 if self.in_percent else 1
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -115,10 +215,12 @@ def asked_table(
         known = ", ".join(table.name for table in tables) or "none"
         raise UsageError(f"no table '{name}'; tables: {known}")
     values: dict[str, Any] = own.model_dump(exclude_unset=True) if own else {"name": "table", "rows": "cells"}
-    values = {key: value for key, value in values.items() if key not in ("published", "expected")}
+    values = {
+        key: value for key, value in values.items() if key not in ("published", "expected", "expectations")
+    }
     if metric is not None and metric != (own.metric if own else None):
-        values = {key: value for key, value in values.items() if key not in ("unit", "digits")}
-        values["metric"] = metric
+        values = {key: value for key, value in values.items() if key not in ("unit", "digits", "best")}
+        values = {key: value for key, value in values.items() if key != "also"} | {"metric": metric}
         if not TableSpec.model_validate(values).in_percent:
             values["digits"] = 3
     if rows:

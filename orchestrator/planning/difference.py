@@ -47,8 +47,8 @@ def compare(first: Expansion, second: Expansion) -> Difference:
         removed_cells=tuple(label for label in old if label not in new and label not in renamed),
         added_cells=tuple(label for label in new if label not in old and label not in renamed.values()),
         renamed_cells=renamed,
-        removed_seeds=tuple(seed for seed in first.seeds if seed not in second.seeds),
-        added_seeds=tuple(seed for seed in second.seeds if seed not in first.seeds),
+        removed_seeds=tuple(seed for seed in first.every_seed if seed not in second.every_seed),
+        added_seeds=tuple(seed for seed in second.every_seed if seed not in first.every_seed),
     )
 
 

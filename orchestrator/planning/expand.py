@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.errors import Problem, SpecError, UsageError
+from orchestrator.errors import Problem, SpecError, UsageError, printable
 from orchestrator.language.hints import cut, nearest
+from orchestrator.language.seeds import seeds_listed
 from orchestrator.language.settings import merged
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.cells import Builder
-from orchestrator.planning.designs import choices
+from orchestrator.planning.designs import Choice, choices
 from orchestrator.planning.losses import CHANGES, Layer, layer_of, merged_in_silence
 from orchestrator.planning.trials import Cell, TrialSpec, same_configs
 
 LONGEST_CELL = 230
 """Bytes of a cell's label: with its seed it is the name of a run, of which MLflow's databases keep 250."""
+
+
+class Aim(NamedTuple):
+    """How narrow intervals shall be, and how many seeds a cell may have for it."""
+
+    half_width: float
+    """Of the 95 % interval, in the unit of the table: points where it prints percent."""
+    most_seeds: int
+    metric: str = ""
+    """Of which; of the first table's when the sweep was trained."""
 
 
 class Expansion(NamedTuple):
@@ -27,10 +39,54 @@ class Expansion(NamedTuple):
     profile: str | None
     cells: tuple[Cell, ...]
     seeds: tuple[int, ...]
+    """Those of every cell that has none of its own."""
     trials: tuple[TrialSpec, ...]
     """Seed by seed, so that every cell has a number early; equal configs appear once."""
     changed: tuple[str, ...] = ()
     """Paths that `--set` changed: the profile is then not what the file says it is."""
+    own_seeds: Mapping[Choice, tuple[int, ...]] = {}
+    """Seeds of cells that have others."""
+    excluded: tuple[tuple[TrialSpec, str], ...] = ()
+    """Trials that would be asked for and do not count, each with the reason."""
+    seeds_given: bool = False
+    """Whether `seeds` are others than the file's."""
+    aim: Aim | None = None
+    """Where seeds are added until intervals are narrow."""
+
+    def seeds_of(self, cell: Cell) -> tuple[int, ...]:
+        """The seeds of a cell that count."""
+        seeds = self.own_seeds.get(cell.choice, self.seeds)
+        without = {trial.id for trial, _ in self.excluded}
+        return tuple(s for s in seeds if cell.trial_id(s) not in without) if without else seeds
+
+    @property
+    def every_seed(self) -> tuple[int, ...]:
+        """Those of any cell."""
+        others = itertools.chain.from_iterable(self.own_seeds.values())
+        return tuple(dict.fromkeys((*self.seeds, *sorted(others)))) if self.own_seeds else self.seeds
+
+    @property
+    def typed_seeds(self) -> tuple[int, ...] | None:
+        """The seeds that `--seeds` would say; None where only the file can say them."""
+        return None if self.spec.cell_seeds and not self.seeds_given else self.seeds
+
+    @property
+    def every_trial(self) -> tuple[TrialSpec, ...]:
+        """Its trials, and those that do not count."""
+        return (*self.trials, *(trial for trial, _ in self.excluded))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A line on the trials that do not count; none where all do."""
+        told = [f"{trial.label} ({printable(reason)})" for trial, reason in self.excluded]
+        of = f"{len(told)} of {len(self.every_trial)} trials"
+        return (f"excluded by the sweep file, {of}: {'; '.join(told)}",) if told else ()
+
+    def with_seeds(self, own: Mapping[Choice, tuple[int, ...]]) -> Expansion:
+        """The same cells, where these have seeds of their own."""
+        asked = self._replace(own_seeds=own, excluded=())
+        asked = asked._replace(excluded=tuple(_excluded(asked)))
+        return asked._replace(trials=tuple(_trials(asked)))
 
     @property
     def merged(self) -> tuple[str, ...]:
@@ -80,15 +136,40 @@ def expand(
     chosen_seeds = tuple(seeds) if seeds is not None else spec.seed_list
     with spec.names():
         cells = tuple(_cells(spec, layers, default_place))
+    asked = Expansion(spec, profile, cells, chosen_seeds, (), tuple(map(str, changes or ())))
+    if seeds is not None:
+        return asked._replace(seeds_given=True).with_seeds({})
+    return asked.with_seeds(dict(_own_seeds(spec, cells)))
+
+
+def _own_seeds(spec: SweepSpec, cells: Sequence[Cell]) -> Iterator[tuple[Choice, tuple[int, ...]]]:
+    """Cells to which the file gives seeds of their own; of several entries that fit the last counts."""
+    for cell in cells:
+        for one in reversed(spec.cell_seeds):
+            if one.where.items() <= dict(cell.choice).items():
+                yield cell.choice, seeds_listed(one.seeds)
+                break
+
+
+def _excluded(asked: Expansion) -> Iterator[tuple[TrialSpec, str]]:
+    """The trials that a file excludes, as far as they would be asked for."""
     seen: set[str] = set()
-    trials: list[TrialSpec] = []
-    for seed in chosen_seeds:
-        for cell in cells:
-            identity = cell.trial_id(seed)
-            if identity not in seen:
+    for one, cell in itertools.product(asked.spec.exclude, asked.cells):
+        fits = one.cell.items() <= dict(cell.choice).items() and one.seed in asked.seeds_of(cell)
+        if fits and (identity := cell.trial_id(one.seed)) not in seen:
+            seen.add(identity)
+            yield TrialSpec(identity, cell, one.seed), one.reason
+
+
+def _trials(asked: Expansion) -> Iterator[TrialSpec]:
+    """The trials, seed by seed; equal configs once."""
+    seen: set[str] = set()
+    seeds = [(cell, frozenset(asked.seeds_of(cell))) for cell in asked.cells]
+    for seed in asked.every_seed:
+        for cell, own in seeds:
+            if seed in own and (identity := cell.trial_id(seed)) not in seen:
                 seen.add(identity)
-                trials.append(TrialSpec(identity, cell, seed))
-    return Expansion(spec, profile, cells, chosen_seeds, tuple(trials), tuple(map(str, changes or ())))
+                yield TrialSpec(identity, cell, seed)
 
 
 def layers_of(spec: SweepSpec, profile: str | None, changes: dict[str, Any] | None) -> list[Layer]:

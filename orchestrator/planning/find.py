@@ -17,7 +17,7 @@ def find_trial(expansion: Expansion, text: str) -> TrialSpec:
 def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
     """The trials of the one cell that `text` names: label, levels as axis=level, or the start of an id.
 
-    Of several cells that are one config each may be named.
+    Those that do not count are among them. Of several cells that are one config each may be named.
 
     Raises:
         UsageError: it names no cell, or several.
@@ -35,8 +35,10 @@ def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
         return len(text) >= 4 and (trial.id.startswith(text) or trial.cell.id.startswith(text))
 
     found: dict[str, TrialSpec] = {}
-    for seed in expansion.seeds:
+    for seed in expansion.every_seed:
         for cell in expansion.cells:
+            if seed not in expansion.own_seeds.get(cell.choice, expansion.seeds):
+                continue
             trial = TrialSpec(cell.trial_id(seed), cell, seed)
             if trial.id not in found and fits(trial):
                 found[trial.id] = trial

@@ -53,9 +53,12 @@ def layout(expansion: Expansion, spec: TableSpec) -> Layout:
             )
         places[place] = cell
     cells = tuple(tuple(places.get((row, column)) for column in column_keys) for row in row_keys)
+    for one in spec.expectations:
+        for named in filter(None, (one.cell, one.minus)):
+            one_cell(expansion, spec, named)
     published = _published(spec, rows, columns)
     spread = _published(spec, rows, columns, spread=True)
-    return Layout(rows, columns, cells, published, spread, _baseline(expansion, spec, inside))
+    return Layout(rows, columns, cells, published, spread, _baseline(expansion, spec))
 
 
 def _may_report(cell: Cell, metric: str) -> bool:
@@ -114,17 +117,28 @@ def _fixed(cells: Sequence[Cell], where: Mapping[str, str]) -> list[Cell]:
     return [cell for cell in cells if where.items() <= dict(cell.choice).items()]
 
 
-def _baseline(expansion: Expansion, spec: TableSpec, inside: Sequence[Cell]) -> Cell | None:
-    if not spec.baseline:
-        return None
+def _baseline(expansion: Expansion, spec: TableSpec) -> Cell | None:
+    return one_cell(expansion, spec, spec.baseline, what="baseline") if spec.baseline else None
+
+
+def one_cell(
+    expansion: Expansion, spec: TableSpec, named: Mapping[str, str], *, what: str = "expected cell"
+) -> Cell:
+    """The one cell of a table that has these levels.
+
+    Raises:
+        UsageError: none has, or several.
+    """
+    row_axes = tuple(expansion.spec.axes) if spec.rows == "cells" else spec.row_axes
+    inside = _inside(expansion, spec, (*row_axes, *spec.column_axes))
     wanted = {
         axis: None if level == BASE and BASE not in expansion.spec.axes[axis].labels else level
-        for axis, level in spec.baseline.items()
+        for axis, level in named.items()
     }
     matching = [cell for cell in inside if wanted.items() <= dict(cell.choice).items()]
     if len(matching) != 1:
         raise UsageError(
-            f"table '{spec.name}': baseline {spec.baseline} fits {len(matching)} of its cells; "
+            f"table '{spec.name}': {what} {dict(named)} fits {len(matching)} of its cells; "
             "name one level of every axis of the table"
         )
     return matching[0]

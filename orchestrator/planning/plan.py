@@ -64,8 +64,13 @@ class Plan(NamedTuple):
 
 def size(expansion: Expansion) -> str:
     """How many cells, seeds and trials, in words."""
-    cells, seeds = counted(len(expansion.cells), "cell"), counted(len(expansion.seeds), "seed")
-    return f"{cells} × {seeds} = {counted(len(expansion.trials), 'trial')}"
+    numbers = sorted({len(expansion.seeds_of(cell)) for cell in expansion.cells})
+    few, many = (numbers[0], numbers[-1]) if numbers else (0, len(expansion.seeds))
+    seeds = counted(many, "seed") if few in (0, many) else f"{few} to {many} seeds"
+    out = f", {len(expansion.excluded)} excluded" if expansion.excluded else ""
+    return (
+        f"{counted(len(expansion.cells), 'cell')} × {seeds} = {counted(len(expansion.trials), 'trial')}{out}"
+    )
 
 
 def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:

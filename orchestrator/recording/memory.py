@@ -71,6 +71,7 @@ class MemoryStore:
             self._records[trial.trial_id] = before.model_copy(update={"attempts": len(attempts)})
             return
         self._records[trial.trial_id] = TrialRecord(
+            expected=sweep.expected if before is None else before.expected,
             trial_id=trial.trial_id,
             status="running",
             run=trial.trial_id,
@@ -93,7 +94,12 @@ class MemoryStore:
             return
         self._ended[trial_id] = outcome, sweep
         record = record_of(trial_id, outcome, sweep.provenance)
-        kept = {"run": trial_id, "attempts": begun.attempts, "worker": begun.worker}
+        kept = {
+            "expected": begun.expected,
+            "run": trial_id,
+            "attempts": begun.attempts,
+            "worker": begun.worker,
+        }
         self._records[trial_id] = TrialRecord.model_validate(dict(record) | kept)
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.answer.comparison.precision import aimed
 from orchestrator.commands.screen.live import QuietDisplay
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
@@ -125,3 +126,44 @@ def test_the_summary_of_an_edited_sweep_is_not_kept_from_it_by_a_larger_old_one(
     assert store.summaries["tiny"]["main.md"].decode() != first
     store._content["tiny", None] = "0123456789ab"  # as 0.1.0 wrote it
     assert shown_by(store, [0], []) != first
+
+
+def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ready(Store):
+        notes = ()
+        carry = close = lambda self: None
+
+    class Claimed(Script):
+        release = lambda self: None  # noqa: E731
+
+    store, said, shown = Ready(), list[str](), list[str]()
+    monkeypatch.setattr(drive, "_claims", lambda *given: Claimed())
+    monkeypatch.setattr(drive, "published", lambda plan, store, answer, info, say: answer.result)
+
+    def swept() -> SweepResult:
+        executor: Any = Fates(lambda trial: "completed")
+        executor.close = lambda: None
+        asked = aimed(
+            expansion(seeds=range(2)), 1.0, 4, lambda made: store.records([t.id for t in made.trials])
+        )
+        prepared: Any = drive.Prepared(
+            plan_sweep(asked, store),
+            store,
+            executor,
+            INFO,
+            workspace(tmp_path, None, None),
+            Options(executor="serial", address=None),
+        )
+        return drive.sweep(
+            prepared,
+            say=said.append,
+            show=lambda answer: shown.append(str(answer.tables[0])),
+            screen=lambda plan: Listening(QuietDisplay(plan)),  # type: ignore[arg-type]
+        )
+
+    assert swept().trained["completed"] == 3 * 4  # equal numbers: two seeds are no interval, three are one
+    assert "intervals are wider than asked for: 4 trials more" in said
+    assert len(shown) == 1 and "reached in every cell" in shown[0]
+    assert swept().trained.total() == 0

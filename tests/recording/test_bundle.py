@@ -17,7 +17,7 @@ from orchestrator.answer import publish
 from orchestrator.commands.look.ui import serve
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.load import load, load_sweep
-from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.expand import Aim, Expansion, expand
 from orchestrator.recording.bundle import layout, writing
 from orchestrator.recording.bundle.merging import Merged, checked, lay_out, merge, merge_checkpoints
 from orchestrator.recording.bundle.reading import Bundle, each
@@ -95,6 +95,20 @@ def rewritten(bundle: Bundle, change: Callable[[dict[str, bytes]], None], *, sum
         for name, content in members.items():
             file.writestr(name, content)
     return path
+
+
+def test_a_bundle_keeps_seeds_of_some_cells_trials_that_do_not_count_and_precision(tmp_path: Path) -> None:
+    text = table_yaml() + "cell_seeds: [{where: {ema: EMA}, seeds: 4}]\n"
+    text += "exclude: [{cell: {ema: EMA, predictor: regular}, seed: 1, reason: broken}]\n"
+    asked = expansion(text)
+    asked = asked._replace(aim=Aim(1.0, 5))
+    there = exported(tmp_path / "own.orch.zip", filled(asked, trials=99), asked, text)
+    spec, kept = read_sweep(there.path)
+    assert "seeds" not in kept and (kept["precision"], kept["max_seeds"]) == (1.0, 5)
+    again = expand(spec)
+    assert (again.trials, again.excluded[0][0].id) == (asked.trials, asked.excluded[0][0].id)
+    words = lay_out(there, tmp_path / "out")[0]
+    assert "--seeds" not in words and words[-4:] == ["--precision", "1", "--max-seeds", "5"]
 
 
 def test_a_bundle_gives_the_tables_of_its_store_byte_for_byte(bundle: Bundle, whole: Expansion) -> None:

@@ -29,6 +29,7 @@ _MACROS = {
     "⌉": "rceil", "⋯": "cdots", "△": "triangle", "✓": "surd", "✗": "times", "✔": "surd", "✘": "times",
     "ς": "varsigma", "ε": "varepsilon", "φ": "varphi", "ϕ": "phi", "ϵ": "epsilon", "ϑ": "vartheta",
     "ϱ": "varrho", "ϖ": "varpi", "ϰ": "kappa", "\N{OHM SIGN}": "Omega", "\N{MICRO SIGN}": "mu",
+    "★": "star",
 }  # fmt: skip
 _GREEK = (
     "alpha beta gamma delta zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon chi psi omega"

@@ -11,7 +11,7 @@ from orchestrator.language.table_spec import Published
 def everything(table: Table) -> dict[str, Any]:
     """The table."""
     published = table.spec.published
-    return {
+    told = {
         "table": table.spec.name,
         "sweep": table.sweep,
         "profile": table.profile,
@@ -44,6 +44,11 @@ def others(one: Beside) -> dict[str, Any]:
         "ci_high": summary.high if summary else None,
         "values": {str(seed): value for seed, value in one.values.items()},
     }
+    if table.judged:
+        told["expectations"] = [one._asdict() for one in table.judged]
+    if table.others:
+        told["further"] = [everything(one) for one in table.others]
+    return told
 
 
 def unit(table: Table) -> str:

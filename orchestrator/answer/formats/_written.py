@@ -21,13 +21,23 @@ VERDICT_SIGNS = {"within": "✓", "outside": "✗", "incomplete": "…"}
 
 
 def cells(table: Table, *, tex: bool = False) -> tuple[list[str], list[list[str]]]:
-    """Head and body as written cells: per column ours, and where there is any, published and difference."""
+    """Head and body as written cells: per metric and column ours, what is published, and the difference."""
+    head, body = _cells(table, tex=tex, several=bool(table.others))
+    for other in table.others:
+        more, rows = _cells(other, tex=tex, several=True)
+        head += more[1:]
+        body = [line + row[1:] for line, row in zip(body, rows, strict=True)]
+    return head, body
+
+
+def _cells(table: Table, *, tex: bool, several: bool) -> tuple[list[str], list[list[str]]]:
+    """Those of one metric, which the head names where there are `several`."""
     with_published = any(e.published is not None for _, _, e in table.flat())
     with_difference = any(e.against is not None for _, _, e in table.flat())
     escape = tex_text if tex else str
     numbers = table.spec.published.what if table.spec.published else ""
     head = [""]
-    for column in table.columns:
+    for column in table.headers if several else table.columns:
         head.append(escape(column))
         head += [escape(f"{source.name} (imported)") for source in table.sources]
         head += [numbers] * with_published + [escape("Δ baseline")] * with_difference
@@ -47,7 +57,7 @@ def cells(table: Table, *, tex: bool = False) -> tuple[list[str], list[list[str]
 
 def ours(entry: Entry, table: Table, *, tex: bool = False) -> str:
     """Our number with its spread, and the marks of its trials."""
-    written = _mean(entry, table)
+    written = _mean(entry, table) + " ★" * entry.is_best
     return (tex_text(written) if tex else written) + _marks(entry, tex=tex)
 
 
@@ -57,7 +67,8 @@ def _mean(entry: Entry, table: Table) -> str:
     if entry.summary is None:
         return "—"
     spread = "" if entry.summary.sd is None else f" ± {_number(entry.summary.sd, table)}"
-    count = f" (n={entry.summary.n})" if entry.summary.n != entry.asked or len(table.seeds) == 1 else ""
+    told = entry.summary.n == entry.asked == len(table.seeds) != 1
+    count = "" if told else f" (n={entry.summary.n})"
     return f"{_number(entry.summary.mean, table)}{spread}{count}"
 
 
@@ -118,9 +129,9 @@ def _signed(value: float, table: Table) -> str:
 def title(table: Table) -> str:
     """The table's name, metric and profile in a line."""
     named = table.sweep if table.spec.name == table.sweep else f"{table.sweep}, table {table.spec.name}"
-    unit = " in %" if table.spec.in_percent else ""
+    shown = ", ".join(one.spec.metric + " in %" * one.spec.in_percent for one in table.parts)
     profile = f", profile {table.profile}" if table.profile else ""
-    return printable(f"{named}: {table.spec.metric}{unit}{profile}")
+    return printable(f"{named}: {shown}{profile}")
 
 
 def legend(table: Table, *, tex: bool = False) -> list[str]:
@@ -128,6 +139,8 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
     seeds, published = table.seeds, table.spec.published
     span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
+    if any(entry.asked not in (0, len(seeds)) for _, _, entry in table.flat()):
+        lines[0] += "; other numbers of seeds are written as n"
     if len(seeds) == 2:
         lines[0] += "; two seeds decide nothing, train more"
     if any(entry.against is not None for _, _, entry in table.flat()):
@@ -144,8 +157,9 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
     for source in table.sources:
         whence = "; ".join(f"{o.file}, sha256 {o.sha256[:12]}, {o.date}" for o in source.origins)
         lines.append(f"{source.name}: imported, not trained here, and in no other number ({whence})")
+    notes = dict.fromkeys(note for one in table.parts for note in one.notes)
     escape = tex_text if tex else str
-    written = [escape(printable(line)) for line in (*lines, *table.notes)]
+    written = [escape(printable(line)) for line in (*lines, *notes)]
     occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)
     if occurring:
         marks = ", ".join(f"{_mark(s, tex=tex)} {MEANINGS.get(s, s)}" for s in MARKS if s in occurring)

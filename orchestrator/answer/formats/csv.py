@@ -31,7 +31,7 @@ def together(tables: Sequence[Table]) -> str:
     fields = [*_FIELDS, *(["imported"] if any(table.sources for table in tables) else [])]
     writer = csv.DictWriter(out, fieldnames=fields, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    for table in tables:
+    for table in (part for whole in tables for part in whole.parts):
         of_table = {
             "sweep": table.sweep, "profile": table.profile, "table": table.spec.name,
             "metric": table.spec.metric, "unit": unit(table),

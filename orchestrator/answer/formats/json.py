@@ -30,7 +30,11 @@ def event(table: Table) -> str:
 
 def places(table: Table) -> list[dict[str, Any]]:
     """Every number behind each place, row by row."""
-    return [record(row, column, entry) for row, column, entry in table.flat()]
+    found = [record(row, column, entry) for row, column, entry in table.flat()]
+    for one in table.others:
+        own = dict(zip(one.columns, one.headers, strict=True))
+        found += [record(row, own[column], entry) for row, column, entry in one.flat()]
+    return found
 
 
 def _dumped(value: Any, *, indent: int | None = None) -> str:

@@ -20,8 +20,9 @@ def write(table: Table) -> str:
     # {}: a row that begins with [ or * would be an argument of what ends the row before.
     rows = ["{}" + " & ".join(row) + r" \\" for row in [head, *body]]
     notes = " ".join(f"{note}." for note in legend(table, tex=True))
-    metric = METRICS.get(table.spec.metric)
-    named = title(table).replace(table.spec.metric, metric.words) if metric else title(table)
+    named = title(table)
+    for metric in table.spec.metrics:
+        named = named.replace(metric, METRICS[metric].words if metric in METRICS else metric)
     name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(dict.fromkeys((table.sweep, table.spec.name))))
     lines = [
         r"\begin{table}",

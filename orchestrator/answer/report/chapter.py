@@ -62,10 +62,10 @@ def chapter(
         logs: ends of logs of failed trials, by id.
         others: results that were imported, if they are asked for.
     """
-    told = list(problems)
+    told = [*problems, *expansion.left_out]
     if figures is None:
         figures = _figure_files(expansion, records, curves, told)
-    metrics = list(dict.fromkeys(table.metric for table in expansion.spec.tables))
+    metrics = list(dict.fromkeys(name for table in expansion.spec.tables for name in table.metrics))
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
     spoken = publish.cell_curves(expansion, drawn_cells(expansion), records, curves)
@@ -110,7 +110,7 @@ def drawn_trials(expansion: Expansion) -> list[str]:
     if expansion.spec.figures:
         return [trial.id for trial in expansion.trials]
     cells = [expansion.cells[place] for place in drawn_cells(expansion)]
-    return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds))
+    return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds_of(cell)))
 
 
 def _figure_files(
@@ -191,7 +191,7 @@ def _cells(
     every, left, listed = len(expansion.trials) <= LISTED, 0, []
     first = expansion.cells[0]
     for cell in expansion.cells:
-        ids = {seed: cell.trial_id(seed) for seed in expansion.seeds}
+        ids = {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
         states = Counter(status_of(records.get(i)) for i in ids.values())
         shown = {s: i for s, i in ids.items() if every or status_of(records.get(i)) not in PLAIN}
         left += len(ids) - len(shown)

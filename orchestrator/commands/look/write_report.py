@@ -56,7 +56,11 @@ def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
     }
     if parts(request.file) is None:
         words = sweep_words(
-            request.file, profile=expansion.profile, seeds=expansion.seeds, changes=request.changes
+            request.file,
+            profile=expansion.profile,
+            seeds=expansion.typed_seeds,
+            changes=request.changes,
+            aim=expansion.aim,
         )
     else:  # which says how to go on
         words = ["orch", "import", str(request.file)]

@@ -14,6 +14,7 @@ from orchestrator.planning.data import larger_than_data, missing_packages
 from orchestrator.planning.expand import expand
 from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
+from orchestrator.planning.trials import Cell
 from orchestrator.process.words import listed
 from orchestrator.records import status_of
 
@@ -33,7 +34,11 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
     lines.append(", ".join(parts + edit_notes(plan.edited)))
-    lines += [*plan.expansion.merged, *missing_packages(trial.cell for trial in plan.todo)]
+    lines += [
+        *plan.expansion.left_out,
+        *plan.expansion.merged,
+        *missing_packages(trial.cell for trial in plan.todo),
+    ]
     if note := code_note(len(plan.done), plan.by_other_code):
         lines.append(f"{note}; `orch sweep --retrain-changed` trains them anew")
     if orphans:
@@ -49,7 +54,7 @@ def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
         return []
     for profile in spec.profiles or [None]:
         for cell in expand(spec, profile=profile, seeds=[0]).cells:
-            wanted |= {cell.trial_id(seed) for seed in (*spec.seed_list, *plan.expansion.seeds)}
+            wanted |= {cell.trial_id(seed) for seed in spec.every_seed.union(plan.expansion.every_seed)}
     return sorted(label for trial_id, label in asked_for.items() if trial_id not in wanted)
 
 
@@ -58,6 +63,7 @@ def status_text(plan: Plan) -> str:
     counts = Counter(plan.status(trial.id) for trial in plan.expansion.trials)
     lines = cells_by_seed(plan)
     lines.append(", ".join(f"{number} {status}" for status, number in counts.items()))
+    lines += plan.expansion.left_out
     for trial in plan.expansion.trials:
         record = plan.records.get(trial.id)
         if record is not None and record.reason:
@@ -123,17 +129,26 @@ def cells_by_seed(plan: Plan) -> list[str]:
     """A sweep's cells against its seeds, and what the signs mean."""
     expansion = plan.expansion
     width = max(len(cell.label) for cell in expansion.cells)
-    seeds = expansion.seeds
+    seeds = expansion.every_seed
     lines = [f"  {'seed':{width}}  {' '.join(str(seed) for seed in seeds)}"] if len(seeds) <= 20 else []
     for cell in expansion.cells[:SHOWN_CELLS]:
         signs = [
-            SIGNS[status_of(plan.records.get(cell.trial_id(seed)))].rjust(len(str(seed)))
+            (_sign(plan, cell, seed) if seed in expansion.seeds_of(cell) else "").rjust(len(str(seed)))
             for seed in seeds[:SHOWN_CELLS]
         ]
-        lines.append(f"  {cell.label:{width}}  {' '.join(signs)}")
+        lines.append(f"  {cell.label:{width}}  {' '.join(signs)}".rstrip())
     if len(expansion.cells) > SHOWN_CELLS:
         lines.append(f"  ... and {len(expansion.cells) - SHOWN_CELLS} more cells")
-    ids = [c.trial_id(s) for c in expansion.cells[:SHOWN_CELLS] for s in seeds[:SHOWN_CELLS]]
+    ids = [
+        cell.trial_id(seed)
+        for cell in expansion.cells[:SHOWN_CELLS]
+        for seed in seeds[:SHOWN_CELLS]
+        if seed in expansion.seeds_of(cell)
+    ]
     used = {status_of(plan.records.get(i)) for i in ids}
     lines.append("  " + "  ".join(f"{SIGNS[s]} {MEANINGS.get(s, s)}" for s in SIGNS if s in used))
     return lines
+
+
+def _sign(plan: Plan, cell: Cell, seed: int) -> str:
+    return SIGNS[status_of(plan.records.get(cell.trial_id(seed)))]

@@ -12,6 +12,7 @@ from orchestrator.answer.comparison.beside import with_others
 from orchestrator.answer.tables import Table
 from orchestrator.commands.options import sayer
 from orchestrator.commands.request import Request
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.records import TrialRecord
 
@@ -59,13 +60,14 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
         tell(f"orch: {problem}")
     outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in tables)
     outside += sum(one.prediction in ("fails", "incomplete") for one in tables)
+    outside += sum(expected.verdict == "does not hold" for one in tables for expected in one.judged)
     return Shown(outside, complete=not problems)
 
 
-def print_failures(request: Request, records: Mapping[str, TrialRecord]) -> None:
+def print_failures(trials: Sequence[TrialSpec], records: Mapping[str, TrialRecord]) -> None:
     """Print a line for each trial that failed, with its cause, and what to do next."""
     tell = sayer(silent=False)
-    lines = list(explain.failed(request.trials, records))
+    lines = list(explain.failed(trials, records))
     for line in lines:
         tell(f"orch: {line}")
     if lines:

@@ -8,6 +8,7 @@ import platform
 from collections.abc import Callable
 from pathlib import Path
 
+from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
@@ -38,7 +39,11 @@ class Kept:
         self._exported = request.exported(store=self._store)
         spec = request.spec
         self._sweep = SweepInfo(
-            name=spec.name, profile=request.expansion.profile, question=spec.question, provenance=provenance()
+            name=spec.name,
+            profile=request.expansion.profile,
+            question=spec.question,
+            provenance=provenance(),
+            expected=written_down(request.expansion),
         )
         self._store.begin(trial.facts, self._sweep, worker=platform.node())
 

@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME
-from orchestrator.records import Provenance, TrialFacts, TrialId, TrialRecord
+from orchestrator.records import Provenance, TrialFacts, TrialId, TrialRecord, left_out_if_empty
 from trainers.config.base import Frozen
 
 VERSION = 1
@@ -54,10 +54,17 @@ class BundledSweep(Frozen):
     """Its sweep file, below its folder."""
     profile: Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_PROFILE)] | None
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)]
+    seeds_as_in_file: bool = False
+    """Whether the file says more of seeds than `seeds`: some cells have others."""
+    precision: float | None = None
+    """Half-width of intervals for which seeds were added."""
+    max_seeds: int | None = None
     changes: dict[str, Any] = {}
     """Settings over the base, by dotted path."""
     trials: tuple[TrialId, ...]
     """All that it asks for, whether or not they are in the bundle."""
+
+    _late = left_out_if_empty("seeds_as_in_file", "precision", "max_seeds")
 
 
 class Manifest(Frozen):

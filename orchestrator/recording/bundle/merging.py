@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.errors import UsageError
+from orchestrator.planning.expand import Aim
 from orchestrator.recording.bundle import layout
 from orchestrator.recording.bundle.imported import ATTEMPT, facts_of, name_of, reports_of
 from orchestrator.recording.bundle.layout import BundledTrial
@@ -133,7 +134,13 @@ def lay_out(bundle: Bundle, root: Path) -> list[list[str]]:
             reason = f"cannot be written: {error.strerror}"
             raise UsageError(f"{root / key}: {reason}; choose another folder with --home") from None
         commands.append(
-            sweep_words(folder / sweep.file, profile=sweep.profile, seeds=sweep.seeds, changes=sweep.changes)
+            sweep_words(
+                folder / sweep.file,
+                profile=sweep.profile,
+                seeds=None if sweep.seeds_as_in_file else sweep.seeds,
+                changes=sweep.changes,
+                aim=Aim(sweep.precision, sweep.max_seeds) if sweep.precision and sweep.max_seeds else None,
+            )
         )
     return commands
 
@@ -201,8 +208,8 @@ def _made(bundle: Bundle, trial: BundledTrial) -> _Made:
 
 
 def _tell(store: Store, trial: BundledTrial, made: _Made, sweep: SweepInfo) -> None:
-    one, fields = trial.facts.trial_id, dict(sweep) | {"provenance": made.provenance}
-    info = SweepInfo(**fields)
+    one = trial.facts.trial_id
+    info = SweepInfo(**dict(sweep) | {"provenance": made.provenance, "expected": trial.record.expected})
     store.begin(trial.facts, info, worker=trial.record.worker, attempt=ATTEMPT)
     for report in made.reports:
         store.report(one, report)

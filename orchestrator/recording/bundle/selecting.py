@@ -11,6 +11,7 @@ from typing import Any
 from orchestrator.language.load import files_from, load_sweep
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key
+from orchestrator.planning.expand import Aim
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.reading import open_bundle
 from trainers.config.filesets import replaced
@@ -33,7 +34,11 @@ def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str,
         return load_sweep(path, trust=trust), {}
     bundle = open_bundle(named[0])
     key, sweep = bundle.sweep(named[1])
-    kept: dict[str, Any] = {"seeds": list(sweep.seeds), "tracking_uri": str(named[0])}
+    kept: dict[str, Any] = {"tracking_uri": str(named[0])}
+    if not sweep.seeds_as_in_file:
+        kept["seeds"] = list(sweep.seeds)
+    if sweep.precision is not None:
+        kept |= {"precision": sweep.precision, "max_seeds": sweep.max_seeds}
     if sweep.profile is not None:
         kept["profile"] = sweep.profile
     if sweep.changes:
@@ -42,12 +47,19 @@ def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str,
 
 
 def sweep_words(
-    file: Path | str, *, profile: str | None, seeds: Sequence[int], changes: Mapping[str, Any]
+    file: Path | str,
+    *,
+    profile: str | None,
+    seeds: Sequence[int] | None,
+    changes: Mapping[str, Any],
+    aim: Aim | None = None,
 ) -> list[str]:
-    """The command that trains what a sweep asks for under this selection."""
+    """The command that trains what a sweep asks for under this selection; seeds None: the file's."""
     words = ["orch", "sweep", str(file)]
     words += ["--profile", profile] if profile else []
-    words += ["--seeds", ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")]
+    if seeds is not None:
+        words += ["--seeds", ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")]
+    words += ["--precision", f"{aim.half_width:g}", "--max-seeds", str(aim.most_seeds)] if aim else []
     for path, value in changes.items():
         words += ["--set", f"{path}={json.dumps(value)}"]
     return words

@@ -147,7 +147,7 @@ def _fill(
     for one in sweeps:
         for name, text in sorted(one.files.items()):
             writer.add(f"sweeps/{one.key}/{name}", text)
-        ids = {trial.id: trial for trial in one.expansion.trials}
+        ids = {trial.id: trial for trial in one.expansion.every_trial}
         own = {i: records[i] for i in ids if i in records}
         _add_answers(writer, one, own, made_by, say)
         own = {i: record for i, record in own.items() if i not in there and whose[i] is one.store}
@@ -172,7 +172,8 @@ def _fill(
     if bare:
         say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
     writer.add(MANIFEST, _manifest(writer, sweeps, made_by).model_dump_json(indent=1))
-    return len(there & records.keys()), len({trial.id for one in sweeps for trial in one.expansion.trials})
+    asked = {trial.id for one in sweeps for trial in one.expansion.every_trial}
+    return len(there & records.keys()), len(asked)
 
 
 def _told(trial: TrialSpec | None, record: TrialRecord) -> str:
@@ -194,7 +195,7 @@ def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[st
     records: dict[str, TrialRecord] = {}
     whose: dict[str, Store] = {}
     for one in sweeps:
-        for identity, record in one.store.records([trial.id for trial in one.expansion.trials]).items():
+        for identity, record in one.store.records([trial.id for trial in one.expansion.every_trial]).items():
             known = records.get(identity)
             if known is not None and known.is_done and record.is_done and differ(known, record):
                 raise UsageError(
@@ -223,7 +224,11 @@ def _add_answers(
         say(f"orch: {problem}")
     shown, source = one.store.curves(drawn_trials(one.expansion)), one.files[one.file].decode()
     words = sweep_words(
-        one.file, profile=one.expansion.profile, seeds=one.expansion.seeds, changes=one.changes
+        one.file,
+        profile=one.expansion.profile,
+        seeds=one.expansion.typed_seeds,
+        changes=one.changes,
+        aim=one.expansion.aim,
     )
     told = chapter(
         one.expansion,
@@ -250,15 +255,18 @@ def _manifest(writer: _Writer, sweeps: Sequence[Exported], made_by: Provenance) 
 
 
 def _sweep(one: Exported) -> BundledSweep:
-    spec = one.expansion.spec
+    spec, aim = one.expansion.spec, one.expansion.aim
     return BundledSweep(
         name=spec.name,
         question=spec.question,
         file=one.file,
         profile=one.expansion.profile,
         seeds=tuple(one.expansion.seeds),
+        seeds_as_in_file=one.expansion.typed_seeds is None,
+        precision=aim.half_width if aim else None,
+        max_seeds=aim.most_seeds if aim else None,
         changes=dict(one.changes),
-        trials=tuple(trial.id for trial in one.expansion.trials),
+        trials=tuple(trial.id for trial in one.expansion.every_trial),
     )
 
 

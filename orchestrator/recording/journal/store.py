@@ -116,7 +116,7 @@ class JournaledStore:
         """A trial ended."""
         self._tell(journal.Ended(trial_id=trial_id, outcome=outcome, sweep=sweep))
         if self._known is not None:
-            self._known.add([record_of(trial_id, outcome, sweep.provenance)])
+            self._known.add([record_of(trial_id, outcome, sweep.provenance, expected=sweep.expected)])
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
         """Note that `sweep` asks for these trials too."""

@@ -35,6 +35,8 @@ ENDING = frozenset(
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
 TAG_LENGTH = 4000
+EXPECTED = "orch.expected."
+"""Begins the tags that say what was expected when the trial first began."""
 FINDINGS = ("collapsed", "dimensional", "diverged")
 """What MLflow, which knows only finished and failed, calls finished."""
 KEPT_ATTEMPTS = 200  # a tag holds 5000 characters
@@ -56,22 +58,26 @@ def first_tags(
     trial: TrialFacts, sweep: SweepInfo, *, worker: str | None, attempt: str | None
 ) -> dict[str, str]:
     """The tags of a trial that begins for the first time."""
-    return {
-        "orch.kind": "trial",
-        "orch.trial_id": trial.trial_id,
-        "orch.sweep": sweep.name,
-        f"orch.in.{sweep.name}": "true",
-        "orch.cell": trial.cell,
-        "orch.cell_id": trial.cell_id,
-        "orch.seed": str(trial.seed),
-        "orch.profile": sweep.profile or "none",
-        "orch.status": "running",
-        "orch.attempts": "1",
-        "orch.attempt_ids": attempt or UNKNOWN,
-        "orch.worker": worker or "",
-        "mlflow.source.name": "orch sweep",
-        "mlflow.source.git.commit": sweep.provenance.code_version,
-    } | {axis_tag(axis): level for axis, level in trial.levels.items()}
+    return (
+        {
+            "orch.kind": "trial",
+            "orch.trial_id": trial.trial_id,
+            "orch.sweep": sweep.name,
+            f"orch.in.{sweep.name}": "true",
+            "orch.cell": trial.cell,
+            "orch.cell_id": trial.cell_id,
+            "orch.seed": str(trial.seed),
+            "orch.profile": sweep.profile or "none",
+            "orch.status": "running",
+            "orch.attempts": "1",
+            "orch.attempt_ids": attempt or UNKNOWN,
+            "orch.worker": worker or "",
+            "mlflow.source.name": "orch sweep",
+            "mlflow.source.git.commit": sweep.provenance.code_version,
+        }
+        | {axis_tag(axis): level for axis, level in trial.levels.items()}
+        | {f"{EXPECTED}{about}": said for about, said in sweep.expected.items()}
+    )
 
 
 def next_tags(tags: Mapping[str, str], *, worker: str | None, attempt: str | None) -> dict[str, str]:
@@ -140,6 +146,9 @@ def record_from(
             "run": run,
             "attempts": int(tags.get("orch.attempts", "1")),
             "worker": tags.get("orch.worker") or None,
+            "expected": {
+                tag.removeprefix(EXPECTED): said for tag, said in tags.items() if tag.startswith(EXPECTED)
+            },
         }
     )
 
