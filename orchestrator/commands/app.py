@@ -82,6 +82,7 @@ COMMANDS = (
     reading.status,
     reading.table,
     reading.compare,
+    exchanging.encoder,
     exchanging.figures,
     exchanging.report,
     exchanging.export,

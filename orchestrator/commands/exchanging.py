@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.options import Checkpoints, Home, Uri, sayer
+from orchestrator.commands.options import Cell, Checkpoints, Home, Uri, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, STOPPED
 from orchestrator.process.secrets import without_secret
-from orchestrator.process.words import counted
+from orchestrator.process.words import counted, one_of
+from trainers.config.families import members
 
 if TYPE_CHECKING:
     from orchestrator.commands.request import Request
 
 Bundle = Annotated[Path, typer.Argument(help="Bundle, such as table1.orch.zip.", show_default=False)]
 MIB = 2**20
+ENCODER_FORMATS = members("trainers.networks.formats")
 
 
 def export(
@@ -31,9 +33,11 @@ def export(
         typer.Option("--out", "-o", help="Bundle to write.  [default: NAME.orch.zip]", show_default=False),
     ] = None,
     along: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--with", help="checkpoints: also those of trials that are not done.", show_default=False
+            "--with",
+            help="checkpoints: also those of trials that are not done; encoders: also those that were kept.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -41,13 +45,34 @@ def export(
     from orchestrator.process.provenance import provenance
     from orchestrator.recording.bundle import writing
 
-    if along not in (None, "checkpoints"):
-        raise UsageError(f"--with {along}: expected checkpoints")
-    sweeps = [one.exported(checkpoints=along is not None) for one in requests]
+    wanted = set(along or ())
+    if others := wanted - {"checkpoints", "encoders"}:
+        raise UsageError(f"--with {others.pop()}: expected checkpoints or encoders")
+    checkpoints, encoders = "checkpoints" in wanted, "encoders" in wanted
+    sweeps = [one.exported(checkpoints=checkpoints, encoders=encoders) for one in requests]
     path = out or Path(f"{sweeps[0].key}.orch.zip")
-    held, wanted = writing.write(path, sweeps, provenance(), say=sayer(silent=False))
+    held, asked = writing.write(path, sweeps, provenance(), say=sayer(silent=False))
     names = ", ".join(one.key for one in sweeps)
-    typer.echo(f"{path}: {names}, {held} of {counted(wanted, 'trial')}, {path.stat().st_size / MIB:.1f} MiB")
+    typer.echo(f"{path}: {names}, {held} of {counted(asked, 'trial')}, {path.stat().st_size / MIB:.1f} MiB")
+
+
+def encoder(
+    request: Request = selects(seeds="one", prefer_profile_with_results=True),
+    *,
+    cell: Cell,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="File to write.  [default: CELL-SEED.safetensors]", show_default=False
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help=one_of(ENCODER_FORMATS))] = "plain",
+) -> None:
+    """Write a trial's encoder into a file, and print three lines of Python that load it."""
+    from orchestrator.commands.look.write_encoder import write_encoder
+
+    for line in write_encoder(request, cell, out, form):
+        typer.echo(line)
 
 
 def figures(
@@ -111,7 +136,13 @@ def import_(
 ) -> None:
     """Put a bundle's results into a store, each trial once; what the store has stays as it is."""
     from orchestrator.recording.bundle.layout import parts
-    from orchestrator.recording.bundle.merging import checked, lay_out, merge, merge_checkpoints
+    from orchestrator.recording.bundle.merging import (
+        checked,
+        lay_out,
+        merge,
+        merge_checkpoints,
+        merge_encoders,
+    )
     from orchestrator.recording.bundle.reading import open_bundle
     from orchestrator.recording.workspace import workspace
 
@@ -126,6 +157,7 @@ def import_(
     try:
         commands = lay_out(opened, space.home / "sweeps")
         merged = merge(opened, store, trials)
+        encoders = merge_encoders(opened, space.checkpoints, store)
         begun = merge_checkpoints(opened, space.checkpoints, store)
         store.flush()
     finally:
@@ -133,6 +165,7 @@ def import_(
     told = [f"{counted(len(merged.added), 'trial')} added"]
     told += [f"{len(merged.there)} there already"] if merged.there else []
     told += [f"{len(merged.left)} were still running there"] if merged.left else []
+    told += [counted(encoders, "encoder")] if encoders else []
     told += [f"{begun} with a checkpoint to go on from"] if begun else []
     typer.echo(f"{store.describe()}: {', '.join(told)}")
     where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,12 @@ from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import size
 from orchestrator.process.command import typed_command
 from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.sweep import Sweep
 
 if TYPE_CHECKING:
     from orchestrator.planning.expand import Expansion
+    from orchestrator.planning.trials import TrialSpec
     from orchestrator.recording.bundle.writing import Exported
     from orchestrator.recording.store_port import Store
     from orchestrator.records import TrialRecord
@@ -104,6 +107,19 @@ class Request(Sweep):
         """Settings over the base, by dotted path."""
         return self._changes
 
+    def encoder_file(self, cell: str) -> tuple[TrialSpec, bytes]:
+        """The trial of a cell, and the file with its encoder; one seed is asked for.
+
+        Raises:
+            UsageError: there is no such cell, or its encoder was not kept; with the command that keeps it.
+        """
+        return kept_encoder(self.expansion, self.store(), cell, self.expansion.seeds[0], self._keeping)
+
+    def _keeping(self, anew: bool) -> str:
+        """The command that keeps encoders of the same trials."""
+        words = ["orch", "sweep", str(self.file), *self.typed, "--keep", "encoder"]
+        return f"`{shlex.join([*words, '--retrain-unkept'] if anew else words)}`"
+
     @property
     def again(self) -> str:
         """The command that goes on with this one."""
@@ -147,11 +163,14 @@ class Request(Sweep):
         self.spec = self.spec.model_copy(update={"figures": (figure,)})
         self.expansion = self.expansion._replace(spec=self.spec)
 
-    def exported(self, *, checkpoints: bool = False, store: Store | None = None) -> Exported:
+    def exported(
+        self, *, checkpoints: bool = False, encoders: bool = False, store: Store | None = None
+    ) -> Exported:
         """What of it goes into a bundle.
 
         Args:
             checkpoints: whether those of trials that are not done go along.
+            encoders: whether those that were kept do.
             store: which has its results; None: its own.
         """
         from orchestrator.recording.bundle.sources import whole_sources
@@ -160,7 +179,7 @@ class Request(Sweep):
         files, name, _ = whole_sources(self.spec, self.file, trust=self.trust)
         folder = self.space.checkpoints if checkpoints else None
         kept = store or self.store()
-        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder)
+        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder, encoders)
 
     def needs_published_profile(self) -> None:
         """Check that published numbers, or what a theory expects, can be compared with.

@@ -7,13 +7,15 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from orchestrator.errors import UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.options import Options
 from orchestrator.planning.data import larger_than_data, missing_data, missing_packages
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import trained_on_other_files
-from orchestrator.planning.plan import Plan
+from orchestrator.planning.plan import Plan, keeps
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
@@ -41,6 +43,21 @@ def check_before_training(
     if problem:
         raise UsageError(f"checkpoints at {problem}")
     _check_space(space)
+
+
+def kept_by(expansion: Expansion, options: Options) -> tuple[Literal["encoder"], ...]:
+    """What is kept of the trials of a sweep, by its file and by the options.
+
+    Raises:
+        UsageError: none of its trials has that.
+    """
+    wanted = dict.fromkeys((*expansion.spec.keep, *options.keep))
+    if options.retrain_unkept and not wanted:
+        raise UsageError("--retrain-unkept trains again what was not kept; add --keep encoder")
+    if wanted and not any("encoder" in keeps(cell) for cell in expansion.cells):
+        names = ", ".join(dict.fromkeys(cell.trainer for cell in expansion.cells))
+        raise UsageError(f"keep: encoder: trials of {names} have none; leave it out")
+    return tuple(wanted)
 
 
 def _check_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:

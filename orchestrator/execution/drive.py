@@ -13,7 +13,7 @@ from orchestrator.answer import publish
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
-from orchestrator.execution.checks import check_before_training
+from orchestrator.execution.checks import check_before_training, kept_by
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.resume_notes import ResumeNotes
@@ -70,6 +70,7 @@ def prepare(
             checkpoints or an executor of that name are not there.
     """
     publish.check(expansion)
+    options = options._replace(keep=kept_by(expansion, options))
     _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
     space.check_writable()
     if os.environ.get(SUBMITTED):
@@ -91,8 +92,7 @@ def prepare(
         store = space.open_journaled(say=say)
         with said_if_slow("looking into the store", say):
             plan = plan_sweep(expansion, store)
-        if options.retrain_changed:
-            plan = plan.with_changed_anew()
+        plan = _with_anew(plan, options)
         if only is not None:
             plan = plan._replace(todo=only(plan))
         if plan.todo:
@@ -106,6 +106,13 @@ def prepare(
             info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), question=spec.question)
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options)
+
+
+def _with_anew(plan: Plan, options: Options) -> Plan:
+    """The plan with what the options say is trained again."""
+    if options.retrain_changed:
+        plan = plan.with_changed_anew()
+    return plan.with_unkept_anew() if options.retrain_unkept else plan
 
 
 def sweep(
@@ -191,8 +198,7 @@ def _trained(
         # Read again: what another driver finished until just now is done, and what it began is known.
         records |= prepared.store.records(wanted) if wanted else {}
         plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited)
-        if prepared.options.retrain_changed:
-            plan = plan.with_changed_anew()
+        plan = _with_anew(plan, prepared.options)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
@@ -277,6 +283,7 @@ def _run(
             discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
             keep_going=prepared.options.keep_going,
             lapsed=claims.lapsed,
+            folder=folder,
         )
     finally:
         with ignoring_closed_pipes():

@@ -14,6 +14,7 @@ from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.records import FINAL, SweepInfo, TrialRecord, record_of
+from trainers.attempt.folders import Folder
 from trainers.attempt.report import Outcome
 
 
@@ -74,6 +75,7 @@ def run_sweep(
     discard: Callable[[str], None],
     keep_going: bool = True,
     lapsed: Callable[[], bool] = lambda: False,
+    folder: Folder | None = None,
 ) -> SweepResult:
     """Train what `plan` says is missing and record everything in `store`.
 
@@ -90,13 +92,14 @@ def run_sweep(
         keep_going: whether to go on when the first cells of a sweep without any result fail of what the
             others share.
         lapsed: whether the claims on these trials have ended since it was asked last.
+        folder: has a folder of each trial, where encoders that are kept are left; None: none is.
 
     Raises:
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
         ExecutionError: the trials cannot be scheduled.
     """
     guard = None if keep_going or plan.done else _EarlyFailureGuard(plan)
-    recorder = _Recorder(plan, store, info, on_event, discard, guard)
+    recorder = _Recorder(plan, store, info, on_event, discard, guard, folder)
     interrupted, hopeless, overtaken = False, None, frozenset[str]()
 
     def take(event: Event) -> None:
@@ -139,6 +142,7 @@ class _Recorder:
         on_event: OnEvent,
         discard: Callable[[str], None],
         guard: _EarlyFailureGuard | None,
+        folder: Folder | None,
     ) -> None:
         self.trained: Counter[str] = Counter()
         self.records = dict(plan.records)
@@ -146,7 +150,7 @@ class _Recorder:
         self._begun: set[str] = set()
         self._anew = set(plan.anew)
         self._store, self._info, self._on_event = store, info, on_event
-        self._discard, self._guard = discard, guard
+        self._discard, self._guard, self._folder = discard, guard, folder
 
     def take(self, event: Event) -> None:
         """Something happened to a trial.
@@ -190,7 +194,9 @@ class _Recorder:
 
     def _end(self, trial_id: str, outcome: Outcome) -> None:
         self._store.finish(trial_id, outcome, self._info)
-        self.records[trial_id] = record_of(trial_id, outcome, self._info.provenance)
+        record = self.records[trial_id] = record_of(trial_id, outcome, self._info.provenance)
+        if record.encoder is not None and self._folder is not None:
+            self._store.keep_encoder(trial_id, self._folder / trial_id, record.encoder)
         self.trained[outcome.status] += 1
 
 

@@ -113,6 +113,8 @@ class SweepSpec(Frozen):
     """The tables that it must fill."""
     figures: tuple[FigureSpec, ...] = Field((), max_length=MOST_PARTS)
     """The figures that it draws."""
+    keep: tuple[Literal["encoder"], ...] = Field((), json_schema_extra={"uniqueItems": True})
+    """What of each trained network is kept beside its results: [encoder]. No part of a trial's id."""
     schedule: ScheduleSpec | None = None
     """A pruning scheduler, for sweeps that search; never beside a table."""
     _known: foreign.Known = PrivateAttr(default_factory=dict)

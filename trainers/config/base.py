@@ -11,7 +11,7 @@ import enum
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -166,6 +166,8 @@ class Runtime(Frozen):
     """Whether a missing data set may be downloaded."""
     checkpoint_every: int = Field(1, ge=1)
     """Epochs between two checkpoints."""
+    keep: tuple[Literal["encoder"], ...] = ()
+    """What of a trained network is left in the trial's folder when the trial ends."""
 
 
 NOT_IDENTITY: JsonDict = {"identity": False}

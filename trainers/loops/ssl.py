@@ -17,6 +17,7 @@ from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, behind
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
+from trainers.loops import _encoders
 from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
 from trainers.measures.spectra import CorrelationEMA, SpectraConfig, eigenspace, eigenspace_metrics
@@ -36,6 +37,7 @@ FIGURES = ("curves", "eigenspace", "spectra", "slope")
 _OWN = ("train/loss", "train/lr", "dynamics/time", "time/epoch_s", "time/images_per_s")
 METRICS, FINAL_METRICS = (*_OWN, *spectra.METRICS, *collapse.METRICS), frozen.METRICS
 """What its trials may report after an epoch, and at their end alone."""
+KEEPS = ("encoder",)  # what its trials can leave behind
 
 
 class Config(LoopConfig):
@@ -147,6 +149,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     final |= diagnosis.metrics
     found = {"verdict": diagnosis.verdict, "evidence": diagnosis.evidence}
     details |= {"wall_s": time.perf_counter() - started, "collapse": found}
+    if folder and runtime.keep:
+        details |= _encoders.leave(config.encoder, config.projector, trial.method, data, folder)
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
@@ -258,8 +262,7 @@ def steps_per_epoch(config: Config, runtime: Runtime) -> int:
 def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor) -> dict[str, float]:
     """Linear probe and k-NN on frozen features, in eval mode, without augmentation.
 
-    The features are the encoder's; with `projector.probed_blocks` they go through that many hidden blocks
-    of the projector first.
+    With `projector.probed_blocks` features go through that many hidden blocks of the projector first.
     """
     config, method = trial.config, trial.method
     blocks = hidden_blocks(method.projector, config.projector.probed_blocks or 0)
@@ -282,9 +285,7 @@ def _measured(trial: Trial, epoch: int, metrics: dict[str, float], held_out: tor
     config, measured = trial.config, dict(metrics)
     w_p = trial.method.predictor_matrix()
     if epoch == 0:
-        measured |= (
-            {} if w_p is None else spectra.predictor_metrics(w_p)
-        )  # there is no F before the first batch
+        measured |= {} if w_p is None else spectra.predictor_metrics(w_p)  # F comes with the first batch
     else:
         found = eigenspace(trial.correlation.value, w_p)
         measured |= eigenspace_metrics(trial.correlation.value, w_p, found)

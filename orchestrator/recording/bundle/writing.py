@@ -30,7 +30,7 @@ from orchestrator.recording.bundle.layout import (
 from orchestrator.recording.bundle.merging import differ
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
-from orchestrator.recording.trial_files import SPECTRA, to_npz
+from orchestrator.recording.trial_files import ENCODER, SPECTRA, to_npz
 from orchestrator.records import Provenance, TrialRecord
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
@@ -59,6 +59,8 @@ class Exported(NamedTuple):
     changes: Mapping[str, Any]
     checkpoints: Folder | None = None
     """Folder of checkpoints, if those of trials that are not done go along."""
+    encoders: bool = False
+    """Whether those that were kept go along."""
 
 
 def write(
@@ -131,7 +133,7 @@ class _Writer:
         self.parts[name] = Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         info = zipfile.ZipInfo(name)  # of 1980: the same results are the same bytes
         info.external_attr = 0o644 << 16
-        packed = name.endswith((".npz", ".png"))
+        packed = name.endswith((".npz", ".png", ".safetensors"))
         self._file.writestr(info, data, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
 
 
@@ -158,6 +160,7 @@ def _fill(
                 beside = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
                 for name, content in sorted((beside | files.get(identity, {})).items()):
                     writer.add(f"trials/{identity}/{name}", content)
+                _add_encoder(writer, one, records[identity], say)
             there.update(batch)
         if one.checkpoints is not None:
             _add_checkpoints(writer, one.checkpoints, [i for i in ids if i not in own or not own[i].is_done])
@@ -242,6 +245,15 @@ def _sweep(one: Exported) -> BundledSweep:
         changes=dict(one.changes),
         trials=tuple(trial.id for trial in one.expansion.trials),
     )
+
+
+def _add_encoder(writer: _Writer, one: Exported, record: TrialRecord, say: Callable[[str], None]) -> None:
+    if not one.encoders or record.encoder is None:
+        return
+    if (content := one.store.encoder(record.trial_id)) is None:
+        say(f"orch: trial {record.trial_id}: its encoder was kept elsewhere, and is not in this store")
+    else:
+        writer.add(f"encoders/{record.trial_id}/{ENCODER}", content)
 
 
 def _add_checkpoints(writer: _Writer, root: Folder, trial_ids: Iterable[str]) -> None:

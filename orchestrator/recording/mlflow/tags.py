@@ -29,6 +29,7 @@ ENDING = frozenset(
         "orch.streams_fingerprint",
         "orch.source",
         "orch.data_listing",
+        "orch.encoder",
         "orch.undefined_at_end",
     }
 )
@@ -106,6 +107,7 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
         "orch.streams_fingerprint": record.streams_fingerprint,
         "orch.source": json.dumps(record.source) if record.source else None,
         "orch.data_listing": record.data_listing,
+        "orch.encoder": record.encoder,
         "orch.undefined_at_end": json.dumps(undefined) if undefined else None,
     }
     return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value}
@@ -134,6 +136,7 @@ def record_from(
             "streams_fingerprint": tags.get("orch.streams_fingerprint"),
             "source": json.loads(tags.get("orch.source", "{}")),
             "data_listing": tags.get("orch.data_listing"),
+            "encoder": tags.get("orch.encoder"),
             "run": run,
             "attempts": int(tags.get("orch.attempts", "1")),
             "worker": tags.get("orch.worker") or None,
