@@ -24,7 +24,7 @@ from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key
-from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.expand import Expansion, evaluated, expand
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan, size
 from orchestrator.planning.profile import choose_profile
@@ -287,7 +287,7 @@ class Sweep:
         )
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
-        return store.records([trial.id for trial in asked.trials])
+        return evaluated(asked, store.records([trial.id for trial in asked.trials]), store.records)
 
     def _curves(self, trials: Sequence[TrialSpec]) -> dict[str, Curves]:
         return self.store().curves([trial.id for trial in trials])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +15,9 @@ from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.table_spec import asked_table
 from orchestrator.language.yaml_text import Key, parse
-from orchestrator.planning.expand import layers_of
+from orchestrator.planning.expand import evaluations, layers_of
 from orchestrator.planning.losses import discarded_by_changes, overruled
-from orchestrator.planning.plan import size
+from orchestrator.planning.plan import make_plan, size
 from orchestrator.process.command import typed_command
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.trial_files import kept_encoder
@@ -106,6 +106,21 @@ class Request(Sweep):
     def changes(self) -> dict[str, Any]:
         """Settings over the base, by dotted path."""
         return self._changes
+
+    def with_evaluations(self) -> tuple[Expansion, dict[str, TrialRecord]]:
+        """All that it asks for, evaluations of kept encoders among its trials, and their records."""
+        records = self.records()
+        more = evaluations(self.expansion, records).expansion.trials
+        whole = self.expansion._replace(trials=(*self.trials, *more))
+        return whole, records | self.store().records([trial.id for trial in more])
+
+    def evaluations_text(self, records: Mapping[str, TrialRecord]) -> str:
+        """How its evaluations stand, a line each; empty if it has none."""
+        from orchestrator.commands.screen.grid import evaluations_text
+
+        found = evaluations(self.expansion, records)
+        known = self.store().records([trial.id for trial in found.expansion.trials])
+        return evaluations_text(self.expansion, make_plan(found.expansion, known), found.waiting)
 
     def encoder_file(self, cell: str) -> tuple[TrialSpec, bytes]:
         """The trial of a cell, and the file with its encoder; one seed is asked for.

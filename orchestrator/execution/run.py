@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
-from orchestrator.planning.expand import Expansion
+from orchestrator.planning.expand import Expansion, evaluations
 from orchestrator.planning.origin import edited_plugins
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.trials import TrialSpec
@@ -63,6 +63,27 @@ def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRe
     wanted = {trial.label for trial in missing}
     former = store.records([one for one, label in labels.items() if label in wanted and one not in records])
     return plan._replace(edited=edited_plugins(missing, former, labels))
+
+
+def evaluation_plan(
+    expansion: Expansion,
+    store: Store,
+    records: Mapping[str, TrialRecord],
+    only: Callable[[Plan], tuple[TrialSpec, ...]] | None = None,
+) -> tuple[Plan, Mapping[str, str]]:
+    """What evaluations of a sweep's encoders are missing, and whose encoder each takes, by ids.
+
+    Args:
+        expansion: the sweep.
+        store: has results.
+        records: of the sweep's trials; those without a kept encoder have no evaluation yet.
+        only: chooses among the trials of a sweep; then only failed evaluations run again.
+    """
+    found = evaluations(expansion, records)
+    plan = make_plan(found.expansion, store.records([trial.id for trial in found.expansion.trials]))
+    if only is not None:
+        plan = plan._replace(todo=plan.failed_before)
+    return plan, {one: parent.id for one, parent in found.parents.items()}
 
 
 def run_sweep(

@@ -23,6 +23,7 @@ from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME
 from trainers.config import foreign
 from trainers.config.base import Frozen
 from trainers.config.foreign import PluginError
+from trainers.config.plugins import Plugin
 
 MOST_AXES = 100
 MOST_PARTS = 100
@@ -40,6 +41,10 @@ def _tree(value: Any) -> dict[str, Any]:
 
 Settings = Annotated[Any, BeforeValidator(_tree), settings_schema]
 """Settings by path, dotted or nested; kept as read, so that every key knows its line."""
+
+
+def _protocol(value: Any) -> Any:
+    return nested(value) if isinstance(value, dict) else value
 
 
 def _named(part: Any, axes: dict[str, Any]) -> Any:
@@ -109,6 +114,12 @@ class SweepSpec(Frozen):
     """Number of seeds, from 0, a list of them, or 0-4."""
     resources: SweepResources = SweepResources()
     """What one trial needs of a node, and how many run at once."""
+    evaluations: dict[
+        Annotated[str, Field(pattern=NAME, max_length=LONGEST_PROFILE)],
+        Annotated[Any, Plugin("evaluations", as_written=True), BeforeValidator(_protocol)],
+    ] = Field({}, max_length=MOST_PARTS)
+    """Evaluations of each trial's encoder by name, each a trial of its own; keeps encoders. Metrics of one
+    are called as it is: few/top1."""
     tables: tuple[TableSpec, ...] = Field((), max_length=MOST_PARTS)
     """The tables that it must fill."""
     figures: tuple[FigureSpec, ...] = Field((), max_length=MOST_PARTS)

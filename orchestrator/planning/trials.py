@@ -28,6 +28,8 @@ class Cell(NamedTuple):
     head: str
     """Canonical JSON of the config before the seed's number; `tail` is what follows it."""
     tail: str
+    by_seed: Mapping[int, Cell] = {}
+    """The cell of each seed, where more than the seed differs: of evaluations, whose encoders do."""
 
     @property
     def trainer(self) -> str:
@@ -41,11 +43,13 @@ class Cell(NamedTuple):
 
     def config(self, seed: int = 0) -> LoopConfig:
         """The resolved config with a seed."""
-        return self.loop.model_validate({**self.fields, "seed": seed})
+        own = self.by_seed.get(seed, self)
+        return own.loop.model_validate({**own.fields, "seed": seed})
 
     def trial_id(self, seed: int) -> str:
         """Id of the trial that this cell and `seed` make."""
-        return _hash(f"{self.head}{seed}{self.tail}")
+        own = self.by_seed.get(seed, self)
+        return _hash(f"{own.head}{seed}{own.tail}")
 
     @property
     def is_foreign(self) -> bool:
@@ -94,6 +98,18 @@ class TrialSpec(NamedTuple):
             identity=identity_dump(config),
             config=config.model_dump(mode="json"),
         )
+
+
+def cell_of(config: LoopConfig, choice: Choice) -> Cell:
+    """The cell of a config that was made whole, whatever its seed."""
+    identity = identity_dump(config)
+    before = canonical({name: value for name, value in identity.items() if name < "seed"})[:-1]
+    after = canonical({name: value for name, value in identity.items() if name > "seed"})[1:]
+    head = before + ("," if len(before) > 1 else "") + '"seed":'
+    fields = {
+        name: getattr(config, name) for name in type(config).model_fields if name not in ("seed", "trainer")
+    }
+    return Cell(choice, type(config), fields, head, ("," if len(after) > 1 else "") + after)
 
 
 def in_words(labels: Iterable[str | None]) -> str:

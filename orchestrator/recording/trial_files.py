@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from orchestrator.process.words import duration
 from orchestrator.recording.store_port import Store
 from orchestrator.records import MEASURED, Curves, SweepInfo, TrialFacts
 from trainers.attempt.checkpoint import ENCODER as ENCODER
+from trainers.attempt.checkpoint import GIVEN
 from trainers.attempt.folders import Folder, files
 from trainers.attempt.report import Outcome
 from trainers.config.base import canonical
@@ -89,6 +91,26 @@ def _seconds(store: Store, trial_id: str) -> float | None:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         return float(json.loads(store.files([trial_id])[trial_id][PROVENANCE])["trial"]["wall_s"])
     return None
+
+
+def lay_encoders(wanted: Iterable[tuple[str, str]], store: Store, folder: Folder) -> None:
+    """Give trials encoders to start from, each in its folder below `folder`.
+
+    Args:
+        wanted: (trial, trial whose encoder it is given), ids.
+        store: has the encoders.
+        folder: of all trials.
+
+    Raises:
+        StoreError: the store does not answer.
+        OSError: a folder does not take one.
+    """
+    for parent, pairs in itertools.groupby(
+        sorted(wanted, key=lambda pair: pair[1]), key=lambda pair: pair[1]
+    ):
+        content = store.encoder(parent)
+        for trial_id, _ in pairs if content is not None else ():  # else the trial says that it was given none
+            files(folder / trial_id).write(GIVEN, io.BytesIO(content or b""))
 
 
 def left_encoder(folder: Folder, sha256: str) -> bytes | None:

@@ -11,7 +11,7 @@ from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.data import larger_than_data, missing_packages
-from orchestrator.planning.expand import expand
+from orchestrator.planning.expand import Expansion, expand, protocols
 from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
 from orchestrator.process.words import listed
@@ -51,6 +51,24 @@ def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
         for cell in expand(spec, profile=profile, seeds=[0]).cells:
             wanted |= {cell.trial_id(seed) for seed in (*spec.seed_list, *plan.expansion.seeds)}
     return sorted(label for trial_id, label in asked_for.items() if trial_id not in wanted)
+
+
+def evaluations_text(expansion: Expansion, found: Plan, waiting: Mapping[str, int]) -> str:
+    """How the evaluations of a sweep stand, a line each; empty if it has none.
+
+    Args:
+        expansion: the sweep.
+        found: the plan of its evaluations.
+        waiting: by evaluation, the trials whose encoders are not there yet.
+    """
+    lines = []
+    for name, protocol in protocols(expansion).items():
+        own = [trial for trial in found.expansion.trials if dict(trial.cell.choice)["evaluation"] == name]
+        counts = Counter(found.status(trial.id) for trial in own)
+        parts = [f"{number} {status}" for status, number in counts.items()]
+        parts += [f"{waiting[name]} wait for an encoder"] if waiting.get(name) else []
+        lines.append(f"evaluation {name} ({protocol}): {', '.join(parts) or 'none'}")
+    return "\n".join(lines)
 
 
 def status_text(plan: Plan) -> str:

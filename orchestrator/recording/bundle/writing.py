@@ -17,7 +17,8 @@ from orchestrator.answer import publish
 from orchestrator.answer.report.chapter import chapter, drawn_trials
 from orchestrator.answer.report.page import page
 from orchestrator.errors import UsageError
-from orchestrator.planning.expand import Expansion
+from orchestrator.planning.expand import Expansion, evaluated, evaluations
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.layout import (
     ENDING,
     MANIFEST,
@@ -147,9 +148,9 @@ def _fill(
     for one in sweeps:
         for name, text in sorted(one.files.items()):
             writer.add(f"sweeps/{one.key}/{name}", text)
-        ids = {trial.id: trial for trial in one.expansion.trials}
+        ids = {trial.id: trial for trial in _asked(one)}
         own = {i: records[i] for i in ids if i in records}
-        _add_answers(writer, one, own, made_by, say)
+        _add_answers(writer, one, _with_evaluations(one, own), made_by, say)
         for batch in _batches([i for i in own if i not in there and whose[i] is one.store]):
             files = one.store.files(batch)
             bare += sum(records[i].status != "running" and i not in files for i in batch)
@@ -167,7 +168,21 @@ def _fill(
     if bare:
         say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
     writer.add(MANIFEST, _manifest(writer, sweeps, made_by).model_dump_json(indent=1))
-    return len(there), len({trial.id for one in sweeps for trial in one.expansion.trials})
+    return len(there), len({trial.id for one in sweeps for trial in _asked(one)})
+
+
+def _with_evaluations(one: Exported, records: Mapping[str, TrialRecord]) -> dict[str, TrialRecord]:
+    """Records, each with what evaluations have found, which are among them."""
+    return evaluated(one.expansion, records, lambda ids: {i: records[i] for i in ids if i in records})
+
+
+def _asked(one: Exported) -> tuple[TrialSpec, ...]:
+    """Every trial that a sweep asks for, and every evaluation of an encoder that its store has."""
+    own = one.expansion.trials
+    if not one.expansion.spec.evaluations:
+        return own
+    found = evaluations(one.expansion, one.store.records([trial.id for trial in own]))
+    return (*own, *found.expansion.trials)
 
 
 def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[str, Store]]:
@@ -179,7 +194,7 @@ def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[st
     records: dict[str, TrialRecord] = {}
     whose: dict[str, Store] = {}
     for one in sweeps:
-        for identity, record in one.store.records([trial.id for trial in one.expansion.trials]).items():
+        for identity, record in one.store.records([trial.id for trial in _asked(one)]).items():
             known = records.get(identity)
             if known is not None and known.is_done and record.is_done and differ(known, record):
                 raise UsageError(
@@ -243,7 +258,7 @@ def _sweep(one: Exported) -> BundledSweep:
         profile=one.expansion.profile,
         seeds=tuple(one.expansion.seeds),
         changes=dict(one.changes),
-        trials=tuple(trial.id for trial in one.expansion.trials),
+        trials=tuple(trial.id for trial in _asked(one)),
     )
 
 
