@@ -28,7 +28,12 @@ SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small tria
 
 
 def check_before_training(
-    plan: Plan, evaluations: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]
+    plan: Plan,
+    space: Workspace,
+    options: Options,
+    *,
+    say: Callable[[str], None],
+    evaluations: Plan | None = None,
 ) -> None:
     """Check what would fail in every trial, of the sweep or of its evaluations.
 
@@ -38,7 +43,9 @@ def check_before_training(
     """
     with listed_once():
         _check_data(plan, space, options, say=say)
-        _check_data(evaluations._replace(todo=every_evaluation(evaluations)), space, options, say=say)
+        if evaluations is not None and evaluations.expansion.spec.evaluations:
+            every = evaluations._replace(todo=every_evaluation(evaluations))
+            _check_data(every, space, options, say=say)
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)
     with said_if_slow(f"looking whether {space.checkpoints} keeps checkpoints", say):
         problem = unusable(space.checkpoints)

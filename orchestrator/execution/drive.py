@@ -99,7 +99,7 @@ def prepare(
         if plan.todo or later.todo:
             if refusal is not None:
                 raise refusal
-            check_before_training(plan, later, space, options, say=say)
+            check_before_training(plan, space, options, say=say, evaluations=later)
         else:
             executor.close()
         spec, profile = expansion.spec, expansion.setting

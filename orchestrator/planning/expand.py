@@ -138,12 +138,14 @@ def evaluations(expansion: Expansion, records: Mapping[str, TrialRecord], *, pla
         chosen = {name: Plugin("evaluations").choose(raw) for name, raw in spec.evaluations.items()}
         of = [cell for cell in expansion.cells if "encoder" in getattr(behind(cell.loop), "KEEPS", ())]
         for name, protocol in chosen.items():
+            keys = spec.evaluations[name] if isinstance(spec.evaluations[name], dict) else ()
+            at = next((key.place for key in keys if getattr(key, "place", "")), place)
             for cell in of:
                 by_seed: dict[int, Cell] = {}
                 for seed in expansion.seeds:
                     record = records.get(cell.trial_id(seed))
                     digest = record.encoder if record is not None and record.status in MEASURED else None
-                    by_seed[seed] = _evaluation(cell, name, protocol, digest, seed, place)
+                    by_seed[seed] = _evaluation(cell, name, protocol, digest, seed, at)
                     waiting[name] += digest is None
                     own = TrialSpec(by_seed[seed].trial_id(seed), by_seed[seed], seed)
                     if digest is not None and own.id not in trials:
@@ -165,8 +167,7 @@ def _evaluation(cell: Cell, name: str, protocol: Any, digest: str | None, seed: 
         )
     except ValidationError as error:
         told = f"{error.errors()[0]['msg'].removeprefix('Value error, ')}, in cell '{cell.label}'"
-        where = place_of(cell.fields, ("evaluations", name), place)
-        raise SpecError([Problem(where, f"evaluations.{name}", told)]) from None
+        raise SpecError([Problem(place, f"evaluations.{name}", told)]) from None
     assert isinstance(made, LoopConfig)
     return cell_of(made, (*cell.choice, ("evaluation", name)))
 
