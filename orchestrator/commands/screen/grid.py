@@ -45,12 +45,19 @@ def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
     """Labels of the trials that the sweep asked for once and, under no profile and seed, asks for now."""
     spec = plan.expansion.spec
     wanted = {trial.id for trial in plan.expansion.trials}
+    # Whose evaluations are asked for is known of this selection alone, and of others by their names.
+    asked_for = {i: label for i, label in asked_for.items() if _last_level(label) not in spec.evaluations}
     if asked_for.keys() <= wanted:  # the other profiles need not be expanded
         return []
     for profile in spec.profiles or [None]:
         for cell in expand(spec, profile=profile, seeds=[0]).cells:
             wanted |= {cell.trial_id(seed) for seed in (*spec.seed_list, *plan.expansion.seeds)}
     return sorted(label for trial_id, label in asked_for.items() if trial_id not in wanted)
+
+
+def _last_level(label: str) -> str:
+    """The last level in a trial's label."""
+    return label.rpartition(" · seed ")[0].rpartition(" · ")[2]
 
 
 def evaluations_text(expansion: Expansion, found: Plan, waiting: Mapping[str, int]) -> str:
