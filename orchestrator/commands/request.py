@@ -118,6 +118,8 @@ class Request(Sweep):
         """How its evaluations stand, a line each; empty if it has none."""
         from orchestrator.commands.screen.grid import evaluations_text
 
+        if not self.spec.evaluations:
+            return ""
         found = evaluations(self.expansion, records)
         known = self.store().records([trial.id for trial in found.expansion.trials])
         return evaluations_text(self.expansion, make_plan(found.expansion, known), found.waiting)

@@ -80,7 +80,8 @@ def evaluation_plan(
         only: chooses among the trials of a sweep; then only failed evaluations run again.
     """
     found = evaluations(expansion, records)
-    plan = make_plan(found.expansion, store.records([trial.id for trial in found.expansion.trials]))
+    ids = [trial.id for trial in found.expansion.trials]
+    plan = make_plan(found.expansion, store.records(ids) if ids else {})
     if only is not None:
         plan = plan._replace(todo=plan.failed_before)
     return plan, {one: parent.id for one, parent in found.parents.items()}
