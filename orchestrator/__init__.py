@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.language.table_spec import TableSpec
     from orchestrator.recording.reporting import report
     from orchestrator.sweep import Sweep
+    from trainers.networks.kept import load_encoder
 
 __all__ = [
     "Deferred",
@@ -41,6 +42,7 @@ __all__ = [
     "TableSpec",
     "UsageError",
     "__version__",
+    "load_encoder",
     "report",
 ]
 _HOME = {
@@ -50,6 +52,7 @@ _HOME = {
     "SweepResult": "orchestrator.execution.run",
     "SweepSpec": "orchestrator.language.sweep_spec",
     "TableSpec": "orchestrator.language.table_spec",
+    "load_encoder": "trainers.networks.kept",
     "report": "orchestrator.recording.reporting",
 }
 

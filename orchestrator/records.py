@@ -92,6 +92,8 @@ class TrialRecord(Frozen):
     """Digests of the code that trained it, by file; empty where that was not recorded."""
     data_listing: str | None = None
     """Number of the files it has seen, and a digest of names and sizes; None: they cannot change."""
+    encoder: str | None = None
+    """SHA-256 of the file with its encoder; None where it was not kept."""
     run: str | None = None
     """The store's own name for it, such as the MLflow run id."""
     attempts: int = 0
@@ -190,6 +192,7 @@ def record_of(
         streams_fingerprint=details.get("streams_fingerprint"),
         source=details.get("source", {}),
         data_listing=details.get("data_listing"),
+        encoder=details.get("encoder", {}).get("sha256"),
         imported=details.get("imported"),
         expected=dict(expected or {}),
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from orchestrator.answer import frames, publish
 from orchestrator.answer.comparison.precision import aimed
@@ -22,20 +22,24 @@ from orchestrator.language.load import cross_checked, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.language.yaml_text import Key, written
+from orchestrator.language.yaml_text import Key
+from orchestrator.planning.data import choose_profile
+from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan, size
-from orchestrator.planning.profile import choose_profile
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.recording.bundle.selecting import read_sweep, tree_of
+from orchestrator.recording.bundle.selecting import read_sweep, save
+from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves, TrialRecord
+from trainers.networks.kept import module_of
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas
     from matplotlib.figure import Figure
+    from torch import nn
 
     from orchestrator.answer.tables import Table
     from orchestrator.recording.store_port import Store
@@ -117,16 +121,8 @@ class Sweep:
         return cls(spec, place=f"{path}:1", **(kept | how))
 
     def save(self, path: str | Path) -> None:
-        """Write the spec as a sweep file, which asks for the same trials.
-
-        Raises:
-            UsageError: the file cannot be written.
-        """
-        text = written(tree_of(self.spec, Path(path).parent))
-        try:
-            Path(path).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{path}: {error.strerror}; choose another place") from None
+        """Write the spec as a sweep file, asking for the same trials; UsageError: it cannot be written."""
+        save(self.spec, Path(path))
 
     @property
     def trials(self) -> tuple[TrialSpec, ...]:
@@ -159,6 +155,8 @@ class Sweep:
         keep_checkpoints: bool = False,
         retrain_changed: bool = False,
         accept_data: bool = False,
+        keep: Sequence[Literal["encoder"]] = (),
+        retrain_unkept: bool = False,
         say: Callable[[str], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
     ) -> SweepResult:
@@ -177,6 +175,8 @@ class Sweep:
             keep_checkpoints: whether to keep the checkpoints of finished trials.
             retrain_changed: whether to train again what other code has trained; old runs stay.
             accept_data: whether changed files of a data set are the same images.
+            keep: ["encoder"]: what of trained networks is kept beside results.
+            retrain_unkept: whether to train again what was trained without keeping that; old runs stay.
             say: is told what a person should know, also when a trial ends, a line each; None: standard error.
             on_event: is told what happens to trials: Started, Progressed, Deferred, Finished.
 
@@ -186,12 +186,12 @@ class Sweep:
             StoreError: a result could not be kept; checkpoints are.
             ExecutionError: trials cannot be scheduled, or what runs them has died.
         """
-        from orchestrator.execution.from_python import run
-        from orchestrator.execution.options import Options
+        from orchestrator.execution.from_python import Options, run
 
         options = Options(
             executor, address, keep_going, download=download, pack=pack, ship_code=ship_code,
             keep_checkpoints=keep_checkpoints, retrain_changed=retrain_changed, accept_data=accept_data,
+            keep=tuple(keep), retrain_unkept=retrain_unkept,
         )  # fmt: skip
         return run(self.expansion, self.space, options, say=say, on_event=on_event)
 
@@ -212,10 +212,9 @@ class Sweep:
         return frames.of_curves(self.trials, self._curves(self.trials))
 
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
-        """Spectra of one cell by seed, where there are some: "epochs" [R], arrays [R, d] such as "F", "Wp".
+        """Spectra over training of one cell, by seed: "epochs" [R], and arrays [R, d] by name, such as "F".
 
-        Args:
-            cell: its label, levels as "axis=level,...", or the start of an id.
+        `cell` is its label, levels as "axis=level,...", or the start of an id.
 
         Raises:
             UsageError: there is no such cell.
@@ -269,6 +268,11 @@ class Sweep:
             raise UsageError(f"figure '{kind}': no trial of '{self.spec.name}' has recorded anything; run it")
         return publish.figure(self.expansion, chosen, store.records(ids), curves)
 
+    def encoder(self, cell: str, seed: int = 0) -> nn.Module:
+        """A trial's encoder, in eval mode: normalised images [N, C, H, W] to [N, D]; UsageError: not kept."""
+        with self.spec.names():
+            return module_of(kept_encoder(self.expansion, self.store(), cell, seed)[1])
+
     def store(self) -> Store:
         """The store, to read from.
 
@@ -287,7 +291,7 @@ class Sweep:
         )
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
-        return store.records([trial.id for trial in asked.every_trial])
+        return evaluated(asked, store.records([trial.id for trial in asked.every_trial]), store.records)
 
     def _curves(self, trials: Sequence[TrialSpec]) -> dict[str, Curves]:
         return self.store().curves([trial.id for trial in trials])

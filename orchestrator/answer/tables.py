@@ -15,7 +15,8 @@ from orchestrator.answer.statistics import Summary, paired, precision, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
-from orchestrator.language.table_spec import TableSpec
+from orchestrator.language.table_spec import EVALUATIONS, TableSpec
+from orchestrator.planning.evaluations import protocols
 from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
@@ -164,6 +165,12 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     Raises:
         UsageError: the metric was never reported, or the table has no `layout`.
     """
+    if spec.columns == EVALUATIONS:
+        return _by_evaluation(expansion, spec, records)
+    if spec.metric.partition("/")[0] in expansion.spec.evaluations and not any(
+        spec.metric in record.metrics for record in records.values()
+    ):
+        records = {}  # nothing is evaluated yet: a table of gaps
     _check_metric(spec, expansion, records)
     rows, columns, cells, published, published_sd, baseline = layout(expansion, spec)
     reference = _values(expansion, baseline, spec, records) if baseline else None
@@ -241,6 +248,28 @@ def _precision(
     written = f"{aim.half_width:g}{' points' if spec.in_percent else ''}"
     half = aim.half_width / spec.scale
     return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)
+
+
+def _by_evaluation(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Table:
+    """A table with a column for the metric and one for each evaluation, headed by its protocol.
+
+    Raises:
+        UsageError: the sweep has no evaluations, or the table has no `layout`.
+    """
+    if not expansion.spec.evaluations:
+        raise UsageError(f"table '{spec.name}': columns: evaluations, and the sweep has no `evaluations`")
+    told = protocols(expansion)
+    headers = {spec.metric: spec.metric} | {
+        f"{name}/top1": f"{name}: {words}" for name, words in told.items()
+    }
+    made = []
+    for metric in headers:
+        own = {"columns": (), "metric": metric, "published": None, "unit": "percent"}
+        alone = TableSpec.model_validate(dict(spec) | own)
+        made.append(tabulate(expansion, alone, records))
+    entries = tuple(sum(rows, ()) for rows in zip(*(one.entries for one in made), strict=True))
+    notes = tuple(dict.fromkeys(note for one in made for note in one.notes))
+    return made[0]._replace(spec=spec, columns=tuple(headers.values()), entries=entries, notes=notes)
 
 
 def _entry(

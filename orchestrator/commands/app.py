@@ -83,6 +83,7 @@ COMMANDS = (
     reading.table,
     reading.compare,
     reading.cost,
+    exchanging.encoder,
     exchanging.figures,
     exchanging.report,
     exchanging.export,

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orchestrator.commands.options import SPEC, Checkpoints, Home, Uri, With, sayer
+from orchestrator.commands.options import SPEC, Cell, Checkpoints, Home, Uri, With, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
-from orchestrator.process.words import counted
+from orchestrator.process.words import counted, one_of
+from trainers.config.families import members
 
 if TYPE_CHECKING:
     from orchestrator.commands.request import Request
 
 MIB = 2**20
+ENCODER_FORMATS = members("trainers.networks.formats")
 
 
 def export(
@@ -27,9 +29,11 @@ def export(
         typer.Option("--out", "-o", help="Bundle to write.  [default: NAME.orch.zip]", show_default=False),
     ] = None,
     along: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
-            "--with", help="checkpoints: also those of trials that are not done.", show_default=False
+            "--with",
+            help="checkpoints: also those of trials that are not done; encoders: also those that were kept.",
+            show_default=False,
         ),
     ] = None,
 ) -> None:
@@ -37,13 +41,34 @@ def export(
     from orchestrator.process.provenance import provenance
     from orchestrator.recording.bundle import writing
 
-    if along not in (None, "checkpoints"):
-        raise UsageError(f"--with {along}: expected checkpoints")
-    sweeps = [one.exported(checkpoints=along is not None) for one in requests]
+    wanted = set(along or ())
+    if others := wanted - {"checkpoints", "encoders"}:
+        raise UsageError(f"--with {others.pop()}: expected checkpoints or encoders")
+    checkpoints, encoders = "checkpoints" in wanted, "encoders" in wanted
+    sweeps = [one.exported(checkpoints=checkpoints, encoders=encoders) for one in requests]
     path = out or Path(f"{sweeps[0].key}.orch.zip")
-    held, wanted = writing.write(path, sweeps, provenance(), say=sayer(silent=False))
+    held, asked = writing.write(path, sweeps, provenance(), say=sayer(silent=False))
     names = ", ".join(one.key for one in sweeps)
-    typer.echo(f"{path}: {names}, {held} of {counted(wanted, 'trial')}, {path.stat().st_size / MIB:.1f} MiB")
+    typer.echo(f"{path}: {names}, {held} of {counted(asked, 'trial')}, {path.stat().st_size / MIB:.1f} MiB")
+
+
+def encoder(
+    request: Request = selects(seeds="one", prefer_profile_with_results=True),
+    *,
+    cell: Cell,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="File to write.  [default: CELL-SEED.safetensors]", show_default=False
+        ),
+    ] = None,
+    form: Annotated[str, typer.Option("--format", "-f", help=one_of(ENCODER_FORMATS))] = "plain",
+) -> None:
+    """Write a trial's encoder into a file, and print three lines of Python that load it."""
+    from orchestrator.commands.look.write_encoder import write_encoder
+
+    for line in write_encoder(request, cell, out, form):
+        typer.echo(line)
 
 
 def figures(

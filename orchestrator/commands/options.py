@@ -8,11 +8,11 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError, printable
+from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError, UsageError, printable
 from orchestrator.process.command import typed_command
 from orchestrator.process.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAGE
 from orchestrator.process.secrets import without_secret
@@ -112,11 +112,40 @@ Notify = Annotated[
         show_default=False,
     ),
 ]
+KeepCheckpoints = Annotated[
+    bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
+]
+OutBundle = Annotated[
+    Path | None,
+    typer.Option("--out", "-o", help="Bundle to write its result to.", show_default="nothing is stored"),
+]
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", help="encoder: keep it beside the results.", show_default=False),
+]
+RetrainChanged = Annotated[
+    bool, typer.Option("--retrain-changed", help="Train anew what other code has trained; old runs stay.")
+]
+RetrainUnkept = Annotated[
+    bool,
+    typer.Option("--retrain-unkept", help="Train anew what was not kept (--keep encoder); old runs stay."),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 
 
 CELL = "Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."
 Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
+
+
+def kept(words: list[str] | None) -> tuple[Literal["encoder"], ...]:
+    """What `--keep` asks for.
+
+    Raises:
+        UsageError: something else than an encoder.
+    """
+    if other := next((word for word in words or () if word != "encoder"), None):
+        raise UsageError(f"--keep {other}: expected encoder; checkpoints are kept by --keep-checkpoints")
+    return ("encoder",) if words else ()
 
 
 def sayer(*, silent: bool) -> Callable[[str], None]:

@@ -65,6 +65,8 @@ def plan(
     for index, (request, found, left, _) in enumerate(() if as_json else plans):
         typer.echo(request.headline)
         typer.echo(grid.plan_text(found, left))
+        if more := request.evaluations_text(found.records):
+            typer.echo(more)
         if forecasts:
             typer.echo(forecasts[index].text(now=datetime.now()))
     if len(plans) > 1 and not as_json:
@@ -129,6 +131,8 @@ def status(
         if not as_json:
             typer.echo(request.headline)
             typer.echo(grid.status_text(found))
+            if more := request.evaluations_text(found.records):
+                typer.echo(more)
             _hint_at_others(request)
     if as_json:
         typer.echo(json.dumps(records, indent=2))
@@ -232,9 +236,10 @@ def failures(
     from orchestrator.answer import explain
 
     for request in requests:
-        ids, records = [one.id for one in request.trials], request.records()
+        whole, records = request.with_evaluations()
+        ids = [one.id for one in whole.trials]
         logs = {i: str(path) for i in ids if (path := request.space.log_of(i)) is not None}
-        lines = list(explain.failures(request.expansion, records, logs))
+        lines = list(explain.failures(whole, records, logs))
         typer.echo(f"{request.spec.name}: {len(lines)} of {len(ids)} trials failed")
         for line in lines:
             typer.echo(f"  {line}")

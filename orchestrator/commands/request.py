@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +15,19 @@ from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.table_spec import asked_table
 from orchestrator.language.yaml_text import Key, parse
+from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import layers_of
 from orchestrator.planning.losses import discarded_by_changes, overruled
-from orchestrator.planning.plan import size
+from orchestrator.planning.plan import make_plan, size
 from orchestrator.process.command import typed_command
 from orchestrator.recording.bundle.imported import imported_into
 from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.sweep import Sweep
 
 if TYPE_CHECKING:
     from orchestrator.planning.expand import Expansion
+    from orchestrator.planning.trials import TrialSpec
     from orchestrator.recording.bundle.writing import Exported
     from orchestrator.recording.store_port import Store
     from orchestrator.records import TrialRecord
@@ -129,6 +133,36 @@ class Request(Sweep):
         """Settings over the base, by dotted path."""
         return self._changes
 
+    def with_evaluations(self) -> tuple[Expansion, dict[str, TrialRecord]]:
+        """All that it asks for, evaluations of kept encoders among its trials, and their records."""
+        records = self.records()
+        more = evaluations(self.expansion, records).expansion.trials
+        whole = self.expansion._replace(trials=(*self.trials, *more))
+        return whole, records | self.store().records([trial.id for trial in more])
+
+    def evaluations_text(self, records: Mapping[str, TrialRecord]) -> str:
+        """How its evaluations stand, a line each; empty if it has none."""
+        from orchestrator.commands.screen.grid import evaluations_text
+
+        if not self.spec.evaluations:
+            return ""
+        found = evaluations(self.expansion, records)
+        known = self.store().records([trial.id for trial in found.expansion.trials])
+        return evaluations_text(self.expansion, make_plan(found.expansion, known), found.waiting)
+
+    def encoder_file(self, cell: str) -> tuple[TrialSpec, bytes]:
+        """The trial of a cell, and the file with its encoder; one seed is asked for.
+
+        Raises:
+            UsageError: there is no such cell, or its encoder was not kept; with the command that keeps it.
+        """
+        return kept_encoder(self.expansion, self.store(), cell, self.expansion.seeds[0], self._keeping)
+
+    def _keeping(self, anew: bool) -> str:
+        """The command that keeps encoders of the same trials."""
+        words = ["orch", "sweep", str(self.file), *self.typed, "--keep", "encoder"]
+        return f"`{shlex.join([*words, '--retrain-unkept'] if anew else words)}`"
+
     @property
     def again(self) -> str:
         """The command that goes on with this one."""
@@ -172,11 +206,14 @@ class Request(Sweep):
         self.spec = self.spec.model_copy(update={"figures": (figure,)})
         self.expansion = self.expansion._replace(spec=self.spec)
 
-    def exported(self, *, checkpoints: bool = False, store: Store | None = None) -> Exported:
+    def exported(
+        self, *, checkpoints: bool = False, encoders: bool = False, store: Store | None = None
+    ) -> Exported:
         """What of it goes into a bundle.
 
         Args:
             checkpoints: whether those of trials that are not done go along.
+            encoders: whether those that were kept do.
             store: which has its results; None: its own.
         """
         from orchestrator.recording.bundle.sources import whole_sources
@@ -185,7 +222,7 @@ class Request(Sweep):
         files, name, _ = whole_sources(self.spec, self.file, trust=self.trust)
         folder = self.space.checkpoints if checkpoints else None
         kept = store or self.store()
-        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder)
+        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder, encoders)
 
     def needs_published_profile(self) -> None:
         """Check that published numbers, or what a theory expects, can be compared with.

@@ -17,12 +17,18 @@ from orchestrator.commands.options import (
     Executor,
     Home,
     Json,
+    Keep,
+    KeepCheckpoints,
     KeepGoing,
     Notify,
+    OutBundle,
     Pack,
     Quiet,
+    RetrainChanged,
+    RetrainUnkept,
     ShipCode,
     Uri,
+    kept,
     sayer,
 )
 from orchestrator.commands.selection import selects
@@ -44,13 +50,11 @@ def sweep(
     executor: Executor = "ray",
     address: Address = None,
     ship_code: ShipCode = False,
-    keep_checkpoints: Annotated[
-        bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
-    ] = False,
+    keep_checkpoints: KeepCheckpoints = False,
     pack: Pack = False,
-    retrain_changed: Annotated[
-        bool, typer.Option("--retrain-changed", help="Train anew what other code has trained; old runs stay.")
-    ] = False,
+    keep: Keep = None,
+    retrain_changed: RetrainChanged = False,
+    retrain_unkept: RetrainUnkept = False,
     accept_data: AcceptData = False,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
@@ -78,6 +82,8 @@ def sweep(
         keep_going=keep_going,
         pack=pack,
         retrain_changed=retrain_changed,
+        keep=kept(keep),
+        retrain_unkept=retrain_unkept,
         accept_data=accept_data,
         verbose=verbose,
     )
@@ -200,14 +206,12 @@ def trial(
     download: Download = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", help="Bundle to write its result to.", show_default="nothing is stored"),
-    ] = None,
+    out: OutBundle = None,
+    keep: Keep = None,
     as_json: Json = False,
 ) -> None:
     """Train one trial in this process, without Ray and store, and print every epoch."""
-    from orchestrator.commands.train.trial import Kept, outcome_text, run_one
+    from orchestrator.commands.train.trial import into_bundle, outcome_text, run_one
     from orchestrator.planning.find import find_trial
     from orchestrator.recording.bundle.layout import parts
     from orchestrator.recording.bundle.store import read_only
@@ -217,7 +221,7 @@ def trial(
     chosen = find_trial(request.expansion, cell)
     say = sayer(silent=as_json)
     say(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}")
-    kept = Kept(request, chosen, out) if out else None
+    bundle = into_bundle(request, chosen, out, keep=kept(keep))
     outcome = run_one(
         chosen,
         request.space,
@@ -225,11 +229,11 @@ def trial(
         threads=threads,
         download=download,
         as_json=as_json,
-        also=kept.report if kept else None,
+        also=bundle,
     )
     typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
-    if kept:
-        kept.finish(outcome, say=say)
+    if bundle:
+        bundle.finish(outcome, say=say)
     if outcome.status == "failed":
         sayer(silent=False)(outcome.details.get("traceback", "").rstrip("\n"))
         raise typer.Exit(FAILED)
@@ -278,8 +282,9 @@ def _complete(
         raise typer.Exit(STOPPED) from None
     if result.interrupted:
         done = sum(one.id in result.records and result.records[one.id].is_done for one in asked.trials)
-        left = counted(len(asked.trials) - done, "trial")
-        begun = f"with {left} to go" if done else "before a trial was done"
+        begun = (
+            f"with {counted(len(asked.trials) - done, 'trial')} to go" if done else "before a trial was done"
+        )
         tell(f"orch: stopped {begun}; go on with: {request.again}")
         raise typer.Exit(INTERRUPTED)
     if result.hopeless:

@@ -7,13 +7,16 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from orchestrator.errors import UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.options import Options
 from orchestrator.planning.data import larger_than_data, missing_data, missing_packages
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import trained_on_other_files
-from orchestrator.planning.plan import Plan
+from orchestrator.planning.plan import Plan, keeps
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
@@ -25,9 +28,14 @@ SPACE_NEEDED = 200_000_000  # bytes: a database, checkpoints of a few small tria
 
 
 def check_before_training(
-    plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]
+    plan: Plan,
+    space: Workspace,
+    options: Options,
+    *,
+    say: Callable[[str], None],
+    evaluations: Plan | None = None,
 ) -> None:
-    """Check what would fail in every trial.
+    """Check what would fail in every trial, of the sweep or of its evaluations.
 
     Raises:
         UsageError: data, room on the disk or the folder of checkpoints is not there, or the data is other.
@@ -35,12 +43,37 @@ def check_before_training(
     """
     with listed_once():
         _check_data(plan, space, options, say=say)
+        if evaluations is not None and evaluations.expansion.spec.evaluations:
+            every = evaluations._replace(todo=every_evaluation(evaluations))
+            _check_data(every, space, options, say=say)
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)
     with said_if_slow(f"looking whether {space.checkpoints} keeps checkpoints", say):
         problem = unusable(space.checkpoints)
     if problem:
         raise UsageError(f"checkpoints at {problem}")
     _check_space(space)
+
+
+def every_evaluation(plan: Plan) -> tuple[TrialSpec, ...]:
+    """A trial of each cell that is evaluated, whether or not its encoder is there yet."""
+    seed = plan.expansion.seeds[0]
+    return tuple(TrialSpec(cell.trial_id(seed), cell, seed) for cell in plan.expansion.cells)
+
+
+def kept_by(expansion: Expansion, options: Options) -> tuple[Literal["encoder"], ...]:
+    """What is kept of the trials of a sweep, by its file and by the options.
+
+    Raises:
+        UsageError: none of its trials has that.
+    """
+    implied: tuple[Literal["encoder"], ...] = ("encoder",) if expansion.spec.evaluations else ()
+    wanted = dict.fromkeys((*expansion.spec.keep, *options.keep, *implied))
+    if options.retrain_unkept and not wanted:
+        raise UsageError("--retrain-unkept trains again what was not kept; add --keep encoder")
+    if wanted and not any("encoder" in keeps(cell) for cell in expansion.cells):
+        names = ", ".join(dict.fromkeys(cell.trainer for cell in expansion.cells))
+        raise UsageError(f"keep: encoder: trials of {names} have none; leave it out")
+    return tuple(wanted)
 
 
 def _check_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:

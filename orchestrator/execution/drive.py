@@ -14,29 +14,34 @@ from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event, Finished
 from orchestrator.execution import executors
-from orchestrator.execution.checks import check_before_training
+from orchestrator.execution.checks import check_before_training, kept_by
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.resume_notes import ResumeNotes
-from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep, with_more_seeds
+from orchestrator.execution.run import (
+    SweepResult,
+    evaluation_plan,
+    plan_sweep,
+    run_sweep,
+    with_more_seeds,
+)
 from orchestrator.execution.screen import Screen
+from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, make_plan, will_run
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.process.command import SUBMITTED, typed_command
-from orchestrator.process.driver import this_driver
+from orchestrator.process.command import SUBMITTED
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted
-from orchestrator.recording.claims.home import Claims
-from orchestrator.recording.claims.joint import JointClaims
-from orchestrator.recording.claims.shared import SharedClaims
+from orchestrator.recording.claims.joint import JointClaims, claims_of
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.mlflow.glance import done_at_a_glance
 from orchestrator.recording.store_port import Executor
+from orchestrator.recording.trial_files import lay_encoders
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord
 from trainers.attempt.isolation import discard_checkpoints
@@ -56,6 +61,8 @@ class Prepared(NamedTuple):
     info: SweepInfo
     space: Workspace
     options: Options
+    only: Only | None = None
+    """Chooses what is trained of what is missing."""
 
 
 def prepare(
@@ -71,6 +78,7 @@ def prepare(
             checkpoints or an executor of that name are not there.
     """
     publish.check(expansion)
+    options = options._replace(keep=kept_by(expansion, options))
     _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
     space.check_writable()
     if os.environ.get(SUBMITTED):
@@ -92,14 +100,14 @@ def prepare(
         store = space.open_journaled(say=say)
         with said_if_slow("looking into the store", say):
             plan = plan_sweep(expansion, store)
-        if options.retrain_changed:
-            plan = plan.with_changed_anew()
+        plan = _with_anew(plan, options)
         if only is not None:
             plan = plan._replace(todo=only(plan))
-        if plan.todo:
+        later, _ = evaluation_plan(expansion, store, plan.records, only)
+        if plan.todo or later.todo:
             if refusal is not None:
                 raise refusal
-            check_before_training(plan, space, options, say=say)
+            check_before_training(plan, space, options, say=say, evaluations=later)
         else:
             executor.close()
         spec, profile = expansion.spec, expansion.setting
@@ -111,7 +119,14 @@ def prepare(
             }
             info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), **asks)
         undo.pop_all()
-    return Prepared(plan, store, executor, info, space, options)
+    return Prepared(plan, store, executor, info, space, options, only)
+
+
+def _with_anew(plan: Plan, options: Options) -> Plan:
+    """The plan with what the options say is trained again."""
+    if options.retrain_changed:
+        plan = plan.with_changed_anew()
+    return plan.with_unkept_anew() if options.retrain_unkept else plan
 
 
 def sweep(
@@ -136,7 +151,7 @@ def sweep(
         after.callback(store.close)
         after.callback(prepared.executor.close)
         store.carry()
-        claims = _claims(prepared.space, stop, say)
+        claims = claims_of(prepared.space, stop, say)
         gave_up = False
         try:
             result = _trained(prepared, claims, stop, say, screen)
@@ -146,6 +161,7 @@ def sweep(
                 prepared = prepared._replace(plan=plan_sweep(larger, store))
                 more = _trained(prepared, claims, stop, say, screen)
                 result = more._replace(trained=result.trained + more.trained)
+            result = _evaluated(prepared, result, claims, stop, say, screen)
             after.enter_context(stop.answered(WRITING_ENDS))
             answer = answered(prepared.plan.expansion, result)
             show(answer)
@@ -166,22 +182,29 @@ def sweep(
     return result
 
 
-def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
-    registry, command = space.registry(), typed_command()
-
-    def pause(seconds: float) -> None:
-        time.sleep(seconds)
-        if stop.requested:
-            raise Interrupted
-
-    def on_stop(why: str) -> None:
-        stop.requested = True  # first: nothing said may keep it from that
-        say(f"orch: this driver stops: {why}")
-
-    shared = None
-    if registry is not None:
-        shared = SharedClaims(registry, me=this_driver(command), pause=pause, on_stop=on_stop)
-    return JointClaims(Claims(space.home, command=command), shared, say=say)
+def _evaluated(
+    prepared: Prepared,
+    result: SweepResult,
+    claims: JointClaims,
+    stop: Stop,
+    say: Say,
+    screen: Callable[[Plan], Screen],
+) -> SweepResult:
+    """The result with what evaluations of encoders find, after those that are missing have run."""
+    store, asked, records = prepared.store, prepared.plan.expansion, result.records
+    if not asked.spec.evaluations:
+        return result
+    if not (result.interrupted or result.hopeless):
+        if (bare := make_plan(asked, records).unkept) and prepared.only is None:
+            kept = "trained without keeping their encoders, so they are not evaluated"
+            say(f"{counted(len(bare), 'trial')} were {kept}; --retrain-unkept trains them anew")
+        plan, parents = evaluation_plan(asked, store, records, prepared.only)
+        if plan.todo:
+            say(f"evaluations: {counted(len(plan.todo), 'trial')} of kept encoders")
+            lay_encoders([(one.id, parents[one.id]) for one in plan.todo], store, prepared.space.checkpoints)
+            found = _trained(prepared._replace(plan=plan), claims, stop, say, screen)
+            result = found._replace(trained=result.trained + found.trained)
+    return result._replace(records=evaluated(asked, records, store.records))
 
 
 def _trained(
@@ -203,8 +226,7 @@ def _trained(
         # Read again: what another driver finished until just now is done, and what it began is known.
         records |= prepared.store.records(wanted) if wanted else {}
         plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited)
-        if prepared.options.retrain_changed:
-            plan = plan.with_changed_anew()
+        plan = _with_anew(plan, prepared.options)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
@@ -286,14 +308,11 @@ def _run(
             executor=prepared.executor,
             info=prepared.info,
             on_event=on_event,
-            discard=_keep if keep else lambda i: discard_checkpoints(folder / i),
+            discard=lambda i: None if keep else discard_checkpoints(folder / i),
             keep_going=prepared.options.keep_going,
             lapsed=claims.lapsed,
+            folder=folder,
         )
     finally:
         with ignoring_closed_pipes():
             shown.close()
-
-
-def _keep(trial_id: str) -> None:
-    """Leave the checkpoints of a finished trial where they are."""

@@ -8,7 +8,7 @@ from orchestrator.answer import explain
 from orchestrator.errors import Interrupted
 from orchestrator.events import Event
 from orchestrator.execution import drive
-from orchestrator.execution.options import Options
+from orchestrator.execution.options import Options as Options
 from orchestrator.execution.publishing import Answer
 from orchestrator.execution.run import SweepResult
 from orchestrator.execution.screen import LineDisplay, Listening

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 
 class Options(NamedTuple):
@@ -20,6 +20,10 @@ class Options(NamedTuple):
     keep_checkpoints: bool = False
     retrain_changed: bool = False
     """Whether to train again what other code has trained."""
+    keep: tuple[Literal["encoder"], ...] = ()
+    """What of trained networks is kept."""
+    retrain_unkept: bool = False
+    """Whether to train again what was trained without keeping that."""
     accept_data: bool = False
     """Whether files that differ from those that done trials saw are the same images."""
     pack: bool = False

@@ -9,12 +9,14 @@ from typing import ClassVar, NamedTuple
 from orchestrator.answer.comparison.precision import grown
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
+from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import edited_plugins
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.records import FINAL, SweepInfo, TrialRecord, record_of
+from trainers.attempt.folders import Folder
 from trainers.attempt.report import Outcome
 
 
@@ -71,6 +73,28 @@ def with_more_seeds(expansion: Expansion, result: SweepResult) -> Expansion | No
     return None if expansion.aim is None or stopped else grown(expansion, result.records)
 
 
+def evaluation_plan(
+    expansion: Expansion,
+    store: Store,
+    records: Mapping[str, TrialRecord],
+    only: Callable[[Plan], tuple[TrialSpec, ...]] | None = None,
+) -> tuple[Plan, Mapping[str, str]]:
+    """What evaluations of a sweep's encoders are missing, and whose encoder each takes, by ids.
+
+    Args:
+        expansion: the sweep.
+        store: has results.
+        records: of the sweep's trials; those without a kept encoder have no evaluation yet.
+        only: chooses among the trials of a sweep; then only failed evaluations run again.
+    """
+    found = evaluations(expansion, records)
+    ids = [trial.id for trial in found.expansion.trials]
+    plan = make_plan(found.expansion, store.records(ids) if ids else {})
+    if only is not None:
+        plan = plan._replace(todo=plan.failed_before)
+    return plan, {one: parent.id for one, parent in found.parents.items()}
+
+
 def run_sweep(
     plan: Plan,
     *,
@@ -81,6 +105,7 @@ def run_sweep(
     discard: Callable[[str], None],
     keep_going: bool = True,
     lapsed: Callable[[], bool] = lambda: False,
+    folder: Folder | None = None,
 ) -> SweepResult:
     """Train what `plan` says is missing and record everything in `store`.
 
@@ -97,13 +122,14 @@ def run_sweep(
         keep_going: whether to go on when the first cells of a sweep without any result fail of what the
             others share.
         lapsed: whether the claims on these trials have ended since it was asked last.
+        folder: has a folder of each trial, where encoders that are kept are left; None: none is.
 
     Raises:
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
         ExecutionError: the trials cannot be scheduled.
     """
     guard = None if keep_going or plan.done else _EarlyFailureGuard(plan)
-    recorder = _Recorder(plan, store, info, on_event, discard, guard)
+    recorder = _Recorder(plan, store, info, on_event, discard, guard, folder)
     interrupted, hopeless, overtaken = False, None, frozenset[str]()
 
     def take(event: Event) -> None:
@@ -146,6 +172,7 @@ class _Recorder:
         on_event: OnEvent,
         discard: Callable[[str], None],
         guard: _EarlyFailureGuard | None,
+        folder: Folder | None,
     ) -> None:
         self.trained: Counter[str] = Counter()
         self.records = dict(plan.records)
@@ -154,7 +181,7 @@ class _Recorder:
         self._anew = set(plan.anew)
         self._renewed = plan.anew
         self._store, self._info, self._on_event = store, info, on_event
-        self._discard, self._guard = discard, guard
+        self._discard, self._guard, self._folder = discard, guard, folder
 
     def take(self, event: Event) -> None:
         """Something happened to a trial.
@@ -201,7 +228,9 @@ class _Recorder:
         before = self.records.get(trial_id)
         expected = self._info.expected if before is None or trial_id in self._renewed else before.expected
         made = record_of(trial_id, outcome, self._info.provenance, expected=expected)
-        self.records[trial_id] = made
+        record = self.records[trial_id] = made
+        if record.encoder is not None and self._folder is not None:
+            self._store.keep_encoder(trial_id, self._folder / trial_id, record.encoder)
         self.trained[outcome.status] += 1
 
 

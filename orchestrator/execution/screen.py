@@ -84,7 +84,11 @@ class Progress:
         """Ranks by epoch of those that run, by trial id."""
         # What the sweep's tables ask for first; accuracies also where no table asks for them.
         of_tables = {table.metric: table.in_percent for table in plan.expansion.spec.tables}
-        self.shown: dict[str, bool] = of_tables | {"probe/top1": True, "knn/top1": True}
+        self.shown: dict[str, bool] = of_tables | {
+            "probe/top1": True,
+            "knn/top1": True,
+            "evaluation/top1": True,
+        }
         """Metrics that the line of a finished trial shows, and whether in percent."""
         self.ended = 0
         self._share_done = 0.0

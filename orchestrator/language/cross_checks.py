@@ -19,7 +19,7 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
 from trainers.config.foreign import PluginError
-from trainers.config.plugins import load, names
+from trainers.config.plugins import Plugin, behind, load, names
 
 At = tuple[str | int, ...]
 Chosen = tuple[tuple[str, str | None], ...]
@@ -64,6 +64,7 @@ def cross_references(
         yield from checks.gpus(cells, ("resources", "cells", index, "gpus"))
     yield from checks.gpus(spec.resources, ("resources", "gpus"))
     yield from checks.names("tables", [table.name for table in spec.tables])
+    yield from checks.evaluations()
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
 
@@ -189,7 +190,7 @@ class _Checks:
             return  # found with the cells
         by_epoch = [one for trainer in self.trainers for one in trainer.METRICS]
         at_end = [one for trainer in self.trainers for one in getattr(trainer, "FINAL_METRICS", ())]
-        if name in by_epoch or (final and name in at_end):
+        if name in by_epoch or (final and name in (*at_end, *self._evaluated)):
             return
         if name in at_end:
             message = f"'{name}' is known at the end of a trial alone, which a table can show; here metrics "
@@ -204,6 +205,16 @@ class _Checks:
         if not alike and hint.startswith("known"):
             hint = f"known are those of {', '.join(dict.fromkeys(one.split('/')[0] for one in known))}"
         yield self._problem(at, f"no trial reports '{cut(name)}'; {hint}")
+
+    @property
+    def _evaluated(self) -> list[str]:
+        """Metrics of the sweep's evaluations."""
+        found = {name: Plugin("evaluations").choose(raw) for name, raw in self.spec.evaluations.items()}
+        return [
+            metric.replace("evaluation", name, 1)
+            for name, config in found.items()
+            for metric in behind(type(config)).METRICS
+        ]
 
     @functools.cached_property
     def trainers(self) -> list[ModuleType] | None:
@@ -232,6 +243,17 @@ class _Checks:
             elif level not in axes[axis].labels:
                 hint = nearest(level, axes[axis].labels)
                 yield self._problem((*at, axis), f"no level '{level}' on axis '{axis}'; {hint}")
+
+    def evaluations(self) -> Problems:
+        taken = {
+            name.split("/")[0]
+            for one in self.trainers or ()
+            for name in (*one.METRICS, *getattr(one, "FINAL_METRICS", ()))
+        }
+        for name in self.spec.evaluations:
+            if name in taken:
+                message = f"trials report {name}/... themselves; give the evaluation another name"
+                yield self._problem(("evaluations", name), message)
 
     def names(self, block: str, names: list[str]) -> Problems:
         seen: set[str] = set()

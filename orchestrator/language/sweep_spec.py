@@ -22,6 +22,7 @@ from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME
 from trainers.config import foreign
 from trainers.config.base import Frozen
 from trainers.config.foreign import PluginError
+from trainers.config.plugins import Plugin
 
 MOST_AXES = 100
 MOST_PARTS = 100
@@ -39,6 +40,10 @@ def _tree(value: Any) -> dict[str, Any]:
 
 Settings = Annotated[Any, BeforeValidator(_tree), settings_schema]
 """Settings by path, dotted or nested; kept as read, so that every key knows its line."""
+
+
+def _protocol(value: Any) -> Any:
+    return nested(value) if isinstance(value, dict) else value
 
 
 def _named(part: Any, axes: dict[str, Any]) -> Any:
@@ -103,10 +108,18 @@ class SweepSpec(Frozen):
     """Trials that do not count, such as those of a broken node; each table names them with the reason."""
     resources: SweepResources = SweepResources()
     """What one trial needs of a node, and how many run at once."""
+    evaluations: dict[
+        Annotated[str, Field(pattern=NAME, max_length=LONGEST_PROFILE)],
+        Annotated[Any, Plugin("evaluations", as_written=True), BeforeValidator(_protocol)],
+    ] = Field({}, max_length=MOST_PARTS)
+    """Evaluations of each trial's encoder by name, each a trial of its own; keeps encoders. Metrics of one
+    are called as it is: few/top1."""
     tables: tuple[TableSpec, ...] = Field((), max_length=MOST_PARTS)
     """The tables that it must fill."""
     figures: tuple[FigureSpec, ...] = Field((), max_length=MOST_PARTS)
     """The figures that it draws."""
+    keep: tuple[Literal["encoder"], ...] = Field((), json_schema_extra={"uniqueItems": True})
+    """What of each trained network is kept beside its results: [encoder]. No part of a trial's id."""
     schedule: ScheduleSpec | None = None
     """A pruning scheduler, for sweeps that search; never beside a table."""
     _known: foreign.Known = PrivateAttr(default_factory=dict)

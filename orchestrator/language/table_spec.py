@@ -12,6 +12,7 @@ from orchestrator.errors import UsageError
 from trainers.config.base import Frozen
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+EVALUATIONS = "evaluations"
 LONGEST_NAME, LONGEST_PROFILE = 200, 40
 """Characters of the name of a sweep, table or figure, and of a profile.
 
@@ -108,7 +109,8 @@ class TableSpec(Frozen):
     rows: str | tuple[str, ...]
     """Axis, or axes, down the table; "cells" lists every cell."""
     columns: str | tuple[str, ...] = ()
-    """Axis, or axes, across; empty for a single column."""
+    """Axis, or axes, across; empty for a single column. "evaluations": the metric, and each evaluation's
+    top1."""
     where: dict[str, LevelName] = {}
     """Fixed levels of further axes: {axis: level}."""
     metric: str = Field("probe/top1", json_schema_extra=_or_several)
@@ -191,6 +193,8 @@ class TableSpec(Frozen):
     @property
     def column_axes(self) -> tuple[str, ...]:
         """Axes of the columns."""
+        if self.columns == EVALUATIONS:
+            return ()
         return _as_tuple(self.columns)
 
 

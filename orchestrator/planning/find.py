@@ -14,6 +14,18 @@ def find_trial(expansion: Expansion, text: str) -> TrialSpec:
     return find_trials(expansion, text)[0]
 
 
+def find_seed(expansion: Expansion, text: str, seed: int) -> TrialSpec:
+    """The trial of a seed of the one cell that `text` names.
+
+    Raises:
+        UsageError: it names no cell, or several, or the sweep does not ask for that seed.
+    """
+    found = {trial.seed: trial for trial in find_trials(expansion, text)}
+    if seed not in found:
+        raise UsageError(f"no seed {seed} of cell '{cut(text)}'; seeds: {', '.join(map(str, found))}")
+    return found[seed]
+
+
 def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
     """The trials of the one cell that `text` names: label, levels as axis=level, or the start of an id.
 

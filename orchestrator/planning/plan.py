@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import code_note, edit_notes, trained_by_other_code
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.planning.trials import Cell, TrialSpec
 from orchestrator.process.words import counted
-from orchestrator.records import TrialRecord
+from orchestrator.records import MEASURED, TrialRecord
+from trainers.config.plugins import behind
 
 
 class Plan(NamedTuple):
@@ -47,7 +48,25 @@ class Plan(NamedTuple):
 
     def with_changed_anew(self) -> Plan:
         """The plan that also trains again what other code has trained."""
-        others = frozenset(self.by_other_code)
+        return self._with_anew(frozenset(self.by_other_code))
+
+    @property
+    def unkept(self) -> tuple[TrialSpec, ...]:
+        """Of those that are done: those that have an encoder which was not kept."""
+        return tuple(
+            trial
+            for trial in self.done
+            if self.records[trial.id].status in MEASURED
+            and self.records[trial.id].encoder is None
+            and "encoder" in keeps(trial.cell)
+        )
+
+    def with_unkept_anew(self) -> Plan:
+        """The plan that also trains again what was trained without keeping its encoder."""
+        return self._with_anew(frozenset(trial.id for trial in self.unkept))
+
+    def _with_anew(self, others: frozenset[str]) -> Plan:
+        others |= self.anew
         done = tuple(trial for trial in self.done if trial.id not in others)
         finished = {trial.id for trial in done}
         todo = tuple(trial for trial in self.expansion.trials if trial.id not in finished)
@@ -60,6 +79,11 @@ class Plan(NamedTuple):
 
     def _status(self, trial: TrialSpec) -> str:
         return self.status(trial.id)
+
+
+def keeps(cell: Cell) -> tuple[str, ...]:
+    """What trials of a cell can leave behind."""
+    return getattr(behind(cell.loop), "KEEPS", ())
 
 
 def size(expansion: Expansion) -> str:
@@ -98,6 +122,6 @@ def will_run(plan: Plan, where: str) -> str:
             f"{number} failed before and " + ("is tried again" if number == 1 else "are tried again")
         )
     if plan.anew:
-        parts.append(f"{len(plan.anew)} anew, for other code has trained them")
+        parts.append(f"{len(plan.anew)} of them anew")
     parts += edit_notes(plan.edited)
     return f"{', '.join(parts)}; results in {where}{other}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.errors import printable
+from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.designs import Choice
 from orchestrator.records import TrialFacts
 from trainers.config.base import LoopConfig, canonical, identity_dump
@@ -28,6 +30,8 @@ class Cell(NamedTuple):
     head: str
     """Canonical JSON of the config before the seed's number; `tail` is what follows it."""
     tail: str
+    by_seed: Mapping[int, Cell] = {}
+    """The cell of each seed, where more than the seed differs: of evaluations, whose encoders do."""
 
     @property
     def trainer(self) -> str:
@@ -41,11 +45,13 @@ class Cell(NamedTuple):
 
     def config(self, seed: int = 0) -> LoopConfig:
         """The resolved config with a seed."""
-        return self.loop.model_validate({**self.fields, "seed": seed})
+        own = self.by_seed.get(seed, self)
+        return own.loop.model_validate({**own.fields, "seed": seed})
 
     def trial_id(self, seed: int) -> str:
         """Id of the trial that this cell and `seed` make."""
-        return _hash(f"{self.head}{seed}{self.tail}")
+        own = self.by_seed.get(seed, self)
+        return _hash(f"{own.head}{seed}{own.tail}")
 
     @property
     def is_foreign(self) -> bool:
@@ -96,6 +102,18 @@ class TrialSpec(NamedTuple):
         )
 
 
+def cell_of(config: LoopConfig, choice: Choice) -> Cell:
+    """The cell of a config that was made whole, whatever its seed."""
+    identity = identity_dump(config)
+    before = canonical({name: value for name, value in identity.items() if name < "seed"})[:-1]
+    after = canonical({name: value for name, value in identity.items() if name > "seed"})[1:]
+    head = before + ("," if len(before) > 1 else "") + '"seed":'
+    fields = {
+        name: getattr(config, name) for name in type(config).model_fields if name not in ("seed", "trainer")
+    }
+    return Cell(choice, type(config), fields, head, ("," if len(after) > 1 else "") + after)
+
+
 def in_words(labels: Iterable[str | None]) -> str:
     """Labels of levels as a person reads them, in one line; None where an axis has no level."""
     return " · ".join(printable(label) or '""' for label in labels if label is not None) or BASE
@@ -121,3 +139,113 @@ def id_of(identity: Mapping[str, Any]) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+class Aim(NamedTuple):
+    """How narrow intervals shall be, and how many seeds a cell may have for it."""
+
+    half_width: float
+    """Of the 95 % interval, in the unit of the table: points where it prints percent."""
+    most_seeds: int
+    metric: str = ""
+    """Of which; of the first table's when the sweep was trained."""
+
+
+class Expansion(NamedTuple):
+    """Everything a sweep asks for under one profile."""
+
+    spec: SweepSpec
+    profile: str | None
+    cells: tuple[Cell, ...]
+    seeds: tuple[int, ...]
+    """Those of every cell that has none of its own."""
+    trials: tuple[TrialSpec, ...]
+    """Seed by seed, so that every cell has a number early; equal configs appear once."""
+    changed: tuple[str, ...] = ()
+    """Paths that `--set` changed: the profile is then not what the file says it is."""
+    own_seeds: Mapping[Choice, tuple[int, ...]] = {}
+    """Seeds of cells that have others."""
+    excluded: tuple[tuple[TrialSpec, str], ...] = ()
+    """Trials that would be asked for and do not count, each with the reason."""
+    seeds_given: bool = False
+    """Whether `seeds` are others than the file's."""
+    aim: Aim | None = None
+    """Where seeds are added until intervals are narrow."""
+
+    def seeds_of(self, cell: Cell) -> tuple[int, ...]:
+        """The seeds of a cell that count."""
+        seeds = self.own_seeds.get(cell.choice, self.seeds)
+        without = {trial.id for trial, _ in self.excluded}
+        return tuple(s for s in seeds if cell.trial_id(s) not in without) if without else seeds
+
+    @property
+    def every_seed(self) -> tuple[int, ...]:
+        """Those of any cell."""
+        others = itertools.chain.from_iterable(self.own_seeds.values())
+        return tuple(dict.fromkeys((*self.seeds, *sorted(others)))) if self.own_seeds else self.seeds
+
+    @property
+    def typed_seeds(self) -> tuple[int, ...] | None:
+        """The seeds that `--seeds` would say; None where only the file can say them."""
+        return None if self.spec.cell_seeds and not self.seeds_given else self.seeds
+
+    @property
+    def every_trial(self) -> tuple[TrialSpec, ...]:
+        """Its trials, and those that do not count."""
+        return (*self.trials, *(trial for trial, _ in self.excluded))
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """A line on the trials that do not count; none where all do."""
+        told = [f"{trial.label} ({printable(reason)})" for trial, reason in self.excluded]
+        of = f"{len(told)} of {len(self.every_trial)} trials"
+        return (f"excluded by the sweep file, {of}: {'; '.join(told)}",) if told else ()
+
+    def with_seeds(self, own: Mapping[Choice, tuple[int, ...]]) -> Expansion:
+        """The same cells, where these have seeds of their own."""
+        asked = self._replace(own_seeds=own, excluded=())
+        asked = asked._replace(excluded=tuple(_excluded(asked)))
+        return asked._replace(trials=tuple(_trials(asked)))
+
+    @property
+    def merged(self) -> tuple[str, ...]:
+        """The cells that come to one config, a line for each such config; not more lines than one reads."""
+        groups = [[f"'{cell.label}'" for cell in together] for together in same_configs(self.cells)]
+        more = [f"{len(groups) - 5} more configs of several cells each"] if len(groups) > 5 else []
+        lines = [f"cells {', '.join(g[:-1])} and {g[-1]} are one config, trained once" for g in groups[:5]]
+        return (*lines, *more)
+
+    @property
+    def brief_setting(self) -> str | None:
+        """The profile in a few words."""
+        if len(self.changed) <= 3:
+            return self.setting
+        return f"{self.profile or 'none'}, {len(self.changed)} settings changed"
+
+    @property
+    def setting(self) -> str | None:
+        """The profile in words, with what was changed of it."""
+        if not self.changed:
+            return self.profile
+        return f"{self.profile or 'none'}, changed: {', '.join(self.changed)}"
+
+
+def _excluded(asked: Expansion) -> Iterator[tuple[TrialSpec, str]]:
+    """The trials that a file excludes, as far as they would be asked for."""
+    seen: set[str] = set()
+    for one, cell in itertools.product(asked.spec.exclude, asked.cells):
+        fits = one.cell.items() <= dict(cell.choice).items() and one.seed in asked.seeds_of(cell)
+        if fits and (identity := cell.trial_id(one.seed)) not in seen:
+            seen.add(identity)
+            yield TrialSpec(identity, cell, one.seed), one.reason
+
+
+def _trials(asked: Expansion) -> Iterator[TrialSpec]:
+    """The trials, seed by seed; equal configs once."""
+    seen: set[str] = set()
+    seeds = [(cell, frozenset(asked.seeds_of(cell))) for cell in asked.cells]
+    for seed in asked.every_seed:
+        for cell, own in seeds:
+            if seed in own and (identity := cell.trial_id(seed)) not in seen:
+                seen.add(identity)
+                yield TrialSpec(identity, cell, seed)

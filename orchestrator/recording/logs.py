@@ -13,7 +13,7 @@ from trainers.attempt.isolation import TRACEBACK
 
 BEGUN, ENDED = "begun on ", "ended: "
 POLL_S = 0.5
-_SHOWN = ("train/loss", "probe/top1", "knn/top1", "F/rankme", "embedding/std", "Wp/asymmetry_l1")
+_SHOWN = ("train/loss", "probe/top1", "knn/top1", "evaluation/top1", "F/rankme", "embedding/std")
 
 
 class TrialLogs:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from orchestrator.recording.trial_files import trial_files
+from orchestrator.recording.trial_files import left_encoder, trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of, record_of
+from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
 
@@ -23,6 +24,7 @@ class MemoryStore:
         """Trial ids by sweep."""
         self.attached: dict[str, dict[str, bytes]] = {}
         """Files by trial id."""
+        self._encoders: dict[str, tuple[Folder, str]] = {}  # where they lie, and their digests
         self.summaries: dict[str, dict[str, bytes]] = {}
         """Files by sweep."""
         self._content: dict[tuple[str, str | None], str] = {}
@@ -51,6 +53,10 @@ class MemoryStore:
                 made = trial_files(self._facts[trial_id], *self._ended[trial_id], curves)
                 found[trial_id] = made | self.attached.get(trial_id, {})
         return found
+
+    def encoder(self, trial_id: str) -> bytes | None:
+        """A trial's encoder, read from where it was left."""
+        return left_encoder(*self._encoders[trial_id]) if trial_id in self._encoders else None
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
@@ -111,10 +117,16 @@ class MemoryStore:
         """Keep files beside a trial."""
         self.attached.setdefault(trial_id, {}).update(files)
 
+    def keep_encoder(self, trial_id: str, folder: Folder, sha256: str) -> None:
+        """Remember where a trial has left its encoder; it stays there."""
+        self._encoders[trial_id] = folder, sha256
+        if (record := self._records.get(trial_id)) is not None:
+            self._records[trial_id] = record.model_copy(update={"encoder": sha256})
+
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Forget these trials."""
         for trial_id in trial_ids:
-            for kept in (self._records, self._reports, self._attempts, self._ended):
+            for kept in (self._records, self._reports, self._attempts, self._ended, self._encoders):
                 kept.pop(trial_id, None)
             for asked_for in self.sweeps.values():
                 asked_for.discard(trial_id)

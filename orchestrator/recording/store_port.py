@@ -8,6 +8,7 @@ from typing import Protocol
 from orchestrator.events import OnEvent
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord
+from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
 
@@ -75,7 +76,13 @@ class Store(Protocol):
         """Curves and spectra of these trials, as far as they were trained."""
 
     def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
-        """Files beside these trials by name, of those that ended: their own, and what was attached."""
+        """Files beside these trials by name, of those that ended: their own, and what was attached.
+
+        Encoders, which are large, are left out.
+        """
+
+    def encoder(self, trial_id: str) -> bytes | None:
+        """The file with a trial's encoder, as it was kept; None if it was not."""
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
@@ -93,6 +100,15 @@ class Store(Protocol):
 
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial that is known, such as its plots."""
+
+    def keep_encoder(self, trial_id: str, folder: Folder, sha256: str) -> None:
+        """Move the encoder that a known trial has left in its folder to the trial's other files.
+
+        The store reads it when it keeps it, and removes it from the folder then.
+
+        Raises:
+            StoreRefused: the file is not there any more and was not kept before, or is another.
+        """
 
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Forget that these trials are known: they can be trained anew. What is kept of them stays, unnamed.

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import io
+import itertools
 import json
 import zipfile
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from orchestrator.records import Curves, SweepInfo, TrialFacts
+from orchestrator.errors import StoreRefused, UsageError
+from orchestrator.planning.expand import Expansion
+from orchestrator.planning.find import find_seed
+from orchestrator.planning.plan import keeps
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.words import duration
+from orchestrator.recording.store_port import Store
+from orchestrator.records import MEASURED, Curves, SweepInfo, TrialFacts
+from trainers.attempt.checkpoint import ENCODER as ENCODER
+from trainers.attempt.checkpoint import GIVEN
+from trainers.attempt.folders import Folder, files
 from trainers.attempt.report import Outcome
 from trainers.config.base import canonical
 
@@ -27,6 +41,101 @@ def trial_files(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo, curves: C
         "trial": outcome.details,
     }
     return {SPECTRA: to_npz(curves), "config.json": _json(trial.config), PROVENANCE: _json(facts)}
+
+
+def _in_python(anew: bool) -> str:
+    return f"run(keep=['encoder']{', retrain_unkept=True' if anew else ''})"
+
+
+def kept_encoder(
+    expansion: Expansion, store: Store, cell: str, seed: int, making: Callable[[bool], str] = _in_python
+) -> tuple[TrialSpec, bytes]:
+    """A trial, and the file with its encoder, as the store has it.
+
+    Args:
+        expansion: the sweep.
+        store: has results.
+        cell: what names its cell.
+        seed: of the trial.
+        making: what trains it and keeps it, in words, given whether that is done anew.
+
+    Raises:
+        UsageError: there is no such trial, or the store has no encoder of it; with what makes it.
+    """
+    trial = find_seed(expansion, cell, seed)
+    record = store.records([trial.id]).get(trial.id)
+    told = f"trial {trial.label} ({trial.id})"
+    if record is None or not record.is_done:
+        status = "was not trained" if record is None else f"is {record.status}"
+        raise UsageError(f"{told} {status}, so it has no encoder; {making(False)} trains it and keeps it")
+    if record.status not in MEASURED or "encoder" not in keeps(trial.cell):
+        why = record.status if record.status not in MEASURED else f"of trainer {trial.cell.trainer}"
+        raise UsageError(f"{told} is {why}: it has no encoder")
+    content = store.encoder(trial.id) if record.encoder is not None else None
+    if content is None:
+        left = "was trained without keeping its encoder"
+        if record.encoder is not None:
+            left = f"has its encoder elsewhere: it is not in {store.describe()}"
+        seconds = _seconds(store, trial.id)
+        took = "" if seconds is None else f", which took {duration(seconds)}"
+        raise UsageError(f"{told} {left}; {making(True)} trains it anew and keeps it{took}")
+    if (found := hashlib.sha256(content).hexdigest()) != record.encoder:
+        digests = f"its digest is {found[:12]}, expected {str(record.encoder)[:12]}"
+        raise UsageError(
+            f"{told}: its encoder is damaged: {digests}; {making(True)} trains it anew and keeps it"
+        )
+    return trial, content
+
+
+def _seconds(store: Store, trial_id: str) -> float | None:
+    """How long a trial took, if its store says so."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return float(json.loads(store.files([trial_id])[trial_id][PROVENANCE])["trial"]["wall_s"])
+    return None
+
+
+def lay_encoders(wanted: Iterable[tuple[str, str]], store: Store, folder: Folder) -> None:
+    """Give trials encoders to start from, each in its folder below `folder`.
+
+    Args:
+        wanted: (trial, trial whose encoder it is given), ids.
+        store: has the encoders.
+        folder: of all trials.
+
+    Raises:
+        StoreError: the store does not answer.
+        OSError: a folder does not take one.
+    """
+    for parent, pairs in itertools.groupby(
+        sorted(wanted, key=lambda pair: pair[1]), key=lambda pair: pair[1]
+    ):
+        content = store.encoder(parent)
+        for trial_id, _ in pairs if content is not None else ():  # else the trial says that it was given none
+            files(folder / trial_id).write(GIVEN, io.BytesIO(content or b""))
+
+
+def left_encoder(folder: Folder, sha256: str) -> bytes | None:
+    """The encoder that a trial has left in its folder; None if it is not there any more.
+
+    Raises:
+        StoreRefused: it is another file, or was cut off.
+        OSError: nobody knows, for the folder does not answer.
+    """
+    try:
+        content = files(folder).read(ENCODER)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if (found := hashlib.sha256(content).hexdigest()) != sha256:
+        raise StoreRefused(f"{folder / ENCODER}: its digest is {found[:12]}, expected {sha256[:12]}")
+    return content
+
+
+def remove_left_encoder(folder: Folder) -> None:
+    """Remove an encoder that a trial has left, as far as this user may, and the folder if it is empty."""
+    with contextlib.suppress(OSError):
+        there = files(folder, hasty=True)
+        there.remove(ENCODER)
+        there.remove_if_empty()
 
 
 def to_npz(curves: Curves) -> bytes:

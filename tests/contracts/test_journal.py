@@ -30,6 +30,7 @@ from orchestrator.recording.store_errors import raised
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Provenance, SweepInfo, TrialFacts
 from tests.builders import INFO, outcome, trials
+from trainers.attempt.folders import Folder, S3Folder
 from trainers.attempt.report import EpochReport
 
 GOLDEN = Path(__file__).parent / "golden" / "journal"
@@ -868,3 +869,9 @@ def test_a_reader_sees_that_the_driver_of_a_trial_is_gone(tmp_path: Path) -> Non
     record = reader.records([trial_id])[trial_id]
     assert (record.status, record.reason) == ("stopped", DIED.reason)
     assert len(list(tmp_path.rglob("*.jsonl"))) == 1  # and has changed nothing
+
+
+@pytest.mark.parametrize("folder", [Path("/home/x/trials/a"), S3Folder("bucket", "trials/a")])
+def test_where_an_encoder_was_left_is_read_back_as_it_was_written(folder: Folder) -> None:
+    told = journal.EncoderKept(trial_id="0" * 12, folder=folder, sha256="a" * 64)
+    assert journal.parsed(journal.line(told)) == told

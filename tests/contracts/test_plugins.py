@@ -38,6 +38,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "options": {"size": 80, "image_size": (3, 9, 9)},
     },
     "command": {"run": ["python", "-c", SCRIPT, "{seed}"], "metrics": {"loss": "curve"}, "epochs": 3},
+    "evaluation": {
+        "encoder": {"network": {"name": "mlp", "widths": [16]}, "projector": {"hidden": [12], "output": 6}},
+        "protocol": {"name": "fine_tune", "epochs": 3, "labels": 0.5, "blocks": 1},
+        "data": {"name": "shapes", "size": 8, "train": 64, "test": 40},
+    },
     "ssl": tiny_trial().model_dump(),
     "modes": {
         "eta": 0.1,

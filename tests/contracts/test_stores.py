@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Provenance, SweepInfo
 from tests.builders import INFO, outcome, report, trials
+from trainers.attempt.folders import files
 from trainers.attempt.report import EpochReport, Outcome
 
 OTHER = SweepInfo(name="other", profile=None, provenance=Provenance(code_version="abc123"))
@@ -345,3 +348,15 @@ def test_an_address_whose_driver_is_not_installed_is_one_line() -> None:
 
     with pytest.raises(StoreError, match=r"No module named .*; install what this kind of address needs"):
         MlflowStore("mysql+cymysql://me:secret@127.0.0.1/x")
+
+
+def test_an_encoder_that_was_left_is_read_back_and_no_other_file(open_store: Open, tmp_path: Path) -> None:
+    store, content = open_store(), b"weights"
+    identity = finish_one(store)
+    folder, digest = tmp_path / "left", hashlib.sha256(content).hexdigest()
+    files(folder).write("encoder.safetensors", io.BytesIO(content))
+    store.keep_encoder(identity, folder, digest)
+    store.flush()
+    assert open_store().encoder(identity) == content
+    assert open_store().records([identity])[identity].encoder in (digest, None)  # None: told, not arrived
+    assert "encoder.safetensors" not in open_store().files([identity]).get(identity, {})

@@ -18,6 +18,8 @@ from trainers.config.lazy import torch
 KEPT = 2  # the newest may turn out to be broken; then the one before it is used
 STATE = "script"
 """Folder with what a script needs to go on: like checkpoints, it goes with the trial's result."""
+ENCODER, GIVEN = "encoder.safetensors", "given.safetensors"
+"""Files in a trial's folder: the encoder that it leaves, and the one that it was given to start from."""
 _NAME = re.compile(r"epoch-(\d{6})\.pt")
 _SUM = b"\nsha256 "  # before the checksum at a file's end; torch reads a file with it as one without
 _T = TypeVar("_T")
@@ -105,7 +107,7 @@ def load(folder: Folder | None, restore: Callable[[dict[str, Any]], _T]) -> tupl
 
 
 def clear(folder: Folder) -> None:
-    """Remove every checkpoint in `folder`, and the folder if nothing else is in it.
+    """Remove every checkpoint in `folder` and what it was given, and the folder if nothing else is in it.
 
     Raises:
         OSError: one could not be removed.
@@ -113,6 +115,7 @@ def clear(folder: Folder) -> None:
     there = files(folder, hasty=True)
     for epoch in _found(there):
         there.remove(_name(epoch))
+    there.remove(GIVEN)
     if isinstance(folder, Path):
         shutil.rmtree(folder / STATE, ignore_errors=True)
     there.remove_if_empty()

@@ -11,7 +11,7 @@ import enum
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import (
     BaseModel,
@@ -169,6 +169,8 @@ class Runtime(Frozen):
     graphs: bool = True
     """Whether a GPU repeats a recorded CUDA graph for each batch, where that is possible. The same kernels
     run in the same order either way."""
+    keep: tuple[Literal["encoder"], ...] = ()
+    """What of a trained network is left in the trial's folder when the trial ends."""
 
 
 NOT_IDENTITY: JsonDict = {"identity": False}

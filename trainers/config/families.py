@@ -17,11 +17,15 @@ SINGULAR = {
 """Families of the trainers' plug-ins, and what one of each is called."""
 SHOWN = {"figures": "figure kind", "formats": "table format"}
 """Families of what shows results, which are drawn and written where no trial runs."""
+INSIDE = {"evaluations": "evaluation"}
+"""Families that are part of another room's, and of which nobody brings others."""
 CALLED = SINGULAR | SHOWN
 
 
 def package_of(kind: str) -> str:
     """The package that a family's own files are in."""
+    if kind in INSIDE:
+        return f"trainers.measures.{kind}"
     return f"trainers.{kind}" if kind in SINGULAR else f"orchestrator.answer.{kind}"
 
 

@@ -16,7 +16,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from trainers.config import foreign
 from trainers.config.base import Frozen
-from trainers.config.families import CALLED, SINGULAR, members, module, package_of
+from trainers.config.families import CALLED, INSIDE, SINGULAR, members, module, package_of
 
 
 def names(kind: str) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def load(kind: str, name: str) -> ModuleType:
     """
     if (found := foreign.find(kind, name)) is not None:
         return found.module
-    return module(package_of(kind), _known(name, names(kind), what=CALLED[kind]))
+    return module(package_of(kind), _known(name, names(kind), what=(CALLED | INSIDE)[kind]))
 
 
 def behind(config: type[Frozen]) -> ModuleType:
@@ -90,9 +90,16 @@ class Plugin:
     `{name: string}`; `default` is the name where none is given.
     """
 
-    def __init__(self, kind: str, default: str | None = None) -> None:
+    def __init__(self, kind: str, default: str | None = None, *, as_written: bool = False) -> None:
+        """One of `kind`; `as_written`: it is checked, and the value stays as it is."""
         self.kind = kind
         self.default = default
+        self.as_written = as_written
+
+    def checked(self, value: Any) -> Any:
+        """What the field holds of a raw value."""
+        chosen = self.choose(value)
+        return value if self.as_written else chosen
 
     def choose(self, value: Any) -> Any:
         """The validated config for a raw mapping; anything but a mapping is left to pydantic."""
@@ -105,19 +112,20 @@ class Plugin:
             raise PydanticCustomError(
                 "plugin_without_name",
                 "no name given for the {what}; available: {available}",
-                {"what": SINGULAR[self.kind], "available": ", ".join(names(self.kind))},
+                {"what": (SINGULAR | INSIDE)[self.kind], "available": ", ".join(names(self.kind))},
             )
         return config_type(self.kind, name).model_validate({**value, "name": name})
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The base's schema behind the choice."""
-        return core_schema.no_info_before_validator_function(self.choose, handler(source))
+        return core_schema.no_info_before_validator_function(self.checked, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
         """Any of the plug-ins' own schemas, so that an editor completes the fields of each."""
-        return {"anyOf": [handler(config.__pydantic_core_schema__) for config in usable(self.kind)]}
+        forms = [handler(config.__pydantic_core_schema__) for config in usable(self.kind)]
+        return {"anyOf": [*forms, *([{"enum": list(names(self.kind))}] if self.as_written else [])]}
 
 
 class Member:

@@ -17,6 +17,7 @@ from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, behind
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
+from trainers.loops import _encoders
 from trainers.loops._gradients import Gradients
 from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
@@ -38,6 +39,7 @@ FIGURES = ("curves", "eigenspace", "spectra", "slope")
 _OWN = ("train/loss", "train/lr", "dynamics/time", "time/epoch_s", "time/images_per_s")
 METRICS, FINAL_METRICS = (*_OWN, *spectra.METRICS, *collapse.METRICS), frozen.METRICS
 """What its trials may report after an epoch, and at their end alone."""
+KEEPS = ("encoder",)  # what its trials can leave behind
 
 
 class Config(LoopConfig):
@@ -152,6 +154,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     if trial.gradients and (why := trial.gradients.why_not):
         details["warnings"] = [*details.get("warnings", []), f"no CUDA graph, steps are slower: {why}"]
     details |= {"wall_s": time.perf_counter() - started, "collapse": found}
+    if folder and runtime.keep:
+        details |= _encoders.leave(config.encoder, config.projector, trial.method, data, folder)
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
@@ -259,8 +263,7 @@ def steps_per_epoch(config: Config, runtime: Runtime) -> int:
 def evaluate(trial: Trial, images: Images, *, mean: torch.Tensor, std: torch.Tensor) -> dict[str, float]:
     """Linear probe and k-NN on frozen features, in eval mode, without augmentation.
 
-    The features are the encoder's; with `projector.probed_blocks` they go through that many hidden blocks
-    of the projector first.
+    With `projector.probed_blocks` features go through that many hidden blocks of the projector first.
     """
     config, method = trial.config, trial.method
     blocks = hidden_blocks(method.projector, config.projector.probed_blocks or 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -55,6 +55,20 @@ class KnnConfig(Frozen):
     """T of a vote's weight e^(cos/T)."""
 
 
+class Linear(NamedTuple):
+    """A linear classifier on features."""
+
+    weight: torch.Tensor
+    """[K, D]"""
+    bias: torch.Tensor
+    """[K]"""
+
+    def top1(self, features: torch.Tensor, labels: torch.Tensor) -> float:
+        """Accuracy in [0, 1] on features [N, D] with labels [N]."""
+        with torch.no_grad():
+            return _accuracy(F.linear(features, self.weight, self.bias), labels)
+
+
 def linear_probe(
     train: torch.Tensor,
     train_labels: torch.Tensor,
@@ -76,6 +90,34 @@ def linear_probe(
     """
     if config.standardise:
         train, test = standardised(train, test)
+    fitted_to = train, train_labels, test, test_labels
+    (weight, bias), best = fitted(*fitted_to, classes=classes, config=config, generator=generator)
+    with torch.no_grad():
+        scores = F.linear(test, weight, bias)
+        top5 = scores.topk(min(5, classes), dim=1).indices == test_labels[:, None]
+        ours = F.linear(train, weight, bias)
+        return ({"probe/best_top1": max(best)} if best else {}) | {
+            "probe/top1": _accuracy(scores, test_labels),
+            "probe/top5": float(top5.any(dim=1).float().mean()),
+            "probe/train_top1": _accuracy(ours, train_labels),
+            "probe/train_loss": float(F.cross_entropy(ours, train_labels)),
+        }
+
+
+def fitted(
+    train: torch.Tensor,
+    train_labels: torch.Tensor,
+    test: torch.Tensor,
+    test_labels: torch.Tensor,
+    *,
+    classes: int,
+    config: ProbeConfig,
+    generator: torch.Generator,
+) -> tuple[Linear, list[float]]:
+    """A linear classifier, trained on features as they are; its test accuracies by epoch for `config.best`.
+
+    Args: as `linear_probe`.
+    """
     device, (number, width) = train.device, train.shape
     weight, bias = (start.to(device).requires_grad_() for start in _start(classes, width, config, generator))
     decay, eps = config.weight_decay or 0.0, 1e-8 if config.library == "torch" else 1e-7
@@ -98,16 +140,7 @@ def linear_probe(
         if config.best:
             with torch.no_grad():
                 best.append(_accuracy(F.linear(test, weight, bias), test_labels))
-    with torch.no_grad():
-        scores = F.linear(test, weight, bias)
-        top5 = scores.topk(min(5, classes), dim=1).indices == test_labels[:, None]
-        fitted = F.linear(train, weight, bias)
-        return ({"probe/best_top1": max(best)} if best else {}) | {
-            "probe/top1": _accuracy(scores, test_labels),
-            "probe/top5": float(top5.any(dim=1).float().mean()),
-            "probe/train_top1": _accuracy(fitted, train_labels),
-            "probe/train_loss": float(F.cross_entropy(fitted, train_labels)),
-        }
+    return Linear(weight.detach(), bias.detach()), best
 
 
 def standardised(train: torch.Tensor, test: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -25,7 +25,14 @@ def everything(table: Table) -> dict[str, Any]:
         "expected": table.spec.expected,
         "prediction": table.prediction,
         "notes": list(table.notes),
-    } | ({"imported": [_origin(source) for source in table.sources]} if table.sources else {})
+    }
+    if table.judged:
+        told["expectations"] = [one._asdict() for one in table.judged]
+    if table.others:
+        told["further"] = [everything(one) for one in table.others]
+    if table.sources:
+        told["imported"] = [_origin(source) for source in table.sources]
+    return told
 
 
 def _origin(source: Source) -> dict[str, Any]:
@@ -44,11 +51,6 @@ def others(one: Beside) -> dict[str, Any]:
         "ci_high": summary.high if summary else None,
         "values": {str(seed): value for seed, value in one.values.items()},
     }
-    if table.judged:
-        told["expectations"] = [one._asdict() for one in table.judged]
-    if table.others:
-        told["further"] = [everything(one) for one in table.others]
-    return told
 
 
 def unit(table: Table) -> str:

@@ -21,7 +21,13 @@ from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import counted, listed
 from orchestrator.recording.bundle.imported import check, keep
 from orchestrator.recording.bundle.layout import parts
-from orchestrator.recording.bundle.merging import checked, lay_out, merge, merge_checkpoints
+from orchestrator.recording.bundle.merging import (
+    checked,
+    lay_out,
+    merge,
+    merge_checkpoints,
+    merge_encoders,
+)
 from orchestrator.recording.bundle.others.columns import NUMBERED, columns_from
 from orchestrator.recording.bundle.others.filling import Filled, fill
 from orchestrator.recording.bundle.others.sources import read
@@ -57,6 +63,7 @@ def of_bundle(path: Path, *, home: Path | None, tracking_uri: str | None, checkp
     try:
         commands = lay_out(opened, space.home / "sweeps")
         merged = merge(opened, store, trials)
+        encoders = merge_encoders(opened, space.checkpoints, store)
         begun = merge_checkpoints(opened, space.checkpoints, store)
         store.flush()
     finally:
@@ -66,6 +73,7 @@ def of_bundle(path: Path, *, home: Path | None, tracking_uri: str | None, checkp
     told += [f"{counted(others, 'imported result')} added"] if others else []
     told += [f"{len(merged.there)} there already"] if merged.there else []
     told += [f"{len(merged.left)} were still running there"] if merged.left else []
+    told += [counted(encoders, "encoder")] if encoders else []
     told += [f"{begun} with a checkpoint to go on from"] if begun else []
     typer.echo(f"{store.describe()}: {', '.join(told)}")
     where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]

@@ -11,7 +11,8 @@ from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.data import larger_than_data, missing_packages
-from orchestrator.planning.expand import expand
+from orchestrator.planning.evaluations import protocols
+from orchestrator.planning.expand import Expansion, expand
 from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
 from orchestrator.planning.trials import Cell
@@ -50,12 +51,37 @@ def orphans(plan: Plan, asked_for: Mapping[str, str]) -> list[str]:
     """Labels of the trials that the sweep asked for once and, under no profile and seed, asks for now."""
     spec = plan.expansion.spec
     wanted = {trial.id for trial in plan.expansion.trials}
+    # Whose evaluations are asked for is known of this selection alone, and of others by their names.
+    asked_for = {i: label for i, label in asked_for.items() if _last_level(label) not in spec.evaluations}
     if asked_for.keys() <= wanted:  # the other profiles need not be expanded
         return []
     for profile in spec.profiles or [None]:
         for cell in expand(spec, profile=profile, seeds=[0]).cells:
             wanted |= {cell.trial_id(seed) for seed in spec.every_seed.union(plan.expansion.every_seed)}
     return sorted(label for trial_id, label in asked_for.items() if trial_id not in wanted)
+
+
+def _last_level(label: str) -> str:
+    """The last level in a trial's label."""
+    return label.rpartition(" · seed ")[0].rpartition(" · ")[2]
+
+
+def evaluations_text(expansion: Expansion, found: Plan, waiting: Mapping[str, int]) -> str:
+    """How the evaluations of a sweep stand, a line each; empty if it has none.
+
+    Args:
+        expansion: the sweep.
+        found: the plan of its evaluations.
+        waiting: by evaluation, the trials whose encoders are not there yet.
+    """
+    lines = []
+    for name, protocol in protocols(expansion).items():
+        own = [trial for trial in found.expansion.trials if dict(trial.cell.choice)["evaluation"] == name]
+        counts = Counter(found.status(trial.id) for trial in own)
+        parts = [f"{number} {status}" for status, number in counts.items()]
+        parts += [f"{waiting[name]} wait for an encoder"] if waiting.get(name) else []
+        lines.append(f"evaluation {name} ({protocol}): {', '.join(parts) or 'none'}")
+    return "\n".join(lines)
 
 
 def status_text(plan: Plan) -> str:

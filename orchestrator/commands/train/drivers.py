@@ -28,7 +28,7 @@ def failed(expansion: Expansion, cell: str | None) -> Only:
 
     def only(plan: Plan) -> tuple[TrialSpec, ...]:
         chosen = tuple(trial for trial in plan.failed_before if trial.id in wanted)
-        if not chosen:
+        if not chosen and not plan.expansion.spec.evaluations:  # one of which may have failed
             where = f"of cell '{cell}'" if cell else f"of sweep '{expansion.spec.name}'"
             raise UsageError(f"no trial {where} has failed; `orch status` shows how they stand")
         return chosen

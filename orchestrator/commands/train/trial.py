@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
+from orchestrator.planning.plan import keeps
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
@@ -21,22 +25,29 @@ from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo
 from trainers.attempt.isolation import run_trial
-from trainers.attempt.report import EpochReport, Outcome, Report
+from trainers.attempt.report import EpochReport, Outcome
 from trainers.config.base import Runtime
 
 
 class Kept:
     """A trial's result on its way into a bundle: for a machine that has neither Ray nor a store."""
 
-    def __init__(self, request: Request, trial: TrialSpec, path: Path) -> None:
+    def __init__(
+        self, request: Request, trial: TrialSpec, path: Path, *, keep: tuple[Literal["encoder"], ...]
+    ) -> None:
         """Begin to keep what `trial` of the sweep tells.
 
         Raises:
-            UsageError: nothing can be written to `path`.
+            UsageError: nothing can be written to `path`, or it has nothing to keep.
         """
         writing.check(path)
         self._trial, self._path, self._store = trial, path, MemoryStore()
-        self._exported = request.exported(store=self._store)
+        self.keep = tuple(dict.fromkeys((*request.spec.keep, *keep)))
+        if keep and "encoder" not in keeps(trial.cell):
+            raise UsageError(f"--keep encoder: trials of {trial.cell.trainer} have none; leave it out")
+        self.folder = Path(tempfile.mkdtemp(prefix="orch-trial-")) if self.keep else None
+        """Where the trial leaves what is kept."""
+        self._exported = request.exported(store=self._store, encoders=bool(self.keep))
         spec = request.spec
         self._sweep = SweepInfo(
             name=spec.name,
@@ -54,11 +65,29 @@ class Kept:
     def finish(self, outcome: Outcome, *, say: Callable[[str], None]) -> None:
         """Write the bundle."""
         self._store.finish(self._trial.id, outcome, self._sweep)
+        digest = self._store.records([self._trial.id])[self._trial.id].encoder
+        if self.folder is not None and digest is not None:
+            self._store.keep_encoder(self._trial.id, self.folder, digest)
         path = self._path
         if os.path.lexists(path):  # by now; what was trained is not lost for that
             path = path.with_name(f"{self._trial.id}-{path.name}")
         writing.write(path, [self._exported], self._sweep.provenance, say=lambda line: None)
         say(f"{path}: written; `orch import {path}` puts it into a store")
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def into_bundle(
+    request: Request, trial: TrialSpec, path: Path | None, *, keep: tuple[Literal["encoder"], ...]
+) -> Kept | None:
+    """What puts a trial's result into a bundle at `path`; None where none is wanted.
+
+    Raises:
+        UsageError: nothing can be written there, or something is to be kept and there is no bundle.
+    """
+    if path is None and keep:
+        raise UsageError("--keep encoder keeps it in a bundle; add --out NAME.orch.zip")
+    return Kept(request, trial, path, keep=keep) if path is not None else None
 
 
 def run_one(
@@ -69,7 +98,7 @@ def run_one(
     threads: int,
     download: bool,
     as_json: bool,
-    also: Report | None = None,
+    also: Kept | None = None,
 ) -> Outcome:
     """Train one trial in this process, printing a line per epoch, and telling `also`."""
     problems = list(missing_data([trial], space.data_root))
@@ -80,11 +109,12 @@ def run_one(
         threads=threads,
         data_root=space.data_root,
         download=download,
+        keep=also.keep if also else (),
     )
 
     def report(message: EpochReport) -> None:
         if also is not None:
-            also(message)
+            also.report(message)
         with ignoring_closed_pipes():  # else it would be the trial that failed
             print(line(message), flush=True)
 
@@ -102,7 +132,7 @@ def run_one(
         names = [n for n in shown if n in message.metrics] or list(message.metrics)[: len(shown)]
         return f"epoch {message.stage}  " + "  ".join(f"{n} {message.metrics[n]:.3f}" for n in names)
 
-    return run_trial(trial.config, runtime=runtime, folder=None, report=report)
+    return run_trial(trial.config, runtime=runtime, folder=also.folder if also else None, report=report)
 
 
 def outcome_text(outcome: Outcome) -> str:

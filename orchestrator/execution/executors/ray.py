@@ -26,7 +26,7 @@ LOAD_S = 180.0  # in which Ray must have been imported, on a machine that is bus
 def make(spec: SweepSpec, space: Workspace, options: Options, *, say: Callable[[str], None]) -> ChildExecutor:
     """The executor of a driver."""
     settings = Settings(
-        runtime=Runtime(data_root=space.data_root, download=options.download),
+        runtime=Runtime(data_root=space.data_root, download=options.download, keep=options.keep),
         checkpoints=space.checkpoints,
         resources=spec.resources.with_auto if options.pack else spec.resources,
         schedule=spec.schedule,

@@ -105,7 +105,7 @@ def make(
     with said_if_slow("looking for a GPU", say):
         gpus = float(has_gpu())
     return SerialExecutor(
-        runtime=Runtime(data_root=space.data_root, download=options.download),
+        runtime=Runtime(data_root=space.data_root, download=options.download, keep=options.keep),
         folder=space.checkpoints,
         resources=spec.resources,
         gpus=gpus,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 
-from orchestrator.errors import Interrupted
+from orchestrator.errors import ExecutionError, Interrupted
 from orchestrator.events import OnEvent
 from orchestrator.execution.child.messages import Train
 from orchestrator.execution.ray import nodes as ray_nodes
@@ -225,6 +225,8 @@ class RayExecutor:
             return
         self.doing("looking at the nodes", 2 * ray_nodes.ANSWER_S)
         if note := ray_nodes.check_nodes(self.folder, shipped=self.ship_code):
+            if self.runtime.keep:
+                raise ExecutionError("encoders would stay where this driver cannot read them", note)
             self.say(note)
         self.doing("looking whether the nodes can have the plug-ins", 2 * ray_nodes.ANSWER_S)
         ray_nodes.check_plugins(trials)

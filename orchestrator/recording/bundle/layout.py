@@ -6,6 +6,7 @@
     reports/<sweep>.html          the whole answer as a page
     trials/<id>/trial.json        what a trial was, and its record
     trials/<id>/...               its files: spectra.npz, config.json, provenance.json, figures
+    encoders/<id>/encoder.safetensors   encoders that were kept, where they were asked for
     checkpoints/<id>/...          checkpoints of trials that are not done, where they were asked for
 
 <sweep> is the sweep's name, with its profile and what tells changed settings. A version is never changed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 from collections.abc import Mapping
@@ -16,10 +17,10 @@ from orchestrator.recording.bundle.layout import BundledTrial
 from orchestrator.recording.bundle.reading import BROKEN, Bundle
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
-from orchestrator.recording.trial_files import PROVENANCE, SPECTRA
+from orchestrator.recording.trial_files import ENCODER, PROVENANCE, SPECTRA
 from orchestrator.records import Curves, Provenance, SweepInfo, TrialRecord, record_of
 from trainers.attempt import checkpoint
-from trainers.attempt.folders import Folder
+from trainers.attempt.folders import Folder, files
 from trainers.attempt.report import EpochReport, Outcome
 
 OWN = {"trial.json", SPECTRA, PROVENANCE, "config.json"}
@@ -53,6 +54,9 @@ def checked(bundle: Bundle) -> dict[str, BundledTrial]:
         origin = trial.record.imported
         if origin is not None and (one not in others or facts_of(origin) != trial.facts):
             raise UsageError(f"{bundle.path}: trials/{one} is not from where it says; it was changed")
+        encoder = f"encoders/{trial.facts.trial_id}/{ENCODER}"
+        if encoder in bundle and bundle.manifest.files[encoder].sha256 != trial.record.encoder:
+            raise UsageError(f"{bundle.path}: {encoder} is another than its trial left; it was changed")
     # What no sweep asks for, and nobody has imported, is left where it is.
     trials = {i: one for i, one in trials.items() if one.record.imported or i not in others}
     return trials
@@ -112,6 +116,26 @@ def merge_checkpoints(bundle: Bundle, root: Folder, store: Store) -> int:
                 root / one, {name: bundle.read(f"checkpoints/{one}/{name}") for name in names}
             )
             given += 1
+    return given
+
+
+def merge_encoders(bundle: Bundle, root: Folder, store: Store) -> int:
+    """Give trials the encoders that the bundle has of them, by way of their folders; to how many.
+
+    A trial whose encoder the store has keeps it, and one that has another result in the store gets none.
+    """
+    named = [one for one in _ids(bundle) if f"encoders/{one}/{ENCODER}" in bundle]
+    known, given = store.records(named), 0
+    for one in named:
+        trial = bundle.trial(one)
+        if trial is None or one not in known or differ(trial.record, known[one]):
+            continue
+        if known[one].encoder is not None and store.encoder(one) is not None:
+            continue
+        content = bundle.read(f"encoders/{one}/{ENCODER}")
+        files(root / one).write(ENCODER, io.BytesIO(content))
+        store.keep_encoder(one, root / one, str(trial.record.encoder))
+        given += 1
     return given
 
 
@@ -177,6 +201,7 @@ def _made(bundle: Bundle, trial: BundledTrial) -> _Made:
         "streams_fingerprint": record.streams_fingerprint,
         "data_listing": record.data_listing,
         "source": record.source or None,
+        "encoder": record.encoder and {"sha256": record.encoder},
         "collapse": record.collapse and {"verdict": record.collapse},
         "imported": record.imported and record.imported.model_dump(),
     }

@@ -37,11 +37,11 @@ from trainers.config.base import Frozen
 
 MANIFEST_BYTES = 256 * 2**20
 FILE_BYTES = 4 * 2**30
-"""No file of a bundle is larger; a checkpoint is the largest."""
+"""No file of a bundle is larger; checkpoints and encoders are the largest."""
 ARRAYS_BYTES = 2**30
 """Nor are the arrays of one trial's curves and spectra together."""
 OTHER_BYTES = 256 * 2**20
-"""Nor is any that is no checkpoint."""
+"""Nor is any other."""
 BROKEN = (
     ArithmeticError, EOFError, KeyError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
     ValueError, zipfile.BadZipFile, zlib.error,
@@ -262,7 +262,7 @@ class Bundle:
             ValueError: it is another.
         """
         info = self._zip.getinfo(name)
-        limit = FILE_BYTES if name.startswith("checkpoints/") else OTHER_BYTES
+        limit = FILE_BYTES if name.startswith(("checkpoints/", "encoders/")) else OTHER_BYTES
         packed = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         if info.file_size > min(most, limit) or info.flag_bits & 1 or not packed:
             raise ValueError(name)

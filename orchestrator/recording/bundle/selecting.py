@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UsageError
 from orchestrator.language.load import files_from, load_sweep
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.language.yaml_text import Key
+from orchestrator.language.yaml_text import Key, written
 from orchestrator.planning.expand import Aim
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.reading import open_bundle
@@ -63,6 +64,18 @@ def sweep_words(
     for path, value in changes.items():
         words += ["--set", f"{path}={json.dumps(value)}"]
     return words
+
+
+def save(spec: SweepSpec, path: Path) -> None:
+    """Write a sweep as a sweep file, which asks for the same trials.
+
+    Raises:
+        UsageError: the file cannot be written.
+    """
+    try:
+        path.write_text(written(tree_of(spec, path.parent)), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: {error.strerror}; choose another place") from None
 
 
 def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 from orchestrator.errors import UsageError
 from orchestrator.recording.bundle.imported import name_of
 from orchestrator.recording.bundle.reading import Bundle
+from orchestrator.recording.trial_files import ENCODER
 from orchestrator.records import Curves, SweepInfo, TrialRecord
 
 
@@ -42,6 +43,11 @@ class BundleStore:
             if names
         }
 
+    def encoder(self, trial_id: str) -> bytes | None:
+        """The file with a trial's encoder."""
+        name = f"encoders/{trial_id}/{ENCODER}"
+        return self._bundle.read(name) if name in self._bundle else None
+
     def published(self, sweep: SweepInfo) -> str | None:
         """Nothing is published in a bundle."""
         return None
@@ -69,7 +75,7 @@ class BundleStore:
     def _refuse(self, *given: Any, **named: Any) -> NoReturn:
         raise UsageError(read_only(str(self._bundle.path)))
 
-    begin = report = finish = adopt = attach = set_aside = publish = _refuse
+    begin = report = finish = adopt = attach = keep_encoder = set_aside = publish = _refuse
 
 
 def read_only(path: str) -> str:

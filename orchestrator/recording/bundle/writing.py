@@ -17,6 +17,7 @@ from orchestrator.answer import publish
 from orchestrator.answer.report.chapter import chapter, drawn_trials
 from orchestrator.answer.report.page import page
 from orchestrator.errors import UsageError
+from orchestrator.planning.evaluations import evaluated, evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.imported import facts_of, imported_into
@@ -32,7 +33,7 @@ from orchestrator.recording.bundle.layout import (
 from orchestrator.recording.bundle.merging import differ
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
-from orchestrator.recording.trial_files import SPECTRA, to_npz
+from orchestrator.recording.trial_files import ENCODER, SPECTRA, to_npz
 from orchestrator.records import Provenance, TrialRecord
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
@@ -61,6 +62,8 @@ class Exported(NamedTuple):
     changes: Mapping[str, Any]
     checkpoints: Folder | None = None
     """Folder of checkpoints, if those of trials that are not done go along."""
+    encoders: bool = False
+    """Whether those that were kept go along."""
 
 
 def write(
@@ -133,7 +136,7 @@ class _Writer:
         self.parts[name] = Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         info = zipfile.ZipInfo(name)  # of 1980: the same results are the same bytes
         info.external_attr = 0o644 << 16
-        packed = name.endswith((".npz", ".png"))
+        packed = name.endswith((".npz", ".png", ".safetensors"))
         self._file.writestr(info, data, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
 
 
@@ -147,9 +150,9 @@ def _fill(
     for one in sweeps:
         for name, text in sorted(one.files.items()):
             writer.add(f"sweeps/{one.key}/{name}", text)
-        ids = {trial.id: trial for trial in one.expansion.every_trial}
+        ids = {trial.id: trial for trial in _asked(one)}
         own = {i: records[i] for i in ids if i in records}
-        _add_answers(writer, one, own, made_by, say)
+        _add_answers(writer, one, _with_evaluations(one, own), made_by, say)
         own = {i: record for i, record in own.items() if i not in there and whose[i] is one.store}
         beside = {
             o.trial_id: o
@@ -166,13 +169,14 @@ def _fill(
                 drawn = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
                 for name, content in sorted((drawn | files.get(identity, {})).items()):
                     writer.add(f"trials/{identity}/{name}", content)
+                _add_encoder(writer, one, records[identity], say)
             there.update(batch)
         if one.checkpoints is not None:
             _add_checkpoints(writer, one.checkpoints, [i for i in ids if i not in own or not own[i].is_done])
     if bare:
         say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
     writer.add(MANIFEST, _manifest(writer, sweeps, made_by).model_dump_json(indent=1))
-    asked = {trial.id for one in sweeps for trial in one.expansion.every_trial}
+    asked = {trial.id for one in sweeps for trial in _asked(one)}
     return len(there & records.keys()), len(asked)
 
 
@@ -186,6 +190,20 @@ def _told(trial: TrialSpec | None, record: TrialRecord) -> str:
     return known.model_dump_json(indent=1, exclude={"record": {"imported"}})
 
 
+def _with_evaluations(one: Exported, records: Mapping[str, TrialRecord]) -> dict[str, TrialRecord]:
+    """Records, each with what evaluations have found, which are among them."""
+    return evaluated(one.expansion, records, lambda ids: {i: records[i] for i in ids if i in records})
+
+
+def _asked(one: Exported) -> tuple[TrialSpec, ...]:
+    """Every trial that a sweep asks for, and every evaluation of an encoder that its store has."""
+    own = one.expansion.every_trial
+    if not one.expansion.spec.evaluations:
+        return own
+    found = evaluations(one.expansion, one.store.records([trial.id for trial in own]))
+    return (*own, *found.expansion.trials)
+
+
 def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[str, Store]]:
     """The record of each trial, and the store that has it: where several have one, that with a result.
 
@@ -195,7 +213,7 @@ def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[st
     records: dict[str, TrialRecord] = {}
     whose: dict[str, Store] = {}
     for one in sweeps:
-        for identity, record in one.store.records([trial.id for trial in one.expansion.every_trial]).items():
+        for identity, record in one.store.records([trial.id for trial in _asked(one)]).items():
             known = records.get(identity)
             if known is not None and known.is_done and record.is_done and differ(known, record):
                 raise UsageError(
@@ -266,8 +284,17 @@ def _sweep(one: Exported) -> BundledSweep:
         precision=aim.half_width if aim else None,
         max_seeds=aim.most_seeds if aim else None,
         changes=dict(one.changes),
-        trials=tuple(trial.id for trial in one.expansion.every_trial),
+        trials=tuple(trial.id for trial in _asked(one)),
     )
+
+
+def _add_encoder(writer: _Writer, one: Exported, record: TrialRecord, say: Callable[[str], None]) -> None:
+    if not one.encoders or record.encoder is None:
+        return
+    if (content := one.store.encoder(record.trial_id)) is None:
+        say(f"orch: trial {record.trial_id}: its encoder was kept elsewhere, and is not in this store")
+    else:
+        writer.add(f"encoders/{record.trial_id}/{ENCODER}", content)
 
 
 def _add_checkpoints(writer: _Writer, root: Folder, trial_ids: Iterable[str]) -> None:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING
 
-from orchestrator.errors import StoreAway, StoreError
-from orchestrator.process.driver import Owner
+from orchestrator.errors import Interrupted, StoreAway, StoreError
+from orchestrator.process.command import typed_command
+from orchestrator.process.driver import Owner, this_driver
+from orchestrator.process.signals import Stop
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.shared import SharedClaims
+
+if TYPE_CHECKING:
+    from orchestrator.recording.workspace import Workspace
 
 
 class JointClaims:
@@ -58,3 +65,22 @@ class JointClaims:
         finally:
             if self.shared is not None:
                 self.shared.release()
+
+
+def claims_of(space: Workspace, stop: Stop, say: Callable[[str], None]) -> JointClaims:
+    """The claims of this driver, whom `stop` ends."""
+    registry, command = space.registry(), typed_command()
+
+    def pause(seconds: float) -> None:
+        time.sleep(seconds)
+        if stop.requested:
+            raise Interrupted
+
+    def on_stop(why: str) -> None:
+        stop.requested = True  # first: nothing said may keep it from that
+        say(f"orch: this driver stops: {why}")
+
+    shared = None
+    if registry is not None:
+        shared = SharedClaims(registry, me=this_driver(command), pause=pause, on_stop=on_stop)
+    return JointClaims(Claims(space.home, command=command), shared, say=say)

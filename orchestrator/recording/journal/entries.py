@@ -4,7 +4,7 @@ A driver's journal is a folder; folders sort in the order in which drivers began
 says who wrote it and for which store, and opens with the version of the format. Each trial has a file of
 its own, `000007-<trial id>.jsonl`, which holds what was told of it in order; what concerns the whole sweep
 is in files of one line. Files are numbered by their first line; one whose content has arrived in the store
-is removed. This is version 2; a version is never changed, only followed by another.
+is removed. This is version 3; a version is never changed, only followed by another.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from pydantic import Base64Bytes, ConfigDict, Field, StringConstraints, TypeAdap
 from orchestrator.recording.store_port import Store
 from orchestrator.records import SweepInfo, TrialFacts, TrialId
 from trainers.attempt.arrays import Array
+from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 from trainers.config.base import Frozen
 
-VERSION = 2  # a sweep has its question
+VERSION = 3  # an encoder can be kept
 HEADER = "driver.json"
 FileName = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00][^/\\\x00]*$")]
 
@@ -112,6 +113,19 @@ class Attached(Frozen):
         store.attach(self.trial_id, self.files)
 
 
+class EncoderKept(Frozen):
+    """A trial has left its encoder in its folder; the file itself, being large, is no part of a journal."""
+
+    entry: Literal["encoder"] = "encoder"
+    trial_id: TrialId
+    folder: Folder
+    sha256: str
+
+    def tell(self, store: Store) -> None:
+        """Tell a store."""
+        store.keep_encoder(self.trial_id, self.folder, self.sha256)
+
+
 class Published(Frozen):
     """A sweep's tables and figures."""
 
@@ -125,7 +139,7 @@ class Published(Frozen):
         store.publish(self.sweep, self.files, content=self.content)
 
 
-Entry = Begun | Reported | Ended | Adopted | Attached | Published
+Entry = Begun | Reported | Ended | Adopted | Attached | EncoderKept | Published
 _ENTRY: TypeAdapter[Entry] = TypeAdapter(Annotated[Entry, Field(discriminator="entry")])
 
 

@@ -79,7 +79,7 @@ class OwnJournal:
 
     def _file(self, entry: Entry) -> Path:
         identity = entry.trial.trial_id if isinstance(entry, Begun) else getattr(entry, "trial_id", None)
-        own = identity in self._files and not isinstance(entry, journal.Attached)
+        own = identity in self._files and not isinstance(entry, journal.Attached | journal.EncoderKept)
         if identity is None or not own:
             self._number += 1
             path = self._made() / f"{self._number:06d}-{identity or entry.entry}.jsonl"

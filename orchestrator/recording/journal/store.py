@@ -23,6 +23,7 @@ from orchestrator.recording.journal.files import OwnJournal
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord, record_of
+from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
 LOCKED_S = 60.0  # another process writes to a store's file no longer, unless it hangs
@@ -101,6 +102,16 @@ class JournaledStore:
         """
         return self._told_or_stored(trial_ids, lambda store, ids: store.files(ids))
 
+    def encoder(self, trial_id: str) -> bytes | None:
+        """The file with a trial's encoder.
+
+        Raises:
+            StoreAway: the store is needed for it and does not answer.
+        """
+        # Told before it is asked for: it may arrive meanwhile.
+        told = journal_files.waiting(self.root, self.name).encoder(trial_id)
+        return self._ask(lambda store: store.encoder(trial_id)) if told is None else told
+
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
     ) -> None:
@@ -126,6 +137,10 @@ class JournaledStore:
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial."""
         self._tell(journal.Attached.model_construct(trial_id=trial_id, files=dict(files)))
+
+    def keep_encoder(self, trial_id: str, folder: Folder, sha256: str) -> None:
+        """Move the encoder that a trial has left to its other files, when the store takes it."""
+        self._tell(journal.EncoderKept(trial_id=trial_id, folder=folder, sha256=sha256))
 
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Forget that these trials are known; done at once, for what follows depends on it."""

@@ -11,6 +11,8 @@ from mlflow.store.artifact.artifact_repository_registry import get_artifact_repo
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from orchestrator.errors import StoreRefused
+from orchestrator.recording.trial_files import ENCODER, left_encoder, remove_left_encoder
+from trainers.attempt.folders import Folder
 
 
 class Artifacts:
@@ -27,18 +29,21 @@ class Artifacts:
             address = self.home.joinpath(*Path(local_file_uri_to_path(address)).parts[-3:]).as_uri()
         return get_artifact_repository(address, tracking_uri=self.uri)
 
+    def has(self, address: str, name: str) -> bool:
+        """Whether the run that the store has at `address` has a file of that name."""
+        return name in {item.path for item in self.of(address).list_artifacts()}
+
     def read(self, address: str, name: str) -> bytes | None:
         """A file of the run that the store has at `address`; None if there is none of that name."""
-        files = self.of(address)
-        if name not in {item.path for item in files.list_artifacts()}:
+        if not self.has(address, name):
             return None
         with tempfile.TemporaryDirectory() as folder:
-            return Path(files.download_artifacts(name, folder)).read_bytes()
+            return Path(self.of(address).download_artifacts(name, folder)).read_bytes()
 
     def all(self, address: str) -> dict[str, bytes]:
-        """Every file of the run that the store has at `address`, by name; folders are left out."""
+        """Every file of the run that the store has at `address`, by name; no folder, and no encoder."""
         files = self.of(address)
-        names = [item.path for item in files.list_artifacts() if not item.is_dir]
+        names = [one.path for one in files.list_artifacts() if not one.is_dir and one.path != ENCODER]
         with tempfile.TemporaryDirectory() as folder:
             return {name: Path(files.download_artifacts(name, folder)).read_bytes() for name in names}
 
@@ -54,3 +59,16 @@ class Artifacts:
                     raise StoreRefused(f"file name '{name}': a store takes plain names, no path")
                 (Path(folder) / name).write_bytes(content)
             self.of(address).log_artifacts(folder)
+
+    def take_encoder(self, address: str, folder: Folder, sha256: str) -> None:
+        """Move the encoder that a trial has left in `folder` to the run that the store has at `address`.
+
+        Raises:
+            StoreRefused: it is not there any more and was not kept before, or is another file.
+        """
+        content = left_encoder(folder, sha256)
+        if content is not None:
+            self.keep(address, {ENCODER: content})
+        elif not self.has(address, ENCODER):
+            raise StoreRefused(f"{folder / ENCODER}: the encoder is not there any more")
+        remove_left_encoder(folder)

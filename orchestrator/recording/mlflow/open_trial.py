@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 
 from orchestrator.records import TrialFacts
 from trainers.attempt.report import EpochReport
@@ -28,6 +28,15 @@ class OpenTrial:
     """Metrics that are not written yet."""
     written: float = field(default_factory=time.monotonic)
     """When some were written last."""
+
+
+def anew(trial: OpenTrial, run: Run) -> OpenTrial:
+    """The trial with another run, which is to be told everything that the old one was told."""
+    info = run.info
+    made = replace(trial, run=info.run_id, kept_at=info.artifact_uri, started_ms=info.start_time, waiting=[])
+    for report in made.reports:
+        made.waiting.extend(metrics_of(made, report.epoch, report.metrics))
+    return made
 
 
 def metrics_of(

@@ -6,10 +6,9 @@ experiment it was first trained. Only the driver writes, in batches, always nami
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -22,7 +21,7 @@ from orchestrator.recording.mlflow import summaries
 from orchestrator.recording.mlflow.artifacts import Artifacts
 from orchestrator.recording.mlflow.experiments import drop_default, experiment_of, perhaps_twice
 from orchestrator.recording.mlflow.http import reject_truncated_responses
-from orchestrator.recording.mlflow.open_trial import OpenTrial, metrics_of
+from orchestrator.recording.mlflow.open_trial import OpenTrial, anew, metrics_of
 from orchestrator.recording.mlflow.runs import (
     find_runs,
     labels_of,
@@ -44,8 +43,9 @@ from orchestrator.recording.mlflow.tags import (
     safe,
 )
 from orchestrator.recording.store_errors import one_line_errors, readable
-from orchestrator.recording.trial_files import SPECTRA, from_npz, trial_files
+from orchestrator.recording.trial_files import ENCODER, SPECTRA, from_npz, trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
+from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
 reject_truncated_responses()
@@ -97,16 +97,14 @@ class MlflowStore:
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What is known of these trials."""
         with self._errors():
-            runs = self._find(trial_ids)
-            return {trial_id: read_record(trial_id, run) for trial_id, run in runs.items()}
+            return {one: read_record(one, run) for one, run in self._find(trial_ids).items()}
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, once they ended."""
         found: dict[str, Curves] = {}
         with self._errors():
             for trial_id, run in self._find(trial_ids).items():
-                content = self._artifacts.read(run.info.artifact_uri, SPECTRA)
-                if content is not None:
+                if (content := self._artifacts.read(run.info.artifact_uri, SPECTRA)) is not None:
                     with readable(f"{SPECTRA} of run {run.info.run_id}"):
                         found[trial_id] = from_npz(content)
         return found
@@ -116,6 +114,12 @@ class MlflowStore:
         with self._errors():
             found = self._find(trial_ids).items()
             return {one: files for one, run in found if (files := self._artifacts.all(run.info.artifact_uri))}
+
+    def encoder(self, trial_id: str) -> bytes | None:
+        """The file with a trial's encoder."""
+        with self._errors():
+            run = self._find([trial_id]).get(trial_id)
+            return None if run is None else self._artifacts.read(run.info.artifact_uri, ENCODER)
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
@@ -195,9 +199,15 @@ class MlflowStore:
     def attach(self, trial_id: str, files: Mapping[str, bytes]) -> None:
         """Keep files beside a trial's other artifacts."""
         with self._errors():
-            run = self._find([trial_id]).get(trial_id)
-            if run is not None:
+            if (run := self._find([trial_id]).get(trial_id)) is not None:
                 self._artifacts.keep(run.info.artifact_uri, files)
+
+    def keep_encoder(self, trial_id: str, folder: Folder, sha256: str) -> None:
+        """Move the encoder that a trial has left to its other artifacts."""
+        with self._errors():
+            if (run := self._find([trial_id]).get(trial_id)) is not None:
+                self._artifacts.take_encoder(run.info.artifact_uri, folder, sha256)
+                set_tags(self._client, run.info.run_id, {"orch.encoder": sha256})
 
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Let the runs of these trials be found by no id any more; they keep it as a tag of another name."""
@@ -216,14 +226,8 @@ class MlflowStore:
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's files in its summary run."""
         with self._errors():
-            summaries.publish(
-                self._client,
-                self._experiment(sweep),
-                sweep,
-                files=files,
-                content=content,
-                artifacts=self._artifacts,
-            )
+            at, beside = self._experiment(sweep), self._artifacts
+            summaries.publish(self._client, at, sweep, files=files, content=content, artifacts=beside)
 
     def asked_for(self, sweep: str) -> dict[str, str]:
         """Labels of all trials whose runs say that the sweep has asked for them."""
@@ -259,16 +263,10 @@ class MlflowStore:
             self._experiments.pop(sweep.name, None)  # perhaps deleted with it
             run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
         log_params(self._client, run, trial.facts)
-        info = run.info
-        trial = replace(
-            trial, run=info.run_id, kept_at=info.artifact_uri, started_ms=info.start_time, waiting=[]
-        )
-        for report in trial.reports:
-            trial.waiting.extend(metrics_of(trial, report.epoch, report.metrics))
-        self._open[trial.facts.trial_id] = trial
-        return trial
+        self._open[trial.facts.trial_id] = again = anew(trial, run)
+        return again
 
-    @contextlib.contextmanager
+    @contextmanager
     def _deleted_is_no_error(self, trial: OpenTrial) -> Iterator[None]:
         """A run that somebody deleted while it is trained is made anew when its trial ends."""
         try:
@@ -294,7 +292,5 @@ class MlflowStore:
             self._experiments[name] = experiment_of(self._client, sweep, artifacts=at)
         return self._experiments[name]
 
-    def _errors(
-        self, refused: Callable[[], object] = lambda: None
-    ) -> contextlib.AbstractContextManager[None]:
+    def _errors(self, refused: Callable[[], object] = lambda: None) -> AbstractContextManager[None]:
         return one_line_errors(f"MLflow at {self.describe()}", refused=refused)

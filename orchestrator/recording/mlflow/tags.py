@@ -30,6 +30,7 @@ ENDING = frozenset(
         "orch.source",
         "orch.data_listing",
         "orch.imported",
+        "orch.encoder",
         "orch.undefined_at_end",
     }
 )
@@ -114,6 +115,7 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
         "orch.source": json.dumps(record.source) if record.source else None,
         "orch.data_listing": record.data_listing,
         "orch.imported": record.imported.model_dump_json() if record.imported else None,
+        "orch.encoder": record.encoder,
         "orch.undefined_at_end": json.dumps(undefined) if undefined else None,
     }
     return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value}
@@ -143,6 +145,7 @@ def record_from(
             "source": json.loads(tags.get("orch.source", "{}")),
             "data_listing": tags.get("orch.data_listing"),
             "imported": json.loads(tags.get("orch.imported", "null")),
+            "encoder": tags.get("orch.encoder"),
             "run": run,
             "attempts": int(tags.get("orch.attempts", "1")),
             "worker": tags.get("orch.worker") or None,

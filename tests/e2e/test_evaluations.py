@@ -1,0 +1,77 @@
+"""Evaluations of finished trials: planned, run, recorded and tabled; they train nothing but themselves."""
+
+from __future__ import annotations
+
+import pytest
+
+from orchestrator import Sweep
+from tests.builders import TINY, expansion, yaml
+from tests.place import Place
+
+SMALL = yaml(TINY, "seeds: 2\n")
+EVALUATIONS = """\
+evaluations:
+  near: {name: knn, knn.k: 3}
+  few: {name: linear, labels: 0.2, probe.epochs: 2}
+tables:
+  - {name: all, rows: cells, columns: evaluations}
+  - {name: few, rows: cells, metric: few/top1}
+"""
+SERIAL = ("--executor", "serial")
+
+
+def test_an_evaluation_joins_a_finished_sweep_and_trains_nothing_else(ready: Place) -> None:
+    ready.write(SMALL)
+    ready.orch("sweep", "sweep.yaml", *SERIAL, "-q", "--keep", "encoder")
+    ready.write(SMALL + EVALUATIONS)
+    assert "evaluation few (linear, 20 % of the labels): 2 missing" in ready.orch("plan", "sweep.yaml").stdout
+    ran = ready.orch("sweep", "sweep.yaml", *SERIAL)
+    assert (
+        "nothing to do: all 2 trials" in ran.stderr and "evaluations: 4 trials of kept encoders" in ran.stderr
+    )
+    assert "few: linear, 20 % of the labels" in ran.stdout and "table few: few/top1 in %" in ran.stdout
+    again = ready.orch("sweep", "sweep.yaml", *SERIAL)
+    assert again.stdout == ran.stdout and "evaluations:" not in again.stderr
+    assert "evaluation near (knn): 2 completed" in ready.orch("status", "sweep.yaml").stdout
+    assert list((ready.folder / "runs" / "trials").iterdir()) == []
+    frame = Sweep.load(ready.folder / "sweep.yaml", home=ready.folder / "runs").frame()
+    assert frame["near/top1"].notna().all()
+    ready.orch("export", "sweep.yaml")
+    assert ready.orch("table", "tiny.orch.zip").stdout == ready.orch("table", "sweep.yaml").stdout
+    ready.orch("import", "tiny.orch.zip", "--home", "elsewhere")
+    told = ready.orch("table", "sweep.yaml", "--home", "elsewhere").stdout
+    assert told == ready.orch("table", "sweep.yaml").stdout
+
+
+def test_evaluations_wait_for_encoders_that_were_not_kept(ready: Place) -> None:
+    ready.write(SMALL)
+    ready.orch("sweep", "sweep.yaml", *SERIAL, "-q")
+    ready.write(SMALL + EVALUATIONS)
+    assert "2 wait for an encoder" in ready.orch("plan", "sweep.yaml").stdout
+    told = ready.orch("sweep", "sweep.yaml", *SERIAL).stderr
+    assert "2 trials were trained without keeping their encoders" in told and "--retrain-unkept" in told
+    told = ready.orch("sweep", "sweep.yaml", *SERIAL, "--retrain-unkept").stderr
+    assert "2 of them anew" in told and "evaluations: 4 trials of kept encoders" in told
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("deep: {name: linear, blocks: 5}", "evaluations.deep: is 5, but the projector has 1 hidden layers"),
+        ("probe: knn", "evaluations.probe: trials report probe/... themselves"),
+        ("near: {name: knnn}", "no evaluation named 'knnn'; available: corruptions, fine_tune, knn"),
+        ("near: {name: knn, labels: 2}", "evaluations.near.labels: input should be less than 1, got 2"),
+        ("near: {name: knn, data: {name: image_folder, label: x, root: gone, size: 8}}", "gone"),
+    ],
+)
+def test_what_is_wrong_with_an_evaluation_is_told_before_training(ready: Place, line: str, says: str) -> None:
+    ready.write(SMALL + f"evaluations:\n  {line}\n")
+    told = ready.orch("sweep", "sweep.yaml", *SERIAL, code=2).stderr
+    assert says in told and "will run" not in told
+
+
+def test_evaluations_change_no_id_of_a_trial() -> None:
+    def ids(text: str) -> list[str]:
+        return [trial.id for trial in expansion(text).trials]
+
+    assert ids(SMALL) == ids(SMALL + EVALUATIONS)
