@@ -34,7 +34,6 @@ from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.claims.shared import SharedClaims
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
-from orchestrator.recording.mlflow.glance import done_at_a_glance
 from orchestrator.recording.store_port import Executor
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord
@@ -84,11 +83,10 @@ def prepare(
         refusal, executor = error, executors.nobody()
     with contextlib.ExitStack() as undo:
         undo.callback(executor.close)
-        # Opening the store takes as long as starting Ray.
-        done = None if space.database is None or options.address else done_at_a_glance(space.database)
-        if done is None or not done.issuperset(trial.id for trial in expansion.trials):
-            executor.prepare(certain=done is not None)
-        store = space.open_journaled(say=say)
+        # Opening a store takes as long as starting Ray. What a file has is known before it is opened.
+        if space.database is None or options.address:
+            executor.prepare(certain=False)
+        store = space.open_journaled(lazily=True, say=say)
         with said_if_slow("looking into the store", say):
             plan = plan_sweep(expansion, store)
         if options.retrain_changed:
@@ -98,6 +96,8 @@ def prepare(
         if plan.todo:
             if refusal is not None:
                 raise refusal
+            executor.prepare(certain=not options.address)
+            store.open()
             check_before_training(plan, space, options, say=say)
         else:
             executor.close()
@@ -130,7 +130,7 @@ def sweep(
         after.callback(store.close)
         after.callback(prepared.executor.close)
         store.carry()
-        claims = _claims(prepared.space, stop, say)
+        claims = _claims(prepared, stop, say)
         gave_up = False
         try:
             result = _trained(prepared, claims, stop, say, screen)
@@ -154,8 +154,8 @@ def sweep(
     return result
 
 
-def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
-    registry, command = space.registry(), typed_command()
+def _claims(prepared: Prepared, stop: Stop, say: Say) -> JointClaims:
+    registry, command = prepared.space.registry() if prepared.plan.todo else None, typed_command()
 
     def pause(seconds: float) -> None:
         time.sleep(seconds)
@@ -169,7 +169,7 @@ def _claims(space: Workspace, stop: Stop, say: Say) -> JointClaims:
     shared = None
     if registry is not None:
         shared = SharedClaims(registry, me=this_driver(command), pause=pause, on_stop=on_stop)
-    return JointClaims(Claims(space.home, command=command), shared, say=say)
+    return JointClaims(Claims(prepared.space.home, command=command), shared, say=say)
 
 
 def _trained(

@@ -10,16 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from orchestrator.records import FINAL
-
 WAIT_S = 0.2  # somebody may be writing
-_DONE = """
-    select trial.value from tags as trial join tags as status using (run_uuid) join runs using (run_uuid)
-    where trial.key = 'orch.trial_id' and status.key = 'orch.status' and lifecycle_stage = 'active'
-      and status.value in ({})
-"""
-
-
 _SWEEPS = """
     select name, experiment_id from experiments where lifecycle_stage = 'active' and name != 'orch drivers'
     order by experiment_id desc
@@ -41,21 +32,12 @@ def sweeps_at_a_glance(database: Path) -> dict[str, str]:
     return dict(_asked(database, _SWEEPS) or ())
 
 
-def done_at_a_glance(database: Path) -> frozenset[str] | None:
-    """Ids of the trials that seem to be done; None if that cannot be told.
-
-    Only good for a guess: the tables are MLflow's own, and a journal may know better.
-    """
-    found = _asked(database, _DONE.format(", ".join("?" * len(FINAL))), *sorted(FINAL))
-    return None if found is None else frozenset(name for (name,) in found)
-
-
-def _asked(database: Path, query: str, *values: str) -> list[Any] | None:
+def _asked(database: Path, query: str) -> list[Any] | None:
     address = f"{database.resolve().as_uri()}?mode=ro"
     try:
         if not database.exists():
             return []
         with contextlib.closing(sqlite3.connect(address, uri=True, timeout=WAIT_S)) as base:
-            return base.execute(query, values).fetchall()
+            return base.execute(query).fetchall()
     except (OSError, sqlite3.Error):
         return None

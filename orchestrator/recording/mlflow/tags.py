@@ -33,6 +33,8 @@ ENDING = frozenset(
     }
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
+READ = ENDING | {"orch.status", "orch.code_version", "orch.attempts", "orch.worker"}
+"""What a record is made from."""
 TAG_LENGTH = 4000
 FINDINGS = ("collapsed", "dimensional", "diverged")
 """What MLflow, which knows only finished and failed, calls finished."""
