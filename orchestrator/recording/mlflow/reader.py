@@ -41,10 +41,10 @@ _TAGS = f"""
     where tags.key in ({", ".join(f"'{name}'" for name in sorted(READ))})
 """
 _METRICS = """
-    select wanted.value, latest_metrics.key, latest_metrics.value, is_nan
+    select wanted.value, latest_metrics.key, iif(is_nan, null, latest_metrics.value)
     from json_each(?) as wanted cross join latest_metrics on run_uuid = wanted.value
 """
-_ALL_METRICS = "select run_uuid, key, value, is_nan from latest_metrics"
+_ALL_METRICS = "select run_uuid, key, iif(is_nan, null, value) from latest_metrics"
 MOST = (
     0.25  # of the runs: from there on reading all metrics in the file's order is faster than looking for some
 )
@@ -97,11 +97,12 @@ class SqliteReader:
             for run, key, text in base.execute(_TAGS, listed):
                 tags[run][key] = text
             all_of_them = len(found) > MOST * len(runs)
-            for run, key, value, is_nan in base.execute(
-                *((_ALL_METRICS,) if all_of_them else (_METRICS, listed))
-            ):
-                if run in metrics:
-                    metrics[run][key] = math.nan if is_nan else value
+            last, kept = None, None  # the rows of a run mostly follow each other
+            for run, key, value in base.execute(*((_ALL_METRICS,) if all_of_them else (_METRICS, listed))):
+                if run != last:
+                    last, kept = run, metrics.get(run)
+                if kept is not None:
+                    kept[key] = math.nan if value is None else value
         records = {}
         for trial_id, (run, state) in found.items():
             with readable(f"run {run} of trial {trial_id}"):

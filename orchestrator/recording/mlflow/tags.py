@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -119,15 +120,20 @@ def record_from(
     """The record that a run's tags and metrics amount to; `state` is MLflow's own word for its status."""
     status = tags.get("orch.status", "running")
     undefined = json.loads(tags.get("orch.undefined_at_end", "[]"))
-    final = {name: value for name, value in metrics.items() if name not in undefined}
+    final = (
+        {name: value for name, value in metrics.items() if name not in undefined} if undefined else metrics
+    )
     if status == "running" and state in ("FAILED", "KILLED"):
         status = "stopped"
-    return TrialRecord.model_validate(
+    if status not in MEASURED:
+        final = {}  # a trial that diverged or failed has metrics by epoch, but no final ones
+    # To look at half a million numbers one by one takes as long as to read them.
+    sound = set(map(type, final.values())) <= {float} and all(map(math.isfinite, final.values()))
+    record = TrialRecord.model_validate(
         {
             "trial_id": trial_id,
             "status": status,
-            # A trial that diverged or failed has metrics by epoch, but no final ones.
-            "metrics": final if status in MEASURED else {},
+            "metrics": {} if sound else final,
             "collapse": tags.get("orch.collapse"),
             "reason": tags.get("orch.reason"),
             "error": tags.get("orch.error"),
@@ -141,6 +147,7 @@ def record_from(
             "worker": tags.get("orch.worker") or None,
         }
     )
+    return record.model_copy(update={"metrics": dict(final)}) if sound else record
 
 
 class Finding(NamedTuple):
