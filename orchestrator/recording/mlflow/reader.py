@@ -34,20 +34,12 @@ _RUNS = f"""
     from tags as trial join (select run_uuid, status, start_time from {_LIVING}) using (run_uuid)
     where trial.key = 'orch.trial_id' order by start_time is null, start_time, run_uuid
 """
-# The order of a cross join is kept: the other would look at every tag of that name for each run.
 _TAGS = f"""
-    select wanted.value, tags.key, tags.value
-    from json_each(?) as wanted cross join tags on run_uuid = wanted.value
-    where tags.key in ({", ".join(f"'{name}'" for name in sorted(READ))})
+    select run_uuid, key, value from tags where key in ({", ".join(f"'{name}'" for name in sorted(READ))})
 """
-_METRICS = """
-    select wanted.value, latest_metrics.key, iif(is_nan, null, latest_metrics.value)
-    from json_each(?) as wanted cross join latest_metrics on run_uuid = wanted.value
-"""
-_ALL_METRICS = "select run_uuid, key, iif(is_nan, null, value) from latest_metrics"
-MOST = (
-    0.25  # of the runs: from there on reading all metrics in the file's order is faster than looking for some
-)
+_METRICS = "select run_uuid, key, iif(is_nan, null, value) from latest_metrics where true"
+_THESE = "and run_uuid in (select value from json_each(?))"
+MOST = 0.25  # of the runs: to read all rows, in the file's order, is faster than to look for more
 _ASKED_FOR = f"""
     select trial.value, coalesce(label.value, name, 'None')
     from tags as asked join (select run_uuid, runs.name, start_time from {_LIVING}) using (run_uuid)
@@ -91,14 +83,14 @@ class SqliteReader:
             for trial_id, run, state in runs:
                 if trial_id in wanted:
                     found.setdefault(trial_id, (run, state))  # the oldest counts
-            listed = [json.dumps([run for run, _ in found.values()])]
             tags: dict[str, dict[str, str]] = {run: {} for run, _ in found.values()}
             metrics: dict[str, dict[str, float]] = {run: {} for run in tags}
-            for run, key, text in base.execute(_TAGS, listed):
-                tags[run][key] = text
-            all_of_them = len(found) > MOST * len(runs)
+            these, values = ("", []) if len(tags) > MOST * len(runs) else (_THESE, [json.dumps([*tags])])
+            for run, key, text in base.execute(f"{_TAGS} {these}", values):
+                if run in tags:
+                    tags[run][key] = text
             last, kept = None, None  # the rows of a run mostly follow each other
-            for run, key, value in base.execute(*((_ALL_METRICS,) if all_of_them else (_METRICS, listed))):
+            for run, key, value in base.execute(f"{_METRICS} {these}", values):
                 if run != last:
                     last, kept = run, metrics.get(run)
                 if kept is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.records import (
@@ -140,7 +141,7 @@ def record_from(
             "code_version": tags.get("orch.code_version"),
             "data_fingerprint": tags.get("orch.data_fingerprint"),
             "streams_fingerprint": tags.get("orch.streams_fingerprint"),
-            "source": json.loads(tags.get("orch.source", "{}")),
+            "source": _source(tags.get("orch.source", "{}")),
             "data_listing": tags.get("orch.data_listing"),
             "run": run,
             "attempts": int(tags.get("orch.attempts", "1")),
@@ -148,6 +149,11 @@ def record_from(
         }
     )
     return record.model_copy(update={"metrics": dict(final)}) if sound else record
+
+
+@functools.lru_cache(64)  # what many runs have alike is read once; nobody changes it, for a record copies it
+def _source(text: str) -> Any:
+    return json.loads(text)
 
 
 class Finding(NamedTuple):
