@@ -13,7 +13,9 @@ from typing import NamedTuple
 
 import pytest
 
-from orchestrator.errors import StoreError, StoreLocked
+from orchestrator.errors import StoreAway, StoreError, StoreLocked
+from orchestrator.recording.journal.finished import FinishedTrials
+from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.mlflow.reader import SqliteReader
 from orchestrator.recording.store_port import CannotTell, Store
 from orchestrator.records import Provenance, SweepInfo
@@ -181,6 +183,37 @@ def test_where_no_file_is_nothing_is_known_and_none_is_made(tmp_path: Path) -> N
     reader = SqliteReader(tmp_path / "mlflow.db", name="test")
     assert (reader.records(IDS), reader.asked_for("tiny"), reader.published(INFO)) == ({}, {}, None)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_store_that_is_away_is_not_waited_for_twice(tmp_path: Path) -> None:
+    tries = []
+
+    def connect() -> Store:
+        tries.append(1)
+        raise StoreAway("the tracker does not answer")
+
+    known = FinishedTrials(tmp_path, store="test")
+    store = JournaledStore(connect, root=tmp_path, name="test", known=known)
+    store.open()
+    assert len(tries) == 1 and store.away
+
+
+def test_a_store_that_is_read_is_opened_by_what_is_written_first(tmp_path: Path, both: Both) -> None:
+    tries = []
+
+    def connect() -> Store:
+        tries.append(1)
+        return both.store
+
+    store = JournaledStore(connect, root=tmp_path / "journal", name="test", reader=both.reader)
+    store.carry()
+    store.adopt({IDS[0]: "zero"}, OTHER)  # which it has asked for already
+    store.flush()
+    assert len(store.records(IDS)) == 7 and not tries
+    store.adopt({IDS[1]: "one"}, OTHER)
+    store.flush()
+    store.close()
+    assert len(tries) == 1 and set(both.reader.asked_for("other")) == set(IDS[:3])
 
 
 @pytest.fixture

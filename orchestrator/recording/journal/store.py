@@ -69,12 +69,12 @@ class JournaledStore:
         self._carrier: Delivery | None = None
 
     def open(self) -> None:
-        """Open the store, if it is not open: what keeps it from being used is told now.
+        """Open the store, if nobody has tried to: what keeps it from being used is told now.
 
         Raises:
             StoreError: the store does not answer and must, or cannot be used at all.
         """
-        if self._inner is not None:
+        if self._inner is not None or self.away is not None:
             return
         try:
             self._inner = self._patiently(self._connect, f"opening {self.name}")
