@@ -40,10 +40,12 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--device", default="cpu")
-    device = parser.parse_args().device
+    parser.add_argument("--sizes", type=int, nargs="+", default=(64, 128, 256, 512))
+    asked = parser.parse_args()
+    device = asked.device
     torch.set_num_threads(1)
     print(machine())
-    for d in (64, 128, 256, 512):
+    for d in asked.sizes:
         generator = torch.Generator().manual_seed(0)
         basis, _ = torch.linalg.qr(torch.randn(d, d, generator=generator, dtype=torch.float64))
         spectrum = torch.cat((torch.tensor([191.0, 13.5, 8.3]), torch.logspace(0, -5, d - 3)))

@@ -77,7 +77,7 @@ def main() -> None:
             discard=lambda trial_id: None,
         )
         executor.close()
-    skipped = 4 * workers
+    skipped = min(4 * workers, len(ends) - 1)
     wall = ends[-1][0] - ends[skipped - 1][0]
     inside = sum(seconds for _, seconds in ends[skipped:])
     counted = len(ends) - skipped

@@ -1,10 +1,11 @@
 """How long the commands take that a person waits for: --help, and a plan of 100 000 trials.
 
-python benchmarks/plan_speed.py
+python benchmarks/plan_speed.py [--repeats 5]
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -28,13 +29,12 @@ axes:
   batch: {path: batch_size, values: [32, 64, 128, 256, 512]}
 seeds: 2
 """
-REPEATS = 5
 
 
-def seconds(folder: Path, *words: str) -> list[float]:
+def seconds(folder: Path, *words: str, repeats: int) -> list[float]:
     """Wall seconds of the command, several times, the first (cold) one left out."""
     taken = []
-    for _ in range(REPEATS + 1):
+    for _ in range(repeats + 1):
         started = time.perf_counter()
         command = [Path(sys.executable).with_name("orch"), *words]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
@@ -43,15 +43,18 @@ def seconds(folder: Path, *words: str) -> list[float]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=5)
+    repeats = parser.parse_args().repeats
     print(machine())
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "large.yaml").write_text(LARGE, encoding="utf-8")
         for words in (("--help",), ("plan", "large.yaml")):
-            taken = seconds(folder, *words)
+            taken = seconds(folder, *words, repeats=repeats)
             middle, low, high = statistics.median(taken), min(taken), max(taken)
             command = f"orch {' '.join(words)}"
-            print(f"{command:22} median {middle:.2f} s ({low:.2f}-{high:.2f}, n = {REPEATS})")
+            print(f"{command:22} median {middle:.2f} s ({low:.2f}-{high:.2f}, n = {repeats})")
 
 
 if __name__ == "__main__":

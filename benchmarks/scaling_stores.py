@@ -11,16 +11,15 @@ from __future__ import annotations
 
 import json
 import logging
-import sqlite3
 import statistics
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from cloned_runs import clone
 from scaling_driver import INFO, expansion_of, memory_mb
 from scaling_trials import messages
 
@@ -37,7 +36,6 @@ from orchestrator.recording.mlflow.store import MlflowStore
 TOLD = 20  # runs that the others are copies of
 EPOCHS = 5
 REPEATS = 5
-TABLES = ("runs", "tags", "params", "metrics", "latest_metrics")
 
 
 def runs(sizes: Sequence[int]) -> None:
@@ -78,27 +76,6 @@ def tell(store: MlflowStore, trial: TrialSpec) -> dict[str, float]:
             elif isinstance(event, Finished):
                 ended, _ = timed(lambda: store.finish(trial.id, event.outcome, INFO))  # noqa: B023
     return {"begin_s": begun, "report_s": statistics.median(reports), "finish_s": ended}
-
-
-def clone(database: Path, pattern: str, names: Sequence[str]) -> None:
-    """Copy a trial's rows for each of the other names."""
-    with sqlite3.connect(database) as base:
-        query = "SELECT run_uuid FROM tags WHERE key = 'orch.trial_id' AND value = ?"
-        old = base.execute(query, (pattern,)).fetchone()[0]
-        base.execute("CREATE TEMP TABLE copies (run TEXT, trial TEXT)")
-        base.executemany("INSERT INTO copies VALUES (?, ?)", [(uuid.uuid4().hex, name) for name in names])
-        for table in TABLES:
-            columns = [row[1] for row in base.execute(f"PRAGMA table_info({table})")]
-            taken = ["copies.run" if column == "run_uuid" else f"old.{column}" for column in columns]
-            if table == "tags":
-                trial = "CASE WHEN old.key = 'orch.trial_id' THEN copies.trial ELSE old.value END"
-                taken[columns.index("value")] = trial
-            base.execute(
-                f"INSERT INTO {table} ({', '.join(columns)}) SELECT {', '.join(taken)} "
-                f"FROM copies, {table} AS old WHERE old.run_uuid = ?",
-                (old,),
-            )
-    base.close()
 
 
 def claims(uri: str, names: list[str]) -> dict[str, float]:

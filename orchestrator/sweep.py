@@ -32,7 +32,7 @@ from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.selecting import read_sweep, save
 from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.recording.workspace import workspace
-from orchestrator.records import Curves, TrialRecord
+from orchestrator.records import TrialRecord
 from trainers.networks.kept import module_of
 
 if TYPE_CHECKING:
@@ -209,7 +209,7 @@ class Sweep:
 
     def curves(self) -> pandas.DataFrame:
         """Metrics over training, a row per number: trial, cell, seed, epoch, metric, value."""
-        return frames.of_curves(self.trials, self._curves(self.trials))
+        return frames.of_curves(self.trials, self.store().curves([trial.id for trial in self.trials]))
 
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
         """Spectra over training of one cell, by seed: "epochs" [R], and arrays [R, d] by name, such as "F".
@@ -219,9 +219,8 @@ class Sweep:
         Raises:
             UsageError: there is no such cell.
         """
-        out = {one.id for one, _ in self.expansion.excluded}
-        chosen = [one for one in find_trials(self.expansion, cell) if one.id not in out]
-        return frames.spectra_by_seed(chosen, self._curves(chosen))
+        asked = {one.id: one for one in find_trials(self.expansion, cell) if one in self.trials}
+        return frames.spectra_by_seed(list(asked.values()), self.store().curves(list(asked)))
 
     def table(self, name: str | None = None) -> Table:
         """A table of the sweep, made from the store; its only one where none is named.
@@ -292,9 +291,6 @@ class Sweep:
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
         return evaluated(asked, store.records([trial.id for trial in asked.every_trial]), store.records)
-
-    def _curves(self, trials: Sequence[TrialSpec]) -> dict[str, Curves]:
-        return self.store().curves([trial.id for trial in trials])
 
     def _take_the_profile_with_results(self) -> None:
         store, others = self.store(), (name for name in self.spec.profiles if name != self.profile)

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
+from orchestrator.answer.comparison.best import best
+from orchestrator.answer.statistics import precision
 from orchestrator.language.table_spec import TableSpec
-from orchestrator.planning.expand import Expansion
+from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.process.words import listed
 from orchestrator.records import TrialRecord
 from trainers.config.plugins import behind
+
+if TYPE_CHECKING:
+    from orchestrator.answer.tables import Entry
 
 NAMED = 6  # trials in a line
 
@@ -91,3 +98,33 @@ def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[
             usual = Counter(seen.values()).most_common(1)[0][0]
             odd |= {label: None for label, stream in seen.items() if stream != usual}
     return list(odd)
+
+
+def marked(
+    entries: tuple[tuple[Entry, ...], ...], *, highest: bool
+) -> tuple[tuple[tuple[Entry, ...], ...], str]:
+    """The entries with their best marked, and what the mark says."""
+    every = list(itertools.chain(*entries))
+    whole = [{} if one.statuses.get("diverged") else one.values for one in every]
+    found, said = best(whole, highest=highest)
+    places = itertools.count()
+    return tuple(tuple(one._replace(is_best=next(places) in found) for one in line) for line in entries), said
+
+
+def narrowness(
+    aim: Aim,
+    spec: TableSpec,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    entries: Sequence[Sequence[Entry]],
+    *,
+    paired: bool,
+) -> str:
+    """How far a sweep got that adds seeds until intervals are narrow."""
+    names = [
+        " · ".join([row, *[column] * (len(columns) > 1)]) for row, column in itertools.product(rows, columns)
+    ]
+    places = list(zip(names, itertools.chain(*entries), strict=True))
+    written = f"{aim.half_width:g}{' points' if spec.in_percent else ''}"
+    half = aim.half_width / spec.scale
+    return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)

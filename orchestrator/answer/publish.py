@@ -283,13 +283,9 @@ def _cell_curves(
     ids = {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
     there = {seed: curves[i] for seed, i in ids.items() if i in curves}
     statuses = Counter(status_of(records.get(i)) for i in ids.values())
-    remarks = [
-        f"{n} of {len(ids)} {MEANINGS.get(status, status)}"
-        for status, n in statuses.items()
-        if status != "completed"
-    ]
+    others = (f"{n} of {len(ids)} {MEANINGS.get(s, s)}" for s, n in statuses.items() if s != "completed")
     row = in_words(label for _, label in cell.choice[:-1])
-    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(remarks), row)
+    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(others), row)
 
 
 def _title(expansion: Expansion) -> str:

@@ -5,19 +5,18 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from orchestrator.answer.comparison.best import best
 from orchestrator.answer.comparison.expectations import Judged, judged
-from orchestrator.answer.notes import notes
-from orchestrator.answer.statistics import Summary, paired, precision, summarise
+from orchestrator.answer.notes import marked, narrowness, notes
+from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
 from orchestrator.language.table_spec import EVALUATIONS, TableSpec
 from orchestrator.planning.evaluations import protocols
-from orchestrator.planning.expand import Aim, Expansion
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.records import MEASURED, Imported, TrialRecord, status_of
@@ -193,10 +192,10 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         )
         for i, line in enumerate(cells)
     )
-    marked = ""
+    told = list(notes(expansion, spec, records, compared=compared))
     if spec.best:
-        entries, marked = _marked(entries, highest=spec.best == "highest")
-    told = [*[marked] * bool(marked), *notes(expansion, spec, records, compared=compared)]
+        entries, said = marked(entries, highest=spec.best == "highest")
+        told.insert(0, said)
     prediction: Prediction | None = None
     if spec.expected:
         prediction, said = predicted(spec.expected, rows, columns, entries)
@@ -205,7 +204,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     verdicts = tuple(judged(expansion, spec, records, places))
     told[:0] = [one.line for one in verdicts]
     if expansion.aim and spec.metric == expansion.aim.metric and spec in expansion.spec.tables:
-        told.insert(0, _precision(expansion.aim, spec, rows, columns, entries, paired=baseline is not None))
+        told.insert(0, narrowness(expansion.aim, spec, rows, columns, entries, paired=baseline is not None))
     return Table(
         spec,
         expansion.spec.name,
@@ -219,35 +218,6 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         verdicts,
         tuple(tabulate(expansion, one, records) for one in spec.further),
     )
-
-
-def _marked(
-    entries: tuple[tuple[Entry, ...], ...], *, highest: bool
-) -> tuple[tuple[tuple[Entry, ...], ...], str]:
-    """The entries with their best marked, and what the mark says."""
-    every = list(itertools.chain(*entries))
-    whole = [{} if one.statuses.get("diverged") else one.values for one in every]
-    found, said = best(whole, highest=highest)
-    places = itertools.count()
-    return tuple(tuple(one._replace(is_best=next(places) in found) for one in line) for line in entries), said
-
-
-def _precision(
-    aim: Aim,
-    spec: TableSpec,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    entries: Sequence[Sequence[Entry]],
-    *,
-    paired: bool,
-) -> str:
-    names = [
-        " · ".join([row, *[column] * (len(columns) > 1)]) for row, column in itertools.product(rows, columns)
-    ]
-    places = list(zip(names, itertools.chain(*entries), strict=True))
-    written = f"{aim.half_width:g}{' points' if spec.in_percent else ''}"
-    half = aim.half_width / spec.scale
-    return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)
 
 
 def _by_evaluation(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Table:
@@ -323,12 +293,8 @@ def _values(
 def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:
     ids = {trial.id for trial in expansion.trials}
     # Where every trial diverged or failed nobody could report it: that is a table of marks, no mistake.
-    reported = {
-        name
-        for i, record in records.items()
-        if i in ids and record.status in MEASURED
-        for name in record.metrics
-    }
+    measured = (record for i, record in records.items() if i in ids and record.status in MEASURED)
+    reported = {name for record in measured for name in record.metrics}
     if reported and spec.metric not in reported:
         hint = nearest(spec.metric, sorted(reported))
         raise UsageError(f"table '{spec.name}': metric '{spec.metric}' was never reported; {hint}")

@@ -282,17 +282,14 @@ def _complete(
         raise typer.Exit(STOPPED) from None
     if result.interrupted:
         done = sum(one.id in result.records and result.records[one.id].is_done for one in asked.trials)
-        begun = (
-            f"with {counted(len(asked.trials) - done, 'trial')} to go" if done else "before a trial was done"
-        )
+        left = f"with {counted(len(asked.trials) - done, 'trial')} to go"
+        begun = left if done else "before a trial was done"
         tell(f"orch: stopped {begun}; go on with: {request.again}")
         raise typer.Exit(INTERRUPTED)
     if result.hopeless:
-        left = sum(trial.id not in result.records for trial in asked.trials)
-        tell(
-            f"orch: stopped: {result.hopeless}; {left} trials were not started; "
-            "remove the cause, or go on with --keep-going"
-        )
+        left = counted(sum(trial.id not in result.records for trial in asked.trials), "trial")
+        more = "remove the cause, or go on with --keep-going"
+        tell(f"orch: stopped: {result.hopeless}; {left} not started; {more}")
     if result.failed:
         raise typer.Exit(FAILED)
     if not shown.complete:

@@ -11,6 +11,7 @@ from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import duration
+from trainers.attempt.folders import Folder
 
 SETTLED_S = 60.0  # after which epochs alone make a forecast
 NEWS = 1.2  # times what is told: a forecast that grew by less goes on falling instead
@@ -225,3 +226,41 @@ def _stage(last: Progressed | None) -> str:
 def epochs_of(last: Progressed | None) -> str:
     """How far a trial is, in epochs."""
     return last.report.stage if last else "starts"
+
+
+class ResumeNotes:
+    """Listens to what is told of trials, and says of each where it goes on.
+
+    Where nodes share no folder a trial may have trained for hours and find nothing where it runs next: its
+    numbers are the same, but its user should know.
+    """
+
+    def __init__(self, plan: Plan, folder: Folder) -> None:
+        """Trials of `plan`, with their checkpoints in `folder`."""
+        self.folder = folder
+        self._begun = {trial.id for trial in plan.interrupted}
+        self._workers: dict[str, str] = {}
+        self._repeated: dict[str, int] = {}  # last epoch that came from a checkpoint, until training goes on
+
+    def note(self, event: Event) -> str | None:
+        """What `event` tells of where its trial goes on."""
+        identity = event.trial_id
+        if isinstance(event, Started):
+            self._workers[identity] = event.worker
+            if event.attempt > 1:
+                self._begun.add(identity)
+        if not isinstance(event, Progressed):
+            return None
+        if event.report.replayed:
+            self._repeated[identity] = event.report.epoch
+            return None
+        begun = identity in self._begun
+        self._begun.discard(identity)
+        where = f"{self.folder / identity}"
+        if (epoch := self._repeated.pop(identity, None)) is not None:
+            return f"goes on from its checkpoint after epoch {epoch}, in {where}"
+        if begun and event.report.epoch == 0:
+            return (
+                f"starts anew on {self._workers.get(identity, 'its worker')}: no checkpoint there in {where}"
+            )
+        return None

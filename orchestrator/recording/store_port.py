@@ -58,6 +58,27 @@ class DriverRegistry(Protocol):
         """Mark these trials as stopped where they are still called running: their driver is lost."""
 
 
+class CannotTell(Exception):
+    """A reader says nothing of its store: the store itself must be asked."""
+
+
+class Reader(Protocol):
+    """Reads a store without opening it, and says what that would say (tests/recording/test_reader.py).
+
+    Each raises CannotTell where it does not know, StoreLocked while somebody writes, and StoreError of a run
+    that is none any more.
+    """
+
+    def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        """What is known of these trials; unknown ones are absent."""
+
+    def asked_for(self, sweep: str) -> dict[str, str]:
+        """Labels, by id, of all trials that a sweep of that name has ever asked for."""
+
+    def published(self, sweep: SweepInfo) -> str | None:
+        """The `content` that was published last for this sweep and profile; None before that."""
+
+
 class Store(Protocol):
     """Keeps results. Only the driver calls it.
 

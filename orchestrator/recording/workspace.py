@@ -24,8 +24,9 @@ from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.mlflow import set_defaults
+from orchestrator.recording.mlflow.reader import SqliteReader, may_write
 from orchestrator.recording.store_address import SQLITE, tracking_address
-from orchestrator.recording.store_port import DriverRegistry, Store
+from orchestrator.recording.store_port import DriverRegistry, Reader, Store
 from trainers.attempt.folders import Folder, S3Folder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -123,14 +124,16 @@ class Workspace(NamedTuple):
         # While a tracking server is away, what this folder knows is better than nothing, if it has something.
         here = FinishedTrials(self.journals, store=self.store_name, writes=False)
         known = here if self.database is None and here.path.exists() else None
-        name, root = self.store_name, self.journals
-        store = JournaledStore(self._connect_to_read, root=root, name=name, known=known, say=say)
+        name, reader, connect = self.store_name, self._reader(), self._connect_to_read
+        store = JournaledStore(connect, root=self.journals, name=name, known=known, reader=reader, say=say)
         if store.away:
             say(f"orch: {store.away}; shown is what {self.home} knows")
         return store
 
-    def open_journaled(self, *, say: Say = to_stderr) -> JournaledStore:
+    def open_journaled(self, *, lazily: bool = False, say: Say = to_stderr) -> JournaledStore:
         """The store to read from and write to; while a tracking server is away this folder's copy helps.
+
+        A file that is opened `lazily` is opened by what is written first, or by `open`.
 
         Raises:
             StoreError: it cannot be used, or is a file that stays locked.
@@ -145,6 +148,7 @@ class Workspace(NamedTuple):
             name=self.store_name,
             command=typed_command(),
             known=FinishedTrials(self.journals, store=self.store_name) if self.database is None else None,
+            reader=self._reader() if lazily else None,
             say=say,
         )
 
@@ -170,31 +174,28 @@ class Workspace(NamedTuple):
             raise UsageError(f"{self.home}: not a folder; choose another with --home")
 
     def _connect(self) -> Store:
-        # MLflow takes a second and a half to import, and a plan before the first run needs none of it.
-        from orchestrator.recording.mlflow import database
-        from orchestrator.recording.mlflow.store import MlflowStore
+        from orchestrator.recording.mlflow.database import make_database
 
-        file, artifacts = self.database, self.home / ARTIFACTS
-        if file is None:
-            return MlflowStore(self.tracking_uri)
-        _writable(file.parent)
-        database.make_database(file, artifacts=artifacts)
-        return self._of_file(file, writes=True)
+        if (file := self.database) is not None:
+            _writable(file.parent)
+            make_database(file, artifacts=self.home / ARTIFACTS)
+        return self._mlflow(writes=True)
 
     def _connect_to_read(self) -> Store:
+        return self._mlflow(writes=self.database is not None and may_write(self.database))
+
+    def _mlflow(self, *, writes: bool) -> Store:
         from orchestrator.recording.mlflow.store import MlflowStore
 
-        file = self.database
-        if file is None:
+        if (file := self.database) is None:
             return MlflowStore(self.tracking_uri)
-        # A file that may be written is opened so: what a killed driver has begun to write is taken back.
-        return self._of_file(file, writes=os.access(file, os.W_OK) and os.access(file.parent, os.W_OK))
-
-    def _of_file(self, file: Path, *, writes: bool) -> Store:
-        from orchestrator.recording.mlflow.store import MlflowStore
-
         address, own = self.address(writes=writes), file == self.home / DATABASE
         return MlflowStore(address, name=self.store_name, artifacts=self.home / ARTIFACTS, movable=own)
+
+    def _reader(self) -> Reader | None:
+        """Reads the store without MLflow, if it is a file whose address says nothing else."""
+        plain = not (self._named_file and self._named_file.settings)
+        return SqliteReader(self.database, name=self.store_name) if plain and self.database else None
 
 
 def workspace(

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.answer.comparison.precision import aimed
 from orchestrator.commands.screen.live import QuietDisplay
-from orchestrator.execution import drive
+from orchestrator.execution import drive, rounds
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import answered, published
 from orchestrator.execution.run import SweepResult, plan_sweep
@@ -53,7 +53,7 @@ class Script:
 def trained(store: Store, claims: Script, home: Path, executor: Any) -> tuple[SweepResult, list[str]]:
     said: list[str] = []
     executor.close = lambda: None
-    prepared: Any = drive.Prepared(
+    prepared: Any = rounds.Prepared(
         plan_sweep(expansion(), store),
         store,
         executor,
@@ -62,11 +62,11 @@ def trained(store: Store, claims: Script, home: Path, executor: Any) -> tuple[Sw
         Options(executor="serial", address=None),
     )
     screen: Any = lambda plan: Listening(QuietDisplay(plan))  # noqa: E731
-    return drive._trained(prepared, claims, Stop(), said.append, screen), said  # type: ignore[arg-type]
+    return rounds.trained(prepared, claims, Stop(), said.append, screen), said  # type: ignore[arg-type]
 
 
 def test_waiting_for_the_same_driver_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drive, "WAIT_S", 0.0)
+    monkeypatch.setattr(rounds, "WAIT_S", 0.0)
     theirs = {trial.id for trial in expansion().trials[:3]}
     result, said = trained(Store(), Script(*[theirs] * 5), tmp_path, Fates(lambda trial: "completed"))
     assert sum(line.startswith("waiting for 3 trials") for line in said) == 1
@@ -148,7 +148,7 @@ def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_not
         asked = aimed(
             expansion(seeds=range(2)), 1.0, 4, lambda made: store.records([t.id for t in made.trials])
         )
-        prepared: Any = drive.Prepared(
+        prepared: Any = rounds.Prepared(
             plan_sweep(asked, store),
             store,
             executor,

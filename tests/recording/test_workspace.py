@@ -217,7 +217,7 @@ def test_a_file_that_stays_locked_is_a_line_without_sql(
         tries.append(time.monotonic())
         raise StoreLocked("MLflow at x: another process writes to it for long")
 
-    monkeypatch.setattr("orchestrator.recording.mlflow.store.MlflowStore.records", records)
+    monkeypatch.setattr("orchestrator.recording.mlflow.reader.SqliteReader.records", records)
     with pytest.raises(StoreError, match="another process writes to it"):
         space_in(tmp_path / "runs").open_store().records(["0" * 12])
     assert len(tries) > 1 and MemoryStore().records([]) == {}

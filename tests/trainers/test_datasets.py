@@ -403,3 +403,23 @@ def test_a_subset_takes_the_classes_in_turn_and_keeps_their_order() -> None:
     labels = torch.tensor([1, 1, 1, 0, 2, 0, 1])
     assert balanced_order(labels).tolist() == [3, 0, 4, 5, 1, 2, 6]
     assert balanced_order(labels, 4).tolist() == [3, 0, 4, 5]
+
+
+def test_digits_are_those_of_scikit_learn_whether_or_not_it_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from sklearn.datasets import load_digits
+
+    from trainers.datasets.digits import _pixels_and_labels
+
+    kept = load_digits(return_X_y=True)
+    for read in (_pixels_and_labels(), _without_its_file(monkeypatch)):
+        for mine, theirs in zip(read, kept, strict=True):
+            assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape) and (mine == theirs).all()
+
+
+def _without_its_file(monkeypatch: pytest.MonkeyPatch) -> Any:
+    from trainers.datasets.digits import _pixels_and_labels
+
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    return _pixels_and_labels()

@@ -15,6 +15,7 @@ from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.secrets import secrets_open_to_others
 from orchestrator.process.words import counted
 from orchestrator.recording.journal.notes import of_journals
+from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.mlflow.glance import folders_of_files
 from orchestrator.recording.workspace import ARTIFACTS, DATABASE, Workspace
 from trainers.attempt.folders import unusable
@@ -110,6 +111,8 @@ def _store(space: Workspace) -> Check:
         )
     try:
         store = space.open_store()
+        if isinstance(store, JournaledStore):
+            store.open()
     except OrchError as error:
         return Check("bad", "store", f"{error} ({space.tracking_from})")
     return Check("ok", "store", f"{store.describe()} answers ({space.tracking_from})")

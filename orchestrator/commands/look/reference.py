@@ -128,6 +128,8 @@ class _Fields:
         if "const" in field or "enum" in field:
             return ", ".join(f"`{_yaml(value)}`" for value in field.get("enum", [field.get("const")]))
         kinds = field.get("type", "object")
+        if not isinstance(kinds, str):
+            return ", ".join(self._takes({**field, "type": kind}) for kind in kinds)
         if kinds == "array":
             if "prefixItems" in field:
                 return "[" + ", ".join(self._takes(form) for form in field["prefixItems"]) + "]"
@@ -137,8 +139,7 @@ class _Fields:
                 iter(field.get("patternProperties", {}).values()), 0
             )
             return f"mapping to {self._takes(values)}" if isinstance(values, dict) else "mapping"
-        names = [_KINDS[kind] for kind in ([kinds] if isinstance(kinds, str) else kinds)]
-        return ", ".join(names) + _bounds(field)
+        return _KINDS[kinds] + _bounds(field)
 
 
 _KINDS = {

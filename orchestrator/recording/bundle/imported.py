@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.errors import UsageError
-from orchestrator.planning.trials import id_of, in_words
+from orchestrator.planning.trials import TrialSpec, id_of, in_words
+from orchestrator.recording.bundle.layout import BundledTrial
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Curves, Imported, Provenance, SweepInfo, TrialFacts, TrialRecord
 from trainers.attempt.report import EpochReport, Outcome
@@ -152,3 +153,13 @@ def _difference(facts: TrialFacts, known: TrialRecord, result: Result) -> str:
     told = f"{name} {known.metrics.get(name)}, here {result.metrics.get(name)}"
     way = "--replace takes these, --as NAME keeps both"
     return f"{facts.label}: the store has {told}; kept as the store has it; {way}"
+
+
+def told(trial: TrialSpec | None, record: TrialRecord) -> str:
+    """What a bundle says of a trial, or of what others have measured."""
+    if record.imported is not None:
+        return BundledTrial(facts=facts_of(record.imported), record=record).model_dump_json(indent=1)
+    assert trial is not None
+    # Without a word of imports: bundles of trained trials are as earlier code writes and reads them.
+    known = BundledTrial(facts=trial.facts, record=record)
+    return known.model_dump_json(indent=1, exclude={"record": {"imported"}})

@@ -20,13 +20,12 @@ from orchestrator.errors import UsageError
 from orchestrator.planning.evaluations import evaluated, evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.recording.bundle.imported import facts_of, imported_into
+from orchestrator.recording.bundle.imported import imported_into, told
 from orchestrator.recording.bundle.layout import (
     ENDING,
     MANIFEST,
     VERSION,
     BundledSweep,
-    BundledTrial,
     Manifest,
     Part,
 )
@@ -165,7 +164,7 @@ def _fill(
             bare += sum(i in own and own[i].status != "running" and i not in files for i in batch)
             curves = one.store.curves([i for i in batch if SPECTRA not in files.get(i, {})])
             for identity in batch:
-                writer.add(f"trials/{identity}/trial.json", _told(ids.get(identity), held[identity]))
+                writer.add(f"trials/{identity}/trial.json", told(ids.get(identity), held[identity]))
                 drawn = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
                 for name, content in sorted((drawn | files.get(identity, {})).items()):
                     writer.add(f"trials/{identity}/{name}", content)
@@ -178,16 +177,6 @@ def _fill(
     writer.add(MANIFEST, _manifest(writer, sweeps, made_by).model_dump_json(indent=1))
     asked = {trial.id for one in sweeps for trial in _asked(one)}
     return len(there & records.keys()), len(asked)
-
-
-def _told(trial: TrialSpec | None, record: TrialRecord) -> str:
-    """What a bundle says of a trial, or of what others have measured."""
-    if record.imported is not None:
-        return BundledTrial(facts=facts_of(record.imported), record=record).model_dump_json(indent=1)
-    assert trial is not None
-    # Without a word of imports: bundles of trained trials are as earlier code writes and reads them.
-    known = BundledTrial(facts=trial.facts, record=record)
-    return known.model_dump_json(indent=1, exclude={"record": {"imported"}})
 
 
 def _with_evaluations(one: Exported, records: Mapping[str, TrialRecord]) -> dict[str, TrialRecord]:

@@ -67,9 +67,11 @@ class JointClaims:
                 self.shared.release()
 
 
-def claims_of(space: Workspace, stop: Stop, say: Callable[[str], None]) -> JointClaims:
-    """The claims of this driver, whom `stop` ends."""
-    registry, command = space.registry(), typed_command()
+def claims_of(
+    space: Workspace, stop: Stop, say: Callable[[str], None], *, shared: bool = True
+) -> JointClaims:
+    """The claims of this driver, whom `stop` ends; `shared` with other homes' drivers, where they can be."""
+    registry, command = space.registry() if shared else None, typed_command()
 
     def pause(seconds: float) -> None:
         time.sleep(seconds)
@@ -80,7 +82,7 @@ def claims_of(space: Workspace, stop: Stop, say: Callable[[str], None]) -> Joint
         stop.requested = True  # first: nothing said may keep it from that
         say(f"orch: this driver stops: {why}")
 
-    shared = None
+    others = None
     if registry is not None:
-        shared = SharedClaims(registry, me=this_driver(command), pause=pause, on_stop=on_stop)
-    return JointClaims(Claims(space.home, command=command), shared, say=say)
+        others = SharedClaims(registry, me=this_driver(command), pause=pause, on_stop=on_stop)
+    return JointClaims(Claims(space.home, command=command), others, say=say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import deque
@@ -103,14 +104,13 @@ class Delivery(threading.Thread):
         tries = 0
         while not self._stopping:
             try:
-                if self._store is None:
-                    self._store = self._connect()
-                    self.problem = None
                 if not self._looked_behind:
                     self._blocks = OLD_BLOCKS
-                    self._deliver_what_others_left(self._store)
+                    if self._store or self.problem or self._left_by_others():
+                        self._deliver_what_others_left(self._reached())
+                    self._say_looked_behind()
                 self._blocks = BLOCKS
-                self._deliver_own(self._store)
+                self._deliver_own()
                 tries = 0
             except Exception as error:  # whatever it is, what waits must not be lost
                 known = isinstance(error, StoreError)
@@ -123,19 +123,26 @@ class Delivery(threading.Thread):
                     self._news.wait_for(lambda: self._stopping, timeout=PAUSES_S[min(tries, 5)])
                 tries += 1
 
-    def _deliver_own(self, store: Store) -> None:
+    def _reached(self) -> Store:
+        """The store, which is opened when there is something to tell it."""
+        if self._store is None:
+            self._store = self._connect()
+            self.problem = None
+        return self._store
+
+    def _deliver_own(self) -> None:
         while not self._stopping and self._looked_behind:
             with self._news:
                 self._news.wait_for(
                     lambda: self._queue or self._stopping or not self._looked_behind, timeout=IDLE_S
                 )
             if self._queue:
-                self._tell_news(store, self._queue[0])
+                self._tell_news(self._reached(), self._queue[0])
                 with self._news:
                     self._queue.popleft()
                     self._news.notify_all()
-            elif not self._stopping:
-                store.flush()
+            elif not self._stopping and self._store is not None:
+                self._store.flush()
 
     def _tell_news(self, store: Store, path: Path) -> None:
         """Tell what a file says that was not told yet; after its end the file is removed."""
@@ -163,18 +170,23 @@ class Delivery(threading.Thread):
             return b""
         return content if content.endswith(b"\n") else b""
 
-    def _deliver_what_others_left(self, store: Store) -> None:
+    def _left_by_others(self) -> list[Path]:
+        """The journals of other drivers for this store, the oldest first."""
+        found = []
         for folder in journal_files.folders(self._own.root):
-            if folder == self._own.folder:
-                continue
-            try:
-                if journal_files.header_of(folder).store != self._own.store:
-                    continue
-            except journal_files.Unreadable:  # whoever asks for notes is told of it
-                continue
+            # Whoever asks for notes is told of one that cannot be read.
+            with contextlib.suppress(journal_files.Unreadable):
+                if folder != self._own.folder and journal_files.header_of(folder).store == self._own.store:
+                    found.append(folder)
+        return found
+
+    def _deliver_what_others_left(self, store: Store) -> None:
+        for folder in self._left_by_others():
             with journal_files.left_behind(folder) as free:
                 if free:
                     self._deliver_left(store, folder)
+
+    def _say_looked_behind(self) -> None:
         with self._news:
             self._looked_behind = True
             self._news.notify_all()

@@ -21,7 +21,7 @@ from orchestrator.recording.journal.delivery import Delivery
 from orchestrator.recording.journal.entries import Entry
 from orchestrator.recording.journal.files import OwnJournal
 from orchestrator.recording.journal.finished import FinishedTrials
-from orchestrator.recording.store_port import Store
+from orchestrator.recording.store_port import CannotTell, Reader, Store
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord, record_of
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
@@ -41,6 +41,7 @@ class JournaledStore:
         name: str,
         command: str = "",
         known: FinishedTrials | None = None,
+        reader: Reader | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
         """Read and write the store that `connect` opens.
@@ -51,24 +52,37 @@ class JournaledStore:
             name: the store's address without secrets; journals for other stores are left alone.
             command: who writes, for the journal's header.
             known: what is known while the store is away; None if it must not be away at the start.
+            reader: reads the store while it is not needed otherwise; None: it is opened now.
             say: is told what is waited for.
 
         Raises:
             StoreError: the store does not answer and must, or cannot be used at all.
         """
         self.root, self.name, self._connect, self._known, self._say = root, name, connect, known, say
+        self._reader = reader
         self.away: str | None = None
         """Why the store cannot be read, or None."""
         self._inner: Store | None = None
-        try:
-            self._inner = self._patiently(connect, f"opening {name}")
-        except StoreAway as error:
-            if known is None:
-                raise
-            self.away = str(error)
+        if reader is None:
+            self.open()
         self._journal = OwnJournal(root, store=name, command=command)
         self._own: Path | None = None  # the folder of what was told through this object
         self._carrier: Delivery | None = None
+
+    def open(self) -> None:
+        """Open the store, if nobody has tried to: what keeps it from being used is told now.
+
+        Raises:
+            StoreError: the store does not answer and must, or cannot be used at all.
+        """
+        if self._inner is not None or self.away is not None:
+            return
+        try:
+            self._inner = self._patiently(self._connect, f"opening {self.name}")
+        except StoreAway as error:
+            if self._known is None:
+                raise
+            self.away = str(error)
 
     def describe(self) -> str:
         """Where the store keeps things."""
@@ -108,8 +122,7 @@ class JournaledStore:
         Raises:
             StoreAway: the store is needed for it and does not answer.
         """
-        # Told before it is asked for: it may arrive meanwhile.
-        told = journal_files.waiting(self.root, self.name).encoder(trial_id)
+        told = journal_files.waiting(self.root, self.name).encoder(trial_id)  # first: it arrives meanwhile
         return self._ask(lambda store: store.encoder(trial_id)) if told is None else told
 
     def begin(
@@ -131,6 +144,9 @@ class JournaledStore:
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
         """Note that `sweep` asks for these trials too."""
+        if self._reader is not None and labels:
+            there = self.asked_for(sweep.name)
+            labels = {trial_id: label for trial_id, label in labels.items() if trial_id not in there}
         if labels:
             self._tell(journal.Adopted(labels=dict(labels), sweep=sweep))
 
@@ -157,7 +173,7 @@ class JournaledStore:
         if told is not None:
             return told
         try:
-            return self._ask(lambda store: store.published(sweep))
+            return self._read(lambda store: store.published(sweep))
         except StoreAway as error:
             if self._known is None:
                 raise
@@ -171,7 +187,7 @@ class JournaledStore:
     def asked_for(self, sweep: str) -> dict[str, str]:
         """Labels of all trials that the sweep has asked for."""
         told = journal_files.waiting(self.root, self.name).asked_for(sweep)
-        return told | ({} if self.away and self._known else self._ask(lambda store: store.asked_for(sweep)))
+        return told | ({} if self.away and self._known else self._read(lambda store: store.asked_for(sweep)))
 
     def flush(self) -> None:
         """Let what waits arrive; gives up on a store that stays away."""
@@ -238,7 +254,7 @@ class JournaledStore:
 
     def _stored(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         try:
-            found = self._ask(lambda store: store.records(trial_ids))
+            found = self._read(lambda store: store.records(trial_ids))
         except StoreAway as error:
             if self._known is None:
                 raise
@@ -247,6 +263,15 @@ class JournaledStore:
         if self._known is not None:
             self._known.add(found.values())
         return found
+
+    def _read(self, ask: Callable[[Reader], Answer]) -> Answer:
+        """The answer of the reader, or of the store where that cannot tell."""
+        if (reader := self._reader) is not None:
+            try:
+                return self._patiently(lambda: ask(reader), f"waiting for {self.name}")
+            except CannotTell:
+                self.open()
+        return self._ask(ask)
 
     def _ask(self, ask: Callable[[Store], Answer]) -> Answer:
         return self._patiently(lambda: ask(self._reachable()), f"waiting for {self.name}")

@@ -10,18 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from orchestrator.records import FINAL
-
 VIEW = "orch"
 """MLflow's pages show runs as our view says where their address has `viewStateShareKey` with this name."""
 WAIT_S = 0.2  # somebody may be writing
-_DONE = """
-    select trial.value from tags as trial join tags as status using (run_uuid) join runs using (run_uuid)
-    where trial.key = 'orch.trial_id' and status.key = 'orch.status' and lifecycle_stage = 'active'
-      and status.value in ({})
-"""
-
-
 _SWEEPS = """
     select name, experiment_id from experiments where lifecycle_stage = 'active' and name != 'orch drivers'
     order by experiment_id desc
@@ -50,15 +41,6 @@ def sweeps_at_a_glance(database: Path) -> dict[str, str]:
 def views_at_a_glance(database: Path) -> frozenset[str]:
     """Names of the sweeps whose experiments say how their runs are shown; older ones do not."""
     return frozenset(name for (name,) in _asked(database, _VIEWS, VIEW) or ())
-
-
-def done_at_a_glance(database: Path) -> frozenset[str] | None:
-    """Ids of the trials that seem to be done; None if that cannot be told.
-
-    Only good for a guess: the tables are MLflow's own, and a journal may know better.
-    """
-    found = _asked(database, _DONE.format(", ".join("?" * len(FINAL))), *sorted(FINAL))
-    return None if found is None else frozenset(name for (name,) in found)
 
 
 def _asked(database: Path, query: str, *values: str) -> list[Any] | None:

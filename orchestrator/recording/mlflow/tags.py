@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+import math
 import re
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.records import (
@@ -35,6 +37,8 @@ ENDING = frozenset(
     }
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
+READ = ENDING | {"orch.status", "orch.code_version", "orch.attempts", "orch.worker"}
+"""What a record is made from."""
 TAG_LENGTH = 4000
 EXPECTED = "orch.expected."
 """Begins the tags that say what was expected when the trial first began."""
@@ -127,22 +131,27 @@ def record_from(
     """The record that a run's tags and metrics amount to; `state` is MLflow's own word for its status."""
     status = tags.get("orch.status", "running")
     undefined = json.loads(tags.get("orch.undefined_at_end", "[]"))
-    final = {name: value for name, value in metrics.items() if name not in undefined}
+    final = (
+        {name: value for name, value in metrics.items() if name not in undefined} if undefined else metrics
+    )
     if status == "running" and state in ("FAILED", "KILLED"):
         status = "stopped"
-    return TrialRecord.model_validate(
+    if status not in MEASURED:
+        final = {}  # a trial that diverged or failed has metrics by epoch, but no final ones
+    # To look at half a million numbers one by one takes as long as to read them.
+    sound = set(map(type, final.values())) <= {float} and all(map(math.isfinite, final.values()))
+    record = TrialRecord.model_validate(
         {
             "trial_id": trial_id,
             "status": status,
-            # A trial that diverged or failed has metrics by epoch, but no final ones.
-            "metrics": final if status in MEASURED else {},
+            "metrics": {} if sound else final,
             "collapse": tags.get("orch.collapse"),
             "reason": tags.get("orch.reason"),
             "error": tags.get("orch.error"),
             "code_version": tags.get("orch.code_version"),
             "data_fingerprint": tags.get("orch.data_fingerprint"),
             "streams_fingerprint": tags.get("orch.streams_fingerprint"),
-            "source": json.loads(tags.get("orch.source", "{}")),
+            "source": _source(tags.get("orch.source", "{}")),
             "data_listing": tags.get("orch.data_listing"),
             "imported": json.loads(tags.get("orch.imported", "null")),
             "encoder": tags.get("orch.encoder"),
@@ -154,6 +163,12 @@ def record_from(
             },
         }
     )
+    return record.model_copy(update={"metrics": dict(final)}) if sound else record
+
+
+@functools.lru_cache(64)  # what many runs have alike is read once; nobody changes it, for a record copies it
+def _source(text: str) -> Any:
+    return json.loads(text)
 
 
 class Finding(NamedTuple):

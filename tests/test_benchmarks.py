@@ -1,0 +1,50 @@
+"""Every benchmark starts: at its smallest size, in a process of its own, as a person types it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.builders import table_yaml
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+SMALLEST = {
+    "first_command.py": ["--runs", "1", "--spec", "sweep.yaml", "--", "--executor", "serial"],
+    "matrix_roots.py": ["--sizes", "16"],
+    "modes_speed.py": ["--trajectories", "200", "--processes", "1"],
+    "overhead.py": ["--trials", "6"],
+    "plan_speed.py": ["--repeats", "1"],
+    "reading_speed.py": ["--runs", "8", "--repeats", "1"],
+    "scaling.py": ["--quick"],
+    "shapes_difficulty.py": ["--size", "8", "--seeds", "1", "--epochs", "1"],
+    "soak.py": ["--trials", "2", "--epochs", "1", "--images", "64"],
+    "step_speed.py": ["--width", "4", "--batch", "8", "--rounds", "1", "--steps", "1"],
+}
+ELSEWHERE = {"chaos.py", "scaling_driver.py", "scaling_stores.py"}
+"""Started by tests/e2e/test_chaos.py and by scaling.py."""
+NEEDS = {"step_speed.py": "lightly"}
+SCRIPTS = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
+
+
+def test_every_script_has_a_smallest_size() -> None:
+    assert SMALLEST.keys() | ELSEWHERE == SCRIPTS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALLEST)
+def test_a_benchmark_starts_and_ends_well(name: str, tmp_path: Path) -> None:
+    if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
+        pytest.skip(f"needs {NEEDS[name]}")
+    (tmp_path / "sweep.yaml").write_text(table_yaml(), encoding="utf-8")
+    command = [sys.executable, str(FOLDER / name), *SMALLEST[name]]
+    environment = os.environ | {"PYTHONPATH": str(FOLDER.parent)}
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=1200, check=False
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
+    assert done.stdout.strip()
