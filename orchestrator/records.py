@@ -172,7 +172,7 @@ class SweepInfo(Frozen):
     expected: dict[str, str] = {}
     """What it expects of its cells, by what that is about: digest and words."""
 
-    _late = left_out_if_empty("expected")
+    _late = left_out_if_empty("expected", "metrics")
 
 
 def record_of(
