@@ -13,7 +13,10 @@ import pytest
 from tests.builders import table_yaml
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
+_EPOCHS = ["--device", "cpu", "--width", "4", "--batch", "8", "--size", "8", "--steps", "2"]
 SMALLEST = {
+    "answer_speed.py": [],
+    "epoch_speed.py": [*_EPOCHS, "--precision", "fp32", "--packed", "2"],
     "first_command.py": ["--runs", "1", "--spec", "sweep.yaml", "--", "--executor", "serial"],
     "matrix_roots.py": ["--sizes", "16"],
     "modes_speed.py": ["--trajectories", "200", "--processes", "1"],
