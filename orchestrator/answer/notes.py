@@ -101,12 +101,12 @@ def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[
 
 
 def marked(
-    entries: tuple[tuple[Entry, ...], ...], *, highest: bool
+    entries: tuple[tuple[Entry, ...], ...], metric: str, *, highest: bool
 ) -> tuple[tuple[tuple[Entry, ...], ...], str]:
     """The entries with their best marked, and what the mark says."""
     every = list(itertools.chain(*entries))
     whole = [{} if one.statuses.get("diverged") else one.values for one in every]
-    found, said = best(whole, highest=highest)
+    found, said = best(whole, metric, highest=highest)
     places = itertools.count()
     return tuple(tuple(one._replace(is_best=next(places) in found) for one in line) for line in entries), said
 

@@ -211,6 +211,7 @@ def figure(
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     """A short text that changes with what tables and figures show: cells, number of results, results."""
     spec, metrics = expansion.spec, [name for table in expansion.spec.tables for name in table.metrics]
+    metrics += [f"{name}/top1" for name in spec.evaluations]
     there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
     states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
     tables = [

@@ -95,7 +95,7 @@ class Table(NamedTuple):
     judged: tuple[Judged, ...] = ()
     """What became of each of its `expectations`."""
     others: tuple[Table, ...] = ()
-    """The same table of each further metric."""
+    """The same table of each evaluation and further metric."""
     sources: tuple[Source, ...] = ()
     """Where the numbers of others are from that were asked for."""
 
@@ -108,7 +108,7 @@ class Table(NamedTuple):
     def headers(self) -> tuple[str, ...]:
         """Its columns by names that no other metric's have."""
         own = self.spec.metric
-        return self.columns if self.columns == (own,) else tuple(f"{one} · {own}" for one in self.columns)
+        return tuple(f"{one} · {own}" for one in self.columns) if self.spec.column_axes else self.columns
 
     def flat(self) -> Iterator[tuple[str, str, Entry]]:
         """(row, column, entry), row by row."""
@@ -164,8 +164,8 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     Raises:
         UsageError: the metric was never reported, or the table has no `layout`.
     """
-    if spec.columns == EVALUATIONS:
-        return _by_evaluation(expansion, spec, records)
+    if spec.columns == EVALUATIONS and not expansion.spec.evaluations:
+        raise UsageError(f"table '{spec.name}': columns: evaluations, and the sweep has no `evaluations`")
     if spec.metric.partition("/")[0] in expansion.spec.evaluations and not any(
         spec.metric in record.metrics for record in records.values()
     ):
@@ -194,7 +194,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     )
     told = list(notes(expansion, spec, records, compared=compared))
     if spec.best:
-        entries, said = marked(entries, highest=spec.best == "highest")
+        entries, said = marked(entries, spec.metric, highest=spec.best == "highest")
         told.insert(0, said)
     prediction: Prediction | None = None
     if spec.expected:
@@ -216,30 +216,24 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         tuple(told),
         prediction,
         verdicts,
-        tuple(tabulate(expansion, one, records) for one in spec.further),
+        tuple(_further(expansion, spec, records)),
     )
 
 
-def _by_evaluation(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Table:
-    """A table with a column for the metric and one for each evaluation, headed by its protocol.
+def _further(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Iterator[Table]:
+    """The same table of each evaluation, headed by its protocol, and of each further metric.
 
-    Raises:
-        UsageError: the sweep has no evaluations, or the table has no `layout`.
+    Published numbers and expectations are of the first metric, not of these.
     """
-    if not expansion.spec.evaluations:
-        raise UsageError(f"table '{spec.name}': columns: evaluations, and the sweep has no `evaluations`")
-    told = protocols(expansion)
-    headers = {spec.metric: spec.metric} | {
-        f"{name}/top1": f"{name}: {words}" for name, words in told.items()
-    }
-    made = []
-    for metric in headers:
-        own = {"columns": (), "metric": metric, "published": None, "unit": "percent"}
-        alone = TableSpec.model_validate(dict(spec) | own)
-        made.append(tabulate(expansion, alone, records))
-    entries = tuple(sum(rows, ()) for rows in zip(*(one.entries for one in made), strict=True))
-    notes = tuple(dict.fromkeys(note for one in made for note in one.notes))
-    return made[0]._replace(spec=spec, columns=tuple(headers.values()), entries=entries, notes=notes)
+    if spec.columns == EVALUATIONS:
+        same: dict[str, object] = {"name": spec.name, "rows": spec.rows}
+        same |= {"where": spec.where, "baseline": spec.baseline}
+        same |= {"best": spec.best, "digits": spec.digits if spec.in_percent else 1}
+        for name, words in protocols(expansion).items():
+            own = TableSpec.model_validate(same | {"metric": f"{name}/top1"})
+            yield tabulate(expansion, own, records)._replace(columns=(f"{name}: {words}",))
+    for one in spec.further:
+        yield tabulate(expansion, one, records)
 
 
 def _entry(

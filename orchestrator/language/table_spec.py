@@ -156,13 +156,19 @@ class TableSpec(Frozen):
     @property
     def further(self) -> tuple[TableSpec, ...]:
         """The same table of each further metric."""
-        same = {"name": self.name, "rows": self.rows, "columns": self.columns, "where": self.where}
+        columns = () if self.columns == EVALUATIONS else self.columns
+        same = {"name": self.name, "rows": self.rows, "columns": columns, "where": self.where}
         made = []
         for one in self.also:
             own = TableSpec(**same, baseline=self.baseline, metric=one.metric, unit=one.unit, best=one.best)
             digits = one.digits if one.digits is not None else 1 if own.in_percent else 3
             made.append(TableSpec.model_validate(dict(own) | {"digits": digits}))
         return tuple(made)
+
+    @property
+    def parts(self) -> tuple[TableSpec, ...]:
+        """The table of each of its metrics."""
+        return (self, *self.further)
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -47,7 +47,7 @@ def test_ties_are_all_marked() -> None:
 def test_three_seeds_mark_no_cell_however_clear_it_looks() -> None:
     table = made(apart, seeds=3)
     assert marked(table) == []
-    assert "best: undecided, no two cells are shown to differ (Holm over 6 pairs); fewer than 8 seeds" in (
+    assert "best by probe/top1: undecided, no two cells are shown to differ (Holm over 6 pairs); fewer" in (
         "\n".join(table.notes)
     )
 
@@ -55,6 +55,16 @@ def test_three_seeds_mark_no_cell_however_clear_it_looks() -> None:
 def test_cells_without_numbers_are_neither_marked_nor_compared() -> None:
     high = {seed: 0.9 + seed / 1000 for seed in range(9)}
     low = {seed: 0.1 for seed in range(9)}
-    assert best([high, {}, low], highest=True)[0] == {0}
-    assert best([high, {}], highest=True)[0] == frozenset()
-    assert best([low, low], highest=True)[0] == frozenset()
+    assert best([high, {}, low], "m", highest=True)[0] == {0}
+    assert best([high, {}], "m", highest=True)[0] == frozenset()
+    assert best([low, low], "m", highest=True)[0] == frozenset()
+
+
+def test_a_cell_that_was_not_compared_is_not_said_to_be_worse() -> None:
+    high = {seed: 0.9 + seed / 1000 for seed in range(9)}
+    low = {seed: 0.1 for seed in range(9)}
+    assert "but for" not in best([high, low], "m", highest=True)[1]
+    assert (
+        "but for 1 without numbers or with trials that diverged"
+        in best([high, {}, low], "m", highest=True)[1]
+    )

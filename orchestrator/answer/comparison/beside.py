@@ -57,7 +57,9 @@ def with_others(table: Table, expansion: Expansion, records: Sequence[TrialRecor
         )
         for line, row in zip(table.entries, cells, strict=True)
     )
-    return table._replace(entries=entries, sources=tuple(sources), notes=(*table.notes, *notes))
+    more = tuple(with_others(one, expansion, records) for one in table.others)
+    told = (*table.notes, *notes)
+    return table._replace(entries=entries, sources=tuple(sources), notes=told, others=more)
 
 
 def curves_of_others(

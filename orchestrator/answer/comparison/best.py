@@ -14,7 +14,7 @@ MOST = 200
 """Cells; of more, every pair is no comparison that anybody reads."""
 
 
-def best(samples: Sequence[Mapping[int, float]], *, highest: bool) -> tuple[frozenset[int], str]:
+def best(samples: Sequence[Mapping[int, float]], metric: str, *, highest: bool) -> tuple[frozenset[int], str]:
     """Places of those that no other is shown to beat, where some are beaten; and that in a line.
 
     Every pair is compared, paired by seed, by sign flips and Holm over all pairs: with 5 % for any wrong
@@ -22,12 +22,14 @@ def best(samples: Sequence[Mapping[int, float]], *, highest: bool) -> tuple[froz
     the seeds do not tell them apart. Where no place is beaten there is no best, and none is given.
 
     Args:
-        samples: the values of each place by seed; empty where there are none, or not all trials have one.
+        samples: the values of each place by seed; empty where there are none, or trials diverged.
+        metric: what is compared, as the line calls it.
         highest: whether more is better.
     """
     there = [place for place, values in enumerate(samples) if values]
     if not 2 <= len(there) <= MOST:
-        return frozenset(), f"best: not looked for among {len(there)} cells with numbers of all their trials"
+        of = f"{len(there)} cells that have numbers and no trial that diverged"
+        return frozenset(), f"best by {metric}: not looked for among {of}"
     pairs = list(itertools.combinations(there, 2))
     between = [differences(samples[i], samples[j]) for i, j in pairs]
     adjusted = holm([sign_flip_p(values) for values in between])
@@ -40,7 +42,13 @@ def best(samples: Sequence[Mapping[int, float]], *, highest: bool) -> tuple[froz
     if not beaten:
         least = least_seeds(len(pairs))
         few = f"; fewer than {least} seeds cannot show it" if max(map(len, between)) < least else ""
-        return frozenset(), f"best: undecided, no two cells are shown to differ (Holm over {over}){few}"
+        return (
+            frozenset(),
+            f"best by {metric}: undecided, no two cells are shown to differ (Holm over {over}){few}",
+        )
     left = frozenset(there) - beaten
-    what = "best" if len(left) == 1 else f"best: {len(left)} cells that are not told apart"
-    return left, f"★ {what}; each without it is shown to be worse than another (paired, Holm over {over})"
+    what = f"best by {metric}" + (f": {len(left)} cells that are not told apart" if len(left) > 1 else "")
+    told = f"★ {what}; each without it is shown to be worse than another (paired, Holm over {over})"
+    if out := len(samples) - len(there):
+        told += f", but for {out} without numbers or with trials that diverged, which are not compared"
+    return left, told

@@ -127,7 +127,8 @@ def _collapse(expected: bool, entry: Entry) -> _Test:
     counts = entry.statuses
     n, hits = sum(counts.get(status, 0) for status in ENDED), counts.get("collapsed", 0)
     more, less = mostly(hits, n)
-    return _Test(*((more, less) if expected else (less, more)), f"{hits} of {n} collapsed", n)
+    found = f"{hits} of {n} collapsed" + (f", {out} diverged" if (out := counts.get("diverged", 0)) else "")
+    return _Test(*((more, less) if expected else (less, more)), found, n)
 
 
 def _cells(expansion: Expansion, spec: TableSpec, one: Expectation) -> list[Cell]:

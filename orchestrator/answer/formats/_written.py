@@ -154,9 +154,11 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
             limit += " or two published standard deviations" if published.spread else ""
             signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
             lines.append(f"{signs[0]}at most {limit} from {theirs} number, {signs[1]}more")
-    for source in table.sources:
+    imported = dict[str, None]()
+    for source in (source for one in table.parts for source in one.sources):
         whence = "; ".join(f"{o.file}, sha256 {o.sha256[:12]}, {o.date}" for o in source.origins)
-        lines.append(f"{source.name}: imported, not trained here, and in no other number ({whence})")
+        imported[f"{source.name}: imported, not trained here, and in no other number ({whence})"] = None
+    lines += imported
     notes = dict.fromkeys(note for one in table.parts for note in one.notes)
     escape = tex_text if tex else str
     written = [escape(printable(line)) for line in (*lines, *notes)]

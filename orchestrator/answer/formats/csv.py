@@ -28,7 +28,10 @@ def write(table: Table) -> str:
 def together(tables: Sequence[Table]) -> str:
     """The lines of several tables, below one header."""
     out = io.StringIO()
-    fields = [*_FIELDS, *(["imported"] if any(table.sources for table in tables) else [])]
+    fields = [
+        *_FIELDS,
+        *(["imported"] if any(part.sources for whole in tables for part in whole.parts) else []),
+    ]
     writer = csv.DictWriter(out, fieldnames=fields, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
     for table in (part for whole in tables for part in whole.parts):

@@ -194,7 +194,7 @@ def _preview(request: Request, kind: str, runs: Runs, filled: Filled, name: str)
 
 
 def _is_share(request: Request, metric: str) -> bool:
-    told = {table.metric: table.in_percent for table in request.spec.tables}
+    told = {one.metric: one.in_percent for table in request.spec.tables for one in table.parts}
     return told.get(metric, metric.endswith(("top1", "top5")))
 
 

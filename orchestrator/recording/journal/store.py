@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.errors import StoreAway, StoreLocked
 from orchestrator.process.waiting import said_if_slow
@@ -96,7 +96,9 @@ class JournaledStore:
             there = stored.get(trial_id)
             if there is None or not there.is_done:
                 run, attempts = (there.run, there.attempts) if there else (None, 0)
-                update = {"run": run, "attempts": max(attempts, record.attempts)}
+                update: dict[str, Any] = {"run": run, "attempts": max(attempts, record.attempts)}
+                if there:  # what was expected when it first began, which is not what waits
+                    update["expected"] = there.expected
                 stored[trial_id] = record.model_copy(update=update)
         return stored
 

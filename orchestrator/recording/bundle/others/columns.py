@@ -147,7 +147,9 @@ def completed(columns: Columns, there: Iterable[str], spec: SweepSpec) -> Column
         elif axis not in axes:
             raise UsageError(_lacking(f"axis '{axis}'", axis, known))
     metrics = dict(columns.metrics)
-    wanted = dict.fromkeys([*(table.metric for table in spec.tables), *declared_metrics(spec)])
+    wanted = dict.fromkeys(
+        [*(name for table in spec.tables for name in table.metrics), *declared_metrics(spec)]
+    )
     used = {one.column for one in metrics.values()}
     for metric in wanted:
         if metric not in metrics and (found := same(metric, known)) and found not in used:

@@ -31,7 +31,7 @@ class Numbers:
         """The largest share, and where it is."""
         self.units: dict[str, str] = {}
         """Of each metric in the source: share, percent or plain."""
-        tables = {table.metric: table.in_percent for table in expansion.spec.tables}
+        tables = {one.metric: one.in_percent for table in expansion.spec.tables for one in table.parts}
         for metric, one in columns.metrics.items():
             share = tables.get(metric, metric.endswith(("top1", "top5")))
             if one.unit is not None and not share:
