@@ -168,7 +168,7 @@ def _fill(
                 drawn = {SPECTRA: to_npz(curves[identity])} if identity in curves else {}
                 for name, content in sorted((drawn | files.get(identity, {})).items()):
                     writer.add(f"trials/{identity}/{name}", content)
-                _add_encoder(writer, one, records[identity], say)
+                _add_encoder(writer, one, held[identity], say)
             there.update(batch)
         if one.checkpoints is not None:
             _add_checkpoints(writer, one.checkpoints, [i for i in ids if i not in own or not own[i].is_done])
