@@ -17,7 +17,7 @@ from orchestrator.answer import frames, publish
 from orchestrator.answer.comparison.precision import aimed
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
-from orchestrator.execution.run import SweepResult, plan_sweep
+from orchestrator.execution.run import SweepResult, evaluation_plan, plan_sweep
 from orchestrator.language.load import cross_checked, validated
 from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
@@ -106,8 +106,8 @@ class Sweep:
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
             self._take_the_profile_with_results()
         self.expansion = aimed(
-            self.expansion, precision, max_seeds, lambda one: self._records(self.store(), one)
-        )
+            self.expansion, precision, max_seeds, lambda one: self._records(self.store(), one),
+            lambda one, known: not evaluation_plan(one, self.store(), known)[0].todo)  # fmt: skip
 
     @classmethod
     def load(cls, path: str | Path, **how: Any) -> Self:

@@ -33,7 +33,6 @@ from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted
 from orchestrator.recording.claims.joint import JointClaims, claims_of
 from orchestrator.recording.store_port import Executor
-from orchestrator.recording.trial_files import lay_encoders
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo
 
@@ -77,7 +76,7 @@ def prepare(
         plan = with_anew(plan, options)
         if only is not None:
             plan = plan._replace(todo=only(plan))
-        later, _ = evaluation_plan(expansion, store, plan.records, only)
+        later = with_anew(evaluation_plan(expansion, store, plan.records, only)[0], options)
         if trains := bool(plan.todo or later.todo):
             if refusal is not None:
                 raise refusal
@@ -123,14 +122,17 @@ def sweep(
         claims = claims_of(prepared.space, stop, say, shared=prepared.trains)
         gave_up = False
         try:
-            result = trained(prepared, claims, stop, say, screen)
+            result = _evaluated(
+                prepared, trained(prepared, claims, stop, say, screen), claims, stop, say, screen
+            )
             while larger := with_more_seeds(prepared.plan.expansion, result):
                 number = len(larger.trials) - len(prepared.plan.expansion.trials)
                 say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
                 prepared = prepared._replace(plan=plan_sweep(larger, store))
                 more = trained(prepared, claims, stop, say, screen)
-                result = more._replace(trained=result.trained + more.trained)
-            result = _evaluated(prepared, result, claims, stop, say, screen)
+                more = more._replace(trained=result.trained + more.trained)
+                result = _evaluated(prepared, more, claims, stop, say, screen)
+            _tell_unkept(prepared, result, say)
             after.enter_context(stop.answered(WRITING_ENDS))
             answer = answered(prepared.plan.expansion, result)
             show(answer)
@@ -164,13 +166,20 @@ def _evaluated(
     if not asked.spec.evaluations:
         return result
     if not (result.interrupted or result.hopeless):
-        if (bare := make_plan(asked, records).unkept) and prepared.only is None:
-            kept = "trained without keeping their encoders, so they are not evaluated"
-            say(f"{counted(len(bare), 'trial')} were {kept}; --retrain-unkept trains them anew")
         plan, parents = evaluation_plan(asked, store, records, prepared.only)
+        plan = with_anew(plan, prepared.options)
         if plan.todo:
             say(f"evaluations: {counted(len(plan.todo), 'trial')} of kept encoders")
-            lay_encoders([(one.id, parents[one.id]) for one in plan.todo], store, prepared.space.checkpoints)
-            found = trained(prepared._replace(plan=plan), claims, stop, say, screen)
+            found = trained(prepared._replace(plan=plan), claims, stop, say, screen, parents)
             result = found._replace(trained=result.trained + found.trained)
     return result._replace(records=evaluated(asked, records, store.records))
+
+
+def _tell_unkept(prepared: Prepared, result: SweepResult, say: Say) -> None:
+    """Say how many trials have no evaluations, for their encoders were not kept."""
+    asked = prepared.plan.expansion
+    if not asked.spec.evaluations or prepared.only is not None or result.interrupted or result.hopeless:
+        return
+    if bare := make_plan(asked, result.records).unkept:
+        kept = "trained without keeping their encoders, so they are not evaluated"
+        say(f"{counted(len(bare), 'trial')} were {kept}; --retrain-unkept trains them anew")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from orchestrator.errors import Interrupted
@@ -21,6 +21,7 @@ from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.store_port import Executor
+from orchestrator.recording.trial_files import lay_encoders
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord
 from trainers.attempt.isolation import discard_checkpoints
@@ -53,10 +54,20 @@ def with_anew(plan: Plan, options: Options) -> Plan:
 
 
 def trained(
-    prepared: Prepared, claims: JointClaims, stop: Stop, say: Say, screen: Callable[[Plan], Screen]
+    prepared: Prepared,
+    claims: JointClaims,
+    stop: Stop,
+    say: Say,
+    screen: Callable[[Plan], Screen],
+    given: Mapping[str, str] = {},
 ) -> SweepResult:
-    """Train what nobody else trains, again and again until nothing is left to wait for."""
+    """Train what nobody else trains, again and again until nothing is left to wait for.
+
+    `given` says whose encoder a trial starts from, by ids.
+    """
     wanted = {trial.id for trial in prepared.plan.todo}
+    if wanted and prepared.store.away is None:
+        prepared.store.flush()  # what was claimed before is anybody's from here on, and must be known
     trained: Counter[str] = Counter()
     first, told, records = True, list[str](), dict(prepared.plan.records)
 
@@ -83,6 +94,8 @@ def trained(
         for trial in mine:
             if prepared.options.fresh or trial.id in plan.anew:
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
+        wanted_encoders = [(trial.id, given[trial.id]) for trial in mine if trial.id in given]
+        lay_encoders(wanted_encoders, prepared.store, prepared.space.checkpoints)
         result = _run(prepared, plan._replace(todo=mine), claims, screen)
         trained += result.trained
         records |= result.records

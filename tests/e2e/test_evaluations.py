@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from orchestrator import Sweep
+from orchestrator.process.exit_codes import FAILED
 from tests.builders import TINY, expansion, yaml
 from tests.place import Place
+from trainers.measures.evaluations import knn
 
 SMALL = yaml(TINY, "seeds: 2\n")
 EVALUATIONS = """\
@@ -75,3 +77,27 @@ def test_evaluations_change_no_id_of_a_trial() -> None:
         return [trial.id for trial in expansion(text).trials]
 
     assert ids(SMALL) == ids(SMALL + EVALUATIONS)
+
+
+def test_a_failed_evaluation_is_tried_again_from_the_start_with_its_encoder(
+    ready: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(config: object, subject: object) -> dict[str, float]:
+        raise RuntimeError("out of luck")
+
+    ready.write(yaml(TINY, "seeds: 1\n") + "evaluations:\n  near: {name: knn, knn.k: 3}\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(knn, "evaluate", broken)
+        ready.orch("sweep", "sweep.yaml", *SERIAL, "--keep-going", code=FAILED)
+    told = ready.orch("retry", "sweep.yaml", *SERIAL, "--fresh").stderr
+    assert "near · seed 0: completed" in told
+
+
+def test_seeds_are_added_by_what_evaluations_find(ready: Place) -> None:
+    ready.write(
+        SMALL + EVALUATIONS.split("tables:")[0] + "tables:\n  - {name: t, rows: cells, metric: few/top1}\n"
+    )
+    told = ready.orch("sweep", "sweep.yaml", *SERIAL, "--precision", "90", "--max-seeds", "5")
+    assert "(n=3)" in told.stdout and "reached in every cell" in told.stdout
+    asked = Sweep.load(ready.folder / "sweep.yaml", home=ready.folder / "runs", precision=90, max_seeds=5)
+    assert len(asked.trials) == 3

@@ -25,6 +25,7 @@ def aimed(
     half: float | None,
     most: int | None,
     records_of: Callable[[Expansion], Records],
+    evaluated: Callable[[Expansion, Records], bool] = lambda expansion, records: True,
 ) -> Expansion:
     """`expansion` with the seeds that narrow intervals need, as far as results say.
 
@@ -35,6 +36,7 @@ def aimed(
         half: the largest half of a 95 % interval, in the unit of the first table; None: nothing is added.
         most: the most seeds of a cell; None: ten.
         records_of: what is known of the trials of an expansion.
+        evaluated: whether those have every evaluation that they can have.
 
     Raises:
         UsageError: the sweep has no table, or a number is out of range.
@@ -57,7 +59,7 @@ def aimed(
     while asked is not None:
         expansion, records = asked, records_of(asked)
         done = all(trial.id in records and records[trial.id].is_done for trial in asked.trials)
-        asked = grown(asked, records) if done else None
+        asked = grown(asked, records) if done and evaluated(asked, records) else None
     return expansion
 
 

@@ -74,7 +74,8 @@ def evaluate(config: Config, subject: Subject) -> dict[str, float]:
         history = found
         checkpoint.replay(history, subject.report)
     for epoch in range(len(history) - 1, config.epochs):
-        loss = _train(config, subject, network, head, optimizer, epoch)
+        with seeded(subject.seed, "global", epoch):  # for layers that draw, such as dropout
+            loss = _train(config, subject, network, head, optimizer, epoch)
         outputs = frozen.features(nn.Sequential(network, head), subject.images.test, subject.prepared)
         right = outputs.argmax(dim=1).cpu() == subject.images.test_labels
         metrics = {TOP1: float(right.float().mean()), "evaluation/train_loss": loss}
