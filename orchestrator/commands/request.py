@@ -22,11 +22,13 @@ from orchestrator.planning.plan import make_plan, size
 from orchestrator.process.command import typed_command
 from orchestrator.recording.bundle.imported import imported_into
 from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.sweep import Sweep
 
 if TYPE_CHECKING:
     from orchestrator.planning.expand import Expansion
+    from orchestrator.planning.plan import Plan
     from orchestrator.planning.trials import TrialSpec
     from orchestrator.recording.bundle.writing import Exported
     from orchestrator.recording.store_port import Store
@@ -93,6 +95,13 @@ class Request(Sweep):
         """The store, to read from; opened once."""
         self._opened = self._opened or super().store()
         return self._opened
+
+    def look_again(self) -> Plan:
+        """The plan by what the store has now, whatever was read before."""
+        self._read.clear()
+        if not isinstance(self._opened, JournaledStore):  # perhaps somebody has made the file meanwhile
+            self._opened = None
+        return self.plan()
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
         key = asked.profile, len(asked.trials)

@@ -119,7 +119,9 @@ def sweep(
         after.callback(store.close)
         after.callback(prepared.executor.close)
         store.carry()
-        claims = claims_of(prepared.space, stop, say, shared=prepared.trains)
+        # Wide intervals may ask for more than is planned.
+        shared = prepared.trains or prepared.plan.expansion.aim is not None
+        claims = claims_of(prepared.space, stop, say, shared=shared)
         gave_up = False
         try:
             result = _evaluated(

@@ -13,7 +13,7 @@ from orchestrator.events import Finished, Progressed, Started
 from orchestrator.planning.plan import make_plan
 from orchestrator.process.signals import stop_signals
 from orchestrator.process.words import duration
-from tests.builders import expansion, outcome, record, report
+from tests.builders import expansion, outcome, record, report, table_yaml
 
 
 @pytest.fixture
@@ -75,6 +75,15 @@ def test_the_live_table_shows_epoch_loss_rank_and_what_is_done(clock: list[float
     text = picture.file.getvalue()  # type: ignore[attr-defined]
     assert all(part in text for part in ("EMA · symmetric · seed 0", "1/2", "-1.250", "7.5"))
     assert "0/8 done · 1 running" in text
+
+
+def test_the_live_table_has_the_seeds_that_only_some_cells_have(clock: list[float]) -> None:
+    made = expansion(table_yaml() + "cell_seeds: [{where: {ema: EMA}, seeds: 4}]\n")
+    live = display.LiveDisplay(make_plan(made, {}), console=Console(file=io.StringIO(), force_terminal=True))
+    lines = picture_of(live).splitlines()
+    live.close()
+    assert lines[0].split() == ["seed", "0", "1", "2", "3"]
+    assert [line.count("·") for line in lines[1:5]] == [5, 5, 3, 3]  # one of them in the label
 
 
 @pytest.mark.parametrize(

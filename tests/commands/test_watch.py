@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from orchestrator.commands.app import app
+from orchestrator.commands.request import Request
 from orchestrator.commands.screen import watch as watching
 from orchestrator.commands.train.drivers import who_trains
 from orchestrator.errors import StoreAway
 from orchestrator.planning.plan import make_plan
 from orchestrator.recording.claims.notes import trial_tags
-from tests.builders import expansion, record
+from tests.builders import INFO, expansion, outcome, record, trials
+from tests.place import Place
 
 
 class Elsewhere:
@@ -28,7 +31,7 @@ class Elsewhere:
     def __init__(self, *looks: dict[int, str] | Exception) -> None:
         self.looks, self.expansion = list(looks), expansion()
 
-    def plan(self) -> Any:
+    def look_again(self) -> Any:
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
         if isinstance(look, Exception):
             raise look
@@ -103,6 +106,33 @@ def test_a_store_that_is_away_is_asked_again_for_a_minute(clock: list[float], dr
     with pytest.raises(StoreAway):
         watched(StoreAway("gone"))
     assert clock[0] < 70
+
+
+def test_what_is_recorded_while_a_sweep_is_watched_is_shown(
+    place: Place, database: Path, driver: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.recording.mlflow.store import MlflowStore
+
+    home, said, sleep, left = place.folder / "runs", list[str](), time.sleep, trials(8)
+
+    def trained_meanwhile(seconds: float) -> None:
+        sleep(seconds)
+        if left:
+            home.mkdir(exist_ok=True)
+            if not (home / "mlflow.db").exists():  # a watch may begin before the first trial
+                shutil.copy(database, home)
+            store = MlflowStore(f"sqlite:///{home / 'mlflow.db'}", artifacts=home)
+            for trial in (left.pop(), left.pop()):
+                store.begin(trial.facts, INFO)
+                store.finish(trial.id, outcome(), INFO)
+        else:
+            driver.clear()
+
+    monkeypatch.setattr(time, "sleep", trained_meanwhile)
+    request = Request(place.folder / "sweep.yaml", home=home)
+    watching.watch([request], say=said.append, console=Console(file=io.StringIO()))
+    assert said[0] == "tiny: 8 missing" and "tiny: 4 missing, 4 completed" in said
+    assert said[-2:] == ["tiny: 8 completed", "all trials have ended"]
 
 
 def test_a_terminal_shows_cells_and_seeds_in_place(driver: list[str]) -> None:

@@ -139,7 +139,13 @@ def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_not
         release = lambda self: None  # noqa: E731
 
     store, said, shown = Ready(), list[str](), list[str]()
-    monkeypatch.setattr(drive, "_claims", lambda *given: Claimed())
+    together = list[bool]()
+
+    def claims_of(*given: object, shared: bool) -> Claimed:
+        together.append(shared)
+        return Claimed()
+
+    monkeypatch.setattr(drive, "claims_of", claims_of)
     monkeypatch.setattr(drive, "published", lambda plan, store, answer, info, say: answer.result)
 
     def swept() -> SweepResult:
@@ -155,6 +161,7 @@ def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_not
             INFO,
             workspace(tmp_path, None, None),
             Options(executor="serial", address=None),
+            trains=False,  # as far as was known when it was prepared
         )
         return drive.sweep(
             prepared,
@@ -167,3 +174,4 @@ def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_not
     assert "intervals are wider than asked for: 4 trials more" in said
     assert len(shown) == 1 and "reached in every cell" in shown[0]
     assert swept().trained.total() == 0
+    assert together == [True, True]  # who may train more asks drivers of other homes, too

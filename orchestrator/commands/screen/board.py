@@ -34,7 +34,7 @@ class Board:
         self._cells: dict[str, dict[int, str]] = {}
         for trial in plan.expansion.trials:
             self._cells.setdefault(trial.cell.label, {})[trial.seed] = trial.id
-        self._labels, self._seeds = list(self._cells), plan.expansion.seeds
+        self._labels, self._seeds = list(self._cells), plan.expansion.every_seed
         self._before = {trial.id: status_of(plan.records.get(trial.id)) for trial in plan.done}
         self._width = min(WIDEST, max((len(label) for label in self._labels), default=0))
         self._place = {label: index for index, label in enumerate(self._labels)}

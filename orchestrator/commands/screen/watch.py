@@ -45,7 +45,7 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
         while True:
             now = time.monotonic()
             try:
-                plans = [request.plan() for request in requests]
+                plans = [request.look_again() for request in requests]
                 trained = any([living() for living in drivers])
             except StoreAway:
                 if now - heard > QUIET_S:
