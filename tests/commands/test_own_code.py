@@ -74,7 +74,7 @@ def test_a_promise_that_is_broken_ends_in_exit_code_2_and_an_error_is_told_once(
     assert lines[2].endswith(
         "its loss is one finite number: ZeroDivisionError: division by zero (mine.py:22)"
     )
-    assert lines[3].endswith(": as above") and lines[-1] == "mine.py: keeps 1 of 12 promises"
+    assert lines[3].endswith(": as above") and lines[-1] == "mine.py: keeps 1 of 13 promises"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from orchestrator import Sweep
+from orchestrator.commands.train import drivers
+from orchestrator.planning.evaluations import evaluations
 from orchestrator.process.exit_codes import FAILED
 from tests.builders import TINY, expansion, yaml
 from tests.place import Place
@@ -43,6 +45,15 @@ def test_an_evaluation_joins_a_finished_sweep_and_trains_nothing_else(ready: Pla
     ready.orch("import", "tiny.orch.zip", "--home", "elsewhere")
     told = ready.orch("table", "sweep.yaml", "--home", "elsewhere").stdout
     assert told == ready.orch("table", "sweep.yaml").stdout
+
+
+def test_a_driver_that_evaluates_is_asked_to_stop_as_one_that_trains(ready: Place) -> None:
+    ready.write(SMALL + EVALUATIONS)
+    ready.orch("sweep", "sweep.yaml", *SERIAL, "-q", "--keep", "encoder")
+    made = Sweep.load(ready.folder / "sweep.yaml", home=ready.folder / "runs")
+    known = drivers.ids_of(made.expansion, made.space)
+    evaluating = evaluations(made.expansion, made.records()).expansion.trials
+    assert len(evaluating) == 4 and known > {trial.id for trial in evaluating}
 
 
 def test_evaluations_wait_for_encoders_that_were_not_kept(ready: Place) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.execution.drive import Only
+from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan
@@ -48,7 +50,7 @@ def end_dead_drivers(space: Workspace) -> Iterator[str]:
 def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
     """Ask every driver that trains trials of one sweep, here expanded, to stop; a line for each."""
     name = expansions[0].spec.name
-    ids = sorted({trial.id for expansion in expansions for trial in expansion.trials})
+    ids = sorted({one for expansion in expansions for one in ids_of(expansion, space)})
     here, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(ids)
     for owner in here:
         yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"
@@ -72,11 +74,11 @@ def who_trains(expansion: Expansion, space: Workspace) -> Callable[[], frozenset
 
     Those of this home always give one, those that share only the store with each heartbeat. Changes nothing.
     """
-    ids = frozenset(trial.id for trial in expansion.trials)
     local, registry = Claims(space.home, command=typed_command()), space.registry()
     beats: dict[str, str] = {}
 
     def heard() -> frozenset[Owner]:
+        ids = ids_of(expansion, space)  # again: what is trained meanwhile can be evaluated
         found = set(local.held(ids).values())
         for driver, note in notes_in(registry.read() if registry else {}).items():
             if note.trials & ids and beats.get(driver) != note.heartbeat:
@@ -85,6 +87,16 @@ def who_trains(expansion: Expansion, space: Workspace) -> Callable[[], frozenset
         return frozenset(found)
 
     return heard
+
+
+def ids_of(expansion: Expansion, space: Workspace) -> frozenset[str]:
+    """The ids of a sweep's trials, and of evaluations of their encoders as far as the store has those."""
+    ids = [trial.id for trial in expansion.trials]
+    if expansion.spec.evaluations:
+        with contextlib.suppress(StoreError):  # drivers of this home are reached without it
+            records = space.open_store().records(ids)
+            ids += [trial.id for trial in evaluations(expansion, records).expansion.trials]
+    return frozenset(ids)
 
 
 def _me() -> Owner:

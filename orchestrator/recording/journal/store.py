@@ -119,11 +119,7 @@ class JournaledStore:
         return self._told_or_stored(trial_ids, lambda store, ids: store.files(ids))
 
     def encoder(self, trial_id: str) -> bytes | None:
-        """The file with a trial's encoder.
-
-        Raises:
-            StoreAway: the store is needed for it and does not answer.
-        """
+        """The file with a trial's encoder; StoreAway: the store is needed for it and does not answer."""
         told = journal_files.waiting(self.root, self.name).encoder(trial_id)  # first: it arrives meanwhile
         return self._ask(lambda store: store.encoder(trial_id)) if told is None else told
 
