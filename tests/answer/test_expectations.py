@@ -17,6 +17,7 @@ from orchestrator.execution.run import plan_sweep, run_sweep
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.recording.bundle.merging import checked, merge
+from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.mlflow.tags import end_tags, first_tags, record_from
 from orchestrator.records import SweepInfo, TrialRecord
@@ -144,6 +145,18 @@ def test_a_trial_keeps_what_was_expected_when_it_first_began() -> None:
     )
     read = record_from(trial.id, run="1", state="FINISHED", tags=tags, metrics={})
     assert read.expected == written_down(before)
+
+
+def test_what_waits_in_a_journal_does_not_change_what_a_trial_was_begun_under(tmp_path: Path) -> None:
+    store, before, after = MemoryStore(), sweep(WORSE), sweep(WORSE.replace("-5", "-1"))
+    trial = before.trials[0]
+    told = [SweepInfo(**dict(INFO) | {"expected": written_down(one)}) for one in (before, after)]
+    store.begin(trial.facts, told[0], attempt="1")
+    journaled = JournaledStore(lambda: store, root=tmp_path, name="test")
+    journaled.begin(trial.facts, told[1], attempt="2")  # goes on, and the store has not heard of it
+    assert store.records([trial.id])[trial.id].attempts == 1
+    assert journaled.records([trial.id])[trial.id].expected == written_down(before)
+    journaled.close()
 
 
 def test_a_sweep_writes_them_down_with_its_trials_and_a_bundle_takes_them_along(tmp_path: Path) -> None:

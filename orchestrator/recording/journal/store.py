@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from orchestrator.errors import StoreAway, StoreLocked
 from orchestrator.process.waiting import said_if_slow
@@ -95,11 +95,9 @@ class JournaledStore:
         for trial_id, record in told.items():
             there = stored.get(trial_id)
             if there is None or not there.is_done:
-                run, attempts = (there.run, there.attempts) if there else (None, 0)
-                update: dict[str, Any] = {"run": run, "attempts": max(attempts, record.attempts)}
-                if there:  # what was expected when it first began, which is not what waits
-                    update["expected"] = there.expected
-                stored[trial_id] = record.model_copy(update=update)
+                first, run = there or record, there.run if there else None  # `expected` is of the first begin
+                update = {"run": run, "attempts": max(first.attempts, record.attempts)}
+                stored[trial_id] = record.model_copy(update=update | {"expected": first.expected})
         return stored
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
