@@ -106,18 +106,18 @@ def retry(
     quiet: Quiet = False,
 ) -> None:
     """Train again the trials that failed, and no others; then print the table."""
-    from orchestrator.commands.train import drivers
+    from orchestrator.commands.train import drivers, notify
     from orchestrator.execution import drive
     from orchestrator.execution.options import Options
 
+    hook = notify.address_from(None)
     options = Options(
         executor, address, keep_going=True, ship_code=ship_code, fresh=fresh, accept_data=accept_data
     )
-    say = sayer(silent=quiet)
-    say(request.headline)
-    only = drivers.failed(request.expansion, cell)
-    prepared = drive.prepare(request.expansion, request.space, options, say=say, only=only)
-    _complete(request, prepared, say, "quiet" if quiet else "person")
+    (say := sayer(silent=quiet))(request.headline)
+    chosen = drivers.failed(request.expansion, cell)
+    prepared = drive.prepare(request.expansion, request.space, options, say=say, only=chosen)
+    _complete(request, prepared, say, "quiet" if quiet else "person", hook=hook)
 
 
 def submit(

@@ -39,7 +39,7 @@ def _cells(table: Table, *, tex: bool, several: bool) -> tuple[list[str], list[l
     head = [""]
     for column in table.headers if several else table.columns:
         head.append(escape(column))
-        head += [escape(f"{source.name} (imported)") for source in table.sources]
+        head += [escape(printable(f"{source.name} (imported)")) for source in table.sources]
         head += [numbers] * with_published + [escape("Δ baseline")] * with_difference
     body = []
     for row, line in zip(table.rows, table.entries, strict=True):
