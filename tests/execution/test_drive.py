@@ -139,7 +139,7 @@ def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_not
         release = lambda self: None  # noqa: E731
 
     store, said, shown = Ready(), list[str](), list[str]()
-    monkeypatch.setattr(drive, "_claims", lambda *given: Claimed())
+    monkeypatch.setattr(drive, "claims_of", lambda *given, **how: Claimed())
     monkeypatch.setattr(drive, "published", lambda plan, store, answer, info, say: answer.result)
 
     def swept() -> SweepResult:
