@@ -39,7 +39,7 @@ def made(trainer: str, fields: dict[str, Any]) -> LoopConfig:
     return found
 
 
-@pytest.mark.parametrize("trainer", [name for name in names("loops") if name != "command"])
+@pytest.mark.parametrize("trainer", TRIALS)
 def test_a_trainer_reports_what_it_declares_and_nothing_else(trainer: str) -> None:
     loop = load("loops", trainer)
     by_epoch, at_end, missing = set[str](), set[str](), set(loop.METRICS) | set(loop.FINAL_METRICS)
@@ -62,6 +62,11 @@ def test_a_trainer_reports_what_it_declares_and_nothing_else(trainer: str) -> No
         for name in missing
         if not name.startswith(("Wp/slope", "correlation/", "covariance/", "weights/"))
     } == set()
+
+
+def test_no_trainer_is_left_out() -> None:
+    # What a script reports its file says; an evaluation needs an encoder: test_evaluations.py.
+    assert TRIALS.keys() | {"command", "evaluation"} == set(names("loops"))
 
 
 def test_every_metric_has_words_a_unit_and_a_formula() -> None:

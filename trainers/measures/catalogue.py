@@ -41,6 +41,20 @@ _ACCURACY = {
     "probe/best_top1": Metric("best top-1 accuracy of a linear probe", "share", "largest probe/top1 after any of the probe's epochs: chosen on the test set, so too good; only with probe.best", "luckmatters"),
     "knn/top1": Metric("top-1 accuracy of nearest neighbours", "share", "the k nearest training features by cosine vote, each with e^(cos/T)", "Wu et al. 2018, arXiv:1805.01978"),
 }  # fmt: skip
+_CORRUPTED = "CIFAR-10-C's corruptions, Hendrycks and Dietterich 2019, arXiv:1903.12261"
+_EVALUATION = {
+    "evaluation/top1": Metric("top-1 accuracy of an evaluation", "share", "share of test images whose class the protocol puts first; tables call it by the evaluation's name, such as few/top1"),
+    "evaluation/top5": Metric("top-5 accuracy of an evaluation", "share", "the same, among the first five"),
+    "evaluation/train_top1": Metric("top-1 accuracy of an evaluation on its training images", "share", "as evaluation/top1, on the images that it was trained with"),
+    "evaluation/train_loss": Metric("training loss of an evaluation", "nats", "mean cross-entropy on the training images, in the last epoch"),
+    "evaluation/best_top1": Metric("best top-1 accuracy of an evaluation", "share", "largest evaluation/top1 after any epoch: chosen on the test set, so too good; only with probe.best"),
+    "evaluation/clean_top1": Metric("top-1 accuracy without corruption", "share", "of a linear probe; evaluation/top1 is then the mean over kinds and severities"),
+    "evaluation/noise_top1": Metric("top-1 accuracy under noise", "share", "mean over severities", _CORRUPTED),
+    "evaluation/blur_top1": Metric("top-1 accuracy under blur", "share", "mean over severities", _CORRUPTED),
+    "evaluation/contrast_top1": Metric("top-1 accuracy under low contrast", "share", "mean over severities", _CORRUPTED),
+    "evaluation/brightness_top1": Metric("top-1 accuracy under brightness", "share", "mean over severities", _CORRUPTED),
+    "evaluation/pixelate_top1": Metric("top-1 accuracy under coarse pixels", "share", "mean over severities", _CORRUPTED),
+}  # fmt: skip
 _EIGENSPACE = {
     "F/trace": Metric("trace of F", "1", "Σ_j λ_j, negative eigenvalues of F taken as 0: mean ‖z‖²"),
     "F/top1_share": Metric("share of the largest eigenvalue of F", "share", "λ_1 / Σ_j λ_j"),
@@ -112,6 +126,7 @@ _TREES = {f"{what}/{place}": metric for what, metric in _OF_PLACES.items() for p
 }  # fmt: skip
 GROUPS = {
     "Accuracy, at the end of a trial": _ACCURACY,
+    "Evaluations of kept encoders": _EVALUATION,
     "Training, by epoch": _TRAINING,
     "F and W_p, by epoch": _EIGENSPACE,
     "Embeddings and features of held-out images, whenever spectra are recorded": _REPRESENTATIONS,
