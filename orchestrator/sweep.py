@@ -1,10 +1,9 @@
 """A sweep as Python has it, and what the commands of `orch` are made of: load or build, run, read its answer.
 
 from orchestrator import Sweep
-
 sweep = Sweep.load("sweeps/smoke.yaml")
 sweep.run()
-sweep.table("smoke")         # a table in a notebook
+sweep.table("smoke")  # a table in a notebook
 """
 
 from __future__ import annotations
@@ -219,7 +218,8 @@ class Sweep:
         Raises:
             UsageError: there is no such cell.
         """
-        asked = {one.id: one for one in find_trials(self.expansion, cell) if one in self.trials}
+        out = {trial.id for trial, _ in self.expansion.excluded}
+        asked = {one.id: one for one in find_trials(self.expansion, cell) if one.id not in out}
         return frames.spectra_by_seed(list(asked.values()), self.store().curves(list(asked)))
 
     def table(self, name: str | None = None) -> Table:

@@ -15,8 +15,8 @@ from orchestrator.execution.options import Options
 from orchestrator.planning.data import larger_than_data, missing_data, missing_packages
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import trained_on_other_files
-from orchestrator.planning.plan import Plan, keeps
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.planning.plan import Plan
+from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable

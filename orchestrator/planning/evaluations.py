@@ -10,11 +10,11 @@ from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError
 from orchestrator.planning.designs import Choice
-from orchestrator.planning.trials import Cell, Expansion, TrialSpec, cell_of
+from orchestrator.planning.trials import Cell, Expansion, TrialSpec, cell_of, keeps
 from orchestrator.process.words import counted
 from orchestrator.records import MEASURED, TrialRecord
 from trainers.config.base import LoopConfig
-from trainers.config.plugins import Plugin, behind, config_type
+from trainers.config.plugins import Plugin, config_type
 
 
 def protocols(expansion: Expansion) -> dict[str, str]:
@@ -54,7 +54,7 @@ def evaluations(expansion: Expansion, records: Mapping[str, TrialRecord], *, pla
     waiting: Counter[str] = Counter()
     with spec.names():
         chosen = {name: Plugin("evaluations").choose(raw) for name, raw in spec.evaluations.items()}
-        of = [cell for cell in expansion.cells if "encoder" in getattr(behind(cell.loop), "KEEPS", ())]
+        of = [cell for cell in expansion.cells if "encoder" in keeps(cell)] if chosen else []
         for name, protocol in chosen.items():
             keys = spec.evaluations[name] if isinstance(spec.evaluations[name], dict) else ()
             at = next((key.place for key in keys if getattr(key, "place", "")), place)
@@ -69,10 +69,8 @@ def evaluations(expansion: Expansion, records: Mapping[str, TrialRecord], *, pla
                     if digest is not None and own.id not in trials:
                         trials[own.id] = own
                         parents[own.id] = TrialSpec(cell.trial_id(seed), cell, seed)
-                for first in list(by_seed.values())[
-                    :1
-                ]:  # of a cell whose seeds are all excluded nothing is asked
-                    cells.append(first._replace(by_seed=by_seed))
+                if by_seed:  # else all its seeds are excluded, and nothing is asked of it
+                    cells.append(next(iter(by_seed.values()))._replace(by_seed=by_seed))
                     seeds[cells[-1].choice] = tuple(by_seed)
     order = expansion.every_seed.index
     asked = expansion._replace(cells=tuple(cells), own_seeds=seeds, excluded=(), aim=None)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import code_note, edit_notes, trained_by_other_code
-from orchestrator.planning.trials import Cell, TrialSpec
+from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.words import counted
 from orchestrator.records import MEASURED, TrialRecord
-from trainers.config.plugins import behind
 
 
 class Plan(NamedTuple):
@@ -79,11 +78,6 @@ class Plan(NamedTuple):
 
     def _status(self, trial: TrialSpec) -> str:
         return self.status(trial.id)
-
-
-def keeps(cell: Cell) -> tuple[str, ...]:
-    """What trials of a cell can leave behind."""
-    return getattr(behind(cell.loop), "KEEPS", ())
 
 
 def size(expansion: Expansion) -> str:

@@ -14,6 +14,7 @@ from orchestrator.records import TrialFacts
 from trainers.config.base import LoopConfig, canonical, identity_dump
 from trainers.config.filesets import named_in
 from trainers.config.foreign import code_of, used_by
+from trainers.config.plugins import behind
 
 ID_LENGTH = 12
 BASE = "base"
@@ -139,6 +140,11 @@ def id_of(identity: Mapping[str, Any]) -> str:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+
+
+def keeps(cell: Cell) -> tuple[str, ...]:
+    """What trials of a cell can leave behind."""
+    return getattr(behind(cell.loop), "KEEPS", ())
 
 
 class Aim(NamedTuple):

@@ -16,8 +16,7 @@ import numpy as np
 from orchestrator.errors import StoreRefused, UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_seed
-from orchestrator.planning.plan import keeps
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.words import duration
 from orchestrator.recording.store_port import Store
 from orchestrator.records import MEASURED, Curves, SweepInfo, TrialFacts

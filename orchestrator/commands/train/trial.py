@@ -15,8 +15,7 @@ from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
-from orchestrator.planning.plan import keeps
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
 from orchestrator.process.streams import ignoring_closed_pipes

@@ -45,6 +45,8 @@ Without:                  tables/ has the tables as text; trials/*/spectra.npz o
                           trials/*/trial.json says what each trial was and what came of it
 """
 BATCH = 100  # trials whose files are read at once
+Asked = Mapping[str, Sequence[TrialSpec]]
+"""What each sweep asks for, by its key."""
 
 
 class Exported(NamedTuple):
@@ -143,22 +145,19 @@ def _fill(
     writer: _Writer, sweeps: Sequence[Exported], made_by: Provenance, say: Callable[[str], None]
 ) -> tuple[int, int]:
     writer.add("README.txt", README.format(version=made_by.code_version))
-    records, whose = _chosen(sweeps)
+    asked = {one.key: _asked(one) for one in sweeps}
+    records, whose = _chosen(sweeps, asked)
     there: set[str] = set()
     bare = 0
     for one in sweeps:
         for name, text in sorted(one.files.items()):
             writer.add(f"sweeps/{one.key}/{name}", text)
-        ids = {trial.id: trial for trial in _asked(one)}
+        ids = {trial.id: trial for trial in asked[one.key]}
         own = {i: records[i] for i in ids if i in records}
         _add_answers(writer, one, _with_evaluations(one, own), made_by, say)
-        own = {i: record for i, record in own.items() if i not in there and whose[i] is one.store}
-        beside = {
-            o.trial_id: o
-            for o in imported_into(one.store, one.expansion.spec.name)
-            if o.trial_id not in there
-        }
-        held = own | beside
+        others = {other.trial_id: other for other in imported_into(one.store, one.expansion.spec.name)}
+        held = {i: record for i, record in own.items() if whose[i] is one.store} | others
+        held = {i: record for i, record in held.items() if i not in there}
         for batch in _batches(list(held)):
             files = one.store.files(batch)
             bare += sum(i in own and own[i].status != "running" and i not in files for i in batch)
@@ -174,9 +173,8 @@ def _fill(
             _add_checkpoints(writer, one.checkpoints, [i for i in ids if i not in own or not own[i].is_done])
     if bare:
         say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
-    writer.add(MANIFEST, _manifest(writer, sweeps, made_by).model_dump_json(indent=1))
-    asked = {trial.id for one in sweeps for trial in _asked(one)}
-    return len(there & records.keys()), len(asked)
+    writer.add(MANIFEST, _manifest(writer, sweeps, asked, made_by).model_dump_json(indent=1))
+    return len(there & records.keys()), len({trial.id for trials in asked.values() for trial in trials})
 
 
 def _with_evaluations(one: Exported, records: Mapping[str, TrialRecord]) -> dict[str, TrialRecord]:
@@ -193,7 +191,7 @@ def _asked(one: Exported) -> tuple[TrialSpec, ...]:
     return (*own, *found.expansion.trials)
 
 
-def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[str, Store]]:
+def _chosen(sweeps: Sequence[Exported], asked: Asked) -> tuple[dict[str, TrialRecord], dict[str, Store]]:
     """The record of each trial, and the store that has it: where several have one, that with a result.
 
     Raises:
@@ -202,7 +200,7 @@ def _chosen(sweeps: Sequence[Exported]) -> tuple[dict[str, TrialRecord], dict[st
     records: dict[str, TrialRecord] = {}
     whose: dict[str, Store] = {}
     for one in sweeps:
-        for identity, record in one.store.records([trial.id for trial in _asked(one)]).items():
+        for identity, record in one.store.records([trial.id for trial in asked[one.key]]).items():
             known = records.get(identity)
             if known is not None and known.is_done and record.is_done and differ(known, record):
                 raise UsageError(
@@ -250,18 +248,18 @@ def _add_answers(
     writer.add(f"reports/{one.key}.html", page([told], version=made_by.code_version))
 
 
-def _manifest(writer: _Writer, sweeps: Sequence[Exported], made_by: Provenance) -> Manifest:
+def _manifest(writer: _Writer, sweeps: Sequence[Exported], asked: Asked, made_by: Provenance) -> Manifest:
     """What the bundle says of itself, but not which command made it: the same results are the same bytes."""
     maker = Provenance(code_version=made_by.code_version, packages=made_by.packages)
     try:
-        named = {one.key: _sweep(one) for one in sweeps}
+        named = {one.key: _sweep(one, asked[one.key]) for one in sweeps}
         return Manifest(bundle=VERSION, made_by=maker, sweeps=named, files=writer.parts)
     except ValidationError as error:
         name = error.errors()[0]["input"]
         raise UsageError(f"{name!r}: is no name for a file in a bundle; rename it") from None
 
 
-def _sweep(one: Exported) -> BundledSweep:
+def _sweep(one: Exported, trials: Sequence[TrialSpec]) -> BundledSweep:
     spec, aim = one.expansion.spec, one.expansion.aim
     return BundledSweep(
         name=spec.name,
@@ -273,7 +271,7 @@ def _sweep(one: Exported) -> BundledSweep:
         precision=aim.half_width if aim else None,
         max_seeds=aim.most_seeds if aim else None,
         changes=dict(one.changes),
-        trials=tuple(trial.id for trial in _asked(one)),
+        trials=tuple(trial.id for trial in trials),
     )
 
 
