@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import NamedTuple
 
 from orchestrator import __version__
 from orchestrator.answer import publish
-from orchestrator.answer.report.chapter import chapter, drawn_trials
-from orchestrator.answer.report.page import page
+from orchestrator.answer.report.chapter import drawn_trials
+from orchestrator.answer.report.page import page_of
 from orchestrator.answer.tables import Table
 from orchestrator.errors import Interrupted, OrchError, StoreAway
 from orchestrator.execution.run import SweepResult
@@ -88,39 +88,23 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
         say(f"orch: {problem}")
     files |= figures
     if curves is not None:  # of a tracker that is away nothing but tables can be kept
-        files |= _report(plan.expansion, answer, curves, figures, command=info.provenance.command, say=say)
+        html = page_of(
+            expansion,
+            result.records,
+            curves,
+            version=__version__,
+            say=say,
+            tables=answer.tables,
+            problems=answer.problems,
+            anchor="sweep",
+            command=info.provenance.command,
+            source=written(expansion.spec.model_dump(mode="json", exclude_defaults=True)),
+            figures=figures,
+        )
+        files |= {REPORT: html.encode()} if html is not None else {}
     store.publish(info, files, content=content)
     where = "in the journal, for" if store.away else "in"
     say(
         f"tables, figures and report: summary run of experiment {info.name} {where} {store.describe()}; "
         "`orch ui` shows them, `orch figures` writes them to files"
     )
-
-
-def _report(
-    expansion: Expansion,
-    answer: Answer,
-    curves: Mapping[str, Curves],
-    figures: Mapping[str, bytes],
-    *,
-    command: str,
-    say: Say,
-) -> dict[str, bytes]:
-    """The report by its name; nothing if it cannot be made, for tables and figures are kept without it."""
-    try:
-        told = chapter(
-            expansion,
-            answer.result.records,
-            curves,
-            tables=answer.tables,
-            problems=answer.problems,
-            anchor="sweep",
-            command=command,
-            source=written(expansion.spec.model_dump(mode="json", exclude_defaults=True)),
-            figures=figures,
-        )
-        return {REPORT: page([told], version=__version__).encode()}
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        say(f"orch: the report could not be made: {type(error).__name__}: {reason}")
-        return {}

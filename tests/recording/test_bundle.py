@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from orchestrator.answer import publish
+from orchestrator.answer.report import page as report_page
 from orchestrator.commands.look.ui import serve
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.load import load, load_sweep
@@ -121,6 +122,25 @@ def test_a_bundle_gives_the_tables_of_its_store_byte_for_byte(bundle: Bundle, wh
     assert publish.table_files(tables, []) == publish.table_files(before, [])
     for name, content in publish.table_files(before, []).items():
         assert bundle.read(f"tables/tiny/{name}") == content
+
+
+def test_a_bundle_whose_page_cannot_be_made_has_all_but_the_page(
+    bundle: Bundle, tmp_path: Path, whole: Expansion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: object, **more: object) -> None:
+        raise AttributeError("a fault of ours")
+
+    monkeypatch.setattr(report_page, "chapter", broken)
+    said: list[str] = []
+    asked = writing.Exported(
+        "tiny", whole, filled(whole), {"tiny.yaml": table_yaml().encode()}, "tiny.yaml", {}
+    )
+    writing.write(tmp_path / "other.orch.zip", [asked], HERE, say=said.append)
+    assert said == ["orch: the report could not be made: AttributeError: a fault of ours"]
+    with zipfile.ZipFile(bundle.path) as one, zipfile.ZipFile(tmp_path / "other.orch.zip") as other:
+        assert {*one.namelist()} - {*other.namelist()} == {"reports/tiny.html"}
+        for name in {*other.namelist()} - {layout.MANIFEST}:
+            assert one.read(name) == other.read(name)
 
 
 def test_records_curves_and_files_are_those_of_the_store(bundle: Bundle, whole: Expansion) -> None:

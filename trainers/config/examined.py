@@ -281,6 +281,10 @@ def _family(base: type[Any]) -> str | None:
     """The family whose configs all derive from this class, if there is one."""
     if (base.__module__, base.__name__) == ("trainers.config.base", "LoopConfig"):
         return "loops"
+    if "name" not in getattr(
+        base, "model_fields", {}
+    ):  # a block of settings, such as the rates of one network
+        return None
     return next((kind for kind in SINGULAR if base.__module__ == f"trainers.{kind}.base"), None)
 
 

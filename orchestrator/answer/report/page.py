@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
+from typing import Any
 
+from orchestrator.answer.report.chapter import chapter
 from orchestrator.answer.report.methods import entries
 from orchestrator.answer.report.spectra import DECADES, HEIGHT, WIDTH
 from orchestrator.answer.report.values import Chapter
+from orchestrator.planning.expand import Expansion
+from orchestrator.records import Curves, TrialRecord
 
 STATISTICS = ("holm", "clopper_pearson")
 """What the comparisons of every report rest on."""
@@ -40,3 +44,30 @@ def page(chapters: Sequence[Chapter], *, version: str) -> str:
         height=HEIGHT,
         decades=DECADES,
     )
+
+
+def page_of(
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+    *,
+    version: str,
+    say: Callable[[str], None],
+    **parts: Any,
+) -> str | None:
+    """One sweep's report as HTML; None, with a word, if it cannot be made: results are kept without it.
+
+    Args:
+        expansion: the trials asked for.
+        records: what arrived, by trial id.
+        curves: curves and spectra, by trial id.
+        version: of what made it.
+        say: gets the reason in one line.
+        parts: what else `chapter` is told.
+    """
+    try:
+        return page([chapter(expansion, records, curves, **parts)], version=version)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        say(f"orch: the report could not be made: {type(error).__name__}: {reason}")
+        return None

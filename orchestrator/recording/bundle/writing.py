@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from orchestrator.answer import publish
-from orchestrator.answer.report.chapter import chapter, drawn_trials
-from orchestrator.answer.report.page import page
+from orchestrator.answer.report.chapter import drawn_trials
+from orchestrator.answer.report.page import page_of
 from orchestrator.errors import UsageError
 from orchestrator.planning.evaluations import evaluated, evaluations
 from orchestrator.planning.expand import Expansion
@@ -235,17 +235,20 @@ def _add_answers(
         changes=one.changes,
         aim=one.expansion.aim,
     )
-    told = chapter(
+    html = page_of(
         one.expansion,
         records,
         shown,
+        version=made_by.code_version,
+        say=say,
         tables=tables,
         problems=of_tables,
         anchor=one.key,
         command=shlex.join(words),
         source=source,
     )
-    writer.add(f"reports/{one.key}.html", page([told], version=made_by.code_version))
+    if html is not None:
+        writer.add(f"reports/{one.key}.html", html)
 
 
 def _manifest(writer: _Writer, sweeps: Sequence[Exported], asked: Asked, made_by: Provenance) -> Manifest:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,13 @@ from orchestrator.answer.report.methods import configs_of, entries, parts_of
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.spectra import DECADES, HEIGHT, MOST_EPOCHS, MOST_RANKS, spectra_of
 from orchestrator.answer.report.values import Chapter
-from orchestrator.planning.expand import Expansion
+from orchestrator.language.load import load_sweep
+from orchestrator.planning.expand import Expansion, expand
 from orchestrator.records import Curves, TrialRecord
 from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
 from trainers.config.families import members
+
+SWEEPS = sorted((Path(__file__).parents[3] / "sweeps").glob("*.yaml"))
 
 
 def curves(scale: float = 1.0) -> Curves:
@@ -52,6 +56,14 @@ def test_it_has_question_table_verdict_and_footnotes() -> None:
     html = made(one)
     for words in (table.title, table.decision.partition(",")[0], *table.legend):
         assert words.replace("'", "&#39;") in html
+
+
+def test_every_shipped_sweep_can_be_told() -> None:
+    for path in SWEEPS:
+        spec = load_sweep(path)
+        whole = expand(spec, profile=next(iter(spec.profiles), None))
+        parts = {part.what for part in told(whole, {}).parts}
+        assert parts >= {"trainer", "optimizer"} or parts == {"trainer"}, path
 
 
 def test_it_says_what_is_missing_and_the_command_that_trains_it() -> None:
