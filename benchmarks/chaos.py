@@ -119,7 +119,7 @@ class Server:
         ]  # fmt: skip
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self.home / "server.log").open("ab") as log:
-            self._process = self.family.start(SERVER, command, env=os.environ | quiet, stdout=log, stderr=log)
+            self._process = self.family.launch(SERVER, command, env=os.environ | quiet, stdout=log, stderr=log)
 
     def answers(self) -> bool:
         """Whether it is there."""
@@ -155,7 +155,7 @@ class Driver:
         self.heard, self.epochs = self.begun, 0
         self.workers: set[int] = set()
         with log.open("wb") as errors:
-            self.process = family.start(
+            self.process = family.launch(
                 number, command, env=environment, stdout=subprocess.PIPE, stderr=errors
             )
 

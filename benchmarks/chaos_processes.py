@@ -65,7 +65,7 @@ class Family(threading.Thread):
         self._last = 0
         self._lock = threading.Lock()
 
-    def start(self, number: int, command: list[str], **how: Any) -> subprocess.Popen[bytes]:
+    def launch(self, number: int, command: list[str], **how: Any) -> subprocess.Popen[bytes]:
         """Start a command in a session of its own; the caller waits for it.
 
         Nobody looks meanwhile: it would be taken for an orphan of the last command, and be killed as such.
