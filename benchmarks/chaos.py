@@ -119,7 +119,9 @@ class Server:
         ]  # fmt: skip
         quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
         with (self.home / "server.log").open("ab") as log:
-            self._process = self.family.launch(SERVER, command, env=os.environ | quiet, stdout=log, stderr=log)
+            self._process = self.family.launch(
+                SERVER, command, env=os.environ | quiet, stdout=log, stderr=log
+            )
 
     def answers(self) -> bool:
         """Whether it is there."""

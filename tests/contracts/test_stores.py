@@ -210,6 +210,34 @@ def test_what_an_earlier_end_said_is_forgotten_when_a_trial_goes_on(open_store: 
     assert (record.status, record.reason) == ("completed", None)
 
 
+def test_a_result_that_comes_late_over_a_failure_has_nothing_of_it(open_store: Open) -> None:
+    store, trial = open_store(), trials(1)[0]
+    store.begin(trial.facts, INFO, attempt="2")
+    store.finish(trial.id, Outcome(status="failed", reason="KeyError", error="code"), INFO)
+    store.flush()
+    store = open_store()
+    store.begin(trial.facts, INFO, attempt="1")
+    store.finish(trial.id, outcome(0.6), INFO)
+    record = open_store().records([trial.id])[trial.id]
+    assert (record.status, record.reason, record.error) == ("completed", None, None)
+
+
+def test_an_attempt_that_came_further_leaves_no_number_in_the_result(open_store: Open) -> None:
+    trial = trials(1)[0]
+    died = open_store()
+    died.begin(trial.facts, INFO, attempt="1")
+    for epoch in range(4):
+        died.report(trial.id, report(epoch, **{"probe/top1": 0.3, "theirs": 9.0}))
+    died.flush()
+    store = open_store()
+    store.begin(trial.facts, INFO, attempt="2")
+    store.report(trial.id, report(0, **{"probe/top1": 0.1}))
+    store.finish(trial.id, outcome(0.8), INFO)
+    store.flush()
+    metrics = open_store().records([trial.id])[trial.id].metrics
+    assert metrics["probe/top1"] == 0.8 and "theirs" not in metrics
+
+
 @pytest.mark.parametrize("status", ["diverged", "failed"])
 def test_a_trial_without_an_end_has_no_final_numbers_whatever_it_reported(
     open_store: Open, status: str

@@ -115,7 +115,7 @@ def item(name: str, value: object) -> bytes:
     return long(1, field(1, name.encode()) + long(16, json.dumps(value).encode()))
 
 
-def offline(folder: Path, *, ended: bool = True, note: str = "") -> Path:
+def offline(folder: Path, *, ended: bool = True, note: str = "", code: int = 0) -> Path:
     """An offline run of W&B."""
     folder.mkdir(parents=True)
     settings = {"ema": "EMA", "predictor": "symmetric", "seed": 2, "opt": {"lr": 0.1}, "note": note}
@@ -123,7 +123,7 @@ def offline(folder: Path, *, ended: bool = True, note: str = "") -> Path:
     history = [item("acc", 0.25 * step) + item("_step", step) for step in (1, 2)]
     records = [long(17, long(4, config) + field(8, b"mine")), *(long(2, one) for one in history)]
     path = folder / "run-abc.wandb"
-    path.write_bytes(log(*records, *([long(18, b"\x08\x00")] if ended else [])))
+    path.write_bytes(log(*records, *([long(18, bytes([8, code]))] if ended else [])))
     return path
 
 
@@ -143,6 +143,16 @@ def test_a_run_of_wandb_that_is_cut_off_or_was_killed_is_refused(tmp_path: Path)
     assert "is damaged or cut off at byte" in wrong("wandb", tmp_path)
     path.write_bytes(b"nothing")
     assert "is no run of W&B" in wrong("wandb", tmp_path)
+
+
+def test_a_run_of_wandb_that_failed_is_refused(tmp_path: Path) -> None:
+    offline(tmp_path / "a", code=1)
+    assert "the run ended with exit code 1" in wrong("wandb", tmp_path / "a")
+    run = {"name": "a", "state": "crashed", "config": {"ema": "EMA"}, "summary": {"acc": 0.5}}
+    (tmp_path / "runs.json").write_text(json.dumps([run]))
+    (tmp_path / "runs.csv").write_text("Name,State,ema,acc\na,crashed,EMA,0.5\n")
+    for name in ("runs.json", "runs.csv"):
+        assert "the run is crashed, not finished" in wrong("wandb", tmp_path / name)
 
 
 def test_an_export_of_wandb_is_read(tmp_path: Path) -> None:

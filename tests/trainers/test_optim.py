@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainers.config.families import members, module
 from trainers.networks.rates import ScheduleConfig, build_optimizer, set_rates
 from trainers.optimizers import adam, lars, sgd
 from trainers.optimizers.base import OptimizerConfig
@@ -206,3 +207,11 @@ def test_the_warm_up_is_linear_never_zero_and_ends_at_one(name: str) -> None:
     schedule = ScheduleConfig(name=name, warmup_epochs=0.5)
     found = [schedule.factor(step, steps=30, steps_per_epoch=10) for step in range(6)]
     assert found == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0, 1.0])
+
+
+@pytest.mark.parametrize("name", members("trainers.optimizers"))
+def test_a_step_leaves_each_gradient_in_its_tensor(name: str) -> None:
+    nets = networks()
+    before = {name: p.grad for name, p in parameters(nets).items()}
+    build_optimizer(nets, module("trainers.optimizers", name).Config()).step()
+    assert all(p.grad is before[name] for name, p in parameters(nets).items())

@@ -6,7 +6,7 @@ import io
 from typing import Any
 
 from trainers.attempt.checkpoint import ENCODER, GIVEN
-from trainers.attempt.folders import Folder, files
+from trainers.attempt.folders import Folder, StorageError, files
 from trainers.encoders.base import EncoderConfig
 from trainers.measures import frozen
 from trainers.methods.base import AbstractMethod
@@ -29,7 +29,7 @@ def leave(
     """Leave a trained encoder in its trial's folder, with its projector; details of it for the outcome.
 
     Raises:
-        OSError: the folder does not take it.
+        StorageError: the folder does not take it.
     """
     dimension = frozen.in_eval_mode(method.encoder, data.held_out[:1]).shape[1]
     own = kept.shapes(method.projector) == kept.shapes(build_projector(projector, dimension))
@@ -43,7 +43,12 @@ def leave(
         projector=projector if own else None,
     )
     content = kept.written(about, method.encoder, method.projector if own else None)
-    files(folder).write(ENCODER, io.BytesIO(content))
+    try:
+        files(folder).write(ENCODER, io.BytesIO(content))
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{folder}: the encoder cannot be kept there: {error.strerror or error}") from None
     return {DETAIL: {"sha256": kept.sha256(content), "bytes": len(content)}}
 
 

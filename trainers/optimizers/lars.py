@@ -52,8 +52,9 @@ def build(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer
                             config.trust * weight_norm / update_norm,
                             torch.ones_like(weight_norm),
                         )
-                        # SGD will add decay·w again, so take it out beforehand.
-                        weight.grad = update * scale - decay * weight
+                        # SGD will add decay·w again, so take it out beforehand. In place: a recorded graph
+                        # writes each batch's gradient into this tensor.
+                        weight.grad.copy_(update * scale - decay * weight)
             return super().step(closure)
 
     return Lars(groups, lr=config.lr, momentum=config.momentum)

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
 from orchestrator.recording.mlflow.experiments import experiment_ids, perhaps_twice
-from orchestrator.recording.mlflow.tags import record_from
+from orchestrator.recording.mlflow.tags import ENDING, record_from
 from orchestrator.recording.store_errors import readable
 from orchestrator.records import TrialFacts, TrialRecord
 
@@ -95,6 +95,14 @@ def set_run_aside(client: MlflowClient, run: Run, trial_id: str) -> None:
 def set_tags(client: MlflowClient, run: str, tags: Mapping[str, str]) -> None:
     """Set tags of a run, all at once."""
     client.log_batch(run, tags=[RunTag(name, value) for name, value in tags.items()])
+
+
+def retag(client: MlflowClient, run: str, before: Mapping[str, str], tags: Mapping[str, str]) -> None:
+    """Set tags of a run, once what an earlier end had said beside them is taken away."""
+    for tag in ENDING & before.keys() - tags.keys():
+        with perhaps_twice():
+            client.delete_tag(run, tag)
+    set_tags(client, run, tags)
 
 
 def labels_of(client: MlflowClient, sweep: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from orchestrator.errors import StoreAway, StoreError
 from orchestrator.process.secrets import without_secret
 from orchestrator.recording.mlflow import summaries
 from orchestrator.recording.mlflow.artifacts import Artifacts
-from orchestrator.recording.mlflow.experiments import drop_default, experiment_of, perhaps_twice
+from orchestrator.recording.mlflow.experiments import drop_default, experiment_of
 from orchestrator.recording.mlflow.http import reject_truncated_responses
 from orchestrator.recording.mlflow.open_trial import OpenTrial, anew, metrics_of
 from orchestrator.recording.mlflow.runs import (
@@ -28,12 +28,12 @@ from orchestrator.recording.mlflow.runs import (
     log_params,
     oldest,
     read_record,
+    retag,
     runs_of,
     set_run_aside,
     set_tags,
 )
 from orchestrator.recording.mlflow.tags import (
-    ENDING,
     end_tags,
     finding_of,
     first_tags,
@@ -136,9 +136,7 @@ class MlflowStore:
                 set_tags(self._client, run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
             if runs and is_last(attempt, tags):
                 self._client.update_run(run.info.run_id, status="RUNNING")
-                for tag in ENDING & tags.keys():
-                    with perhaps_twice():
-                        self._client.delete_tag(run.info.run_id, tag)
+                retag(self._client, run.info.run_id, tags, {})
             log_params(self._client, run, trial)
             self._open[trial.trial_id] = OpenTrial(
                 trial, attempt, worker, run.info.run_id, run.info.artifact_uri, run.info.start_time, [], []
@@ -171,8 +169,10 @@ class MlflowStore:
                 return
             if run is None or run.info.run_id != trial.run:  # somebody deleted it while it was trained
                 trial = self._again(trial, sweep, run)
-            last = max((report.epoch for report in trial.reports), default=0)
-            # One later than the last epoch's own, or MLflow would show that one.
+            before = {} if run is None else {one.key: one.step for one in run.data._metric_objs}
+            # MLflow shows the number of the highest step, then the latest; an earlier attempt may have
+            # come further.
+            last = max([0, *(report.epoch for report in trial.reports), *before.values()])
             trial.waiting.extend(metrics_of(trial, last, outcome.metrics, later=1))
             self._write(trial)
             files = trial_files(trial.facts, outcome, sweep, curves_of(trial.reports))
@@ -184,8 +184,9 @@ class MlflowStore:
                 self._client.update_run(trial.run, name=finding.name)
                 set_tags(self._client, trial.run, finding.tags)
             # Last: from here on the trial counts as done, and nothing of it may be missing.
-            told = {name for report in trial.reports for name in report.metrics}
-            set_tags(self._client, trial.run, end_tags(trial_id, outcome, sweep, told))
+            told = before.keys() | {name for report in trial.reports for name in report.metrics}
+            tags = end_tags(trial_id, outcome, sweep, told)
+            retag(self._client, trial.run, run.data.tags if run else {}, tags)
         del self._open[trial_id]
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:

@@ -26,6 +26,7 @@ SOURCE = "a folder wandb/ of offline runs, or an exported CSV or JSON"
 _BLOCK, _HEADER = 32 * 2**10, 7
 _RUN, _CONFIG, _HISTORY, _SUMMARY, _EXIT = 17, 5, 2, 3, 18
 _KEY, _NESTED, _JSON = 1, 2, 16
+_CODE = 1
 
 
 def read(source: str, *, experiment: str | None = None) -> Runs:
@@ -39,7 +40,12 @@ def read(source: str, *, experiment: str | None = None) -> Runs:
     path = Path(source)
     if path.is_dir():
         return _offline(source, path)
-    return _json(source, path) if path.suffix in (".json", ".jsonl") else csv.read(source)
+    runs = _json(source, path) if path.suffix in (".json", ".jsonl") else csv.read(source)
+    for one in runs.rows:
+        state = str(next((v for name, v in one.values.items() if name.lower() == "state"), "finished"))
+        if state != "finished":
+            raise UsageError(f"{one.place}: the run is {state}, not finished; leave it out")
+    return runs
 
 
 def _offline(source: str, top: Path) -> Runs:
@@ -55,11 +61,12 @@ def _offline(source: str, top: Path) -> Runs:
 def _run(path: Path, content: bytes) -> Run:
     values: dict[str, str | float] = {"run": path.stem.removeprefix("run-")}
     curves: dict[str, dict[int, float]] = {}
-    ended = False
+    ended, code = False, 0
     try:
         for record in _records(content):
             for kind, part in fields(record):
-                ended = ended or kind == _EXIT
+                if kind == _EXIT and isinstance(part, bytes):
+                    ended, code = True, int(dict(fields(part)).get(_CODE, 0))
                 if kind == _RUN and isinstance(part, bytes):
                     known = dict(fields(part))
                     called = known.get(8)  # display_name
@@ -79,6 +86,8 @@ def _run(path: Path, content: bytes) -> Run:
         raise UsageError(f"{path}: {told}; copy it again, or leave the run out") from None
     if not ended:
         raise UsageError(f"{path}: the run has no end: it was killed, or is cut off; leave it out")
+    if code:
+        raise UsageError(f"{path}: the run ended with exit code {code}, so it is no result; leave it out")
     drawn = {name: tuple(sorted(pairs.items())) for name, pairs in curves.items()}
     for name, pairs in drawn.items():
         values.setdefault(f"summary.{name}", pairs[-1][1])
