@@ -68,6 +68,12 @@ def test_a_trial_alone_can_keep_its_encoder_in_its_bundle(ready: Place) -> None:
     ready.orch("encoder", "sweep.yaml", "base")
 
 
+def test_a_trial_alone_keeps_the_encoder_that_the_evaluations_of_its_file_need(ready: Place) -> None:
+    ready.write(SMALL + "evaluations: {few: linear}\n")
+    ready.orch("trial", "sweep.yaml", "base", "--out", "one.orch.zip")
+    assert "1 encoder" in ready.orch("import", "one.orch.zip").stdout
+
+
 def test_a_damaged_encoder_is_one_line(kept: Place) -> None:
     (file,) = (kept.folder / "runs" / "artifacts").rglob("encoder.safetensors")
     file.write_bytes(file.read_bytes()[:-7])

@@ -549,3 +549,15 @@ def test_nobody_trains_into_a_bundle(bundle: Bundle) -> None:
         workspace(None, str(bundle.path), None).open_journaled()
     with pytest.raises(UsageError, match="a bundle is only read"):
         BundleStore(bundle).adopt({}, SweepInfo(name="tiny", profile=None, provenance=HERE))
+
+
+def test_a_bundle_is_whole_on_a_disk_that_knows_no_links(
+    tmp_path: Path, bundle: Bundle, whole: Expansion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_links(*args: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr(writing.os, "link", no_links)
+    again = exported(tmp_path / "again.orch.zip", filled(whole), whole)
+    assert again.path.read_bytes() == bundle.path.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again.orch.zip", "tiny.orch.zip"]

@@ -46,7 +46,7 @@ _EVALUATION = {
     "evaluation/top1": Metric("top-1 accuracy of an evaluation", "share", "share of test images whose class the protocol puts first; tables call it by the evaluation's name, such as few/top1"),
     "evaluation/top5": Metric("top-5 accuracy of an evaluation", "share", "the same, among the first five"),
     "evaluation/train_top1": Metric("top-1 accuracy of an evaluation on its training images", "share", "as evaluation/top1, on the images that it was trained with"),
-    "evaluation/train_loss": Metric("training loss of an evaluation", "nats", "mean cross-entropy on the training images, in the last epoch"),
+    "evaluation/train_loss": Metric("training loss of an evaluation", "nats", "mean cross-entropy on the training images: of fine_tune in the last epoch, of a linear probe at the end"),
     "evaluation/best_top1": Metric("best top-1 accuracy of an evaluation", "share", "largest evaluation/top1 after any epoch: chosen on the test set, so too good; only with probe.best"),
     "evaluation/clean_top1": Metric("top-1 accuracy without corruption", "share", "of a linear probe; evaluation/top1 is then the mean over kinds and severities"),
     "evaluation/noise_top1": Metric("top-1 accuracy under noise", "share", "mean over severities", _CORRUPTED),

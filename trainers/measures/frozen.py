@@ -18,13 +18,14 @@ CHUNK = 512  # images that go through a network together
 
 def in_eval_mode(network: nn.Module, values: torch.Tensor) -> torch.Tensor:
     """The network's output with running statistics and no gradient; its mode is put back."""
+    training = network.training
     network.eval()
     try:
         with torch.no_grad():
             output: torch.Tensor = network(values)
             return output
     finally:
-        network.train()
+        network.train(training)
 
 
 def diagnosis(encoder: nn.Module, projector: nn.Module, images: torch.Tensor) -> collapse.Diagnosis:

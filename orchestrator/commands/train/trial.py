@@ -41,8 +41,10 @@ class Kept:
         """
         writing.check(path)
         self._trial, self._path, self._store = trial, path, MemoryStore()
-        self.keep = tuple(dict.fromkeys((*request.spec.keep, *keep)))
-        if keep and "encoder" not in keeps(trial.cell):
+        has = "encoder" in keeps(trial.cell)
+        implied: tuple[Literal["encoder"], ...] = ("encoder",) if has and request.spec.evaluations else ()
+        self.keep = tuple(dict.fromkeys((*request.spec.keep, *keep, *implied)))
+        if keep and not has:
             raise UsageError(f"--keep encoder: trials of {trial.cell.trainer} have none; leave it out")
         self.folder = Path(tempfile.mkdtemp(prefix="orch-trial-")) if self.keep else None
         """Where the trial leaves what is kept."""

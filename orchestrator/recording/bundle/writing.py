@@ -105,8 +105,8 @@ def _put(part: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except OSError:  # such as exFAT, which knows no links
-        with path.open("xb") as file:
-            file.write(part.read_bytes())
+        path.open("xb").close()  # the name is this one's now
+        part.replace(path)
 
 
 def check(path: Path) -> None:
