@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -96,16 +97,23 @@ class TrialRecord(Frozen):
     """SHA-256 of the file with its encoder; None where it was not kept."""
     run: str | None = None
     """The store's own name for it, such as the MLflow run id."""
+    spent_s: float | None = None
+    """Seconds of wall time; None where its last attempt is not all that it took, or nobody has told."""
+    on_gpu: bool = False
+    """Whether that was on a GPU."""
     attempts: int = 0
     """How often it was begun, over all commands."""
     expected: dict[str, str] = {}
     """The expectations that were written down when it first began, by what they are about."""
+    perhaps_begun_before: bool = False
+    """Whether nobody knows that `expected` is of its first beginning: it went on from a checkpoint of which
+    the store knew nothing, or the store could not be asked."""
     worker: str | None = None
     """Node and process of the last attempt."""
     imported: Imported | None = None
     """Where it is from, if it was not trained here; its id is then no trial's that a sweep asks for."""
 
-    _late = left_out_if_empty("expected")
+    _late = left_out_if_empty("expected", "perhaps_begun_before", "spent_s", "on_gpu")
 
     @property
     def is_done(self) -> bool:
@@ -180,6 +188,8 @@ def record_of(
 ) -> TrialRecord:
     """The record that an outcome leaves in a store; `expected` as it was when the trial first began."""
     details: Mapping[str, Any] = outcome.details
+    wall = None if "resumed_at_epoch" in details else details.get("wall_s")
+    spent = float(wall) if isinstance(wall, int | float) and 0 <= wall < math.inf else None
     return TrialRecord(
         trial_id=trial_id,
         status=outcome.status,
@@ -195,6 +205,9 @@ def record_of(
         encoder=details.get("encoder", {}).get("sha256"),
         imported=details.get("imported"),
         expected=dict(expected or {}),
+        perhaps_begun_before=bool(details.get("perhaps_begun_before")),
+        spent_s=spent,
+        on_gpu=spent is not None and str(details.get("device", "cpu")) != "cpu",
     )
 
 

@@ -104,9 +104,8 @@ class Sweep:
         self.expansion: Expansion = self._expanded(self.profile)
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
             self._take_the_profile_with_results()
-        self.expansion = aimed(
-            self.expansion, precision, max_seeds, lambda one: self._records(self.store(), one),
-            lambda one, known: not evaluation_plan(one, self.store(), known)[0].todo)  # fmt: skip
+        self._begins_with, self._precision = self.expansion, (precision, max_seeds)
+        self._aim()
 
     @classmethod
     def load(cls, path: str | Path, **how: Any) -> Self:
@@ -135,11 +134,7 @@ class Sweep:
         return [self.expansion, *map(self._expanded, others)]
 
     def plan(self) -> Plan:
-        """What is done and what is left to train; changes nothing.
-
-        Raises:
-            StoreError: the store does not answer.
-        """
+        """What is done and what is left to train, changing nothing; StoreError: the store does not answer."""
         return plan_sweep(self.expansion, self.store(), self.records())
 
     def run(
@@ -160,6 +155,8 @@ class Sweep:
         on_event: Callable[[Event], None] | None = None,
     ) -> SweepResult:
         """Train what is missing, and keep tables and figures in the store; run again, it trains nothing.
+
+        With `precision` the sweep then asks for the seeds that were added, as its plan and tables do.
 
         A first Ctrl-C lets the running epochs end, and the result says `interrupted`; a second ends at once.
         Checkpoints are kept. Only the main thread hears signals.
@@ -192,14 +189,12 @@ class Sweep:
             keep_checkpoints=keep_checkpoints, retrain_changed=retrain_changed, accept_data=accept_data,
             keep=tuple(keep), retrain_unkept=retrain_unkept,
         )  # fmt: skip
-        return run(self.expansion, self.space, options, say=say, on_event=on_event)
+        answer = run(self.expansion, self.space, options, say=say, on_event=on_event)
+        self.expansion = answer.expansion
+        return answer.result
 
     def records(self) -> dict[str, TrialRecord]:
-        """What the store knows of the trials, by id; those it does not know are absent.
-
-        Raises:
-            StoreError: the store does not answer.
-        """
+        """What the store knows of the trials, by id, others being absent; StoreError: it does not answer."""
         return self._records(self.store(), self.expansion)
 
     def frame(self) -> pandas.DataFrame:
@@ -273,11 +268,7 @@ class Sweep:
             return module_of(kept_encoder(self.expansion, self.store(), cell, seed)[1])
 
     def store(self) -> Store:
-        """The store, to read from.
-
-        Raises:
-            StoreError: it does not answer.
-        """
+        """The store, to read from; StoreError: it does not answer."""
         return self.space.open_store()
 
     def __repr__(self) -> str:
@@ -288,6 +279,12 @@ class Sweep:
         return expand(
             self.spec, profile=profile, changes=self._changes, seeds=self._seeds, default_place=self._place
         )
+
+    def _aim(self) -> None:
+        """Ask for the seeds that narrow intervals need, by the results that there are now."""
+        self.expansion = aimed(
+            self._begins_with, *self._precision, lambda one: self._records(self.store(), one),
+            lambda one, known: not evaluation_plan(one, self.store(), known)[0].todo)  # fmt: skip
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
         return evaluated(asked, store.records([trial.id for trial in asked.every_trial]), store.records)

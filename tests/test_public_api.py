@@ -18,6 +18,7 @@ from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, table_yaml
 from tests.place import Place
+from tests.scripted import REPORTING, SWEEP, script
 from tests.trainers.builders import TINY
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and pandas warn about themselves
@@ -154,6 +155,19 @@ def test_a_sweep_built_in_python_runs_inside_an_event_loop(ready: Place) -> None
     assert sweep.plan().todo == () and list(sweep.table().rows) == ["EMA", "no EMA"]
     assert repr(sweep) == "<Sweep built: 2 cells × 1 seed = 2 trials>"
     assert repr(sweep.plan()) == "<Plan: 0 to train, 2 done>"
+
+
+def test_a_sweep_for_narrow_intervals_has_the_seeds_that_its_run_added(ready: Place) -> None:
+    script(REPORTING)
+    sweep = Sweep(SWEEP | {"figures": []}, home=ready.folder / "runs", precision=1.0, max_seeds=4)
+    assert len(sweep.trials) == 2 * 2
+    sweep.run("serial", say=lambda line: None)
+    sweep.save("saved.yaml")
+    command = ready.orch("table", "saved.yaml", "--precision", "1", "--max-seeds", "4").stdout
+    assert str(sweep.table()) == command and "reached in every cell" in command
+    assert len(sweep.trials) == 2 * 3 == len(sweep.plan().done) == len(sweep.frame())
+    assert sweep.run("serial", say=lambda line: None).trained.total() == 0
+    assert str(sweep.table()) == command
 
 
 def test_looking_for_the_profile_with_results_opens_the_store_once(

@@ -11,7 +11,7 @@ from orchestrator.answer.comparison.best import best
 from orchestrator.answer.statistics import precision
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Aim, Expansion
-from orchestrator.process.words import listed
+from orchestrator.process.words import exact, listed
 from orchestrator.records import TrialRecord
 from trainers.config.plugins import behind
 
@@ -125,6 +125,7 @@ def narrowness(
         " · ".join([row, *[column] * (len(columns) > 1)]) for row, column in itertools.product(rows, columns)
     ]
     places = list(zip(names, itertools.chain(*entries), strict=True))
-    written = f"{aim.half_width:g}{' points' if spec.in_percent else ''}"
-    half = aim.half_width / spec.scale
+    own = aim.half_width * spec.scale / aim.scale  # another table may have another unit
+    written = f"{exact(own)}{' points' if spec.in_percent else ''}"
+    half = aim.half_width / aim.scale
     return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)

@@ -21,8 +21,8 @@ from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
+from orchestrator.planning.plan import seeds_of_cells
 from orchestrator.planning.trials import TrialSpec, in_words
-from orchestrator.process.words import counted
 from orchestrator.records import Curves, TrialRecord, status_of, without_empty
 from trainers.config.families import members
 from trainers.config.plugins import behind, load
@@ -203,7 +203,7 @@ def figure(
     cells = cell_curves(expansion, _drawn_cells(expansion, spec), records, curves)
     if getattr(load("figures", spec.kind), "COLUMNS_ARE_METRICS", False):
         cells += [one for levels, one in beside if spec.where.items() <= levels.items()]
-    seeds = counted(len(expansion.seeds), "seed")
+    seeds = seeds_of_cells(expansion)
     title, stamp = ("", "") if plain else (_title(expansion), _stamp(expansion, records, seeds))
     return draw.draw(spec, cells, title=title, stamp=stamp)
 
@@ -213,10 +213,10 @@ def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     spec, metrics = expansion.spec, [name for table in expansion.spec.tables for name in table.metrics]
     metrics += [f"{name}/top1" for name in spec.evaluations]
     there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
-    states = [(i, one.status, [str(one.metrics.get(name)) for name in metrics]) for i, one in there.items()]
-    tables = [
-        without_empty(part.model_dump(mode="json"), "expectations", "also", "best") for part in spec.tables
-    ]
+    states: list[Any] = [(i, r.status, [str(r.metrics.get(m)) for m in metrics]) for i, r in there.items()]
+    states += [i for i, r in there.items() if r.perhaps_begun_before]
+    late = ("expectations", "also", "best", "marks")
+    tables = [without_empty(part.model_dump(mode="json"), *late) for part in spec.tables]
     shown = tables + [part.model_dump(mode="json") for part in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)

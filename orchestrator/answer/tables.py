@@ -64,8 +64,8 @@ class Entry(NamedTuple):
     is_baseline: bool
     beside: tuple[Beside, ...] = ()
     """For each of the table's `sources`; never a part of any number above."""
-    is_best: bool = False
-    """Whether the table marks its best, and this is it, or is not told apart from it."""
+    is_best: bool | None = None
+    """Whether this is the table's best, or is not told apart from it; None where the table marks none."""
 
     @property
     def asked(self) -> int:
@@ -166,10 +166,6 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     """
     if spec.columns == EVALUATIONS and not expansion.spec.evaluations:
         raise UsageError(f"table '{spec.name}': columns: evaluations, and the sweep has no `evaluations`")
-    if spec.metric.partition("/")[0] in expansion.spec.evaluations and not any(
-        spec.metric in record.metrics for record in records.values()
-    ):
-        records = {}  # nothing is evaluated yet: a table of gaps
     _check_metric(spec, expansion, records)
     rows, columns, cells, published, published_sd, baseline = layout(expansion, spec)
     reference = _values(expansion, baseline, spec, records) if baseline else None
@@ -227,8 +223,10 @@ def _further(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     """
     if spec.columns == EVALUATIONS:
         same: dict[str, object] = {"name": spec.name, "rows": spec.rows}
-        same |= {"where": spec.where, "baseline": spec.baseline}
-        same |= {"best": spec.best, "digits": spec.digits if spec.in_percent else 1}
+        same |= {"where": spec.where, "baseline": spec.baseline, "marks": spec.marks}
+        # Of an accuracy more is better, whatever the first metric is.
+        best = spec.best if spec.metric.endswith("/top1") else spec.best and "highest"
+        same |= {"best": best, "digits": spec.digits if spec.in_percent else 1}
         for name, words in protocols(expansion).items():
             own = TableSpec.model_validate(same | {"metric": f"{name}/top1"})
             yield tabulate(expansion, own, records)._replace(columns=(f"{name}: {words}",))
@@ -289,6 +287,10 @@ def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, T
     # Where every trial diverged or failed nobody could report it: that is a table of marks, no mistake.
     measured = (record for i, record in records.items() if i in ids and record.status in MEASURED)
     reported = {name for record in measured for name in record.metrics}
+    if spec.metric.partition("/")[0] in expansion.spec.evaluations and not any(
+        spec.metric in record.metrics for record in records.values()
+    ):
+        return  # nothing is evaluated yet: a table of gaps
     if reported and spec.metric not in reported:
         hint = nearest(spec.metric, sorted(reported))
         raise UsageError(f"table '{spec.name}': metric '{spec.metric}' was never reported; {hint}")

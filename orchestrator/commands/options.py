@@ -81,6 +81,13 @@ With = Annotated[
         "--with", help="imported: also what `orch import` brought of others' runs.", show_default=False
     ),
 ]
+Marks = Annotated[
+    str | None,
+    typer.Option(
+        help="signs, or words: trials that collapsed, failed, ... in each cell.",
+        show_default="as in the file",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 Address = Annotated[
     str | None,

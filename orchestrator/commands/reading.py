@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.answer import formats
-from orchestrator.commands.options import CELL, Address, Cell, Json, Pack, With, sayer
+from orchestrator.commands.options import CELL, Address, Cell, Json, Marks, Pack, With, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
@@ -153,6 +153,7 @@ def table(
         list[str] | None, typer.Option(help="Axis across; repeatable.", show_default=False)
     ] = None,
     beside: With = None,
+    marks: Marks = None,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
@@ -165,6 +166,7 @@ def table(
             raise UsageError("--check compares what the file says; leave out --metric, --rows and --columns")
         request.ask_for_table(name, metric=metric, rows=rows or (), columns=columns or ())
         name = None
+    request.ask_for_marks(marks)
     if check:
         request.needs_published_profile()
     others = request.others(beside)
@@ -224,7 +226,7 @@ def cost(
     from orchestrator.recording.trial_files import seconds_in
 
     _hint_at_others(request)
-    rows, total = costs(request.expansion, list(request.records()), request.store().files, seconds_in)
+    rows, total = costs(request.expansion, request.records(), request.store().files, seconds_in)
     name, profile = request.spec.name, request.expansion.setting
     typer.echo(written(rows, total, form, sweep=name, profile=profile), nl=False)
 

@@ -13,13 +13,14 @@ from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
-from orchestrator.language.table_spec import asked_table
+from orchestrator.language.table_spec import MARKS, asked_table
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import layers_of
 from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import make_plan, size
 from orchestrator.process.command import typed_command
+from orchestrator.process.words import exact, one_of
 from orchestrator.recording.bundle.imported import imported_into
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.journal.store import JournaledStore
@@ -65,7 +66,7 @@ class Request(Sweep):
         self._read: dict[tuple[str | None, int], dict[str, TrialRecord]] = {}
         words = {"--profile": profile, "--seeds": seeds}
         numbers = {"--precision": precision, "--max-seeds": max_seeds}
-        words |= {flag: None if number is None else f"{number:g}" for flag, number in numbers.items()}
+        words |= {flag: None if number is None else exact(number) for flag, number in numbers.items()}
         self.typed = [word for flag, value in words.items() if value is not None for word in (flag, value)]
         """Flags that ask for the same."""
         self.typed += [word for change in changes or [] for word in ("--set", change)]
@@ -101,6 +102,7 @@ class Request(Sweep):
         self._read.clear()
         if not isinstance(self._opened, JournaledStore):  # perhaps somebody has made the file meanwhile
             self._opened = None
+        self._aim()
         return self.plan()
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
@@ -202,6 +204,20 @@ class Request(Sweep):
         except SpecError as error:
             told = f"{error.problems[0].message}; name each axis under --rows or --columns"
             raise UsageError(f"--metric, --rows, --columns: {told}") from None
+        self.expansion = self.expansion._replace(spec=self.spec)
+
+    def ask_for_marks(self, marks: str | None) -> None:
+        """Have marks in every table as signs or in words, whatever the file says; None: as it says.
+
+        Raises:
+            UsageError: marks are neither.
+        """
+        if marks is None:
+            return
+        if marks not in MARKS:
+            raise UsageError(f"--marks {cut(marks)}: expected {one_of(MARKS)}")
+        tables = tuple(table.model_copy(update={"marks": marks}) for table in self.spec.tables)
+        self.spec = self.spec.model_copy(update={"tables": tables})
         self.expansion = self.expansion._replace(spec=self.spec)
 
     def ask_for_figure(self, kind: str, columns: Sequence[str]) -> None:

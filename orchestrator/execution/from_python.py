@@ -10,7 +10,6 @@ from orchestrator.events import Event
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options as Options
 from orchestrator.execution.publishing import Answer
-from orchestrator.execution.run import SweepResult
 from orchestrator.execution.screen import LineDisplay, Listening
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
@@ -25,8 +24,10 @@ def run(
     *,
     say: Callable[[str], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
-) -> SweepResult:
-    """Complete a sweep; `say` (or standard error) is told what a person should know, `on_event` what happens.
+) -> Answer:
+    """What a sweep came to, completed; `say` (or standard error) is told what a person should know.
+
+    `on_event` is told what happens.
 
     Raises:
         KeyboardInterrupt: on a second Ctrl-C.
@@ -47,4 +48,4 @@ def run(
         told(line)
     if result.hopeless:
         told(f"stopped: {result.hopeless}; remove the cause, or go on with keep_going=True")
-    return result
+    return answers[-1]._replace(result=result)

@@ -81,6 +81,7 @@ def trained(
             return stopped()
         # Read again: what another driver finished until just now is done, and what it began is known.
         records |= prepared.store.records(wanted) if wanted else {}
+        asked = prepared.store.away is None
         plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited)
         plan = with_anew(plan, prepared.options)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
@@ -96,7 +97,7 @@ def trained(
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
         wanted_encoders = [(trial.id, given[trial.id]) for trial in mine if trial.id in given]
         lay_encoders(wanted_encoders, prepared.store, prepared.space.checkpoints)
-        result = _run(prepared, plan._replace(todo=mine), claims, screen)
+        result = _run(prepared, plan._replace(todo=mine), claims, screen, asked=asked)
         trained += result.trained
         records |= result.records
         if result.overtaken:
@@ -141,7 +142,12 @@ def _waited(
 
 
 def _run(
-    prepared: Prepared, plan: Plan, claims: JointClaims, screen: Callable[[Plan], Screen]
+    prepared: Prepared,
+    plan: Plan,
+    claims: JointClaims,
+    screen: Callable[[Plan], Screen],
+    *,
+    asked: bool,
 ) -> SweepResult:
     shown = screen(plan)
     logs = TrialLogs(prepared.space.logs)
@@ -170,6 +176,7 @@ def _run(
             keep_going=prepared.options.keep_going,
             lapsed=claims.lapsed,
             folder=folder,
+            asked=asked,
         )
     finally:
         with ignoring_closed_pipes():

@@ -106,6 +106,7 @@ def run_sweep(
     keep_going: bool = True,
     lapsed: Callable[[], bool] = lambda: False,
     folder: Folder | None = None,
+    asked: bool = True,
 ) -> SweepResult:
     """Train what `plan` says is missing and record everything in `store`.
 
@@ -123,13 +124,14 @@ def run_sweep(
             others share.
         lapsed: whether the claims on these trials have ended since it was asked last.
         folder: has a folder of each trial, where encoders that are kept are left; None: none is.
+        asked: whether the plan's records are the store's; False: it was away, and may know more.
 
     Raises:
         StoreError: a result could not be recorded; the trial's checkpoints are kept.
         ExecutionError: the trials cannot be scheduled.
     """
     guard = None if keep_going or plan.done else _EarlyFailureGuard(plan)
-    recorder = _Recorder(plan, store, info, on_event, discard, guard, folder)
+    recorder = _Recorder(plan, store, info, on_event, discard, guard, folder, asked=asked)
     interrupted, hopeless, overtaken = False, None, frozenset[str]()
 
     def take(event: Event) -> None:
@@ -173,11 +175,15 @@ class _Recorder:
         discard: Callable[[str], None],
         guard: _EarlyFailureGuard | None,
         folder: Folder | None,
+        *,
+        asked: bool,
     ) -> None:
         self.trained: Counter[str] = Counter()
         self.records = dict(plan.records)
         self._trials = {trial.id: trial for trial in plan.todo}
-        self._begun: set[str] = set()
+        self._asked, self._begun = asked, set[str]()
+        self._fresh = set[str]()  # begun for the first time, as far as the store knows ...
+        self._resumed = set[str]()  # ... and going on from a checkpoint all the same
         self._anew = set(plan.anew)
         self._renewed = plan.anew
         self._store, self._info, self._on_event = store, info, on_event
@@ -196,9 +202,15 @@ class _Recorder:
                 if trial.id in self._anew:  # not before: what never starts keeps the result it has
                     self._anew.discard(trial.id)
                     self._store.set_aside([trial.id])
+                if trial.id in self._begun or not self._asked or self._before(trial.id):
+                    self._fresh.discard(trial.id)
+                else:
+                    self._fresh.add(trial.id)
                 self._begun.add(trial.id)
                 self._store.begin(trial.facts, self._info, worker=event.worker)
             case Progressed():
+                if event.report.replayed and trial.id in self._fresh:
+                    self._resumed.add(trial.id)
                 self._store.report(trial.id, event.report)
             case Finished():
                 if trial.id not in self._begun:  # it failed before its worker could say that it had started
@@ -223,12 +235,21 @@ class _Recorder:
             self._end(trial_id, outcome)
             self._on_event(Finished(trial_id, outcome))
 
+    def _before(self, trial_id: str) -> TrialRecord | None:
+        """What is known of an earlier beginning of the same training."""
+        return None if trial_id in self._renewed else self.records.get(trial_id)
+
     def _end(self, trial_id: str, outcome: Outcome) -> None:
+        before, expected = self._before(trial_id), self._info.expected
+        if trial_id in self._resumed and expected:
+            details = {**outcome.details, "perhaps_begun_before": True}
+            outcome = outcome.model_copy(update={"details": details})
         self._store.finish(trial_id, outcome, self._info)
-        before = self.records.get(trial_id)
-        expected = self._info.expected if before is None or trial_id in self._renewed else before.expected
-        made = record_of(trial_id, outcome, self._info.provenance, expected=expected)
-        record = self.records[trial_id] = made
+        expected = expected if before is None else before.expected
+        record = record_of(trial_id, outcome, self._info.provenance, expected=expected)
+        if (before.perhaps_begun_before if before else not self._asked) and expected:
+            record = record.model_copy(update={"perhaps_begun_before": True})
+        self.records[trial_id] = record
         if record.encoder is not None and self._folder is not None:
             self._store.keep_encoder(trial_id, self._folder / trial_id, record.encoder)
         self.trained[outcome.status] += 1

@@ -26,6 +26,7 @@ LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean
 
 
 Best = Literal["highest", "lowest"] | None
+MARKS = ("signs", "words")
 
 
 class Published(Frozen):
@@ -77,7 +78,7 @@ class Expectation(Frozen):
         if self.collapses is not None and self.minus is not None:
             raise ValueError("collapses is said of one cell; leave out minus")
         if self.at_least is not None and self.at_most is not None and self.at_least >= self.at_most:
-            raise ValueError(f"at_least {self.at_least:g} is not below at_most {self.at_most:g}")
+            raise ValueError(f"at_least {self.at_least} is not below at_most {self.at_most}")
         if self.cell == self.minus:
             raise ValueError("cell and minus are one cell")
         return self
@@ -125,6 +126,9 @@ class TableSpec(Frozen):
     best: Best = None
     """Whether more or less of it is better: marks the cells that no other is shown to beat, where seeds show
     so."""
+    marks: Literal["signs", "words"] | None = None
+    """How trials that collapsed, diverged, failed or are missing are told in a cell: by signs with a legend,
+    "† 1/3", or in words, "1 of 3 collapsed"; signs unless said otherwise."""
     baseline: dict[str, LevelName] = {}
     """The cell that the others are compared with, paired by seed: {axis: level}."""
     expected: Literal["rising", "falling"] | None = None
@@ -157,7 +161,8 @@ class TableSpec(Frozen):
     def further(self) -> tuple[TableSpec, ...]:
         """The same table of each further metric."""
         columns = () if self.columns == EVALUATIONS else self.columns
-        same = {"name": self.name, "rows": self.rows, "columns": columns, "where": self.where}
+        same: dict[str, Any] = {"name": self.name, "rows": self.rows, "columns": columns}
+        same |= {"where": self.where, "marks": self.marks}
         made = []
         for one in self.also:
             own = TableSpec(**same, baseline=self.baseline, metric=one.metric, unit=one.unit, best=one.best)
@@ -180,6 +185,11 @@ class TableSpec(Frozen):
         """Whether the metric is a share that is printed in percent."""
         accuracy = self.metric.endswith(("top1", "top5"))
         return accuracy if self.unit is None else self.unit == "percent"
+
+    @property
+    def in_words(self) -> bool:
+        """Whether marks are words."""
+        return self.marks == "words"
 
     @property
     def scale(self) -> int:

@@ -80,11 +80,16 @@ class Plan(NamedTuple):
         return self.status(trial.id)
 
 
-def size(expansion: Expansion) -> str:
-    """How many cells, seeds and trials, in words."""
+def seeds_of_cells(expansion: Expansion) -> str:
+    """How many seeds cells have, in words."""
     numbers = sorted({len(expansion.seeds_of(cell)) for cell in expansion.cells})
     few, many = (numbers[0], numbers[-1]) if numbers else (0, len(expansion.seeds))
-    seeds = counted(many, "seed") if few in (0, many) else f"{few} to {many} seeds"
+    return counted(many, "seed") if few in (0, many) else f"{few} to {many} seeds"
+
+
+def size(expansion: Expansion) -> str:
+    """How many cells, seeds and trials, in words."""
+    seeds = seeds_of_cells(expansion)
     out = f", {len(expansion.excluded)} excluded" if expansion.excluded else ""
     return (
         f"{counted(len(expansion.cells), 'cell')} × {seeds} = {counted(len(expansion.trials), 'trial')}{out}"

@@ -155,6 +155,8 @@ class Aim(NamedTuple):
     most_seeds: int
     metric: str = ""
     """Of which; of the first table's when the sweep was trained."""
+    scale: int = 100
+    """By what numbers of that table are multiplied where people read them."""
 
 
 class Expansion(NamedTuple):

@@ -10,6 +10,12 @@ def counted(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
+def exact(number: float) -> str:
+    """A number as it was written: in six digits where they are all that it has, else in all of them."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number)).removesuffix(".0")
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as "1h 05m", "3m 20s" or "12s"."""
     if seconds is None:

@@ -44,14 +44,17 @@ class MemoryStore:
         """Curves and spectra of these trials."""
         return {i: curves_of(list(self._reports[i].values())) for i in trial_ids if self._reports.get(i)}
 
-    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+    def files(
+        self, trial_ids: Collection[str], names: Collection[str] | None = None
+    ) -> dict[str, dict[str, bytes]]:
         """Files beside these trials."""
         found = {}
         for trial_id in trial_ids:
             if trial_id in self._ended:
                 curves = curves_of(list(self._reports[trial_id].values()))
                 made = trial_files(self._facts[trial_id], *self._ended[trial_id], curves)
-                found[trial_id] = made | self.attached.get(trial_id, {})
+                made |= self.attached.get(trial_id, {})
+                found[trial_id] = {n: made[n] for n in made if names is None or n in names}
         return found
 
     def encoder(self, trial_id: str) -> bytes | None:
@@ -78,6 +81,7 @@ class MemoryStore:
             return
         self._records[trial.trial_id] = TrialRecord(
             expected=sweep.expected if before is None else before.expected,
+            perhaps_begun_before=before is not None and before.perhaps_begun_before,
             trial_id=trial.trial_id,
             status="running",
             run=trial.trial_id,
@@ -102,6 +106,7 @@ class MemoryStore:
         record = record_of(trial_id, outcome, sweep.provenance)
         kept = {
             "expected": begun.expected,
+            "perhaps_begun_before": begun.perhaps_begun_before or record.perhaps_begun_before,
             "run": trial_id,
             "attempts": begun.attempts,
             "worker": begun.worker,

@@ -96,10 +96,12 @@ class Store(Protocol):
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, as far as they were trained."""
 
-    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+    def files(
+        self, trial_ids: Collection[str], names: Collection[str] | None = None
+    ) -> dict[str, dict[str, bytes]]:
         """Files beside these trials by name, of those that ended: their own, and what was attached.
 
-        Encoders, which are large, are left out.
+        Encoders, which are large, are left out. Where `names` are given, only files of these names.
         """
 
     def encoder(self, trial_id: str) -> bytes | None:

@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.answer.comparison import cells, effects
 from orchestrator.answer.comparison.cells import Comparison, Row, Versus, compare
+from orchestrator.commands.screen.comparison import written
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.records import TrialRecord
@@ -212,3 +213,19 @@ def test_a_metric_has_the_unit_of_the_table_that_shows_it() -> None:
     made = expansion(text, seeds=range(3))
     assert not compare(made, records(made), "ema=EMA,predictor=regular").of.in_percent
     assert cells.records_of(compared(3))[0]["n"] == 3
+
+
+@pytest.mark.parametrize(
+    ("margin", "said"), [(0.02, "±2.0 points"), (0.0149, "±1.49 points"), (0.00149, "±0.149 points")]
+)
+def test_a_margin_is_said_with_all_of_its_digits(margin: float, said: str) -> None:
+    found = compared(margin=margin)
+    assert f"inside {said.removesuffix(' points')}" in written(found, "text")
+    assert found.of.declared(margin) == said.removeprefix("±")
+    assert (f"Equivalent within {said}: " in found.decision) == (margin > 0.01)
+
+
+def test_a_label_that_begins_like_a_formula_is_text_in_the_csv_of_a_comparison() -> None:
+    made = expansion(table_yaml().replace("No EMA", "=1+1"), seeds=range(3))
+    found = compare(made, records(made), "ema=EMA,predictor=regular")
+    assert "\n'=1+1 · regular," in written(found, "csv")

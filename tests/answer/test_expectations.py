@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from orchestrator.answer import publish
 from orchestrator.answer.comparison.expectations import Judged, written_down
 from orchestrator.answer.formats import text_of
 from orchestrator.answer.statistics.bounds import above, below, mostly
 from orchestrator.answer.tables import tabulate
-from orchestrator.errors import SpecError, UsageError
+from orchestrator.errors import SpecError, StoreAway, UsageError
+from orchestrator.events import Event, OnEvent, Progressed, Started
 from orchestrator.execution.run import plan_sweep, run_sweep
+from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.merging import checked, merge
+from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.mlflow.tags import end_tags, first_tags, record_from
 from orchestrator.records import SweepInfo, TrialRecord
-from tests.builders import INFO, expansion, indented, outcome, record, table_yaml
+from tests.answer.test_evaluation_columns import asked as evaluated
+from tests.builders import INFO, expansion, indented, outcome, record, report, table_yaml
 from tests.execution.test_run import Fates
 from tests.recording.test_bundle import exported
 
@@ -120,6 +126,146 @@ def test_an_expectation_that_is_edited_after_training_is_told_with_what_it_said(
         "edited after all its 18 trials had begun, which were trained under: main: probe/top1 of "
         f"{SUBJECT} at most -5 points"
     )
+
+
+@pytest.mark.parametrize("bound", ["-0.1234567", "-5.00000001", "-5"])
+def test_a_bound_is_shown_and_compared_as_it_was_written(bound: str) -> None:
+    made = sweep(WORSE.replace("-5", bound))
+    (found,) = verdicts(made, trained(made, ours))
+    assert found.says == f"{SUBJECT} at most {bound} points" and found.written == "predicted before training"
+    other = sweep(WORSE.replace("-5", f"{bound}1" if "." in bound else f"{bound}.00000001"))
+    edited = verdicts(other, trained(other, ours, written_down(made)))[0].written
+    # Of a kept -5 nobody knows whether an earlier version left out digits.
+    assert edited.startswith("edited after all its" if "." in bound else "unknown whether before training")
+
+
+def test_of_a_bound_that_was_kept_with_six_digits_nobody_knows_the_others() -> None:
+    kept, made = sweep(WORSE.replace("-5", "-0.123457")), sweep(WORSE.replace("-5", "-0.1234567"))
+    (found,) = verdicts(made, trained(made, ours, written_down(kept)))
+    assert found.written.startswith("unknown whether before training: what all its 18 trials")
+    (same,) = verdicts(kept, trained(kept, ours, written_down(made)))
+    assert same.written.startswith("edited after all its 18 trials had begun")
+
+
+def test_an_expectation_of_an_evaluation_is_not_said_to_be_ahead_of_training_that_was_before() -> None:
+    made = evaluated(f"metric: near/top1, expectations: [{{cell: {BASELINE}, at_least: 45}}]", seeds=2)
+    records = trained(made, lambda label, seed: "collapsed" if "No" in label else 0.5, {})
+    shown = tabulate(made, made.spec.tables[0], records)
+    assert shown.judged[0].written == "written after all its 2 trials had begun"
+    assert "all 2 collapsed" in text_of("text", tabulate(made, words(made), records))
+
+
+def words(made: Expansion) -> TableSpec:
+    return made.spec.tables[0].model_copy(update={"marks": "words"})
+
+
+UNKNOWN = "unknown whether before training: what all its 4 trials first began under is not known"
+
+
+def told_under(made: Expansion) -> SweepInfo:
+    return SweepInfo(**dict(INFO) | {"expected": written_down(made)})
+
+
+def run(made: Expansion, store: MemoryStore, executor: Fates, **how: bool) -> Mapping[str, TrialRecord]:
+    result = run_sweep(
+        plan_sweep(made, store),
+        store=store,
+        executor=executor,  # type: ignore[arg-type]
+        info=told_under(made),
+        on_event=lambda event: None,
+        discard=lambda trial_id: None,
+        **how,  # type: ignore[arg-type]
+    )
+    return result.records
+
+
+def test_nothing_is_called_predicted_while_the_store_cannot_say_what_trials_first_began_under() -> None:
+    made, store = sweep(WORSE, seeds=2), MemoryStore()
+    away = run(made, store, Fates(lambda trial: "completed"), asked=False)
+    assert verdicts(made, away)[0].written == UNKNOWN
+    for form in ("text", "md", "html", "tex", "json"):
+        assert UNKNOWN in text_of(form, tabulate(made, made.spec.tables[0], away))
+    known = store.records(
+        [one.id for one in made.trials]
+    )  # it was delivered: the store has seen the beginning
+    assert verdicts(made, known)[0].written == "predicted before training"
+    assert publish.content(made, away) != publish.content(made, known)  # the summary is made again
+
+
+def test_a_trial_that_waits_in_a_journal_is_not_called_predicted_while_the_tracker_is_away(
+    tmp_path: Path,
+) -> None:
+    store, before, after = MemoryStore(), sweep(seeds=1), sweep(WORSE, seeds=1)
+    gone, info = [True], told_under(after)
+    trials = [one for one in after.trials if one.cell.label in ("No EMA · symmetric", "EMA · regular")]
+    for trial in trials:
+        store.begin(trial.facts, told_under(before), attempt="1")  # the tracker knows, and is away
+
+    def connect() -> MemoryStore:
+        if gone:
+            raise StoreAway("the tracker does not answer")
+        return store
+
+    def seen() -> str:
+        known = FinishedTrials(tmp_path, store="test")
+        journaled = JournaledStore(connect, root=tmp_path, name="test", known=known)
+        found = journaled.records([one.id for one in after.trials])
+        journaled.close()
+        return verdicts(after, found)[0].written
+
+    writer = JournaledStore(connect, root=tmp_path, name="test", known=FinishedTrials(tmp_path, store="test"))
+    for trial in trials:
+        writer.begin(trial.facts, info, attempt="2")
+    assert seen() == UNKNOWN.replace("4", "2")
+    for trial in trials:
+        writer.finish(trial.id, outcome(), info)
+    assert seen() == UNKNOWN.replace("4", "2")
+    gone.clear()
+    assert seen() == "written after all its 2 trials had begun"
+    writer.close()
+
+
+class Resuming(Fates):
+    """An executor whose trials go on from a checkpoint."""
+
+    def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
+        def also(event: Event) -> None:
+            on_event(event)
+            if isinstance(event, Started):
+                on_event(Progressed(event.trial_id, report(1).model_copy(update={"replayed": True})))
+
+        super().run(trials, also)
+
+
+def test_a_trial_that_goes_on_from_a_checkpoint_that_no_store_knows_is_not_called_predicted(
+    tmp_path: Path,
+) -> None:
+    made, store = sweep(WORSE, seeds=2), MemoryStore()
+    result = run(made, store, Resuming(lambda trial: "completed"))
+    assert verdicts(made, result)[0].written == UNKNOWN
+    assert verdicts(made, store.records([one.id for one in made.trials]))[0].written == UNKNOWN
+    bundle, other = exported(tmp_path / "b.orch.zip", store, made), MemoryStore()
+    merge(bundle, other, checked(bundle))
+    assert verdicts(made, other.records([one.id for one in made.trials]))[0].written == UNKNOWN
+
+
+def test_it_stays_unknown_in_mlflow_and_when_the_trial_goes_on_again() -> None:
+    made, store = sweep(WORSE, seeds=1), MemoryStore()
+    run(made, store, Resuming(lambda trial: "worker"))  # fails, and is tried again
+    again = run(made, store, Fates(lambda trial: "completed"))
+    assert all(one.perhaps_begun_before for one in again.values())
+    assert all(one.perhaps_begun_before for one in store.records([t.id for t in made.trials]).values())
+    trial, details = made.trials[0], {"perhaps_begun_before": True}
+    tags = first_tags(trial.facts, told_under(made), worker=None, attempt=None)
+    tags |= end_tags(trial.id, outcome(details=details), told_under(made))
+    assert record_from(trial.id, run="1", state="FINISHED", tags=tags, metrics={}).perhaps_begun_before
+
+
+def test_a_trial_that_the_store_has_seen_begin_may_go_on_and_stays_predicted() -> None:
+    made, store = sweep(WORSE, seeds=2), MemoryStore()
+    run(made, store, Fates(lambda trial: "worker"))
+    again = run(made, store, Resuming(lambda trial: "completed"))
+    assert verdicts(made, again)[0].written == "predicted before training"
 
 
 def test_every_format_says_it() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from orchestrator.answer import publish
 from orchestrator.answer.comparison.precision import aimed
 from orchestrator.answer.formats import text_of
 from orchestrator.answer.report.chapter import chapter
@@ -17,6 +18,7 @@ from orchestrator.answer.statistics.precision import half_width, is_narrow, next
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.commands.screen.grid import plan_text, status_text
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import make_plan, size
 from orchestrator.records import TrialRecord
@@ -113,6 +115,14 @@ def test_some_cells_have_seeds_of_their_own_and_ids_stay() -> None:
     assert "(n=5)" in text_of("text", table(made))
     assert "other numbers of seeds are written as n" in text_of("text", table(made))
     assert set(seeds_by_cell(expansion(text, seeds=[7])).values()) == {(7,)}  # --seeds replaces all
+
+
+def test_a_figure_says_how_many_seeds_its_cells_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = expansion(table_yaml() + "cell_seeds: [{where: {ema: No EMA}, seeds: 0-4}]\n")
+    stamps = list[str]()
+    monkeypatch.setattr(publish.draw, "draw", lambda *given, title, stamp: stamps.append(stamp))
+    publish.figure(made, FigureSpec(kind="curves"), numbers(made), {})
+    assert stamps == ["sweep tiny, 2 to 5 seeds, code no results"]
 
 
 EXCLUDE = "exclude: [{cell: {ema: EMA, predictor: regular}, seed: 1, reason: a broken GPU}]\n"

@@ -19,6 +19,8 @@ from orchestrator.commands.train.drivers import who_trains
 from orchestrator.errors import StoreAway
 from orchestrator.planning.plan import make_plan
 from orchestrator.recording.claims.notes import trial_tags
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, expansion, outcome, record, trials
 from tests.place import Place
 
@@ -169,3 +171,19 @@ def test_a_driver_on_another_machine_lives_while_its_heartbeat_changes(tmp_path:
     assert not heard()
     note["orch.heartbeat"] = "2"
     assert heard()
+
+
+def test_a_watch_for_narrow_intervals_shows_the_seeds_that_were_added_meanwhile(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    monkeypatch.setattr(Workspace, "open_store", lambda space: store)
+    request = Request(place.folder / "sweep.yaml", home=place.folder / "runs", precision=1.0)
+    assert len(request.look_again().todo) == 8
+    for trial in request.trials:
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(), INFO)
+    plan = request.look_again()
+    assert (len(plan.done), len(plan.todo)) == (8, 4) and request.headline.startswith(
+        "tiny: 4 cells × 3 seeds"
+    )

@@ -388,3 +388,10 @@ def test_an_encoder_that_was_left_is_read_back_and_no_other_file(open_store: Ope
     assert open_store().encoder(identity) == content
     assert open_store().records([identity])[identity].encoder in (digest, None)  # None: told, not arrived
     assert "encoder.safetensors" not in open_store().files([identity]).get(identity, {})
+
+
+def test_files_of_some_names_are_read_without_the_others(open_store: Open) -> None:
+    identity = finish_one(open_store())
+    every = open_store().files([identity])[identity]
+    some = open_store().files([identity], ["provenance.json", "nowhere.txt"])
+    assert some == {identity: {"provenance.json": every["provenance.json"]}} and len(every) > 1

@@ -65,6 +65,17 @@ def trained(store: Store, claims: Script, home: Path, executor: Any) -> tuple[Sw
     return rounds.trained(prepared, claims, Stop(), said.append, screen), said  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("away", [None, "the tracker does not answer"])
+def test_what_trials_first_began_under_is_known_only_of_a_store_that_answers(
+    away: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store()
+    monkeypatch.setattr(store, "away", away)
+    monkeypatch.setitem(globals(), "INFO", INFO.model_copy(update={"expected": {"what": "words"}}))
+    result, _ = trained(store, Script(), tmp_path, Fates(lambda trial: "completed"))
+    assert {one.perhaps_begun_before for one in result.records.values()} == {away is not None}
+
+
 def test_waiting_for_the_same_driver_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "WAIT_S", 0.0)
     theirs = {trial.id for trial in expansion().trials[:3]}

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.commands.screen.grid import status_text
+from orchestrator.commands.screen.grid import plan_record, status_text
 from orchestrator.planning.plan import make_plan
 from tests.builders import expansion, record, table_yaml
 
@@ -58,3 +58,16 @@ def test_a_dimensional_collapse_shows_in_the_status_with_its_evidence() -> None:
     text = status_text(make_plan(made, records))
     assert f"° {flat.label} ({flat.id}): {evidence}" in text
     assert "° dimensional collapse" in text and "8 completed" in text
+
+
+def test_programs_are_told_which_cells_have_seeds_of_their_own() -> None:
+    more = "cell_seeds: [{where: {ema: No EMA, predictor: regular}, seeds: 0-3}]\n"
+    more += "exclude: [{cell: {ema: EMA, predictor: regular}, seed: 1, reason: broken}]\n"
+    told = plan_record(make_plan(expansion(table_yaml() + more), {}))
+    assert told["seeds"] == [0, 1]
+    assert told["cell_seeds"] == [
+        {"cell": "EMA · regular", "seeds": [0]},
+        {"cell": "No EMA · regular", "seeds": [0, 1, 2, 3]},
+    ]
+    assert sum(len(one["seeds"]) for one in told["cell_seeds"]) + 2 * 2 == told["trials"] == len(told["todo"])
+    assert plan_record(make_plan(expansion(), {}))["cell_seeds"] == []

@@ -102,14 +102,14 @@ def test_a_bundle_keeps_seeds_of_some_cells_trials_that_do_not_count_and_precisi
     text = table_yaml() + "cell_seeds: [{where: {ema: EMA}, seeds: 4}]\n"
     text += "exclude: [{cell: {ema: EMA, predictor: regular}, seed: 1, reason: broken}]\n"
     asked = expansion(text)
-    asked = asked._replace(aim=Aim(1.0, 5))
+    asked = asked._replace(aim=Aim(0.1234567, 5))
     there = exported(tmp_path / "own.orch.zip", filled(asked, trials=99), asked, text)
     spec, kept = read_sweep(there.path)
-    assert "seeds" not in kept and (kept["precision"], kept["max_seeds"]) == (1.0, 5)
+    assert "seeds" not in kept and (kept["precision"], kept["max_seeds"]) == (0.1234567, 5)
     again = expand(spec)
     assert (again.trials, again.excluded[0][0].id) == (asked.trials, asked.excluded[0][0].id)
     words = lay_out(there, tmp_path / "out")[0]
-    assert "--seeds" not in words and words[-4:] == ["--precision", "1", "--max-seeds", "5"]
+    assert "--seeds" not in words and words[-4:] == ["--precision", "0.1234567", "--max-seeds", "5"]
 
 
 def test_a_bundle_gives_the_tables_of_its_store_byte_for_byte(bundle: Bundle, whole: Expansion) -> None:
@@ -148,6 +148,7 @@ def test_records_curves_and_files_are_those_of_the_store(bundle: Bundle, whole: 
     read = BundleStore(bundle)
     assert read.records(ids) == store.records(ids)
     assert read.files(ids) == store.files(ids)
+    assert read.files(ids, ["config.json"]) == store.files(ids, ["config.json"])
     for one, curves in store.curves(ids).items():
         assert read.curves(ids)[one].metrics == curves.metrics
         np.testing.assert_array_equal(read.curves(ids)[one].spectra["F"], curves.spectra["F"])

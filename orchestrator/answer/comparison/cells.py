@@ -20,6 +20,7 @@ from orchestrator.answer.tables import Entry
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_trials
+from orchestrator.process.words import exact
 from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def compare(
     compared = [
         Compared(labels[i][0], one.difference, one.different, one.equivalent) for i, one in versus.items()
     ]
-    decision = words(compared, margin=None if margin is None else of.written(margin))
+    decision = words(compared, margin=None if margin is None else of.declared(margin))
     notes = [f"{', '.join(same[1:])}: the same trials as {same[0]}" for same in labels.values() if same[1:]]
     notes += [*_gaps(labels, entries), *of.notes]
     return Comparison(of, baseline.label, margin, tuple(rows), tuple(notes), decision)
@@ -167,11 +168,12 @@ def _check_margin(margin: float | None, *, in_percent: bool) -> None:
         return
     if not (math.isfinite(margin) and margin > 0):
         raise UsageError(
-            f"margin {margin:g}: expected a number above 0, the largest difference without weight"
+            f"margin {exact(margin)}: expected a number above 0, the largest difference without weight"
         )
     if in_percent and margin >= 1:
         raise UsageError(
-            f"margin {margin:g}: this metric is a share in [0, 1], so {margin:g} points are {margin / 100:g}"
+            f"margin {exact(margin)}: this metric is a share in [0, 1], so {exact(margin)} points are "
+            f"{margin / 100:.12g}"
         )
 
 

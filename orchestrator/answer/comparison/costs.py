@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import Cell
+from orchestrator.records import TrialRecord
 
 Files = Mapping[str, Mapping[str, bytes]]
+PROVENANCE, SPECTRA = "provenance.json", "spectra.npz"
 BATCH = 200
-"""Trials whose files are held in memory at once."""
+"""Trials whose curves are held in memory at once."""
 
 
 class Spent(NamedTuple):
@@ -37,28 +40,25 @@ class Cost(NamedTuple):
 
 def costs(
     expansion: Expansion,
-    known: Sequence[str],
-    files: Callable[[Sequence[str]], Files],
+    known: Mapping[str, TrialRecord],
+    files: Callable[[Sequence[str], Sequence[str]], Files],
     seconds: Callable[[bytes], float | None],
 ) -> tuple[list[Cost], Cost]:
     """Each cell in the order of the file, and all together, where each trial counts once.
 
     Args:
         expansion: the trials asked for; those that do not count were paid for, too.
-        known: ids of trials that the store has.
-        files: what lies beside trials, by id and name.
+        known: what the store has of trials.
+        files: those of some names that lie beside trials, by id and name; asked of trials whose records have
+            no time.
         seconds: the time of all epochs together, from a trial's curves; None where they do not say it.
     """
-    spent: dict[str, Spent] = {}
-    there = set(known)
-    asked = [trial.id for trial in expansion.every_trial if trial.id in there]
-    for start in range(0, len(asked), BATCH):
-        for one, beside in files(asked[start : start + BATCH]).items():
-            if (told := _spent(beside, seconds)) is not None:
-                spent[one] = told
+    asked = [trial.id for trial in expansion.every_trial if trial.id in known]
+    spent = {i: Spent(s / 3600, known[i].on_gpu) for i in asked if (s := known[i].spent_s) is not None}
+    spent |= _told([i for i in asked if i not in spent], files, seconds)
     share = {cell.choice: _share(expansion, cell) for cell in expansion.cells}
     ids = {
-        cell.choice: [i for seed in _seeds(expansion, cell) if (i := cell.trial_id(seed)) in there]
+        cell.choice: [i for seed in _seeds(expansion, cell) if (i := cell.trial_id(seed)) in known]
         for cell in expansion.cells
     }
     rows = [
@@ -82,18 +82,28 @@ def _sum(name: str, shares: Mapping[str, float], spent: Mapping[str, Spent]) -> 
     return Cost(name, len(shares), len(timed), sum(one.hours for one in timed.values()), gpu)
 
 
-def _spent(beside: Mapping[str, bytes], seconds: Callable[[bytes], float | None]) -> Spent | None:
+def _told(
+    asked: Sequence[str],
+    files: Callable[[Sequence[str], Sequence[str]], Files],
+    seconds: Callable[[bytes], float | None],
+) -> dict[str, Spent]:
     """What provenance says; of a trial that was resumed or did not come to its end, the sum of its epochs."""
-    try:
-        facts = json.loads(beside["provenance.json"])["trial"]
-    except (KeyError, ValueError, TypeError):
-        return None
-    wall = facts.get("wall_s")
-    if (wall is None or "resumed_at_epoch" in facts) and "spectra.npz" in beside:
-        wall = max(filter(None, (wall, seconds(beside["spectra.npz"]))), default=None)
-    if not isinstance(wall, int | float):
-        return None
-    return Spent(wall / 3600, str(facts.get("device", "cpu")) != "cpu")
+    facts: dict[str, dict[str, Any]] = {}
+    for one, beside in (files(asked, (PROVENANCE,)) if asked else {}).items():
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            facts[one] = dict(json.loads(beside[PROVENANCE])["trial"])
+    numbers = ((one, told.get("wall_s")) for one, told in facts.items())
+    walls = {one: wall if isinstance(wall, int | float) else None for one, wall in numbers}
+    partly = [one for one, told in facts.items() if walls[one] is None or "resumed_at_epoch" in told]
+    for start in range(0, len(partly), BATCH):
+        for one, beside in files(partly[start : start + BATCH], (SPECTRA,)).items():
+            epochs = seconds(beside[SPECTRA]) if SPECTRA in beside else None
+            walls[one] = max(filter(None, (walls[one], epochs)), default=None)
+    return {
+        one: Spent(wall / 3600, str(facts[one].get("device", "cpu")) != "cpu")
+        for one, wall in walls.items()
+        if wall is not None
+    }
 
 
 def records_of(rows: Sequence[Cost], total: Cost) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.statistics.bounds import above, below, interval_90, mostly
@@ -14,7 +14,7 @@ from orchestrator.language.table_spec import Expectation, TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import one_cell
 from orchestrator.planning.trials import Cell
-from orchestrator.process.words import counted
+from orchestrator.process.words import counted, exact
 from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Judged(NamedTuple):
     found: str
     """The numbers behind the verdict, in words."""
     written: str
-    """Whether it was written down before its cells were trained."""
+    """Whether it was written down before its cells were trained, as far as that is known."""
 
     @property
     def line(self) -> str:
@@ -69,8 +69,8 @@ def judged(
 ) -> list[Judged]:
     """What became of each expectation of a table.
 
-    It holds, or does not, where one-sided tests show so with 5 % for all expectations of the table together,
-    by Holm; else it is undecided. A bare mean decides nothing.
+    It holds, or does not, where one-sided tests show so, by Holm: with 5 % for any wrong "holds" in the
+    table, and 5 % for any wrong "does not hold". Else it is undecided. A bare mean decides nothing.
 
     Args:
         expansion: the trials asked for.
@@ -93,8 +93,7 @@ def judged(
             verdict = "holds" if is_shown(p_holds) else "does not hold"
         few = f"; fewer than {least} seeds cannot decide" if test.n < least else ""
         told = test.found + (few if verdict == "undecided" else "")
-        sentence = _sentence(expansion, spec, one)
-        when = _when(expansion, records, named, _key(expansion, spec, one), sentence)
+        when = _when(expansion, spec, one, records, named)
         found.append(Judged(_says(expansion, spec, one), verdict, told, when))
     return found
 
@@ -140,13 +139,15 @@ def _subject(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
     return f"{first} minus {second[0]}" if second else first
 
 
-def _says(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
+def _says(
+    expansion: Expansion, spec: TableSpec, one: Expectation, number: Callable[[float], str] = exact
+) -> str:
     subject = _subject(expansion, spec, one)
     if one.collapses is not None:
         return f"{subject} {'collapses' if one.collapses else 'does not collapse'}"
     unit = " points" if spec.in_percent and one.minus else " %" if spec.in_percent else ""
     bounds = [("at least", one.at_least), ("at most", one.at_most)]
-    return f"{subject} " + " and ".join(f"{word} {b:g}{unit}" for word, b in bounds if b is not None)
+    return f"{subject} " + " and ".join(f"{word} {number(b)}{unit}" for word, b in bounds if b is not None)
 
 
 def _key(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
@@ -156,25 +157,48 @@ def _key(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
     return hashlib.sha256(about.encode()).hexdigest()[:12]
 
 
-def _sentence(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
+def _sentence(
+    expansion: Expansion, spec: TableSpec, one: Expectation, number: Callable[[float], str] = exact
+) -> str:
     """All of an expectation in words: what trials are trained under, and are compared with later."""
     what = "" if one.collapses is not None else f"{spec.metric} of "
-    text = f"{spec.name}: {what}{_says(expansion, spec, one)}"
+    text = f"{spec.name}: {what}{_says(expansion, spec, one, number)}"
     digest = hashlib.sha256(text.encode()).hexdigest()[:12]
     return f"{digest} {text[:600]}"
 
 
 def _when(
-    expansion: Expansion, records: Mapping[str, TrialRecord], cells: Sequence[Cell], key: str, sentence: str
+    expansion: Expansion,
+    spec: TableSpec,
+    one: Expectation,
+    records: Mapping[str, TrialRecord],
+    cells: Sequence[Cell],
 ) -> str:
     """Whether an expectation was written down before the trials of its cells were trained, in words."""
+    sentence = _sentence(expansion, spec, one)
+    rounded = _sentence(expansion, spec, one, "{:g}".format)  # as earlier versions kept it: perhaps another
     ids = dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds_of(cell))
-    begun = [records[one] for one in ids if one in records]
+    begun = [records[i] for i in ids if i in records]
     if not begun:
         return "nothing of it is trained yet"
-    others = [one.expected[key] for one in begun if one.expected.get(key, sentence) != sentence]
-    late = sum(one.expected.get(key) != sentence for one in begun)
-    of = f"{late} of its {len(begun)} trials" if late < len(begun) else f"all its {counted(late, 'trial')}"
-    if others:
+    said = [record.expected.get(_key(expansion, spec, one)) for record in begun]
+    late = [words for words in said if words not in (sentence, rounded)]
+    if others := [words for words in late if words is not None]:
+        of = _of(late, begun)
         return f"edited after {of} had begun, which were trained under: {others[0].partition(' ')[2]}"
-    return f"written after {of} had begun" if late else "predicted before training"
+    if late:
+        return f"written after {_of(late, begun)} had begun"
+    unsure = [
+        record
+        for record, words in zip(begun, said, strict=True)
+        if record.perhaps_begun_before or words != sentence
+    ]
+    if unsure:
+        return f"unknown whether before training: what {_of(unsure, begun)} first began under is not known"
+    return "predicted before training"
+
+
+def _of(some: Sequence[object], trials: Sequence[object]) -> str:
+    if len(some) < len(trials):
+        return f"{len(some)} of its {len(trials)} trials"
+    return f"all its {counted(len(some), 'trial')}"

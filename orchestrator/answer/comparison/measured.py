@@ -46,6 +46,11 @@ class Measured(NamedTuple):
             return f"{number} points" if points else number
         return f"{value:{'+' * signed}.4g}"  # a table's digits after the point would hide small differences
 
+    def declared(self, bound: float, *, points: bool = True) -> str:
+        """`bound` for people, with all of its digits: what was tested is not to look narrower than it was."""
+        number, whole = self.written(bound, points=False), f"{bound * self.spec.scale:.12g}"
+        return (number if float(number) == float(whole) else whole) + " points" * (points and self.in_percent)
+
 
 def framed(
     rows: Sequence[Mapping[str, Any]], index: str, decision: str, notes: Sequence[str]
@@ -69,7 +74,9 @@ def measured(expansion: Expansion, records: Mapping[str, TrialRecord], metric: s
             f"sweep '{expansion.spec.name}' has a `schedule`, which ends trials early; comparing needs equal "
             "budgets, so remove `schedule`"
         )
-    own = [table for table in expansion.spec.tables if metric in (None, table.metric)]
+    tables = expansion.spec.tables
+    further = (part for table in tables for part in table.further)
+    own = [table for table in (*tables, *further) if metric in (None, table.metric)]
     if own:
         shown = {"metric": own[0].metric, "unit": own[0].unit, "digits": own[0].digits}
     else:

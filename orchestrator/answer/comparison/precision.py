@@ -13,6 +13,7 @@ from orchestrator.planning.designs import Choice
 from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
+from orchestrator.process.words import exact
 from orchestrator.records import TrialRecord
 
 MOST = 10
@@ -46,15 +47,18 @@ def aimed(
             raise UsageError("--max-seeds says how far --precision may go; give both, or --seeds")
         return expansion
     if not (math.isfinite(half) and half > 0):
-        raise UsageError(f"--precision {half:g}: expected a number above 0, half the width of an interval")
+        raise UsageError(
+            f"--precision {exact(half)}: expected a number above 0, half the width of an interval"
+        )
     if not expansion.spec.tables:
         name = expansion.spec.name
         raise UsageError(f"--precision: sweep '{name}' has no table whose numbers it could be about; add one")
     there = max(len(expansion.seeds_of(cell)) for cell in expansion.cells)
     if most is not None and most < there:
         raise UsageError(f"--max-seeds {most}: the sweep begins with {there}; give as many or more")
+    first = expansion.spec.tables[0]
     asked: Expansion | None = expansion._replace(
-        aim=Aim(half, max(most or MOST, there), expansion.spec.tables[0].metric)
+        aim=Aim(half, max(most or MOST, there), first.metric, first.scale)
     )
     while asked is not None:
         expansion, records = asked, records_of(asked)
@@ -72,8 +76,8 @@ def grown(expansion: Expansion, records: Records) -> Expansion | None:
     if aim is None:
         return None
     wanted: dict[Choice, set[int]] = {}
+    half = aim.half_width / aim.scale
     for spec in (table for table in expansion.spec.tables if table.metric == aim.metric):
-        half = aim.half_width / spec.scale
         places, baseline = layout(expansion, spec).cells, layout(expansion, spec).baseline
         entries = tabulate(expansion, spec, records).entries
         for cell, one in zip(itertools.chain(*places), itertools.chain(*entries), strict=True):

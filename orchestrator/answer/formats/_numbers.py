@@ -86,4 +86,6 @@ def record(row: str, column: str, entry: Entry) -> dict[str, Any]:
         "verdict": entry.verdict,
         "statuses": dict(entry.statuses),
         "values": {str(seed): value for seed, value in entry.values.items()},
-    } | ({"imported": [others(one) for one in entry.beside]} if entry.beside else {})
+        **({"imported": [others(one) for one in entry.beside]} if entry.beside else {}),
+        **({} if entry.is_best is None else {"best": entry.is_best}),
+    }

@@ -57,8 +57,9 @@ def _cells(table: Table, *, tex: bool, several: bool) -> tuple[list[str], list[l
 
 def ours(entry: Entry, table: Table, *, tex: bool = False) -> str:
     """Our number with its spread, and the marks of its trials."""
-    written = _mean(entry, table) + " ★" * entry.is_best
-    return (tex_text(written) if tex else written) + _marks(entry, tex=tex)
+    written = _mean(entry, table) + " ★" * bool(entry.is_best)
+    marks = _words(entry) if table.spec.in_words else _marks(entry, tex=tex)
+    return (tex_text(written) if tex else written) + marks
 
 
 def _mean(entry: Entry, table: Table) -> str:
@@ -83,10 +84,27 @@ def _others(beside: Beside, table: Table) -> str:
 def _marks(entry: Entry, *, tex: bool) -> str:
     marks = [
         _mark(status, tex=tex) + ("" if number == entry.asked else f" {number}/{entry.asked}")
+        for status, number in _marked(entry)
+    ]
+    return " " * bool(marks) + ", ".join(marks)
+
+
+def _words(entry: Entry) -> str:
+    every = f"all {entry.asked} " if entry.asked > 1 else ""
+    told = [
+        (every if number == entry.asked else f"{number} of {entry.asked} ") + MEANINGS.get(status, status)
+        for status, number in _marked(entry)
+    ]
+    return "; " * bool(told) + ", ".join(told)
+
+
+def _marked(entry: Entry) -> list[tuple[str, int]]:
+    """The statuses of its trials that are marked, and how many have each."""
+    return [
+        (status, number)
         for status, number in sorted(entry.statuses.items())
         if status in MARKS and (status != "missing" or entry.summary is not None or len(entry.statuses) > 1)
     ]
-    return " " * bool(marks) + ", ".join(marks)
 
 
 def published(entry: Entry, table: Table, *, tex: bool = False) -> str:
@@ -99,7 +117,7 @@ def published(entry: Entry, table: Table, *, tex: bool = False) -> str:
     if entry.gap is not None:
         text += f" ({_signed(entry.gap, table)})"
     if entry.verdict is not None:
-        text += f" {entry.verdict if tex else VERDICT_SIGNS[entry.verdict]}"
+        text += f" {entry.verdict if tex or table.spec.in_words else VERDICT_SIGNS[entry.verdict]}"
     return text
 
 
@@ -139,11 +157,12 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
     seeds, published = table.seeds, table.spec.published
     span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
-    if any(entry.asked not in (0, len(seeds)) for _, _, entry in table.flat()):
+    every = [entry for one in table.parts for _, _, entry in one.flat()]
+    if any(entry.asked not in (0, len(seeds)) for entry in every):
         lines[0] += "; other numbers of seeds are written as n"
     if len(seeds) == 2:
         lines[0] += "; two seeds decide nothing, train more"
-    if any(entry.against is not None for _, _, entry in table.flat()):
+    if any(entry.against is not None for entry in every):
         chosen = ", ".join(table.spec.baseline.values())
         lines.append(f"Δ: difference from {chosen}, paired by seed, ± half its 95 % interval")
     if published is not None:
@@ -152,7 +171,7 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
         if any(entry.verdict for _, _, entry in table.flat()) and published.tolerance is not None:
             limit = f"{published.tolerance:g}{' points' if table.spec.in_percent else ''}"
             limit += " or two published standard deviations" if published.spread else ""
-            signs = ("within: ", "outside: ") if tex else ("✓ ", "✗ ")
+            signs = ("within: ", "outside: ") if tex or table.spec.in_words else ("✓ ", "✗ ")
             lines.append(f"{signs[0]}at most {limit} from {theirs} number, {signs[1]}more")
     imported = dict[str, None]()
     for source in (source for one in table.parts for source in one.sources):
@@ -162,8 +181,8 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
     notes = dict.fromkeys(note for one in table.parts for note in one.notes)
     escape = tex_text if tex else str
     written = [escape(printable(line)) for line in (*lines, *notes)]
-    occurring = {status for _, _, e in table.flat() for status in e.statuses} & set(MARKS)
-    if occurring:
+    occurring = {status for entry in every for status in entry.statuses} & set(MARKS)
+    if occurring and not table.spec.in_words:
         marks = ", ".join(f"{_mark(s, tex=tex)} {MEANINGS.get(s, s)}" for s in MARKS if s in occurring)
         written.insert(1, f"{marks}; 1/3 behind a mark: 1 of 3 trials")
     return written

@@ -27,14 +27,12 @@ def write(table: Table) -> str:
 
 def together(tables: Sequence[Table]) -> str:
     """The lines of several tables, below one header."""
-    out = io.StringIO()
-    fields = [
-        *_FIELDS,
-        *(["imported"] if any(part.sources for whole in tables for part in whole.parts) else []),
-    ]
+    out, parts = io.StringIO(), [part for whole in tables for part in whole.parts]
+    fields = [*_FIELDS, *["imported"] * any(part.sources for part in parts)]
+    fields += ["best"] * any(part.spec.best for part in parts)
     writer = csv.DictWriter(out, fieldnames=fields, lineterminator="\n", extrasaction="ignore")
     writer.writeheader()
-    for table in (part for whole in tables for part in whole.parts):
+    for table in parts:
         of_table = {
             "sweep": table.sweep, "profile": table.profile, "table": table.spec.name,
             "metric": table.spec.metric, "unit": unit(table),
@@ -43,7 +41,7 @@ def together(tables: Sequence[Table]) -> str:
             for seed, status in entry.seeds.items():
                 line = of_table | record(row, column, entry) | {"imported": None}
                 line |= {"seed": seed, "status": status, "value": entry.values.get(seed)}
-                writer.writerow({name: _shown(value) for name, value in line.items()})
+                writer.writerow({name: shown(value) for name, value in line.items()})
             for source, one in zip(table.sources, entry.beside, strict=True):
                 place = of_table | {
                     "row": row,
@@ -53,12 +51,14 @@ def together(tables: Sequence[Table]) -> str:
                 }
                 for seed, value in one.values.items():
                     line = place | others(one) | {"seed": seed, "value": value}
-                    writer.writerow({name: _shown(value) for name, value in line.items()})
+                    writer.writerow({name: shown(value) for name, value in line.items()})
     return out.getvalue()
 
 
-def _shown(value: object) -> object:
+def shown(value: object) -> object:
     """`value` as a spreadsheet takes it for what it is: text that begins like a formula is text."""
+    if isinstance(value, bool):
+        return str(value).lower()  # as JSON has it
     if not isinstance(value, str):
         return "" if value is None else value
     text = printable(value)

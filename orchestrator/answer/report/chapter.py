@@ -137,14 +137,16 @@ def _alt(name: str, expansion: Expansion) -> str:
 
 def _table(expansion: Expansion, records: Mapping[str, TrialRecord], table: Table) -> TablePart:
     head, body = cells(table)
-    decision = ""
+    decisions = []
     if table.spec.baseline and not expansion.spec.schedule:
         chosen = ",".join(
             f"{axis}={level}" for axis, level in (table.spec.where | table.spec.baseline).items()
         )
-        with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so
-            decision = compared.compare(expansion, records, chosen, metric=table.spec.metric).decision
-    return TablePart(title(table), head, body, legend(table), decision)
+        for metric in (part.spec.metric for part in table.parts):
+            with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so
+                found = compared.compare(expansion, records, chosen, metric=metric).decision
+                decisions.append(f"{metric}: {found}" if table.others else found)
+    return TablePart(title(table), head, body, legend(table), " ".join(decisions))
 
 
 def _claims(table: Table, anchor: str) -> list[Claim]:

@@ -12,6 +12,7 @@ from orchestrator.answer.comparison import cells, effects
 from orchestrator.answer.comparison.cells import Comparison
 from orchestrator.answer.comparison.effects import Effects
 from orchestrator.answer.comparison.measured import Measured
+from orchestrator.answer.formats.csv import shown
 from orchestrator.answer.statistics import Summary
 from orchestrator.answer.statistics.effect_size import EffectSize
 from orchestrator.answer.statistics.rates import Rate
@@ -58,7 +59,7 @@ def _csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     for row in rows:
         plain = {k: " ".join(v) if isinstance(v, list) else v for k, v in row.items()}
-        writer.writerow({k: "" if v is None else v for k, v in plain.items()})
+        writer.writerow({k: shown(v) for k, v in plain.items()})
     return out.getvalue()
 
 
@@ -85,7 +86,7 @@ def _cells_table(found: Comparison) -> list[list[str]]:
     of, margin = found.of, found.margin
     partly = any(row.rates["dimensional"].hits for row in found.rows)
     rates = ["collapsed", *["dimensional"] * partly, "diverged"]
-    alike = [f"p Holm inside ±{of.written(margin, points=False)}"] if margin is not None else []
+    alike = [f"p Holm inside ±{of.declared(margin, points=False)}"] if margin is not None else []
     head = ["", "n", "mean ± sd", "difference", "p", "p Holm", "d_z", *alike, "", *rates]
     body = []
     for row in found.rows:

@@ -8,6 +8,7 @@ import json
 from collections.abc import Sequence
 
 from orchestrator.answer.comparison.costs import Cost, records_of
+from orchestrator.answer.formats.csv import shown
 from orchestrator.errors import UsageError, printable
 from orchestrator.process.words import counted, duration
 
@@ -29,7 +30,7 @@ def written(rows: Sequence[Cost], total: Cost, form: str, *, sweep: str, profile
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(["sweep", "profile", "cell", "trials", "timed", "hours", "gpu_hours"])
-        writer.writerows([sweep, profile or "", *one] for one in rows)
+        writer.writerows(map(shown, [sweep, profile, *one]) for one in rows)
         return out.getvalue()
     return _text(rows, total, sweep=sweep, profile=profile)
 

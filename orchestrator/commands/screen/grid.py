@@ -98,7 +98,7 @@ def status_text(plan: Plan) -> str:
 
 
 def plan_record(plan: Plan) -> dict[str, Any]:
-    """A plan for programs."""
+    """A plan for programs; cells that have others than `seeds` are in `cell_seeds`."""
     return {
         "sweep": plan.expansion.spec.name,
         "profile": plan.expansion.profile,
@@ -108,6 +108,11 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "todo": [{"id": t.id, "cell": t.cell.label, "seed": t.seed} for t in plan.todo],
         "done": [t.id for t in plan.done],
         "trained_by_other_code": plan.by_other_code,
+        "cell_seeds": [
+            {"cell": cell.label, "seeds": list(own)}
+            for cell in plan.expansion.cells
+            if (own := plan.expansion.seeds_of(cell)) != plan.expansion.seeds
+        ],
     }
 
 

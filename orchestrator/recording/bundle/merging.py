@@ -204,6 +204,7 @@ def _made(bundle: Bundle, trial: BundledTrial) -> _Made:
         "encoder": record.encoder and {"sha256": record.encoder},
         "collapse": record.collapse and {"verdict": record.collapse},
         "imported": record.imported and record.imported.model_dump(),
+        "perhaps_begun_before": record.perhaps_begun_before or None,
     }
     if isinstance(told := details.get("collapse"), dict) and told.get("verdict") == record.collapse:
         del known["collapse"]

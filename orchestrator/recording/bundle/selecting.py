@@ -13,6 +13,7 @@ from orchestrator.language.load import files_from, load_sweep
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key, written
 from orchestrator.planning.expand import Aim
+from orchestrator.process.words import exact
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.reading import open_bundle
 from trainers.config.filesets import replaced
@@ -60,7 +61,7 @@ def sweep_words(
     words += ["--profile", profile] if profile else []
     if seeds is not None:
         words += ["--seeds", ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")]
-    words += ["--precision", f"{aim.half_width:g}", "--max-seeds", str(aim.most_seeds)] if aim else []
+    words += ["--precision", exact(aim.half_width), "--max-seeds", str(aim.most_seeds)] if aim else []
     for path, value in changes.items():
         words += ["--set", f"{path}={json.dumps(value)}"]
     return words

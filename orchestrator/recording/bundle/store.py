@@ -33,14 +33,18 @@ class BundleStore:
         found = ((one, self._bundle.curves(one)) for one in trial_ids)
         return {one: curves for one, curves in found if curves is not None}
 
-    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+    def files(
+        self, trial_ids: Collection[str], names: Collection[str] | None = None
+    ) -> dict[str, dict[str, bytes]]:
         """Files beside these trials."""
         folders = {one: f"trials/{one}" for one in trial_ids}
         named = {one: set(self._bundle.names(at)) - {"trial.json"} for one, at in folders.items()}
+        if names is not None:
+            named = {one: there.intersection(names) for one, there in named.items()}
         return {
-            one: {name: self._bundle.read(f"{folders[one]}/{name}") for name in sorted(names)}
-            for one, names in named.items()
-            if names
+            one: {name: self._bundle.read(f"{folders[one]}/{name}") for name in sorted(there)}
+            for one, there in named.items()
+            if there
         }
 
     def encoder(self, trial_id: str) -> bytes | None:

@@ -96,25 +96,25 @@ class JournaledStore:
             there = stored.get(trial_id)
             if there is None or not there.is_done:
                 first, run = there or record, there.run if there else None  # `expected` is of the first begin
-                update = {"run": run, "attempts": max(first.attempts, record.attempts)}
-                stored[trial_id] = record.model_copy(update=update | {"expected": first.expected})
+                unsure = first.expected and (first.perhaps_begun_before or (there is None and self.away))
+                update: dict[str, object] = {"run": run, "attempts": max(first.attempts, record.attempts)}
+                update |= {"expected": first.expected, "perhaps_begun_before": bool(unsure)}
+                stored[trial_id] = record.model_copy(update=update)
         return stored
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
-        """Curves and spectra of these trials.
-
-        Raises:
-            StoreAway: the store is needed for some of them and does not answer.
-        """
+        """Curves and spectra of these trials; StoreAway: the store is needed for some and does not answer."""
         return self._told_or_stored(trial_ids, lambda store, ids: store.curves(ids))
 
-    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+    def files(
+        self, trial_ids: Collection[str], names: Collection[str] | None = None
+    ) -> dict[str, dict[str, bytes]]:
         """Files beside these trials.
 
         Raises:
             StoreAway: the store is needed for some of them and does not answer.
         """
-        return self._told_or_stored(trial_ids, lambda store, ids: store.files(ids))
+        return self._told_or_stored(trial_ids, lambda store, ids: store.files(ids, names))
 
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; StoreAway: the store is needed for it and does not answer."""
@@ -136,7 +136,9 @@ class JournaledStore:
         """A trial ended."""
         self._tell(journal.Ended(trial_id=trial_id, outcome=outcome, sweep=sweep))
         if self._known is not None:
-            self._known.add([record_of(trial_id, outcome, sweep.provenance, expected=sweep.expected)])
+            made = record_of(trial_id, outcome, sweep.provenance, expected=sweep.expected)
+            unsure = bool(sweep.expected)  # until the store says what it first began under
+            self._known.add([made.model_copy(update={"perhaps_begun_before": unsure})])
 
     def adopt(self, labels: Mapping[str, str], sweep: SweepInfo) -> None:
         """Note that `sweep` asks for these trials too."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
@@ -40,10 +40,11 @@ class Artifacts:
         with tempfile.TemporaryDirectory() as folder:
             return Path(self.of(address).download_artifacts(name, folder)).read_bytes()
 
-    def all(self, address: str) -> dict[str, bytes]:
-        """Every file of the run that the store has at `address`, by name; no folder, and no encoder."""
+    def all(self, address: str, wanted: Collection[str] | None = None) -> dict[str, bytes]:
+        """Every file, or those wanted, of the run that the store has at `address`, but for an encoder."""
         files = self.of(address)
         names = [one.path for one in files.list_artifacts() if not one.is_dir and one.path != ENCODER]
+        names = [name for name in names if wanted is None or name in wanted]
         with tempfile.TemporaryDirectory() as folder:
             return {name: Path(files.download_artifacts(name, folder)).read_bytes() for name in names}
 

@@ -109,11 +109,14 @@ class MlflowStore:
                         found[trial_id] = from_npz(content)
         return found
 
-    def files(self, trial_ids: Collection[str]) -> dict[str, dict[str, bytes]]:
+    def files(
+        self, trial_ids: Collection[str], names: Collection[str] | None = None
+    ) -> dict[str, dict[str, bytes]]:
         """Files beside these trials."""
         with self._errors():
             found = self._find(trial_ids).items()
-            return {one: files for one, run in found if (files := self._artifacts.all(run.info.artifact_uri))}
+            read = {one: self._artifacts.all(run.info.artifact_uri, names) for one, run in found}
+        return {one: files for one, files in read.items() if files}
 
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder."""

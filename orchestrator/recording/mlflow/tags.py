@@ -33,11 +33,15 @@ ENDING = frozenset(
         "orch.data_listing",
         "orch.imported",
         "orch.encoder",
+        "orch.spent_s",
+        "orch.on_gpu",
         "orch.undefined_at_end",
     }
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
-READ = ENDING | {"orch.status", "orch.code_version", "orch.attempts", "orch.worker"}
+BEFORE = "orch.perhaps_begun_before"
+"""Says that nobody knows what the trial first began under; it stays."""
+READ = ENDING | {"orch.status", "orch.code_version", "orch.attempts", "orch.worker", BEFORE}
 """What a record is made from."""
 TAG_LENGTH = 4000
 EXPECTED = "orch.expected."
@@ -120,6 +124,9 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
         "orch.data_listing": record.data_listing,
         "orch.imported": record.imported.model_dump_json() if record.imported else None,
         "orch.encoder": record.encoder,
+        "orch.spent_s": record.spent_s,
+        "orch.on_gpu": record.on_gpu,
+        BEFORE: record.perhaps_begun_before,
         "orch.undefined_at_end": json.dumps(undefined) if undefined else None,
     }
     return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value}
@@ -158,12 +165,19 @@ def record_from(
             "run": run,
             "attempts": int(tags.get("orch.attempts", "1")),
             "worker": tags.get("orch.worker") or None,
+            "perhaps_begun_before": BEFORE in tags,
+            "spent_s": _seconds(tags.get("orch.spent_s")),
+            "on_gpu": "orch.on_gpu" in tags,
             "expected": {
                 tag.removeprefix(EXPECTED): said for tag, said in tags.items() if tag.startswith(EXPECTED)
             },
         }
     )
     return record.model_copy(update={"metrics": dict(final)}) if sound else record
+
+
+def _seconds(text: str | None) -> float | None:
+    return None if text is None else float(text)
 
 
 @functools.lru_cache(64)  # what many runs have alike is read once; nobody changes it, for a record copies it
