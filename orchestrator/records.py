@@ -217,3 +217,9 @@ def status_of(record: TrialRecord | None) -> str:
         return "missing"
     partly = record.status == "completed" and record.collapse == "dimensional"
     return "dimensional" if partly else record.status
+
+
+def unequal_metrics(ours: TrialRecord, known: TrialRecord) -> list[str]:
+    """The final metrics that differ; how long something took is no result."""
+    names = sorted({*ours.metrics, *known.metrics})
+    return [n for n in names if not n.startswith("time/") and ours.metrics.get(n) != known.metrics.get(n)]

@@ -25,7 +25,7 @@ from orchestrator.language.yaml_text import Key
 from orchestrator.planning.data import choose_profile
 from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion, expand
-from orchestrator.planning.find import find_trials
+from orchestrator.planning.find import find_counted
 from orchestrator.planning.plan import Plan, size
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.selecting import read_sweep, save
@@ -153,6 +153,7 @@ class Sweep:
         retrain_unkept: bool = False,
         say: Callable[[str], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
+        notify: str | None = None,
     ) -> SweepResult:
         """Train what is missing, and keep tables and figures in the store; run again, it trains nothing.
 
@@ -175,6 +176,7 @@ class Sweep:
             retrain_unkept: whether to train again what was trained without keeping that; old runs stay.
             say: is told what a person should know, also when a trial ends, a line each; None: standard error.
             on_event: is told what happens to trials: Started, Progressed, Deferred, Finished.
+            notify: webhook that hears of the end, or the first failure; kept nowhere; None: ORCH_NOTIFY.
 
         Raises:
             KeyboardInterrupt: on a second Ctrl-C.
@@ -182,14 +184,14 @@ class Sweep:
             StoreError: a result could not be kept; checkpoints are.
             ExecutionError: trials cannot be scheduled, or what runs them has died.
         """
-        from orchestrator.execution.from_python import Options, run
+        from orchestrator.execution.from_python import run
 
-        options = Options(
-            executor, address, keep_going, download=download, pack=pack, ship_code=ship_code,
+        answer = run(
+            self.expansion, self.space, say=say, on_event=on_event, notify=notify, executor=executor,
+            address=address, keep_going=keep_going, download=download, pack=pack, ship_code=ship_code,
             keep_checkpoints=keep_checkpoints, retrain_changed=retrain_changed, accept_data=accept_data,
             keep=tuple(keep), retrain_unkept=retrain_unkept,
         )  # fmt: skip
-        answer = run(self.expansion, self.space, options, say=say, on_event=on_event)
         self.expansion = answer.expansion
         return answer.result
 
@@ -213,9 +215,8 @@ class Sweep:
         Raises:
             UsageError: there is no such cell.
         """
-        out = {trial.id for trial, _ in self.expansion.excluded}
-        asked = {one.id: one for one in find_trials(self.expansion, cell) if one.id not in out}
-        return frames.spectra_by_seed(list(asked.values()), self.store().curves(list(asked)))
+        asked = find_counted(self.expansion, cell)
+        return frames.spectra_by_seed(asked, self.store().curves([trial.id for trial in asked]))
 
     def table(self, name: str | None = None) -> Table:
         """A table of the sweep, made from the store; its only one where none is named.
@@ -290,8 +291,7 @@ class Sweep:
         return evaluated(asked, store.records([trial.id for trial in asked.every_trial]), store.records)
 
     def _take_the_profile_with_results(self) -> None:
-        store, others = self.store(), (name for name in self.spec.profiles if name != self.profile)
-        asked = (self.expansion, *map(self._expanded, others))
-        found = next((one for one in asked if self._records(store, one)), self.expansion)
+        store = self.store()
+        found = next((one for one in self.every_profile if self._records(store, one)), self.expansion)
         if found is not self.expansion:
             self.expansion, self.profile, self.why = found, found.profile, "it has results"

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.errors import printable
+from orchestrator.planning.evaluations import Evaluations, place_in, protocols
 from orchestrator.planning.expand import Expansion
+from orchestrator.planning.plan import RETRAINS
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.records import TrialRecord, status_of
+from orchestrator.records import MEASURED, TrialRecord, status_of
 
 NEXT = {
     "missing": "`orch sweep` trains it",
@@ -36,12 +38,14 @@ NEXT_AFTER = {
 """Next step by class of failure."""
 
 
-def failed(trials: Iterable[TrialSpec], records: Mapping[str, TrialRecord]) -> Iterator[str]:
-    """A line for each of these trials that failed, with its cause."""
+def failed(
+    trials: Iterable[TrialSpec], records: Mapping[str, TrialRecord], *, what: str = ""
+) -> Iterator[str]:
+    """A line for each of these trials that failed, with its cause; `what` is said before its label."""
     for trial in trials:
         record = records.get(trial.id)
         if record is not None and record.status == "failed":
-            yield f"failed: {trial.label} ({trial.id}): {record.reason}"
+            yield f"failed: {what}{trial.label} ({trial.id}): {record.reason}"
 
 
 def explanation(
@@ -57,11 +61,12 @@ def explanation(
         log: the trial's log, if it has one.
     """
     status = status_of(record)
-    lines = [("trial", trial.label)]
+    kind = _kind(expansion, trial)
+    lines = [(kind, trial.label)]
     out = next((reason for one, reason in expansion.excluded if one.id == trial.id), None)
     lines += [("asked for", line) for line in _places(expansion, trial)]
     lines.append(("profile", expansion.setting or "none"))
-    lines.append(("id", f"{trial.id} (cell {trial.cell.id})"))
+    lines.append(("id", trial.id + (f" (cell {trial.cell.id})" if kind == "trial" else "")))
     if record is not None:
         attempts = f"{record.attempts} attempt" + ("s" if record.attempts != 1 else "")
         where = f", the last on {record.worker}" if record.worker else ""
@@ -94,16 +99,51 @@ def explanation(
     return lines
 
 
+def waiting(
+    expansion: Expansion, trial: TrialSpec, parent: TrialSpec, record: TrialRecord | None
+) -> list[tuple[str, str]]:
+    """(what, words) of an evaluation whose encoder is not there; `record` is that of its `parent` trial."""
+    lines = [("evaluation", trial.label)]
+    lines += [("asked for", line) for line in _places(expansion, trial)]
+    lines.append(("profile", expansion.setting or "none"))
+    lines.append(("id", "none yet: it is made of the encoder's digest"))
+    lines.append(("encoder", f"of {parent.label} ({parent.id}), which is {status_of(record)}"))
+    lines.append(("status", "waits for the encoder"))
+    step = "`orch sweep` trains that, and then this"
+    if record is not None and record.status in MEASURED:
+        step = f"that was trained without keeping its encoder: {RETRAINS} it anew"
+    elif record is not None and record.is_done:
+        step = "none: what ended so has no encoder; the table has a gap"
+    return [*lines, ("next", step)]
+
+
+def evaluation_lines(
+    trials: Iterable[TrialSpec], found: Evaluations, records: Mapping[str, TrialRecord]
+) -> Iterator[tuple[str, str]]:
+    """(what, words) on how these evaluations stand, whose encoders may not be there."""
+    for one in trials:
+        if one.id not in found.parents:
+            yield "evaluation", f"{one.cell.label}: waits for the encoder"
+            continue
+        record = records.get(one.id)
+        reason = f": {record.reason}" if record is not None and record.reason else ""
+        yield "evaluation", f"{one.cell.label} ({one.id}): {status_of(record)}{reason}"
+
+
 def failures(
-    expansion: Expansion, records: Mapping[str, TrialRecord], logs: Mapping[str, str]
+    trials: Iterable[TrialSpec],
+    records: Mapping[str, TrialRecord],
+    logs: Mapping[str, str],
+    *,
+    what: str = "",
 ) -> Iterator[str]:
-    """A line for each failed trial: cell, cause, where it ran, where its log is."""
-    for trial in expansion.trials:
+    """A line for each failed trial: cell, cause, where it ran, where its log is; `what` begins it."""
+    for trial in trials:
         record = records.get(trial.id)
         if record is None or record.status != "failed":
             continue
         cause = record.reason or "no cause recorded"
-        parts = [f"{trial.label} ({trial.id}): {cause}"]
+        parts = [f"{what}{trial.label} ({trial.id}): {cause}"]
         parts += [f"on {record.worker}"] if record.worker else []
         parts += [f"log {logs[trial.id]}"] if trial.id in logs else []
         yield "; ".join(parts)
@@ -114,6 +154,21 @@ def _places(expansion: Expansion, trial: TrialSpec) -> Iterator[str]:
     for axis, label in trial.cell.choice:
         if label is None:
             continue
+        if not _is_level(expansion, axis, label):  # but what evaluates its encoder
+            place = place_in(expansion.spec.evaluations[label])
+            yield f"evaluation {label} ({protocols(expansion)[label]})" + (f", {place}" if place else "")
+            continue
         level = next(one for one in expansion.spec.axes[axis].levels if one.label == label)
-        place = next((key.place for key in level.settings if getattr(key, "place", "")), None)
+        place = place_in(level.settings)
         yield printable(f"{axis} = {label}") + (f", {place}" if place else ", which sets nothing")
+
+
+def _kind(expansion: Expansion, trial: TrialSpec) -> str:
+    """What it is: a trial of the sweep, or an evaluation of one's encoder."""
+    of_axes = all(_is_level(expansion, axis, label) for axis, label in trial.cell.choice)
+    return "trial" if of_axes else "evaluation"
+
+
+def _is_level(expansion: Expansion, axis: str, label: str | None) -> bool:
+    axes = expansion.spec.axes
+    return axis in axes and (label is None or label in axes[axis].labels)

@@ -165,7 +165,10 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         UsageError: the metric was never reported, or the table has no `layout`.
     """
     if spec.columns == EVALUATIONS and not expansion.spec.evaluations:
-        raise UsageError(f"table '{spec.name}': columns: evaluations, and the sweep has no `evaluations`")
+        raise UsageError(
+            f"table '{spec.name}': columns: evaluations, and sweep '{expansion.spec.name}' has none; add "
+            "`evaluations:` to its file"
+        )
     _check_metric(spec, expansion, records)
     rows, columns, cells, published, published_sd, baseline = layout(expansion, spec)
     reference = _values(expansion, baseline, spec, records) if baseline else None

@@ -142,6 +142,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table
 
 CELL = "Cell: its label, its levels (ema=EMA,predictor=...), or the start of an id."
 Cell = Annotated[str, typer.Argument(help=CELL, show_default=False)]
+CellOrEvaluation = Annotated[
+    str, typer.Argument(help=f"{CELL} Or an evaluation: cell · evaluation.", show_default=False)
+]
 
 
 def kept(words: list[str] | None) -> tuple[Literal["encoder"], ...]:

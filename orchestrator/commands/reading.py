@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from orchestrator.answer import formats
-from orchestrator.commands.options import CELL, Address, Cell, Json, Marks, Pack, With, sayer
+from orchestrator.commands.options import CELL, Address, CellOrEvaluation, Json, Marks, Pack, With, sayer
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.exit_codes import FAILED, OUTSIDE, USAGE
@@ -20,7 +20,6 @@ from orchestrator.process.words import one_of
 if TYPE_CHECKING:
     from orchestrator.commands.look.forecast import ForecastReport
     from orchestrator.commands.request import Request
-    from orchestrator.planning.trials import TrialSpec
 
 
 def plan(
@@ -37,10 +36,11 @@ def plan(
     as_json: Json = False,
 ) -> None:
     """Show what a sweep asks for, what the store has and what will run. Changes nothing."""
+    from orchestrator.commands.look import trials
     from orchestrator.commands.screen import grid
 
     if forecast:
-        from orchestrator.commands.look.forecast import total
+        from orchestrator.commands.look.forecast import forecast_for, total
     if pack and not forecast:
         raise UsageError("--pack changes what a forecast comes to; add --forecast")
     unique: dict[str, Any] = {}
@@ -55,18 +55,22 @@ def plan(
         plans.append((request, found, left, new))
     if forecast:
         forecasts = [
-            _forecast(request, new, pack=pack, address=address, limit_s=limit) for request, _, _, new in plans
+            forecast_for(request, found, new, pack=pack, address=address, limit_s=limit)
+            for request, found, _, new in plans
         ]
     if as_json:
-        records = [grid.plan_record(found) | {"orphans": left} for _, found, left, _ in plans]
+        records = [
+            grid.plan_record(found) | {"orphans": left} | trials.evaluation_records(request, found)
+            for request, found, left, _ in plans
+        ]
         for record, told in zip(records, forecasts, strict=False):
             record["forecast"] = told.record()
         typer.echo(json.dumps(records, indent=2))
     for index, (request, found, left, _) in enumerate(() if as_json else plans):
         typer.echo(request.headline)
         typer.echo(grid.plan_text(found, left))
-        if more := request.evaluations_text(found.records):
-            typer.echo(more)
+        for line in (*trials.evaluation_lines(request, found), *trials.encoder_lines(request, found)):
+            typer.echo(line)
         if forecasts:
             typer.echo(forecasts[index].text(now=datetime.now()))
     if len(plans) > 1 and not as_json:
@@ -77,16 +81,6 @@ def plan(
             typer.echo(f"one after the other: {total(forecasts)}")
     if any(told.failures for told in forecasts):
         raise typer.Exit(FAILED)
-
-
-def _forecast(
-    request: Request, new: list[TrialSpec], *, pack: bool, address: str | None, limit_s: float
-) -> ForecastReport:
-    from orchestrator.commands.look.forecast import forecast_of
-
-    resources = request.spec.resources.with_auto if pack else request.spec.resources
-    say = sayer(silent=False)
-    return forecast_of(new, resources, request.space, address=address, limit_s=limit_s, say=say)
 
 
 def _hint_at_others(request: Request) -> None:
@@ -114,6 +108,7 @@ def status(
     as_json: Json = False,
 ) -> None:
     """Show every cell and seed of a sweep and how its trial stands. Changes nothing."""
+    from orchestrator.commands.look import trials
     from orchestrator.commands.screen import grid
 
     if watching and as_json:
@@ -127,12 +122,12 @@ def status(
     records = []
     for request in requests:
         found = request.plan()
-        records.append(grid.status_record(found))
+        records.append(grid.status_record(found) | trials.evaluation_records(request, found))
         if not as_json:
             typer.echo(request.headline)
             typer.echo(grid.status_text(found))
-            if more := request.evaluations_text(found.records):
-                typer.echo(more)
+            for line in trials.evaluation_lines(request, found, causes=True):
+                typer.echo(line)
             _hint_at_others(request)
     if as_json:
         typer.echo(json.dumps(records, indent=2))
@@ -150,7 +145,8 @@ def table(
         list[str] | None, typer.Option(help="Axis down the table, or cells; repeatable.", show_default=False)
     ] = None,
     columns: Annotated[
-        list[str] | None, typer.Option(help="Axis across; repeatable.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Axis across; repeatable. evaluations: one for each.", show_default=False),
     ] = None,
     beside: With = None,
     marks: Marks = None,
@@ -234,46 +230,30 @@ def cost(
 def failures(
     requests: Iterator[Request] = selects(several=True, prefer_profile_with_results=True),
 ) -> None:
-    """List every failed trial with its cause, where it ran and its log. Changes nothing."""
-    from orchestrator.answer import explain
+    """List every failed trial and evaluation with its cause, where it ran and its log. Changes nothing."""
+    from orchestrator.commands.look import trials
 
     for request in requests:
-        whole, records = request.with_evaluations()
-        ids = [one.id for one in whole.trials]
-        logs = {i: str(path) for i in ids if (path := request.space.log_of(i)) is not None}
-        lines = list(explain.failures(whole, records, logs))
-        typer.echo(f"{request.spec.name}: {len(lines)} of {len(ids)} trials failed")
-        for line in lines:
-            typer.echo(f"  {line}")
+        for line in trials.failures(request):
+            typer.echo(line)
 
 
 def why(
     request: Request = selects(seeds="any", prefer_profile_with_results=True),
     *,
-    cell: Cell,
+    cell: CellOrEvaluation,
 ) -> None:
-    """Tell why a cell's trials stand as they do: spec line, id, attempts, cause, next step."""
-    from orchestrator.answer import explain
-    from orchestrator.planning.find import find_trials
+    """Tell why a cell's trials, or an evaluation, stand as they do: spec line, id, attempts, next step."""
+    from orchestrator.commands.look import trials
 
-    chosen = find_trials(request.expansion, cell)
-    store, records = request.store(), request.records()
-    for number, one in enumerate(chosen):
-        log = request.space.log_of(one.id)
-        lines = explain.explanation(
-            request.expansion,
-            one,
-            records.get(one.id),
-            store=store.describe(),
-            log=None if log is None else str(log),
-        )
-        typer.echo(("\n" if number else "") + "\n".join(f"{what:11}{words}" for what, words in lines))
+    for line in trials.why(request, cell):
+        typer.echo(line)
 
 
 def logs(
     request: Request = selects(seeds="any", prefer_profile_with_results=True),
     *,
-    cell: Cell,
+    cell: CellOrEvaluation,
     following: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is added, until the trials end.")
     ] = False,
@@ -281,17 +261,15 @@ def logs(
         int | None, typer.Option("--lines", "-n", help="Only the last so many lines.", min=0)
     ] = None,
 ) -> None:
-    """Print the logs of a cell's trials: attempts, epochs, tracebacks."""
-    from orchestrator.planning.find import find_trials
-    from orchestrator.recording.logs import follow, log_path, tail
+    """Print the logs of a cell's trials, or of one of its evaluations: attempts, epochs, tracebacks."""
+    from orchestrator.commands.look import trials
+    from orchestrator.recording.logs import follow, tail
 
-    chosen = find_trials(request.expansion, cell)
-    paths = [(one.label, log_path(request.space.logs, one.id)) for one in chosen]
-    there = [(label, path) for label, path in paths if path.exists()]
-    if not there and not following:
-        raise UsageError(f"no log of '{cell}' in {request.space.logs}; logs are where the driver ran")
-    for line in tail(there, lines=lines):
+    paths = trials.logs(request, cell, following=following)
+    for line in tail([(label, path) for label, path in paths if path.exists()], lines=lines):
         typer.echo(line)
     if following:
         with contextlib.suppress(KeyboardInterrupt):
             follow(paths, say=typer.echo)
+    elif note := trials.note_on_evaluations(request, cell):
+        sayer(silent=False)(note)

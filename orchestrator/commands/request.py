@@ -15,12 +15,13 @@ from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.table_spec import MARKS, asked_table
 from orchestrator.language.yaml_text import Key, parse
-from orchestrator.planning.evaluations import evaluations
+from orchestrator.planning.evaluations import Evaluations, evaluations
 from orchestrator.planning.expand import layers_of
+from orchestrator.planning.find import find_evaluations, find_trials
 from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import make_plan, size
 from orchestrator.process.command import typed_command
-from orchestrator.process.words import exact, one_of
+from orchestrator.process.words import exact, listed, one_of
 from orchestrator.recording.bundle.imported import imported_into
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.journal.store import JournaledStore
@@ -144,22 +145,28 @@ class Request(Sweep):
         """Settings over the base, by dotted path."""
         return self._changes
 
-    def with_evaluations(self) -> tuple[Expansion, dict[str, TrialRecord]]:
-        """All that it asks for, evaluations of kept encoders among its trials, and their records."""
-        records = self.records()
-        more = evaluations(self.expansion, records).expansion.trials
-        whole = self.expansion._replace(trials=(*self.trials, *more))
-        return whole, records | self.store().records([trial.id for trial in more])
+    def named(self, text: str) -> tuple[list[TrialSpec], Evaluations | None]:
+        """The trials of the one cell that `text` names; or those of an evaluation, and what it is one of.
 
-    def evaluations_text(self, records: Mapping[str, TrialRecord]) -> str:
-        """How its evaluations stand, a line each; empty if it has none."""
-        from orchestrator.commands.screen.grid import evaluations_text
+        Raises:
+            UsageError: it names no cell and no evaluation, or several.
+        """
+        try:
+            return find_trials(self.expansion, text), None
+        except UsageError as error:
+            if not self.spec.evaluations:
+                raise
+            found = evaluations(self.expansion, self.records())
+            if chosen := find_evaluations(found, text):
+                return chosen, found
+            labels = dict.fromkeys(cell.label for cell in found.expansion.cells)
+            raise UsageError(f"{error}; evaluations: {listed(labels, 4, '; ')}") from None
 
-        if not self.spec.evaluations:
-            return ""
+    def evaluation_plan(self, records: Mapping[str, TrialRecord]) -> tuple[Evaluations, Plan]:
+        """The evaluations that it asks for, and how those stand whose encoders are there."""
         found = evaluations(self.expansion, records)
         known = self.store().records([trial.id for trial in found.expansion.trials])
-        return evaluations_text(self.expansion, make_plan(found.expansion, known), found.waiting)
+        return found, make_plan(found.expansion, known)
 
     def encoder_file(self, cell: str) -> tuple[TrialSpec, bytes]:
         """The trial of a cell, and the file with its encoder; one seed is asked for.

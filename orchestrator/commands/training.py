@@ -35,7 +35,6 @@ from orchestrator.commands.selection import selects
 from orchestrator.errors import ExecutionLost, StoreError, UsageError
 from orchestrator.process.exit_codes import FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
 from orchestrator.process.signals import ignore_signals
-from orchestrator.process.words import counted
 
 if TYPE_CHECKING:
     from orchestrator.commands.request import Request
@@ -66,9 +65,9 @@ def sweep(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
 ) -> None:
     """Train what is missing and print the table. Run again, it runs nothing."""
-    from orchestrator.commands.train.notify import address_from
     from orchestrator.execution import drive
     from orchestrator.execution.options import Options
+    from orchestrator.execution.screen.notify import address_from
 
     hook = address_from(notify)
     if check:
@@ -97,7 +96,9 @@ def sweep(
 def retry(
     request: Request = selects(data=True, checkpoints=True),
     *,
-    cell: Annotated[str | None, typer.Argument(help=f"Only this cell. {CELL}", show_default=False)] = None,
+    cell: Annotated[
+        str | None, typer.Argument(help=f"Only this cell, or evaluation. {CELL}", show_default=False)
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="From the start, without the checkpoints.")] = False,
     accept_data: AcceptData = False,
     executor: Executor = "ray",
@@ -105,18 +106,17 @@ def retry(
     ship_code: ShipCode = False,
     quiet: Quiet = False,
 ) -> None:
-    """Train again the trials that failed, and no others; then print the table."""
-    from orchestrator.commands.train import drivers, notify
-    from orchestrator.execution import drive
+    """Run again the trials and evaluations that failed, and no others; then print the table."""
+    from orchestrator.commands.train import drivers
     from orchestrator.execution.options import Options
+    from orchestrator.execution.screen.notify import address_from
 
-    hook = notify.address_from(None)
+    hook = address_from(None)
     options = Options(
         executor, address, keep_going=True, ship_code=ship_code, fresh=fresh, accept_data=accept_data
     )
     (say := sayer(silent=quiet))(request.headline)
-    chosen = drivers.failed(request.expansion, cell)
-    prepared = drive.prepare(request.expansion, request.space, options, say=say, only=chosen)
+    prepared = drivers.prepared_again(request, cell, options, say=say)
     _complete(request, prepared, say, "quiet" if quiet else "person", hook=hook)
 
 
@@ -246,16 +246,17 @@ def _complete(
     """Run what is prepared, print the table, and exit with the code that fits."""
     from orchestrator.commands.screen import live
     from orchestrator.commands.screen.tables import Shown, print_failures, print_tables
-    from orchestrator.commands.train.notify import told
     from orchestrator.execution import drive
+    from orchestrator.execution.screen.notify import told
     from orchestrator.process.streams import FULL, forget_lost_readers, not_written
 
     shown, tell, printed = Shown(0, complete=True), sayer(silent=False), True
-    asked = request.expansion
+    answers: list[Answer] = []
 
     def show(answer: Answer) -> None:
-        nonlocal shown, printed, asked
-        result, asked = answer.result, answer.expansion
+        nonlocal shown, printed
+        answers.append(answer)
+        result = answer.result
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
         try:
@@ -267,11 +268,12 @@ def _complete(
             printed = False  # which keeps the results from no store
             tell(f"orch: {not_written(error)}")
         if not result.interrupted:
-            print_failures(answer.expansion.trials, result.records)
+            print_failures(answer.failures, str(request.file))
 
     try:
         try:
-            with told(hook, prepared.plan, live.screen(output), say=say) as (screen, ended):
+            heard = told(hook, prepared.plan, live.screen(output), say=say, trains=prepared.trains)
+            with heard as (screen, ended):
                 result = ended(drive.sweep(prepared, say=say, show=show, screen=screen))
         finally:
             ignore_signals()  # the exit code is what the training came to, whoever interrupts
@@ -281,14 +283,12 @@ def _complete(
         tell(f"orch: finished trials and checkpoints are kept; go on with: {request.again}")
         raise typer.Exit(STOPPED) from None
     if result.interrupted:
-        done = sum(one.id in result.records and result.records[one.id].is_done for one in asked.trials)
-        left = f"with {counted(len(asked.trials) - done, 'trial')} to go"
-        begun = left if done else "before a trial was done"
-        tell(f"orch: stopped {begun}; go on with: {request.again}")
+        done = any(record.is_done for record in result.records.values())
+        left = f"with {answers[-1].left()} to go" if done else "before a trial was done"
+        tell(f"orch: stopped {left}; go on with: {request.again}")
         raise typer.Exit(INTERRUPTED)
     if result.hopeless:
-        left = counted(sum(trial.id not in result.records for trial in asked.trials), "trial")
-        more = "remove the cause, or go on with --keep-going"
+        left, more = answers[-1].left(begun=False), "remove the cause, or go on with --keep-going"
         tell(f"orch: stopped: {result.hopeless}; {left} not started; {more}")
     if result.failed:
         raise typer.Exit(FAILED)
@@ -296,5 +296,5 @@ def _complete(
         raise typer.Exit(USAGE)
     if check and shown.outside:
         raise typer.Exit(OUTSIDE)
-    if prepared.store.waits or result.unpublished or not printed:
+    if prepared.store.waits or result.unpublished or result.waits or not printed:
         raise typer.Exit(STOPPED)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.expectations import written_down
-from orchestrator.errors import OrchError
+from orchestrator.errors import OrchError, StoreAway
 from orchestrator.execution import executors
 from orchestrator.execution.checks import check_before_training, kept_by
 from orchestrator.execution.options import Options
@@ -22,19 +22,20 @@ from orchestrator.execution.run import (
     plan_sweep,
     with_more_seeds,
 )
-from orchestrator.execution.screen import Screen
+from orchestrator.execution.screen.lines import Screen
 from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.plan import Plan, make_plan
+from orchestrator.planning.plan import Plan, encoder_notes, make_plan
 from orchestrator.process.command import SUBMITTED
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted
 from orchestrator.recording.claims.joint import JointClaims, claims_of
-from orchestrator.recording.store_port import Executor
+from orchestrator.recording.store_port import Executor, Store
+from orchestrator.recording.trial_files import lost_encoders
 from orchestrator.recording.workspace import Workspace
-from orchestrator.records import SweepInfo
+from orchestrator.records import SweepInfo, TrialRecord
 
 WRITING_ENDS = "the table is made; stopping once it is kept in the store, Ctrl-C again stops at once"
 
@@ -73,10 +74,14 @@ def prepare(
         store = space.open_journaled(lazily=True, say=say)
         with said_if_slow("looking into the store", say):
             plan = plan_sweep(expansion, store)
+        # From a server they are fetched only where they are needed.
+        if options.keep and (space.database is not None or options.retrain_unkept):
+            with said_if_slow("looking at the encoders that were kept", say):
+                plan = plan._replace(lost=lost_encoders((plan.records[t.id] for t in plan.done), store))
         plan = with_anew(plan, options)
         if only is not None:
             plan = plan._replace(todo=only(plan))
-        later = with_anew(evaluation_plan(expansion, store, plan.records, only)[0], options)
+        later, _ = _evaluations(expansion, store, plan.records, options, only, plan.lost)
         if trains := bool(plan.todo or later.todo):
             if refusal is not None:
                 raise refusal
@@ -130,7 +135,8 @@ def sweep(
             while larger := with_more_seeds(prepared.plan.expansion, result):
                 number = len(larger.trials) - len(prepared.plan.expansion.trials)
                 say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
-                prepared = prepared._replace(plan=plan_sweep(larger, store))
+                plan = plan_sweep(larger, store)._replace(lost=prepared.plan.lost)
+                prepared = prepared._replace(plan=plan)
                 more = trained(prepared, claims, stop, say, screen)
                 more = more._replace(trained=result.trained + more.trained)
                 result = _evaluated(prepared, more, claims, stop, say, screen)
@@ -155,6 +161,20 @@ def sweep(
     return result
 
 
+def _evaluations(
+    expansion: Expansion,
+    store: Store,
+    records: Mapping[str, TrialRecord],
+    options: Options,
+    only: Only | None,
+    lost: Collection[str],
+) -> tuple[Plan, Mapping[str, TrialRecord]]:
+    """The evaluations that run now, and the record of whose encoder each takes; none of a lost encoder."""
+    plan, given = evaluation_plan(expansion, store, records, only)
+    plan = with_anew(plan, options)
+    return plan._replace(todo=tuple(t for t in plan.todo if given[t.id].trial_id not in lost)), given
+
+
 def _evaluated(
     prepared: Prepared,
     result: SweepResult,
@@ -167,21 +187,32 @@ def _evaluated(
     store, asked, records = prepared.store, prepared.plan.expansion, result.records
     if not asked.spec.evaluations:
         return result
-    if not (result.interrupted or result.hopeless):
-        plan, parents = evaluation_plan(asked, store, records, prepared.only)
-        plan = with_anew(plan, prepared.options)
-        if plan.todo:
-            say(f"evaluations: {counted(len(plan.todo), 'trial')} of kept encoders")
-            found = trained(prepared._replace(plan=plan), claims, stop, say, screen, parents)
-            result = found._replace(trained=result.trained + found.trained)
-    return result._replace(records=evaluated(asked, records, store.records))
+    try:
+        if not (result.interrupted or result.hopeless):
+            lost = _still_lost(prepared, result)
+            plan, given = _evaluations(asked, store, records, prepared.options, prepared.only, lost)
+            if plan.todo:
+                say(f"evaluations: {counted(len(plan.todo), 'trial')} of kept encoders")
+                found = trained(prepared._replace(plan=plan), claims, stop, say, screen, given)
+                plan = plan._replace(records=found.records)
+                result = found._replace(trained=result.trained + found.trained)
+            result = result._replace(evaluations=plan)
+        return result._replace(records=evaluated(asked, records, store.records))
+    except StoreAway as error:
+        say(f"{error}; the table is without evaluations: the same command shows them then")
+        return result._replace(records=records, waits=True)
+
+
+def _still_lost(prepared: Prepared, result: SweepResult) -> dict[str, str]:
+    """The encoders that were lost and are, after training: those whose trials were not trained anew."""
+    had = (result.records[i] for i in prepared.plan.lost if i in result.records)
+    return lost_encoders(had, prepared.store)
 
 
 def _tell_unkept(prepared: Prepared, result: SweepResult, say: Say) -> None:
-    """Say how many trials have no evaluations, for their encoders were not kept."""
-    asked = prepared.plan.expansion
-    if not asked.spec.evaluations or prepared.only is not None or result.interrupted or result.hopeless:
+    """Say whose encoders are not there: they were not kept, or are lost."""
+    if not prepared.options.keep or prepared.only is not None or result.interrupted or result.hopeless:
         return
-    if bare := make_plan(asked, result.records).unkept:
-        kept = "trained without keeping their encoders, so they are not evaluated"
-        say(f"{counted(len(bare), 'trial')} were {kept}; --retrain-unkept trains them anew")
+    plan = make_plan(prepared.plan.expansion, result.records)
+    for note in encoder_notes(plan._replace(lost=_still_lost(prepared, result))):
+        say(note)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from orchestrator.answer import explain
 from orchestrator.errors import Interrupted
 from orchestrator.events import Event
 from orchestrator.execution import drive
-from orchestrator.execution.options import Options as Options
+from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer
-from orchestrator.execution.screen import LineDisplay, Listening
+from orchestrator.execution.screen import notify as webhook
+from orchestrator.execution.screen.lines import LineDisplay, Listening
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
 from orchestrator.process.streams import to_stderr
@@ -20,14 +21,16 @@ from orchestrator.recording.workspace import Workspace
 def run(
     expansion: Expansion,
     space: Workspace,
-    options: Options,
     *,
     say: Callable[[str], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
+    notify: str | None = None,
+    **how: Any,
 ) -> Answer:
-    """What a sweep came to, completed; `say` (or standard error) is told what a person should know.
+    """What a sweep came to, completed as `Options` of these fields say.
 
-    `on_event` is told what happens.
+    Told what a person should know is `say` (or standard error), what happens to trials `on_event`, and the
+    end, or the first failure, the webhook `notify`.
 
     Raises:
         KeyboardInterrupt: on a second Ctrl-C.
@@ -39,12 +42,15 @@ def run(
         return Listening(LineDisplay(plan, say=told), on_event)
 
     try:
-        prepared = drive.prepare(expansion, space, options, say=told)
-        answers: list[Answer] = []
-        result = drive.sweep(prepared, say=told, show=answers.append, screen=screen)
+        with webhook.withheld(notify) as address:
+            prepared = drive.prepare(expansion, space, Options(**how), say=told)
+            answers: list[Answer] = []
+            hook = webhook.told(address, prepared.plan, screen, say=told, trains=prepared.trains)
+            with hook as (shown, ended):
+                result = ended(drive.sweep(prepared, say=told, show=answers.append, screen=shown))
     except Interrupted:
         raise KeyboardInterrupt from None
-    for line in explain.failed(answers[-1].expansion.trials, result.records):
+    for line in answers[-1].failures:
         told(line)
     if result.hopeless:
         told(f"stopped: {result.hopeless}; remove the cause, or go on with keep_going=True")

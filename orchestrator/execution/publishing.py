@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from orchestrator import __version__
-from orchestrator.answer import publish
+from orchestrator.answer import explain, publish
 from orchestrator.answer.report.chapter import drawn_trials
 from orchestrator.answer.report.page import page_of
 from orchestrator.answer.tables import Table
@@ -15,6 +15,7 @@ from orchestrator.execution.run import SweepResult
 from orchestrator.language.yaml_text import written
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
+from orchestrator.process.words import counted
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.records import Curves, SweepInfo
 
@@ -32,6 +33,26 @@ class Answer(NamedTuple):
     tables: list[Table]
     problems: list[str]
     """Why a table could not be made, a line each."""
+
+    def left(self, *, begun: bool = True) -> str:
+        """How many trials and evaluations have no result, or else have not `begun` either, in words."""
+        plans = {"trial": (self.expansion.trials, self.result.records)}
+        if (found := self.result.evaluations) is not None:
+            plans["evaluation"] = (found.expansion.trials, found.records)
+        numbers = {
+            what: sum(t.id not in there or (begun and not there[t.id].is_done) for t in trials)
+            for what, (trials, there) in plans.items()
+        }
+        told = [counted(number, what) for what, number in numbers.items() if number]
+        return " and ".join(told) or counted(0, "trial")
+
+    @property
+    def failures(self) -> list[str]:
+        """A line for each trial and each evaluation that failed, with its cause."""
+        lines = list(explain.failed(self.expansion.trials, self.result.records))
+        if (found := self.result.evaluations) is not None:
+            lines += explain.failed(found.expansion.trials, found.records, what="evaluation ")
+        return lines
 
 
 def answered(expansion: Expansion, result: SweepResult) -> Answer:

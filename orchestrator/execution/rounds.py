@@ -7,13 +7,13 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, StoreAway
 from orchestrator.events import Event, Finished
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, run_sweep
-from orchestrator.execution.screen import ResumeNotes, Screen
-from orchestrator.planning.plan import Plan, make_plan, will_run
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.execution.screen.lines import ResumeNotes, Screen
+from orchestrator.planning.plan import RETRAINS, Plan, make_plan, will_run
+from orchestrator.planning.trials import TrialSpec, in_words
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.words import counted
@@ -21,9 +21,9 @@ from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.store_port import Executor
-from orchestrator.recording.trial_files import lay_encoders
+from orchestrator.recording.trial_files import lay_encoders, lost_encoders
 from orchestrator.recording.workspace import Workspace
-from orchestrator.records import SweepInfo, TrialRecord
+from orchestrator.records import SweepInfo, TrialRecord, record_of, unequal_metrics
 from trainers.attempt.isolation import discard_checkpoints
 
 Say = Callable[[str], None]
@@ -59,11 +59,11 @@ def trained(
     stop: Stop,
     say: Say,
     screen: Callable[[Plan], Screen],
-    given: Mapping[str, str] = {},
+    given: Mapping[str, TrialRecord] = {},
 ) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for.
 
-    `given` says whose encoder a trial starts from, by ids.
+    `given` has the record of the trial whose encoder another starts from, by the other's id.
     """
     wanted = {trial.id for trial in prepared.plan.todo}
     if wanted and prepared.store.away is None:
@@ -82,7 +82,10 @@ def trained(
         # Read again: what another driver finished until just now is done, and what it began is known.
         records |= prepared.store.records(wanted) if wanted else {}
         asked = prepared.store.away is None
-        plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited)
+        # Another driver may have trained anew what had lost its encoder.
+        had_lost = [records[i] for i in prepared.plan.lost if i in wanted and i in records]
+        lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store)
+        plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited, lost=lost)
         plan = with_anew(plan, prepared.options)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
@@ -95,8 +98,11 @@ def trained(
         for trial in mine:
             if prepared.options.fresh or trial.id in plan.anew:
                 discard_checkpoints(prepared.space.checkpoints / trial.id)
-        wanted_encoders = [(trial.id, given[trial.id]) for trial in mine if trial.id in given]
-        lay_encoders(wanted_encoders, prepared.store, prepared.space.checkpoints)
+        try:
+            mine = _with_encoders(prepared, mine, given, say)
+        except StoreAway as error:
+            say(f"{error}; evaluations wait until it gives encoders: the same command runs them then")
+            return SweepResult(trained, records, interrupted=False, waits=True)
         result = _run(prepared, plan._replace(todo=mine), claims, screen, asked=asked)
         trained += result.trained
         records |= result.records
@@ -121,6 +127,28 @@ def trained(
             say(f"waiting for {trials}, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, wanted, prepared, records):
             return stopped()
+
+
+def _with_encoders(
+    prepared: Prepared, mine: tuple[TrialSpec, ...], given: Mapping[str, TrialRecord], say: Say
+) -> tuple[TrialSpec, ...]:
+    """Those of `mine` that need no other trial's encoder, or have got it now; why others have not is said.
+
+    Raises:
+        StoreAway: the store does not answer.
+    """
+    wanted = [(trial.id, given[trial.id]) for trial in mine if trial.id in given]
+    without = lay_encoders(wanted, prepared.store, prepared.space.checkpoints)
+    told: dict[tuple[str, str], list[TrialSpec]] = {}
+    for trial in mine:
+        if trial.id in without:
+            told.setdefault(without[trial.id], []).append(trial)
+    for (parent, why), waiting in told.items():
+        of = in_words(label for _, label in waiting[0].cell.choice[:-1])
+        wait = f"{counted(len(waiting), 'evaluation')} wait{'s' if len(waiting) == 1 else ''} for it"
+        told_of = f"the encoder of {of} · seed {waiting[0].seed} ({parent})"
+        say(f"orch: {told_of} {why}; {wait}; {RETRAINS} it anew")
+    return tuple(trial for trial in mine if trial.id not in without)
 
 
 def _waited(
@@ -155,7 +183,7 @@ def _run(
     resumes = ResumeNotes(plan, folder)
 
     def on_event(event: Event) -> None:
-        note = resumes.note(event)
+        note = resumes.note(event) or _another_result(prepared, plan, event)
         logs.on_event(event, note)
         if note:
             with ignoring_closed_pipes():
@@ -181,3 +209,23 @@ def _run(
     finally:
         with ignoring_closed_pipes():
             shown.close()
+
+
+def _another_result(prepared: Prepared, plan: Plan, event: Event) -> str | None:
+    """That a trial which was trained anew has another result than before; None if it has not."""
+    before = plan.records.get(event.trial_id)
+    if event.trial_id not in plan.anew or before is None or not isinstance(event, Finished):
+        return None
+    now = record_of(event.trial_id, event.outcome, prepared.info.provenance)
+    told = [f"{now.status}, before {before.status}"] if now.status != before.status else []
+    names = [n for n in unequal_metrics(now, before) if n in now.metrics and n in before.metrics]
+    if now.status == before.status and names:
+        name = next((one for one in names if one.startswith("probe/")), names[0])
+        more = f" and {counted(len(names) - 1, 'more metric')}" if names[1:] else ""
+        told = [f"{name} {now.metrics.get(name)}, before {before.metrics.get(name)}{more}"]
+    if now.encoder and before.encoder and now.encoder != before.encoder:
+        told.append(f"encoder {now.encoder[:12]}, before {before.encoder[:12]}: its evaluations run anew")
+    if not told or not (now.is_done and before.is_done):
+        return None
+    kept = f"; run {before.run}, set aside, has what was before" if before.run else ""
+    return f"trained anew with another result: {'; '.join(told)}{kept}"

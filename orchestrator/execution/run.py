@@ -34,6 +34,10 @@ class SweepResult(NamedTuple):
     """Whether tables and figures could not be kept in the store."""
     overtaken: int = 0
     """Trials that another driver has done meanwhile; then others of the plan are left."""
+    evaluations: Plan | None = None
+    """Evaluations of its encoders, with their records; None: it has none, or did not come to them."""
+    waits: bool = False
+    """Whether evaluations wait for a store that does not answer."""
 
     def __repr__(self) -> str:
         """What a notebook shows: the counts, not thousands of records."""
@@ -69,7 +73,7 @@ def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRe
 
 def with_more_seeds(expansion: Expansion, result: SweepResult) -> Expansion | None:
     """What a sweep that looks for narrow intervals asks for next; None: nothing, or what failed is first."""
-    stopped = result.interrupted or result.hopeless or result.failed
+    stopped = result.interrupted or result.hopeless or result.failed or result.waits
     return None if expansion.aim is None or stopped else grown(expansion, result.records)
 
 
@@ -78,21 +82,21 @@ def evaluation_plan(
     store: Store,
     records: Mapping[str, TrialRecord],
     only: Callable[[Plan], tuple[TrialSpec, ...]] | None = None,
-) -> tuple[Plan, Mapping[str, str]]:
-    """What evaluations of a sweep's encoders are missing, and whose encoder each takes, by ids.
+) -> tuple[Plan, Mapping[str, TrialRecord]]:
+    """What evaluations of a sweep's encoders are missing, and the record of whose each takes, by their ids.
 
     Args:
         expansion: the sweep.
         store: has results.
         records: of the sweep's trials; those without a kept encoder have no evaluation yet.
-        only: chooses among the trials of a sweep; then only failed evaluations run again.
+        only: chooses among trials and evaluations.
     """
     found = evaluations(expansion, records)
     ids = [trial.id for trial in found.expansion.trials]
     plan = make_plan(found.expansion, store.records(ids) if ids else {})
     if only is not None:
-        plan = plan._replace(todo=plan.failed_before)
-    return plan, {one: parent.id for one, parent in found.parents.items()}
+        plan = plan._replace(todo=only(plan))
+    return plan, {one: records[parent.id] for one, parent in found.parents.items()}
 
 
 def run_sweep(

@@ -243,10 +243,14 @@ def asked_table(
         values = {key: value for key, value in values.items() if key != "also"} | {"metric": metric}
         if not TableSpec.model_validate(values).in_percent:
             values["digits"] = 3
+    if EVALUATIONS in columns:
+        if len(columns) > 1:
+            raise UsageError("--columns evaluations: is a column for each; name axes under --rows")
+        rows = rows or ((*own.row_axes, *own.column_axes) if own else ()) or ("cells",)
     if rows:
         values |= {"rows": rows[0] if list(rows) == ["cells"] else tuple(rows), "columns": ()}
     if columns:
-        values["columns"] = tuple(columns)
+        values["columns"] = EVALUATIONS if EVALUATIONS in columns else tuple(columns)
     placed = {*rows, *columns}
     values["where"] = {axis: level for axis, level in values.get("where", {}).items() if axis not in placed}
     try:

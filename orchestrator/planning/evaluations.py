@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -31,6 +31,12 @@ def protocols(expansion: Expansion) -> dict[str, str]:
     return told
 
 
+def place_in(settings: Any) -> str | None:
+    """Where in a file the first of these settings stands; None where that is not known."""
+    keys = settings if isinstance(settings, dict) else ()
+    return next((key.place for key in keys if getattr(key, "place", "")), None)
+
+
 class Evaluations(NamedTuple):
     """The evaluations that a sweep asks for."""
 
@@ -40,6 +46,33 @@ class Evaluations(NamedTuple):
     """Whose encoder each trial evaluates, by its id."""
     waiting: Mapping[str, int]
     """Trials whose encoder is not kept, or not trained yet, by the evaluation's name."""
+    sweep: Expansion
+    """Whose encoders they evaluate."""
+
+    def parent_of(self, trial: TrialSpec) -> TrialSpec:
+        """The trial whose encoder `trial` evaluates, whether or not that is there yet."""
+        cell = next(one for one in self.sweep.cells if one.choice == trial.cell.choice[:-1])
+        return TrialSpec(cell.trial_id(trial.seed), cell, trial.seed)
+
+    def of(self, trials: Iterable[TrialSpec]) -> list[TrialSpec]:
+        """The evaluations of these trials; the ids of those whose encoders are not there mean nothing."""
+        wanted = {(one.cell.choice, one.seed) for one in trials}
+        return [one for one, of in self.every if (of.cell.choice, of.seed) in wanted]
+
+    @property
+    def every(self) -> list[tuple[TrialSpec, TrialSpec]]:
+        """Each that can run, or waits for its encoder, when its id means nothing; and the trial of that."""
+        own, cells = self.expansion, {cell.choice: cell for cell in self.sweep.cells}
+        found = [(cell, cells[cell.choice[:-1]], seed) for cell in own.cells for seed in own.seeds_of(cell)]
+        return [
+            (TrialSpec(cell.trial_id(seed), cell, seed), TrialSpec(of.trial_id(seed), of, seed))
+            for cell, of, seed in found
+        ]
+
+
+def name_of(trial: TrialSpec) -> str:
+    """What the sweep calls the evaluation that this trial is."""
+    return str(trial.cell.choice[-1][1])
 
 
 def evaluations(expansion: Expansion, records: Mapping[str, TrialRecord], *, place: str = "") -> Evaluations:
@@ -56,8 +89,7 @@ def evaluations(expansion: Expansion, records: Mapping[str, TrialRecord], *, pla
         chosen = {name: Plugin("evaluations").choose(raw) for name, raw in spec.evaluations.items()}
         of = [cell for cell in expansion.cells if "encoder" in keeps(cell)] if chosen else []
         for name, protocol in chosen.items():
-            keys = spec.evaluations[name] if isinstance(spec.evaluations[name], dict) else ()
-            at = next((key.place for key in keys if getattr(key, "place", "")), place)
+            at = place_in(spec.evaluations[name]) or place
             for cell in of:
                 by_seed: dict[int, Cell] = {}
                 for seed in expansion.seeds_of(cell):
@@ -75,7 +107,7 @@ def evaluations(expansion: Expansion, records: Mapping[str, TrialRecord], *, pla
     order = expansion.every_seed.index
     asked = expansion._replace(cells=tuple(cells), own_seeds=seeds, excluded=(), aim=None)
     ordered = tuple(sorted(trials.values(), key=lambda one: order(one.seed)))
-    return Evaluations(asked._replace(trials=ordered), parents, waiting)
+    return Evaluations(asked._replace(trials=ordered), parents, waiting, expansion)
 
 
 def _evaluation(cell: Cell, name: str, protocol: Any, digest: str | None, seed: int, place: str) -> Cell:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from orchestrator.errors import UsageError
 from orchestrator.language.axes import level_of
 from orchestrator.language.hints import cut, nearest
+from orchestrator.planning.evaluations import Evaluations, name_of
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.trials import TrialSpec
+from orchestrator.planning.trials import TrialSpec, in_words
+from orchestrator.process.words import listed
 
 
 def find_trial(expansion: Expansion, text: str) -> TrialSpec:
@@ -26,6 +28,12 @@ def find_seed(expansion: Expansion, text: str, seed: int) -> TrialSpec:
     return found[seed]
 
 
+def find_counted(expansion: Expansion, text: str) -> list[TrialSpec]:
+    """The trials of the one cell that `text` names, but for those that the file excludes."""
+    out = {trial.id for trial, _ in expansion.excluded}
+    return [trial for trial in find_trials(expansion, text) if trial.id not in out]
+
+
 def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
     """The trials of the one cell that `text` names: label, levels as axis=level, or the start of an id.
 
@@ -34,10 +42,7 @@ def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
     Raises:
         UsageError: it names no cell, or several.
     """
-    axes = expansion.spec.axes
-    pairs = [part.partition("=") for part in text.split(",") if "=" in part]
-    wanted = {axis.strip(): level.strip() for axis, _, level in pairs}
-    wanted = {a: level_of(axes[a], level) if a in axes else level for a, level in wanted.items()}
+    wanted = _levels(expansion, text)
 
     def fits(trial: TrialSpec) -> bool:
         if trial.cell.label.casefold() == text.casefold():
@@ -60,3 +65,38 @@ def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
     if named:
         raise UsageError(f"'{cut(text)}' fits {len(named)} cells: {'; '.join(named[:8])}")
     raise UsageError(f"no cell '{cut(text)}'; {nearest(text, [cell.label for cell in expansion.cells])}")
+
+
+def find_evaluations(found: Evaluations, text: str) -> list[TrialSpec]:
+    """The evaluations of a cell's encoders that `text` names: "cell · evaluation", levels, or an id's start.
+
+    None where it names none. Levels are axis=level,...,evaluation=name.
+
+    Raises:
+        UsageError: it names several.
+    """
+    wanted = _levels(found.sweep, text)
+
+    def fits(trial: TrialSpec) -> bool:
+        of = in_words(label for _, label in trial.cell.choice[:-1])
+        if text.casefold() in (trial.cell.label.casefold(), f"{of} · {name_of(trial)}".casefold()):
+            return True
+        if "evaluation" in wanted:
+            return wanted.items() <= dict(trial.cell.choice).items()
+        return len(text) >= 4 and trial.id in found.parents and trial.id.startswith(text)
+
+    chosen = [trial for trial, _ in found.every if fits(trial)]
+    named = list(dict.fromkeys(trial.cell.label for trial in chosen))
+    if len({one.id for one in chosen}) == 1:  # of encoders that are one, whatever their cells are called
+        return chosen[:1]
+    if len(named) > 1:
+        raise UsageError(f"'{cut(text)}' fits {len(named)} evaluations: {listed(named, 8, '; ')}")
+    return chosen
+
+
+def _levels(expansion: Expansion, text: str) -> dict[str, str]:
+    """Levels that `text` names as axis=level,..., by axis."""
+    axes = expansion.spec.axes
+    pairs = [part.partition("=") for part in text.split(",") if "=" in part]
+    wanted = {axis.strip(): level.strip() for axis, _, level in pairs}
+    return {a: level_of(axes[a], level) if a in axes else level for a, level in wanted.items()}

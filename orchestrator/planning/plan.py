@@ -11,6 +11,9 @@ from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.words import counted
 from orchestrator.records import MEASURED, TrialRecord
 
+RETRAINS = "`orch sweep SPEC --keep encoder --retrain-unkept` (retrain_unkept=True) trains"
+"""What makes an encoder that is not there."""
+
 
 class Plan(NamedTuple):
     """A sweep's trials, each in exactly one group."""
@@ -25,6 +28,8 @@ class Plan(NamedTuple):
     """Ids of those in `todo` that have results, of other code, which are set aside."""
     edited: Mapping[str, list[str]] = {}
     """Of those in `todo`: the plug-ins for whose edit they are missing, by trial id, where that is known."""
+    lost: Mapping[str, str] = {}
+    """Of those that are done: why the encoder that was kept cannot be used any more, by trial id."""
 
     def __repr__(self) -> str:
         """What a notebook shows: the counts, not thousands of trials."""
@@ -61,8 +66,8 @@ class Plan(NamedTuple):
         )
 
     def with_unkept_anew(self) -> Plan:
-        """The plan that also trains again what was trained without keeping its encoder."""
-        return self._with_anew(frozenset(trial.id for trial in self.unkept))
+        """The plan that also trains again those whose encoder was not kept, or is lost."""
+        return self._with_anew(frozenset(trial.id for trial in self.unkept) | self.lost.keys())
 
     def _with_anew(self, others: frozenset[str]) -> Plan:
         others |= self.anew
@@ -102,6 +107,23 @@ def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:
     finished = {t.id for t in done}
     todo = tuple(t for t in expansion.trials if t.id not in finished)
     return Plan(expansion, todo, done, records)
+
+
+def encoder_notes(plan: Plan) -> list[str]:
+    """A line on the trials whose encoders were not kept, and one on those whose encoders are lost."""
+    notes: list[str] = []
+    if bare := plan.unkept:
+        were, them, their = (
+            ("was", "it", "its encoder") if len(bare) == 1 else ("were", "them", "their encoders")
+        )
+        so = f", so {'it is' if len(bare) == 1 else 'they are'} not evaluated"
+        kept = f"{counted(len(bare), 'trial')} {were} trained without keeping {their}"
+        notes.append(f"{kept}{so if plan.expansion.spec.evaluations else ''}; {RETRAINS} {them} anew")
+    if lost := [trial for trial in plan.done if trial.id in plan.lost]:
+        first = f"the encoder of {lost[0].label} ({lost[0].id}) {plan.lost[lost[0].id]}"
+        more = f", and {counted(len(lost) - 1, 'more encoder')} cannot be used" if lost[1:] else ""
+        notes.append(f"{first}{more}; {RETRAINS} {'them' if more else 'it'} anew")
+    return notes
 
 
 def will_run(plan: Plan, where: str) -> str:

@@ -78,6 +78,9 @@ class Reader(Protocol):
     def published(self, sweep: SweepInfo) -> str | None:
         """The `content` that was published last for this sweep and profile; None before that."""
 
+    def encoder(self, trial_id: str) -> bytes | None:
+        """The file with a trial's encoder; None if it was not kept, or is not there any more."""
+
 
 class Store(Protocol):
     """Keeps results. Only the driver calls it.

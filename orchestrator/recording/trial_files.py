@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.errors import StoreRefused, UsageError
+from orchestrator.errors import StoreAway, StoreError, StoreRefused, UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_seed
 from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.words import duration
 from orchestrator.recording.store_port import Store
-from orchestrator.records import MEASURED, Curves, SweepInfo, TrialFacts
+from orchestrator.records import MEASURED, Curves, SweepInfo, TrialFacts, TrialRecord
 from trainers.attempt.checkpoint import ENCODER as ENCODER
 from trainers.attempt.checkpoint import GIVEN
 from trainers.attempt.folders import Folder, files
@@ -70,20 +70,58 @@ def kept_encoder(
     if record.status not in MEASURED or "encoder" not in keeps(trial.cell):
         why = record.status if record.status not in MEASURED else f"of trainer {trial.cell.trainer}"
         raise UsageError(f"{told} is {why}: it has no encoder")
-    content = store.encoder(trial.id) if record.encoder is not None else None
+    left = " was trained without keeping its encoder"
+    if record.encoder is not None:
+        try:
+            return trial, whole_encoder(record, store)
+        except EncoderLostError as why:
+            left = f": its encoder {why}"
+    seconds = _seconds(store, trial.id)
+    took = "" if seconds is None else f", which took {duration(seconds)}"
+    raise UsageError(f"{told}{left}; {making(True)} trains it anew and keeps it{took}")
+
+
+class EncoderLostError(Exception):
+    """An encoder that was kept cannot be used any more; why, in words that follow "its encoder"."""
+
+
+def whole_encoder(record: TrialRecord, store: Store) -> bytes:
+    """The file with the encoder that a trial's record says was kept.
+
+    Raises:
+        EncoderLostError: it is not there any more, or another file is.
+        StoreAway: the store does not answer.
+    """
+    try:
+        content = store.encoder(record.trial_id)
+    except StoreAway:
+        raise
+    except StoreError as error:
+        raise EncoderLostError(f"cannot be read: {error}") from None
+    except OSError as error:  # of the folder in which it waits to be kept
+        raise StoreAway(str(error)) from None
     if content is None:
-        left = "was trained without keeping its encoder"
-        if record.encoder is not None:
-            left = f"has its encoder elsewhere: it is not in {store.describe()}"
-        seconds = _seconds(store, trial.id)
-        took = "" if seconds is None else f", which took {duration(seconds)}"
-        raise UsageError(f"{told} {left}; {making(True)} trains it anew and keeps it{took}")
+        raise EncoderLostError(f"is not in {store.describe()}")
     if (found := hashlib.sha256(content).hexdigest()) != record.encoder:
         digests = f"its digest is {found[:12]}, expected {str(record.encoder)[:12]}"
-        raise UsageError(
-            f"{told}: its encoder is damaged: {digests}; {making(True)} trains it anew and keeps it"
-        )
-    return trial, content
+        raise EncoderLostError(f"is damaged: {digests}")
+    return content
+
+
+def lost_encoders(records: Iterable[TrialRecord], store: Store) -> dict[str, str]:
+    """Why encoders that were kept cannot be used any more, by trial id, in words that follow "its encoder".
+
+    Of a store that does not answer nothing is known.
+    """
+    told = {}
+    with contextlib.suppress(StoreAway):
+        for record in records:
+            try:
+                if record.encoder is not None:
+                    whole_encoder(record, store)
+            except EncoderLostError as why:
+                told[record.trial_id] = str(why)
+    return told
 
 
 def _seconds(store: Store, trial_id: str) -> float | None:
@@ -93,24 +131,35 @@ def _seconds(store: Store, trial_id: str) -> float | None:
     return None
 
 
-def lay_encoders(wanted: Iterable[tuple[str, str]], store: Store, folder: Folder) -> None:
+def lay_encoders(
+    wanted: Iterable[tuple[str, TrialRecord]], store: Store, folder: Folder
+) -> dict[str, tuple[str, str]]:
     """Give trials encoders to start from, each in its folder below `folder`.
 
     Args:
-        wanted: (trial, trial whose encoder it is given), ids.
+        wanted: ids of trials, and the record of the trial whose encoder each is given.
         store: has the encoders.
         folder: of all trials.
 
+    Returns:
+        By id of those that could not be given theirs: whose it is, and why, as `lost_encoders` says it.
+
     Raises:
-        StoreError: the store does not answer.
+        StoreAway: the store does not answer.
         OSError: a folder does not take one.
     """
-    for parent, pairs in itertools.groupby(
-        sorted(wanted, key=lambda pair: pair[1]), key=lambda pair: pair[1]
-    ):
-        content = store.encoder(parent)
-        for trial_id, _ in pairs if content is not None else ():  # else the trial says that it was given none
-            files(folder / trial_id).write(GIVEN, io.BytesIO(content or b""))
+    lost: dict[str, tuple[str, str]] = {}
+    by_parent = sorted(wanted, key=lambda pair: pair[1].trial_id)
+    for parent, pairs in itertools.groupby(by_parent, key=lambda pair: pair[1].trial_id):
+        own = list(pairs)
+        try:
+            content = whole_encoder(own[0][1], store)
+        except EncoderLostError as why:
+            lost |= {trial_id: (parent, str(why)) for trial_id, _ in own}
+            continue
+        for trial_id, _ in own:
+            files(folder / trial_id).write(GIVEN, io.BytesIO(content))
+    return lost
 
 
 def left_encoder(folder: Folder, sha256: str) -> bytes | None:

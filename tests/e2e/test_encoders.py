@@ -74,13 +74,37 @@ def test_a_trial_alone_keeps_the_encoder_that_the_evaluations_of_its_file_need(r
     assert "1 encoder" in ready.orch("import", "one.orch.zip").stdout
 
 
-def test_a_damaged_encoder_is_one_line(kept: Place) -> None:
+def test_a_damaged_encoder_is_one_line_and_a_bundle_brings_it_back(kept: Place) -> None:
+    kept.orch("export", "sweep.yaml", "--with", "encoders")
     (file,) = (kept.folder / "runs" / "artifacts").rglob("encoder.safetensors")
-    file.write_bytes(file.read_bytes()[:-7])
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-7])
     told = kept.orch("encoder", "sweep.yaml", "base", code=2).stderr
     assert "its encoder is damaged: its digest is" in told
     with pytest.raises(UsageError, match="damaged"):
         Sweep.load(kept.folder / "sweep.yaml", home=kept.folder / "runs").encoder("base")
+    told = kept.orch("export", "sweep.yaml", "--with", "encoders", "-o", "less.orch.zip").stderr
+    assert "its encoder is damaged" in told and "the bundle is without it" in told
+    assert "1 encoder" in kept.orch("import", "tiny.orch.zip").stdout and file.read_bytes() == whole
+
+
+def test_a_lost_encoder_is_made_again_when_that_is_asked_for_and_not_before(kept: Place) -> None:
+    (file,) = (kept.folder / "runs" / "artifacts").rglob("encoder.safetensors")
+    before = file.read_bytes()
+    file.unlink()
+    told = kept.orch("sweep", "sweep.yaml", "--executor", "serial", "--keep", "encoder").stderr
+    assert "nothing to do" in told and "the encoder of base · seed 0 (" in told
+    assert ") is not in sqlite:///" in told and "--keep encoder --retrain-unkept" in told
+    kept.write(SMALL + "keep: [encoder]\n")
+    assert "the encoder of base · seed 0 (" in kept.orch("plan", "sweep.yaml").stdout
+    told = kept.orch("encoder", "sweep.yaml", "base", code=2).stderr.splitlines()[-1]
+    command = told.split("`")[1].split()[1:]
+    again = kept.orch(*command, "--executor", "serial").stderr
+    assert "1 of them anew" in again and "another result" not in again
+    kept.orch("encoder", "sweep.yaml", "base", "-o", "again.safetensors")
+    assert (kept.folder / "again.safetensors").read_bytes() == before
+    assert "nothing to do" in kept.orch(*command, "--executor", "serial").stderr
+    assert "the encoder of" not in kept.orch("plan", "sweep.yaml").stdout
 
 
 def test_what_has_no_encoder_is_told_before_training(ready: Place, tmp_path: Path) -> None:

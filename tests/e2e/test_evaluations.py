@@ -90,18 +90,30 @@ def test_evaluations_change_no_id_of_a_trial() -> None:
     assert ids(SMALL) == ids(SMALL + EVALUATIONS)
 
 
-def test_a_failed_evaluation_is_tried_again_from_the_start_with_its_encoder(
+def test_a_failed_evaluation_is_told_at_the_end_and_tried_again_with_those_of_its_cell_alone(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(config: object, subject: object) -> dict[str, float]:
         raise RuntimeError("out of luck")
 
-    ready.write(yaml(TINY, "seeds: 1\n") + "evaluations:\n  near: {name: knn, knn.k: 3}\n")
+    axes = "axes:\n  ema: {EMA: {method.momentum: 0.9}, No EMA: {method.momentum: 0}}\n"
+    ready.write(yaml(TINY, axes) + "evaluations:\n  near: {name: knn, knn.k: 3}\n")
     with monkeypatch.context() as patched:
         patched.setattr(knn, "evaluate", broken)
-        ready.orch("sweep", "sweep.yaml", *SERIAL, "--keep-going", code=FAILED)
-    told = ready.orch("retry", "sweep.yaml", *SERIAL, "--fresh").stderr
-    assert "near · seed 0: completed" in told
+        told = ready.orch("sweep", "sweep.yaml", *SERIAL, "--keep-going", code=FAILED).stderr.splitlines()
+    failed = [line for line in told if line.startswith("orch: failed: evaluation ")]
+    assert [line.partition(" (")[0].split("evaluation ")[1] for line in failed] == [
+        "EMA · near · seed 0",
+        "No EMA · near · seed 0",
+    ]
+    assert "`orch retry sweep.yaml` runs them again" in told[told.index(failed[-1]) + 1]
+    told_again = ready.orch("retry", "sweep.yaml", "EMA", *SERIAL, "--fresh").stderr
+    assert told_again.count("· near · seed 0: completed") == 1
+    assert "failed: evaluation No EMA · near" in told_again and "failed: evaluation EMA" not in told_again
+    nothing = ready.orch("retry", "sweep.yaml", "EMA", *SERIAL, code=2).stderr
+    assert "no trial and no evaluation of cell 'EMA' has failed" in nothing
+    by_name = ready.orch("retry", "sweep.yaml", "No EMA · near", *SERIAL).stderr
+    assert "No EMA · near · seed 0: completed" in by_name
 
 
 def test_seeds_are_added_by_what_evaluations_find(ready: Place) -> None:

@@ -15,7 +15,7 @@ from orchestrator.execution import drive, rounds
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import answered, published
 from orchestrator.execution.run import SweepResult, plan_sweep
-from orchestrator.execution.screen import Listening
+from orchestrator.execution.screen.lines import Listening
 from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop
 from orchestrator.recording.memory import MemoryStore

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orchestrator.events import Event, Progressed, Started
-from orchestrator.execution.screen import ResumeNotes
+from orchestrator.execution.screen.lines import ResumeNotes
 from orchestrator.planning.plan import make_plan
 from orchestrator.recording.logs import TrialLogs
 from tests.builders import expansion, record, report

@@ -129,6 +129,6 @@ def test_failures_are_a_line_each_with_cause_node_and_log() -> None:
         ),
         other.id: record(other.id, 0.5),
     }
-    assert list(failures(made, records, {one.id: "/x/log.txt"})) == [
+    assert list(failures(made.trials, records, {one.id: "/x/log.txt"})) == [
         f"{one.label} ({one.id}): ValueError: no; on node7:12; log /x/log.txt"
     ]

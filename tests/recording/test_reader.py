@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import sqlite3
 import subprocess
@@ -270,3 +271,27 @@ def test_a_result_that_is_deleted_after_its_sweep_is_trained_again(answered: Pla
     assert "1 will run, 7 done" in answered.orch("plan", "sweep.yaml").stdout
     assert "1 trial will run" in answered.orch("sweep", "sweep.yaml", "--executor", "serial").stderr
     assert "0 will run, 8 done" in answered.orch("plan", "sweep.yaml").stdout
+
+
+def test_a_kept_encoder_is_read_from_beside_the_file_and_from_nowhere_else(
+    tmp_path: Path, database: Path
+) -> None:
+    from orchestrator.recording.mlflow.database import address_of
+    from orchestrator.recording.mlflow.store import MlflowStore
+
+    home, left = tmp_path / "what?a #home%", tmp_path / "left"
+    home.mkdir()
+    shutil.copy(database, home / "mlflow.db")
+    store = MlflowStore(address_of(home / "mlflow.db"), artifacts=home / "artifacts")
+    reader, trial = SqliteReader(home / "mlflow.db", name="test"), trials(1)[0]
+    digest = hashlib.sha256(b"weights").hexdigest()
+    store.begin(trial.facts, INFO)
+    store.finish(trial.id, outcome(details={"encoder": {"sha256": digest}}), INFO)
+    assert reader.encoder(trial.id) is store.encoder(trial.id) is reader.encoder(STRANGERS[0]) is None
+    left.mkdir()
+    (left / "encoder.safetensors").write_bytes(b"weights")
+    store.keep_encoder(trial.id, left, digest)
+    assert reader.encoder(trial.id) == store.encoder(trial.id) == b"weights"
+    home.rename(tmp_path / "moved")
+    with pytest.raises(CannotTell):
+        SqliteReader(tmp_path / "moved" / "mlflow.db", name="test").encoder(trial.id)

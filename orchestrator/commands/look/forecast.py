@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from orchestrator.commands.options import sayer
+from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.execution.address import check_reachable, parsed_address
 from orchestrator.execution.child.conversation import ask
@@ -18,6 +20,7 @@ from orchestrator.execution.child.messages import Rehearse
 from orchestrator.execution.child.trials import on_the_wire
 from orchestrator.language.resources import Bundle, SweepResources, check_room
 from orchestrator.planning.data import missing_data
+from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.waiting import said_if_slow
@@ -133,6 +136,21 @@ def total(told: Sequence[ForecastReport]) -> str:
     return duration(sum(one.wall_s for one in told))
 
 
+def forecast_for(
+    request: Request, plan: Plan, new: Sequence[TrialSpec], *, pack: bool, address: str | None, limit_s: float
+) -> ForecastReport:
+    """What training `new` of a sweep's `plan` takes, and evaluating; raises as `forecast_of`."""
+    later: list[TrialSpec] = []
+    if request.spec.evaluations:
+        found, own = request.evaluation_plan(plan.records)
+        trained = {trial.id for trial in plan.todo}
+        after = (one for one, of in found.every if one.id not in found.parents and of.id in trained)
+        later = [*own.todo, *after]
+    resources = request.spec.resources.with_auto if pack else request.spec.resources
+    say = sayer(silent=False)
+    return forecast_of([*new, *later], resources, request.space, address=address, limit_s=limit_s, say=say)
+
+
 def forecast_of(
     todo: Sequence[TrialSpec],
     resources: SweepResources,
@@ -185,9 +203,16 @@ def forecast_of(
 def _told_apart(todo: Sequence[TrialSpec]) -> tuple[list[TrialSpec], tuple[str, ...]]:
     """The trials that can be rehearsed, and a line on those of each trainer that is not."""
     reasons = {trial.id: getattr(behind(trial.cell.loop), "NOT_REHEARSED", None) for trial in todo}
-    others = Counter((trial.cell.trainer, reasons[trial.id]) for trial in todo if reasons[trial.id])
+    others = Counter((_called(trial), reasons[trial.id]) for trial in todo if reasons[trial.id])
     lines = tuple(f"{name}: {counted(n, 'trial')} not counted: {why}" for (name, why), n in others.items())
     return [trial for trial in todo if not reasons[trial.id]], lines
+
+
+def _called(trial: TrialSpec) -> str:
+    """Its trainer; of an evaluation of a sweep's encoders also what that is called."""
+    axis, level = trial.cell.choice[-1] if trial.cell.choice else ("", None)
+    evaluates = trial.cell.trainer == "evaluation" == axis
+    return f"evaluation {level}" if evaluates else trial.cell.trainer
 
 
 def _on_cluster(

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from orchestrator.answer.marks import MEANINGS
 from orchestrator.commands.screen.grid import SIGNS
-from orchestrator.execution.screen import Progress
+from orchestrator.execution.screen.lines import Progress
 from orchestrator.planning.plan import Plan
 from orchestrator.records import status_of
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from orchestrator.answer import publish
@@ -11,8 +11,8 @@ from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.data import larger_than_data, missing_packages
-from orchestrator.planning.evaluations import protocols
-from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.evaluations import Evaluations, name_of, protocols
+from orchestrator.planning.expand import expand
 from orchestrator.planning.origin import code_note, edit_notes
 from orchestrator.planning.plan import Plan, size
 from orchestrator.planning.trials import Cell
@@ -66,22 +66,42 @@ def _last_level(label: str) -> str:
     return label.rpartition(" · seed ")[0].rpartition(" · ")[2]
 
 
-def evaluations_text(expansion: Expansion, found: Plan, waiting: Mapping[str, int]) -> str:
-    """How the evaluations of a sweep stand, a line each; empty if it has none.
+def evaluations_text(found: Evaluations, plan: Plan, *, causes: bool = False) -> Iterator[str]:
+    """How the evaluations of a sweep stand, a line each.
 
     Args:
-        expansion: the sweep.
-        found: the plan of its evaluations.
-        waiting: by evaluation, the trials whose encoders are not there yet.
+        found: its evaluations.
+        plan: how those stand whose encoders are there.
+        causes: whether a line for each that has one, such as why it failed, follows.
     """
-    lines = []
-    for name, protocol in protocols(expansion).items():
-        own = [trial for trial in found.expansion.trials if dict(trial.cell.choice)["evaluation"] == name]
-        counts = Counter(found.status(trial.id) for trial in own)
+    for name, protocol in protocols(found.sweep).items():
+        own = [trial for trial in plan.expansion.trials if name_of(trial) == name]
+        counts = Counter(plan.status(trial.id) for trial in own)
         parts = [f"{number} {status}" for status, number in counts.items()]
-        parts += [f"{waiting[name]} wait for an encoder"] if waiting.get(name) else []
-        lines.append(f"evaluation {name} ({protocol}): {', '.join(parts) or 'none'}")
-    return "\n".join(lines)
+        parts += [f"{found.waiting[name]} wait for an encoder"] if found.waiting.get(name) else []
+        yield f"evaluation {name} ({protocol}): {', '.join(parts) or 'none'}"
+    if causes:
+        yield from _causes(plan, "evaluation ")
+
+
+def evaluation_records(found: Evaluations, plan: Plan) -> list[dict[str, Any]]:
+    """How each evaluation of a sweep stands, for programs."""
+    rows = []
+    for one, parent in found.every:
+        there = one.id in found.parents
+        record = plan.records.get(one.id) if there else None
+        rows.append(
+            {
+                "evaluation": name_of(one),
+                "id": one.id if there else None,
+                "trial": parent.id,
+                "cell": parent.cell.label,
+                "seed": one.seed,
+                "status": plan.status(one.id) if there else "waiting",
+                "reason": record.reason if record else None,
+            }
+        )
+    return rows
 
 
 def status_text(plan: Plan) -> str:
@@ -90,11 +110,14 @@ def status_text(plan: Plan) -> str:
     lines = cells_by_seed(plan)
     lines.append(", ".join(f"{number} {status}" for status, number in counts.items()))
     lines += plan.expansion.left_out
+    return "\n".join([*lines, *_causes(plan)])
+
+
+def _causes(plan: Plan, what: str = "") -> Iterator[str]:
     for trial in plan.expansion.trials:
         record = plan.records.get(trial.id)
         if record is not None and record.reason:
-            lines.append(f"{SIGNS[status_of(record)]} {trial.label} ({trial.id}): {record.reason}")
-    return "\n".join(lines)
+            yield f"{SIGNS[status_of(record)]} {what}{trial.label} ({trial.id}): {record.reason}"
 
 
 def plan_record(plan: Plan) -> dict[str, Any]:

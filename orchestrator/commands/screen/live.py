@@ -17,7 +17,7 @@ from rich.text import Text
 from orchestrator.commands.screen.board import STYLES, Board, sparkline
 from orchestrator.errors import printable
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
-from orchestrator.execution.screen import LineDisplay, Progress, Screen, epochs_of, finished_line
+from orchestrator.execution.screen.lines import LineDisplay, Progress, Screen, epochs_of, finished_line
 from orchestrator.planning.plan import Plan
 from orchestrator.process.signals import heard
 from orchestrator.process.streams import terminal, to_stderr

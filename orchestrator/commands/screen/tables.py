@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.answer import explain, formats, publish
+from orchestrator.answer import formats, publish
 from orchestrator.answer.comparison.beside import with_others
 from orchestrator.answer.tables import Table
 from orchestrator.commands.options import sayer
 from orchestrator.commands.request import Request
-from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.records import TrialRecord
 
@@ -64,11 +64,11 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
     return Shown(outside, complete=not problems)
 
 
-def print_failures(trials: Sequence[TrialSpec], records: Mapping[str, TrialRecord]) -> None:
-    """Print a line for each trial that failed, with its cause, and what to do next."""
+def print_failures(lines: Sequence[str], file: str) -> None:
+    """Print a line for each trial or evaluation of a sweep file that failed, and what to do next."""
     tell = sayer(silent=False)
-    lines = list(explain.failed(trials, records))
     for line in lines:
         tell(f"orch: {line}")
     if lines:
-        tell("orch: `orch why SPEC CELL` and `orch logs SPEC CELL` tell more of each")
+        why, logs, retry = (shlex.join(["orch", what, file]) for what in ("why", "logs", "retry"))
+        tell(f"orch: `{why} ID` and `{logs} ID` tell more of each, `{retry}` runs them again")

@@ -46,6 +46,7 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
             now = time.monotonic()
             try:
                 plans = [request.look_again() for request in requests]
+                others = [_evaluations(request, plan) for request, plan in zip(requests, plans, strict=True)]
                 trained = any([living() for living in drivers])
             except StoreAway:
                 if now - heard > QUIET_S:
@@ -56,14 +57,14 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
                     say(told := _AWAY)
                 time.sleep(POLL_S)
                 continue
-            states = [Counter(plan.status(trial.id) for trial in plan.expansion.trials) for plan in plans]
+            states = [_states(plan) for plan in (*plans, *filter(None, others))]
             if trained:
                 heard = now
             over = not trained and not any(state["running"] + state["missing"] for state in states)
             word = _word(over, now - heard)
             if live is not None:
-                live.update(_picture(requests, plans, word), refresh=True)
-            elif (line := "; ".join(map(_counts, plans))) != told:
+                live.update(_picture(requests, plans, others, word), refresh=True)
+            elif (line := "; ".join(map(_counts, plans, others))) != told:
                 say(told := line)
             if over or now - heard > QUIET_S:
                 if live is None:
@@ -85,14 +86,27 @@ def _word(over: bool, quiet_s: float) -> str:
     return "watching (Ctrl-C ends this, and no trial)"
 
 
-def _picture(requests: Sequence[Request], plans: Sequence[Plan], word: str) -> Group:
+def _evaluations(request: Request, plan: Plan) -> Plan | None:
+    """How a sweep's evaluations stand; None if it has none."""
+    return request.evaluation_plan(plan.records)[1] if plan.expansion.spec.evaluations else None
+
+
+def _picture(
+    requests: Sequence[Request], plans: Sequence[Plan], others: Sequence[Plan | None], word: str
+) -> Group:
     lines = []
-    for request, plan in zip(requests, plans, strict=True):
-        lines += [request.headline, *grid.cells_by_seed(plan), _counts(plan)]
+    for request, plan, other in zip(requests, plans, others, strict=True):
+        lines += [request.headline, *grid.cells_by_seed(plan), _counts(plan, other)]
     return Group(*(Text(printable(line), no_wrap=True, overflow="crop") for line in (*lines, word)))
 
 
-def _counts(plan: Plan) -> str:
-    counts = Counter(plan.status(trial.id) for trial in plan.expansion.trials)
-    listed = ", ".join(f"{number} {status}" for status, number in counts.items())
-    return f"{plan.expansion.spec.name}: {listed}"
+def _states(plan: Plan) -> Counter[str]:
+    return Counter(plan.status(trial.id) for trial in plan.expansion.trials)
+
+
+def _counts(plan: Plan, evaluations: Plan | None) -> str:
+    told = {plan.expansion.spec.name: plan} | ({"evaluations": evaluations} if evaluations else {})
+    listed = {
+        name: ", ".join(f"{n} {status}" for status, n in _states(p).items()) for name, p in told.items()
+    }
+    return ", ".join(f"{name}: {words or 'none yet'}" for name, words in listed.items())

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
 
+from orchestrator.commands.request import Request
 from orchestrator.errors import StoreError, UsageError
-from orchestrator.execution.drive import Only
+from orchestrator.execution import drive
+from orchestrator.execution.drive import Prepared
+from orchestrator.execution.options import Options
 from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.find import find_trials
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
@@ -20,22 +22,30 @@ from orchestrator.recording.claims.shared import BEAT_S, SharedClaims
 from orchestrator.recording.workspace import Workspace
 
 
-def failed(expansion: Expansion, cell: str | None) -> Only:
-    """Chooses the failed trials of a plan, of one cell if it is named.
+def prepared_again(
+    request: Request, named: str | None, options: Options, *, say: Callable[[str], None]
+) -> Prepared:
+    """What has failed of a sweep, or of the cell or evaluation that is named, ready to be run again.
 
     Raises:
-        UsageError: there is no such cell; by the chosen function: none of its trials has failed.
+        UsageError: there is no such cell, or nothing of it has failed.
+        OrchError: it cannot be run.
     """
-    wanted = {trial.id for trial in (find_trials(expansion, cell) if cell else expansion.trials)}
+    expansion, name = request.expansion, request.spec.name
+    chosen, found = request.named(named) if named else (list(expansion.trials), None)
+    wanted = {trial.id for trial in chosen}
+    if request.spec.evaluations and found is None:
+        wanted |= {one.id for one in evaluations(expansion, request.records()).of(chosen)}
 
     def only(plan: Plan) -> tuple[TrialSpec, ...]:
-        chosen = tuple(trial for trial in plan.failed_before if trial.id in wanted)
-        if not chosen and not plan.expansion.spec.evaluations:  # one of which may have failed
-            where = f"of cell '{cell}'" if cell else f"of sweep '{expansion.spec.name}'"
-            raise UsageError(f"no trial {where} has failed; `orch status` shows how they stand")
-        return chosen
+        return tuple(trial for trial in plan.failed_before if trial.id in wanted)
 
-    return only
+    prepared = drive.prepare(expansion, request.space, options, say=say, only=only)
+    if not prepared.trains:
+        what = "no trial" if not request.spec.evaluations else "no trial and no evaluation"
+        where = f"of cell '{named}'" if named else f"of sweep '{name}'"
+        raise UsageError(f"{what} {where} has failed; `orch status` shows how they stand")
+    return prepared
 
 
 def end_dead_drivers(space: Workspace) -> Iterator[str]:

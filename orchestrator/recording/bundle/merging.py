@@ -17,8 +17,8 @@ from orchestrator.recording.bundle.layout import BundledTrial
 from orchestrator.recording.bundle.reading import BROKEN, Bundle
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
-from orchestrator.recording.trial_files import ENCODER, PROVENANCE, SPECTRA
-from orchestrator.records import Curves, Provenance, SweepInfo, TrialRecord, record_of
+from orchestrator.recording.trial_files import ENCODER, PROVENANCE, SPECTRA, lost_encoders
+from orchestrator.records import Curves, Provenance, SweepInfo, TrialRecord, record_of, unequal_metrics
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder, files
 from trainers.attempt.report import EpochReport, Outcome
@@ -122,7 +122,8 @@ def merge_checkpoints(bundle: Bundle, root: Folder, store: Store) -> int:
 def merge_encoders(bundle: Bundle, root: Folder, store: Store) -> int:
     """Give trials the encoders that the bundle has of them, by way of their folders; to how many.
 
-    A trial whose encoder the store has keeps it, and one that has another result in the store gets none.
+    A trial whose encoder the store has keeps it, unless that is damaged; one that has another result in the
+    store gets none.
     """
     named = [one for one in _ids(bundle) if f"encoders/{one}/{ENCODER}" in bundle]
     known, given = store.records(named), 0
@@ -130,7 +131,8 @@ def merge_encoders(bundle: Bundle, root: Folder, store: Store) -> int:
         trial = bundle.trial(one)
         if trial is None or one not in known or differ(trial.record, known[one]):
             continue
-        if known[one].encoder is not None and store.encoder(one) is not None:
+        before = known[one].encoder
+        if before is not None and (before != trial.record.encoder or not lost_encoders([known[one]], store)):
             continue
         content = bundle.read(f"encoders/{one}/{ENCODER}")
         files(root / one).write(ENCODER, io.BytesIO(content))
@@ -249,20 +251,14 @@ def differ(ours: TrialRecord, known: TrialRecord | None) -> bool:
     """Whether both are results, and not the same."""
     if known is None or not (ours.is_done and known.is_done):
         return False
-    return ours.status != known.status or bool(_unequal(ours, known))
-
-
-def _unequal(ours: TrialRecord, known: TrialRecord) -> list[str]:
-    """The final metrics that differ; how long something took is no result."""
-    names = sorted({*ours.metrics, *known.metrics})
-    return [n for n in names if not n.startswith("time/") and ours.metrics.get(n) != known.metrics.get(n)]
+    return ours.status != known.status or bool(unequal_metrics(ours, known))
 
 
 def _difference(trial: BundledTrial, known: TrialRecord) -> str:
     ours = trial.record
     told = f"{known.status}, here {ours.status}"
     if ours.status == known.status:
-        names = _unequal(ours, known)
+        names = unequal_metrics(ours, known)
         name = next((n for n in names if n.startswith("probe/")), names[0])
         more = f" and {len(names) - 1} more metrics" if len(names) > 1 else ""
         told = f"{name} {known.metrics.get(name)}, here {ours.metrics.get(name)}{more}"

@@ -32,7 +32,7 @@ from orchestrator.recording.bundle.layout import (
 from orchestrator.recording.bundle.merging import differ
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
-from orchestrator.recording.trial_files import ENCODER, SPECTRA, to_npz
+from orchestrator.recording.trial_files import ENCODER, SPECTRA, EncoderLostError, to_npz, whole_encoder
 from orchestrator.records import Provenance, TrialRecord
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder
@@ -281,10 +281,10 @@ def _sweep(one: Exported, trials: Sequence[TrialSpec]) -> BundledSweep:
 def _add_encoder(writer: _Writer, one: Exported, record: TrialRecord, say: Callable[[str], None]) -> None:
     if not one.encoders or record.encoder is None:
         return
-    if (content := one.store.encoder(record.trial_id)) is None:
-        say(f"orch: trial {record.trial_id}: its encoder was kept elsewhere, and is not in this store")
-    else:
-        writer.add(f"encoders/{record.trial_id}/{ENCODER}", content)
+    try:
+        writer.add(f"encoders/{record.trial_id}/{ENCODER}", whole_encoder(record, one.store))
+    except EncoderLostError as why:
+        say(f"orch: trial {record.trial_id}: its encoder {why}; the bundle is without it")
 
 
 def _add_checkpoints(writer: _Writer, root: Folder, trial_ids: Iterable[str]) -> None:

@@ -119,7 +119,7 @@ class JournaledStore:
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; StoreAway: the store is needed for it and does not answer."""
         told = journal_files.waiting(self.root, self.name).encoder(trial_id)  # first: it arrives meanwhile
-        return self._ask(lambda store: store.encoder(trial_id)) if told is None else told
+        return self._read(lambda store: store.encoder(trial_id)) if told is None else told
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None

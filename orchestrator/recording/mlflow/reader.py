@@ -16,12 +16,15 @@ import re
 import sqlite3
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from orchestrator.errors import StoreLocked
 from orchestrator.recording.mlflow.tags import EXPECTED, READ, record_from
 from orchestrator.recording.store_errors import raised, readable
 from orchestrator.recording.store_port import CannotTell
 from orchestrator.records import SweepInfo, TrialRecord
+from trainers.attempt.checkpoint import ENCODER
 
 _REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
 WAIT_S = 1.0  # somebody is writing; the caller says so and asks again
@@ -48,6 +51,12 @@ _ASKED_FOR = f"""
     left join tags as label on label.run_uuid = asked.run_uuid and label.key = 'orch.label'
     where asked.key = ? and asked.value = 'true' and trial.key = 'orch.trial_id'
     order by start_time is null, start_time, asked.run_uuid
+"""
+_FILES_OF = f"""
+    select artifact_uri
+    from tags as trial join (select run_uuid, runs.artifact_uri, start_time from {_LIVING}) using (run_uuid)
+    where trial.key = 'orch.trial_id' and trial.value = ?
+    order by start_time is null, start_time, run_uuid limit 1
 """
 _PUBLISHED = f"""
     select content.value
@@ -116,6 +125,23 @@ class SqliteReader:
             values = [sweep.name, sweep.profile or "none"]
             found = None if base is None else base.execute(_PUBLISHED, values).fetchone()
         return found[0] if found else None
+
+    def encoder(self, trial_id: str) -> bytes | None:
+        """The file with a trial's encoder, if it was kept beside this one; raises as `records`."""
+        with self._look() as base:
+            found = None if base is None else base.execute(_FILES_OF, [trial_id]).fetchone()
+        address = urlsplit(found[0]) if found else None
+        if address is None:
+            return None
+        folder = Path(url2pathname(address.path))
+        if address.scheme != "file" or not folder.is_relative_to(self.file.parent):
+            raise CannotTell  # of a home that was moved MLflow's own files say where they lay
+        try:
+            return (folder / ENCODER).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError:
+            raise CannotTell from None
 
     @contextlib.contextmanager
     def _look(self) -> Iterator[sqlite3.Connection | None]:

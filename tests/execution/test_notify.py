@@ -10,15 +10,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from orchestrator import Sweep
 from orchestrator.commands.screen.live import QuietDisplay
-from orchestrator.commands.train import notify
 from orchestrator.errors import ExecutionLost, UsageError
 from orchestrator.events import Finished
+from orchestrator.execution import drive
+from orchestrator.execution.publishing import answered
 from orchestrator.execution.run import SweepResult, plan_sweep
+from orchestrator.execution.screen import notify
 from orchestrator.process import command
 from orchestrator.recording.memory import MemoryStore
 from tests.builders import expansion, outcome
@@ -71,8 +75,7 @@ def run(address: str | None, *failures: str, error: Exception | None = None, don
     said: list[str] = []
     store = MemoryStore()
     plan = plan_sweep(expansion(), store)
-    plan = plan._replace(todo=()) if done else plan
-    with notify.told(address, plan, QuietDisplay, say=said.append) as (screen, ended):
+    with notify.told(address, plan, QuietDisplay, say=said.append, trains=not done) as (screen, ended):
         shown = screen(plan)
         for number, reason in enumerate(failures):
             failed = outcome(status="failed", reason=reason, error="code", metrics={})
@@ -163,3 +166,51 @@ def test_the_typed_command_keeps_no_address(monkeypatch: pytest.MonkeyPatch, wor
     typed = command.typed_command()
     assert SECRET not in typed
     assert typed.endswith("--seeds 3")
+
+
+def ran_in_python(monkeypatch: pytest.MonkeyPatch, **how: Any) -> list[str]:
+    """What is said while `Sweep.run` runs a sweep whose trials come out as they like, and one fails."""
+    plan, said = plan_sweep(expansion(), MemoryStore()), list[str]()
+
+    def sweep(prepared: Any, *, screen: Any, show: Any, say: Any) -> SweepResult:
+        assert "ORCH_NOTIFY" not in os.environ
+        failed = outcome(status="failed", reason="out of luck", error="code", metrics={})
+        screen(plan).on_event(Finished(plan.todo[0].id, failed))
+        result = SweepResult(Counter(failed=1), {}, interrupted=False)
+        show(answered(plan.expansion, result))
+        return result
+
+    prepared = SimpleNamespace(plan=plan, trains=True)
+    monkeypatch.setattr(drive, "prepare", lambda expansion, space, options, say: prepared)
+    monkeypatch.setattr(drive, "sweep", sweep)
+    Sweep(plan.expansion.spec).run("serial", say=said.append, **how)
+    return said
+
+
+def test_a_sweep_in_python_tells_a_webhook_as_the_command_does(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_NOTIFY", "http://127.0.0.1:9/another")
+    said = ran_in_python(monkeypatch, notify=hook.address)
+    assert {body["event"] for body in hook.heard} == {"failure", "end"}
+    assert "notified 127.0.0.1" in said and not any(SECRET in line for line in said)
+    assert os.environ["ORCH_NOTIFY"] == "http://127.0.0.1:9/another"  # for the next sweep
+
+
+def test_a_sweep_in_python_takes_the_webhook_of_the_environment(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_NOTIFY", hook.address)
+    ran_in_python(monkeypatch)
+    assert len(hook.heard) == 2
+    with pytest.raises(UsageError, match=r"^notify: expected the address of a webhook, .* \(not shown\)"):
+        ran_in_python(monkeypatch, notify="hooks/x")
+
+
+def test_a_failed_evaluation_is_told_by_its_label(hook: Hook) -> None:
+    plan = plan_sweep(expansion(), MemoryStore())
+    none = plan._replace(todo=())
+    with notify.told(hook.address, none, QuietDisplay, say=print, trains=True) as (screen, _):
+        failed = outcome(status="failed", reason="no", error="code", metrics={})
+        screen(plan).on_event(Finished(plan.todo[1].id, failed))
+    assert [body["text"] for body in hook.heard] == [f"tiny: {plan.todo[1].label} failed: no"]

@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.errors import ExecutionLost, StoreError, UsageError, printable
 from orchestrator.events import Event, Finished
 from orchestrator.execution.run import SweepResult
-from orchestrator.execution.screen import Listening, Screen
+from orchestrator.execution.screen.lines import Listening, Screen
 from orchestrator.planning.plan import Plan
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import counted
@@ -33,16 +33,20 @@ Make = Callable[[Plan], Screen]
 Ended = Callable[[SweepResult], SweepResult]
 
 
-def address_from(flag: str | None) -> str | None:
-    """The webhook that a flag or the environment names; workers and scripts do not inherit it.
+def address_from(given: str | None, source: str = "--notify") -> str | None:
+    """The webhook that is given, or that the environment names; workers and scripts do not inherit it.
+
+    Args:
+        given: what a flag or an argument says; None: the environment counts.
+        source: what that is called in messages.
 
     Raises:
         UsageError: it is no address of HTTP.
     """
     named = os.environ.pop(VARIABLE, "").strip()
-    source = VARIABLE if flag is None else "--notify"
-    address = named if flag is None else flag.strip()
-    if not address and flag is None:
+    source = VARIABLE if given is None else source
+    address = named if given is None else str(given).strip()
+    if not address and given is None:
         return None
     parts = _parts(address)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname or not address.isascii():
@@ -50,6 +54,21 @@ def address_from(flag: str | None) -> str | None:
             f"{source}: expected the address of a webhook, http://... or https://... (not shown)"
         )
     return address
+
+
+@contextlib.contextmanager
+def withheld(given: str | None) -> Iterator[str | None]:
+    """The webhook that an argument `notify`, or the environment, names; inside, the environment is without.
+
+    Raises:
+        UsageError: it is no address of HTTP.
+    """
+    named = os.environ.get(VARIABLE)
+    try:
+        yield address_from(given, "notify")
+    finally:
+        if named is not None:  # the next sweep of this process has it again
+            os.environ[VARIABLE] = named
 
 
 def _parts(address: str) -> SplitResult | None:
@@ -63,13 +82,13 @@ def _parts(address: str) -> SplitResult | None:
 
 @contextlib.contextmanager
 def told(
-    address: str | None, plan: Plan, screen: Make, *, say: Callable[[str], None]
+    address: str | None, plan: Plan, screen: Make, *, say: Callable[[str], None], trains: bool
 ) -> Iterator[tuple[Make, Ended]]:
-    """Tell a webhook of the first failure, and of the end; of nothing where there is nothing to train.
+    """Tell a webhook of the first failure, and of the end; of nothing unless the sweep `trains` or evaluates.
 
     Yields a screen that hears of failures, and what is given the result. What goes wrong is a line.
     """
-    if address is None or not plan.todo:
+    if address is None or not trains:
         yield screen, lambda result: result
         return
     hook = _Webhook(address, plan, say)
@@ -78,8 +97,12 @@ def told(
         hook.end(result)
         return result
 
+    def made(some: Plan) -> Screen:
+        hook.know(some)
+        return Listening(screen(some), hook.on_event)
+
     try:
-        yield lambda some: Listening(screen(some), hook.on_event), ended
+        yield made, ended
     except (StoreError, ExecutionLost) as error:
         hook.post("stopped", without_secret(str(error))[:300])
         raise
@@ -93,9 +116,13 @@ class _Webhook:
     def __init__(self, address: str, plan: Plan, say: Callable[[str], None]) -> None:
         self._address, self._plan, self._say = address, plan, say
         self._host = str(urlsplit(address).hostname)
-        self._labels = {trial.id: trial.label for trial in plan.todo}
+        self._labels: dict[str, str] = {}
         self._posting: list[tuple[threading.Thread, list[str]]] = []
         self._failed = False
+
+    def know(self, plan: Plan) -> None:
+        """What is trained of a plan has these labels."""
+        self._labels |= {trial.id: trial.label for trial in plan.todo}
 
     def on_event(self, event: Event) -> None:
         """Something happened to a trial."""

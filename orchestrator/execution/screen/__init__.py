@@ -1,0 +1,1 @@
+"""Who sees or hears what happens to trials: lines of text, and a webhook."""
