@@ -112,10 +112,10 @@ def _axes(figure: FigureSpec, cells: Sequence[CellCurves]) -> tuple[str, ...]:
     there, numbers = check_axes(figure, cells), numeric(cells)
     for axis in figure.axes:
         if axis not in numbers:
-            shown = ", ".join(there[axis][:3])
+            shown, step = ", ".join(there[axis][:3]), f"take one of {', '.join(numbers)}, or draw kind dots"
             raise UsageError(
-                f"figure '{figure.file_name}': axis '{axis}' is none of numbers: {shown}; take one of "
-                f"{', '.join(numbers) or 'none'}, or draw kind dots"
+                f"figure '{figure.file_name}': axis '{axis}' is none of numbers: {shown}; "
+                f"{step if numbers else 'draw kind dots'}"
             )
     if not numbers:
         raise UsageError(
