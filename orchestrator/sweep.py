@@ -251,7 +251,7 @@ class Sweep:
         return effects.effects(self.expansion, self.records(), metric=metric).frame()
 
     def figure(self, kind: str, **how: Any) -> Figure:
-        """A figure of the sweep: the one of that name, or one of that kind with columns, over, where.
+        """The sweep's figure of that name, or one of that kind with columns, axes, over, where, width.
 
         Raises:
             UsageError: there is no such figure, or nothing to draw.
@@ -261,7 +261,7 @@ class Sweep:
         store, ids = self.store(), [trial.id for trial in self.trials]
         if not (curves := store.curves(ids)):
             raise UsageError(f"figure '{kind}': no trial of '{self.spec.name}' has recorded anything; run it")
-        return publish.figure(self.expansion, chosen, store.records(ids), curves)
+        return publish.figure(self.expansion, chosen, self._records(store, self.expansion), curves)
 
     def encoder(self, cell: str, seed: int = 0) -> nn.Module:
         """A trial's encoder, in eval mode: normalised images [N, C, H, W] to [N, D]; UsageError: not kept."""

@@ -57,8 +57,22 @@ def check(figure: FigureSpec) -> None:
         UsageError: one does not.
     """
     kind = load(figure.kind)
+    if figure.axes and not getattr(kind, "TAKES_AXES", False):
+        raise UsageError(f"figure '{figure.file_name}': kind {figure.kind} has no use for `axes`; remove it")
     with _plugged.blamed("figures", kind):
         kind.check(figure)
+
+
+def check_cells(figure: FigureSpec, cells: Sequence[CellCurves]) -> None:
+    """Check that the figure can be drawn of these cells, as far as that is known before any result.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    kind = load(figure.kind)
+    if hasattr(kind, "check_cells"):
+        with _plugged.blamed("figures", kind):
+            kind.check_cells(figure, cells)
 
 
 def to_png(figure: Figure, *, dpi: int = 150) -> bytes:

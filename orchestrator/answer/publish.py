@@ -6,7 +6,6 @@ import contextlib
 import functools
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -14,16 +13,17 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from pydantic import ValidationError
 
 from orchestrator.answer import draw, formats
+from orchestrator.answer._drawn import bare_cells, cell_curves, check_finals, drawn_cells, with_finals
 from orchestrator.answer.figures._bands import CellCurves
-from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.plan import seeds_of_cells
-from orchestrator.planning.trials import TrialSpec, in_words
-from orchestrator.records import Curves, TrialRecord, status_of, without_empty
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.words import counted
+from orchestrator.records import Curves, TrialRecord, without_empty
 from trainers.config.families import members
 from trainers.config.plugins import behind, load
 
@@ -92,9 +92,12 @@ def check_figure(expansion: Expansion, spec: FigureSpec) -> None:
         UsageError: it cannot.
     """
     draw.check(spec)
-    drawn = _drawn_cells(expansion, spec)
+    drawn = drawn_cells(expansion, spec)
     if not drawn:
         raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
+    draw.check_cells(spec, bare_cells(expansion, drawn))
+    if getattr(load("figures", spec.kind), "COLUMNS_ARE_FINAL_METRICS", False):
+        check_finals(expansion, spec)
     kinds = [_kinds_of(behind(expansion.cells[i].loop)) for i in drawn]
     if any(spec.kind in known for known in kinds):
         return
@@ -200,12 +203,24 @@ def figure(
     Raises:
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
-    cells = cell_curves(expansion, _drawn_cells(expansion, spec), records, curves)
-    if getattr(load("figures", spec.kind), "COLUMNS_ARE_METRICS", False):
-        cells += [one for levels, one in beside if spec.where.items() <= levels.items()]
+    cells = cell_curves(expansion, drawn_cells(expansion, spec), records, curves)
+    kind = load("figures", spec.kind)
+    if getattr(kind, "COLUMNS_ARE_METRICS", False):
+        theirs = [one for levels, one in beside if spec.where.items() <= levels.items()]
+        cells += [one._replace(place=len(expansion.cells) + i) for i, one in enumerate(theirs)]
+    if getattr(kind, "COLUMNS_ARE_FINAL_METRICS", False):
+        cells = with_finals(expansion, spec, cells, records)
     seeds = seeds_of_cells(expansion)
     title, stamp = ("", "") if plain else (_title(expansion), _stamp(expansion, records, seeds))
     return draw.draw(spec, cells, title=title, stamp=stamp)
+
+
+@_by_its_names
+def described(expansion: Expansion, name: str) -> str:
+    """What the figure of that name shows, in the words of its kind, for whoever does not see it."""
+    own = next((one for one in expansion.spec.figures if one.file_name == name), FigureSpec(kind="curves"))
+    words = (draw.load(own.kind).__doc__ or "").strip().partition("\n")[0]
+    return f"{name} of {expansion.spec.name}, {counted(len(drawn_cells(expansion, own)), 'cell')}. {words}"
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
@@ -217,7 +232,7 @@ def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     states += [i for i, r in there.items() if r.perhaps_begun_before]
     late = ("expectations", "also", "best", "marks")
     tables = [without_empty(part.model_dump(mode="json"), *late) for part in spec.tables]
-    shown = tables + [part.model_dump(mode="json") for part in spec.figures]
+    shown = tables + [without_empty(one.model_dump(mode="json"), "axes", "width") for one in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
     out = [part.model_dump(mode="json") for part in spec.exclude]
@@ -257,36 +272,6 @@ def _noting(problems: list[str]) -> Iterator[None]:
         yield
     except UsageError as error:
         problems.append(str(error))
-
-
-def cell_curves(
-    expansion: Expansion,
-    places: Iterable[int],
-    records: Mapping[str, TrialRecord],
-    curves: Mapping[str, Curves],
-) -> list[CellCurves]:
-    """The curves of the cells at these places."""
-    return [_cell_curves(expansion, place, records, curves) for place in places]
-
-
-def _drawn_cells(expansion: Expansion, spec: FigureSpec) -> list[int]:
-    cells = enumerate(expansion.cells)
-    return [index for index, cell in cells if spec.where.items() <= dict(cell.choice).items()]
-
-
-def _cell_curves(
-    expansion: Expansion,
-    index: int,
-    records: Mapping[str, TrialRecord],
-    curves: Mapping[str, Curves],
-) -> CellCurves:
-    cell = expansion.cells[index]
-    ids = {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
-    there = {seed: curves[i] for seed, i in ids.items() if i in curves}
-    statuses = Counter(status_of(records.get(i)) for i in ids.values())
-    others = (f"{n} of {len(ids)} {MEANINGS.get(s, s)}" for s, n in statuses.items() if s != "completed")
-    row = in_words(label for _, label in cell.choice[:-1])
-    return CellCurves(cell.label, tuple(there), tuple(there.values()), ", ".join(others), row)
 
 
 def _title(expansion: Expansion) -> str:

@@ -93,6 +93,17 @@ def figures(
         list[str] | None,
         typer.Option(help="With --kind: a metric, or a column of it; repeatable.", show_default=False),
     ] = None,
+    axis: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --kind interaction, response, parallel: an axis that it shows; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(help="Width in inches, as of a paper's column.", show_default=False),
+    ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Without title and origin, which a paper's caption says.")
     ] = False,
@@ -105,10 +116,13 @@ def figures(
     formats = tuple(form or ["png"])
     if unknown := set(formats) - WRITERS.keys():
         raise UsageError(f"no figure format '{unknown.pop()}'; known: {', '.join(WRITERS)}")
-    if metric and not kind:
-        raise UsageError("--metric says what a figure shows; add --kind, such as --kind curves")
+    for option, given, such in (("metric", metric, "curves"), ("axis", axis, "interaction")):
+        if given and not kind:
+            raise UsageError(f"--{option} says what a figure shows; add --kind, such as --kind {such}")
     if kind:
-        request.ask_for_figure(kind, metric or ())
+        request.ask_for_figure(kind, metric or (), axis or ())
+    if width is not None:
+        request.size_figures(width)
     folder = out or request.space.home / "figures" / request.folder_name
     others = request.others(beside)
     for path in write_figures(request, folder, formats=formats, plain=plain, others=others):

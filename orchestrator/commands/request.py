@@ -8,8 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from orchestrator.answer import publish
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
@@ -227,15 +230,32 @@ class Request(Sweep):
         self.spec = self.spec.model_copy(update={"tables": tables})
         self.expansion = self.expansion._replace(spec=self.spec)
 
-    def ask_for_figure(self, kind: str, columns: Sequence[str]) -> None:
-        """Have one figure instead of the file's: that of this name or kind, with these columns, if any.
+    def ask_for_figure(self, kind: str, columns: Sequence[str], axes: Sequence[str] = ()) -> None:
+        """Have one figure instead of the file's: that of this name or kind, with these columns and axes.
 
         Raises:
             UsageError: there is no such kind, or it cannot be drawn of these cells.
         """
-        figure = publish.figure_spec(self.expansion, kind, {"columns": tuple(columns)} if columns else {})
+        how = {name: tuple(given) for name, given in (("columns", columns), ("axes", axes)) if given}
+        figure = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, figure)
-        self.spec = self.spec.model_copy(update={"figures": (figure,)})
+        self._have_figures(figure)
+
+    def size_figures(self, width: float) -> None:
+        """Have its figures so wide, in inches.
+
+        Raises:
+            UsageError: no page is.
+        """
+        with self.spec.names():
+            try:
+                wide = [FigureSpec.model_validate(dict(one) | {"width": width}) for one in self.spec.figures]
+            except ValidationError as error:
+                raise UsageError(f"--width {width:g}: {error.errors()[0]['msg']}, in inches") from None
+        self._have_figures(*wide)
+
+    def _have_figures(self, *figures: FigureSpec) -> None:
+        self.spec = self.spec.model_copy(update={"figures": figures})
         self.expansion = self.expansion._replace(spec=self.spec)
 
     def exported(

@@ -180,9 +180,10 @@ class _Checks:
     def figure(self, figure: FigureSpec, at: At) -> Problems:
         if figure.over is not None:
             yield from self.metric(figure.over, (*at, "over"))
-        if getattr(load("figures", figure.kind), "COLUMNS_ARE_METRICS", False):
-            for name in figure.columns:
-                yield from self.metric(name, (*at, "columns"))
+        kind = load("figures", figure.kind)
+        final = getattr(kind, "COLUMNS_ARE_FINAL_METRICS", False)
+        for name in figure.columns if final or getattr(kind, "COLUMNS_ARE_METRICS", False) else ():
+            yield from self.metric(name, (*at, "columns"), final=final)
 
     def metric(self, name: str, at: At, *, final: bool = False) -> Problems:
         """Check that a trial of the sweep reports the metric: after each epoch, or at its end if `final`."""

@@ -20,11 +20,17 @@ class FigureSpec(Frozen):
     """File name; the kind if not given."""
     columns: tuple[str, ...] = ()
     """eigenspace: of F, Wp, alignment, asymmetry (all if empty). curves: metrics. spectra: of embedding,
-    feature (both if empty), F, Wp."""
+    feature (both if empty), F, Wp. dots, interaction, response, parallel: final metrics (that of the first
+    table if empty)."""
+    axes: tuple[str, ...] = ()
+    """interaction: the axis along the figure, that of its lines, and perhaps that of its panels (the first
+    with two levels if empty). response: axes of numbers, a panel each; parallel: axes (all if empty)."""
     over: str | None = None
     """curves, eigenspace: a metric that replaces the epochs on the horizontal axis, such as dynamics/time."""
     where: dict[str, LevelName] = {}
     """Fixed levels: only these cells are drawn."""
+    width: float | None = Field(None, ge=1, le=40)
+    """Width in inches, such as that of a paper's column; letters stay as large as they are."""
 
     @property
     def file_name(self) -> str:

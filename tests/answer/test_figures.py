@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from orchestrator.answer.draw import draw, to_pdf, to_png
 from orchestrator.answer.figures._bands import CellCurves
@@ -328,12 +329,18 @@ def test_an_unknown_spectrum_is_refused_with_the_nearest_name() -> None:
         drawn("spectra", FOUR, "embeding")
 
 
-def test_the_slope_figure_shows_the_theorys_line_and_each_cells_own_slope() -> None:
+def test_the_slope_figure_shows_the_theorys_line_and_each_cells_own_by_least_squares() -> None:
     figure = drawn("slope", FOUR[:1])
     axes = panel(figure, "eigenvalues of W_p over eigenvalues of F")
-    x, y = axes.lines[-1].get_data()
-    assert np.log(y[1] / y[0]) / np.log(x[1] / x[0]) == pytest.approx(0.5)
-    assert any("slope 0.40" in line for line in words(figure))
+    f, w = (np.median(stacked(FOUR[0], name), axis=0)[-1] for name in ("F", "Wp"))
+    alive = w > 0.05 * w[0]
+    fit = stats.linregress(np.log(f[alive]), np.log(w[alive]))
+    half = stats.t.ppf(0.975, alive.sum() - 2) * fit.stderr
+    for label, slope in (("theory", 0.5), ("fit", fit.slope)):
+        x, y = artist(axes, label).get_data()
+        assert np.log(y[1] / y[0]) / np.log(x[1] / x[0]) == pytest.approx(slope)
+    said = " ".join(words(figure))
+    assert f"slope {fit.slope:.2f} ± {half:.2f} of {alive.sum()} modes" in said
 
 
 def test_a_slope_figure_without_predictors_says_so() -> None:

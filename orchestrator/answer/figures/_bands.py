@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.answer.figures._finals import Final
 from orchestrator.records import Curves
 
 Floats = NDArray[np.floating[Any]]
@@ -26,6 +27,14 @@ class CellCurves(NamedTuple):
     """What it shares with the cells beside it: its levels but the last."""
     is_one_trial: bool = False
     """Whether it is not a cell but one trial, with no seeds to count."""
+    place: int | None = None
+    """Its place among all cells of the sweep, by which it has its colour; None: that in the figure."""
+    levels: Mapping[str, str | None] = {}
+    """Its level of each axis; None where that does not apply."""
+    numbers: Mapping[str, float] = {}
+    """What those levels are as numbers, where they are some."""
+    finals: Mapping[str, Final] = {}
+    """Its final metrics by name, as far as the figure asks for them."""
 
     @property
     def remarks(self) -> list[str]:

@@ -22,14 +22,16 @@ def panels_of(
     title: str,
     draw: Callable[[Axes, Arrays], set[str]],
     nothing: str,
+    *,
+    width: float | None = None,
 ) -> tuple[Page, set[str]]:
-    """A page with a panel per cell, and what their drawings contain.
+    """A page with a panel per cell, and what their drawings contain; `width` in inches, if that is asked for.
 
     Cells of another trainer, which have reported something but no diagram, are left out.
     """
     cells = [cell for cell in cells if not cell.reporting or diagram(cell) is not None] or cells
     across = _columns(cells)
-    page = Page(max(3.2, WIDTH_IN * across / 3), title=title)
+    page = Page(width or max(3.2, WIDTH_IN * across / 3), title=title)
     slot, ticks = page.inner_in / across, 0.5
     side = slot - ticks - 0.14
     seen: set[str] = set()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.answer.figures._bands import Band, CellCurves
-from orchestrator.answer.figures._lines import look
+from orchestrator.answer.figures._lines import looks
 from orchestrator.answer.figures._page import LABEL_PT, MARGIN_IN, KeyEntry, Page, line_in
 
 if TYPE_CHECKING:
@@ -41,13 +41,14 @@ def finished(
     notes: str,
     stamp: str,
     dots: bool = False,
+    more: Sequence[KeyEntry] = (),
 ) -> Figure:
     entries = []
-    for index, (cell, remark) in enumerate(zip(cells, remarks, strict=True)):
+    for cell, remark, look in zip(cells, remarks, looks(cells), strict=True):
         parts = [part for part in (remark, *cell.remarks) if part]
-        line = dict(look(index))
+        line = dict(look)
         if dots:
-            line |= {"linestyle": "none", "marker": "o", "markersize": 2.5, "markevery": [1]}
+            line |= {"marker": "o", "markersize": 2.5, "markevery": [1]}
         entries.append(KeyEntry(f"{cell.label} ({'; '.join(parts)})" if parts else cell.label, line))
-    page.bottom_in += page.key(MARGIN_IN, page.bottom_in, entries, width=page.inner_in) + 0.06
+    page.bottom_in += page.key(MARGIN_IN, page.bottom_in, [*entries, *more], width=page.inner_in) + 0.06
     return page.finished(notes=notes, stamp=stamp)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from orchestrator.answer.figures._bands import Band
+from orchestrator.answer.figures._bands import Band, CellCurves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +24,15 @@ def look(index: int) -> dict[str, Any]:
         "linestyle": DASHES[index // len(COLOURS) % len(DASHES)],
         "linewidth": 1.1,
     }
+
+
+def looks(cells: Sequence[CellCurves]) -> list[dict[str, Any]]:
+    """Colour and dashes of each cell by its place in the sweep, so that all figures agree on them."""
+    places = [index if cell.place is None else cell.place for index, cell in enumerate(cells)]
+    different = len(COLOURS) * len(DASHES)
+    if len({place % different for place in places}) < min(len(places), different):
+        places = list(range(len(places)))  # cells that look alike must not stand in one figure
+    return [look(place) for place in places]
 
 
 def draw_band(axes: Axes, band: Band, *, color: Any, shaded: bool = True, **line: Any) -> None:

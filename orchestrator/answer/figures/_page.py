@@ -9,9 +9,9 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from orchestrator.errors import printable
+from orchestrator.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 WIDTH_IN = 7.0
 MARGIN_IN = 0.08
 INK, FAINT = "#222222", "#666666"
+NARROWEST_IN = 0.6
 TITLE_PT, LABEL_PT, SMALL_PT, STAMP_PT = 9.5, 8.5, 7.5, 6.0
 
 _LATIN = {"α": r"\alpha", "η": r"\eta"}
@@ -90,7 +91,16 @@ class Page:
         return self.width_in - 2 * MARGIN_IN
 
     def axes(self, left: float, top: float, width: float, height: float, *, label: str) -> Axes:
-        """New axes; `label` is not printed, it names them."""
+        """New axes; `label` is not printed, it names them.
+
+        Raises:
+            UsageError: the page is so narrow that nothing would be seen in them.
+        """
+        if width < NARROWEST_IN:
+            raise UsageError(
+                f"a figure {self.width_in:g} in wide has {max(width, 0):.2f} in for a panel, and one needs "
+                f"{NARROWEST_IN:g}; give it more width, or show less beside each other"
+            )
         axes = self.figure.add_axes((0, 0, 1, 1), label=label)
         self._axes.append((axes, left, top, width, height))
         return axes
@@ -145,7 +155,7 @@ class Page:
             for column, entry in enumerate(entries[start : start + columns]):
                 x, room = left + column * width / columns, width / columns - sample - gap - 0.05
                 middle = y + line_in(SMALL_PT) / 2
-                line = Line2D([x, x + sample], [middle, middle], **entry.line)
+                line = Line2D([x, x + sample / 2, x + sample], [middle] * 3, **entry.line)
                 self._artists.append(self.figure.add_artist(line))
                 heights.append(self.text(x + sample + gap, y, entry.text, size=SMALL_PT, width=room))
             y += max(heights)
@@ -174,18 +184,19 @@ class Page:
         return self.figure
 
 
-def set_numbers(axes: Axes, *, ticks: int) -> None:
-    """Label the vertical axis with about so many round numbers, each complete in itself."""
+def set_numbers(axes: Axes, *, ticks: int, along: Literal["x", "y"] = "y") -> None:
+    """Label an axis with about so many round numbers, each complete in itself."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator, ScalarFormatter
 
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]))
+    axis = axes.yaxis if along == "y" else axes.xaxis
+    axis.set_major_locator(MaxNLocator(nbins=ticks, steps=[1, 2, 5, 10]))
     # matplotlib would print a common factor above the axis, where the headings are.
-    if 1e-3 <= max(map(abs, axes.get_ylim())) < 1e5:
+    if 1e-3 <= max(map(abs, axis.get_view_interval())) < 1e5:
         plain = ScalarFormatter(useOffset=False)
         plain.set_scientific(False)
-        axes.yaxis.set_major_formatter(plain)
+        axis.set_major_formatter(plain)
     else:
-        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\u2212")))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}".replace("-", "\u2212")))
 
 
 def line_in(size: float) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.answer.figures._bands import CellCurves, metric_band, reported_metrics, seeds_note
-from orchestrator.answer.figures._lines import draw_band, look, set_epochs
+from orchestrator.answer.figures._lines import draw_band, looks, set_epochs
 from orchestrator.answer.figures._page import (
     LABEL_PT,
     MARGIN_IN,
@@ -40,7 +40,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     cells, across = horizontal(figure, cells)
     metrics = _chosen(figure, cells)
     columns = min(len(metrics), 2 if len(metrics) == 4 else 3)
-    page = Page(max(3.4, WIDTH_IN * columns / 3), title=title)
+    page = Page(figure.width or max(3.4, WIDTH_IN * columns / 3), title=title)
     for start in range(0, len(metrics), columns):
         _draw_row(page, metrics[start : start + columns], cells, columns, across)
     page.bottom_in += (
@@ -74,10 +74,10 @@ def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], across: st
 
     axes.set_xlabel(across, labelpad=1.5)
     drawn = []
-    for index, cell in enumerate(cells):
+    for cell, look in zip(cells, looks(cells), strict=True):
         band = metric_band(cell, metric)
         if band is not None:
-            draw_band(axes, band, label=cell.label, **look(index))
+            draw_band(axes, band, label=cell.label, **look)
             drawn.append(band)
     if not drawn:
         axes.text(0.5, 0.5, "no data", ha="center", va="center", transform=axes.transAxes)
@@ -95,10 +95,8 @@ def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], across: st
 
 def _entries(metrics: Sequence[str], cells: Sequence[CellCurves]) -> list[KeyEntry]:
     entries = []
-    for index, cell in enumerate(cells):
+    for cell, look in zip(cells, looks(cells), strict=True):
         has_data = any(metric_band(cell, metric) is not None for metric in metrics)
         remarks = cell.remarks if has_data else [part for part in ("no data", cell.note) if part]
-        entries.append(
-            KeyEntry(f"{cell.label} ({'; '.join(remarks)})" if remarks else cell.label, look(index))
-        )
+        entries.append(KeyEntry(f"{cell.label} ({'; '.join(remarks)})" if remarks else cell.label, look))
     return entries

@@ -19,6 +19,7 @@ from orchestrator.answer.figures._page import (
     Page,
     line_in,
     set_numbers,
+    wrapped,
 )
 from orchestrator.answer.figures.base import horizontal
 from orchestrator.errors import UsageError
@@ -55,7 +56,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     cells, across = horizontal(figure, cells)
     cells = [since_first_spectrum(cell) for cell in cells]
     columns = [COLUMNS[name] for name in names]
-    page = Page(max(3.4, WIDTH_IN * len(columns) / len(COLUMNS)), title=title)
+    page = Page(figure.width or max(3.4, WIDTH_IN * len(columns) / len(COLUMNS)), title=title)
     ranks = _ranks(cells)
     headings_in = page.bottom_in + 0.05
     page.bottom_in += 2 * line_in(LABEL_PT)
@@ -70,6 +71,11 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     for index, column in enumerate(columns):
         remarks = [column.meaning, *_share_axis(column, [row[index] for row in rows], ticks=ticks)]
         x, width = _panel_in(page, index, len(columns))
+        if figure.width and len(wrapped(column.heading, width, size=LABEL_PT)) > 1:
+            raise UsageError(
+                f"figure '{figure.file_name}': {len(columns)} columns have no room in "
+                f"{figure.width:g} in; take a larger width, or fewer columns"
+            )
         page.text(x, headings_in, column.heading, size=LABEL_PT, width=width, align="center")
         page.text(
             x - 0.18, headings_in + line_in(LABEL_PT), ", ".join(remarks),

@@ -30,7 +30,7 @@ def check(figure: FigureSpec) -> None:
 
 def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
     """The flow of (p, s) at fixed τ, with the invariant parabolas and the fixed points."""
-    page, _ = panels_of(cells, title, _draw_field, "no vector field was recorded")
+    page, _ = panels_of(cells, title, _draw_field, "no vector field was recorded", width=figure.width)
     dot: dict[str, Any] = {"linestyle": "none", "marker": "o", "markersize": 4, "markevery": [1]}
     finish_key(
         page,

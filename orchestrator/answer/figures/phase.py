@@ -48,7 +48,11 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     ends = [found["phase/scaled"] for cell in cells if (found := diagram(cell)) is not None]
     top = max([1.0, *(float(np.nanmax(end)) for end in ends if np.isfinite(end).any())])
     page, seen = panels_of(
-        cells, title, functools.partial(_draw_phase, top=top), "no phase diagram was recorded"
+        cells,
+        title,
+        functools.partial(_draw_phase, top=top),
+        "no phase diagram was recorded",
+        width=figure.width,
     )
     _colour_bar(page, top)
     finish_key(page, [KeyEntry(words, line) for name, (words, line) in LINES.items() if name in seen])

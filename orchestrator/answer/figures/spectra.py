@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.answer.figures._bands import CellCurves, seeds_note, spectrum_band
 from orchestrator.answer.figures._final_spectra import final, finished, row_of_axes
-from orchestrator.answer.figures._lines import look
+from orchestrator.answer.figures._lines import looks
 from orchestrator.answer.figures._page import WIDTH_IN, Page
 from orchestrator.answer.figures.base import refuse_over
 from orchestrator.errors import UsageError
@@ -43,7 +43,7 @@ def check(figure: FigureSpec) -> None:
 def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
     """One panel per spectrum, one line per cell: eigenvalues over their rank, after the last epoch."""
     spectra = _chosen(figure)
-    page = Page(max(3.6, WIDTH_IN * min(len(spectra), 2) / 2), title=title)
+    page = Page(figure.width or max(3.6, WIDTH_IN * min(len(spectra), 2) / 2), title=title)
     for start in range(0, len(spectra), 2):
         row = spectra[start : start + 2]
         for name, axes in zip(
@@ -68,14 +68,14 @@ def _chosen(figure: FigureSpec) -> tuple[str, ...]:
 def _draw_ranks(page: Page, axes: Axes, name: str, cells: Sequence[CellCurves]) -> None:
     axes.set_xlabel("rank", labelpad=1.5)
     least = 1.0
-    for index, cell in enumerate(cells):
+    for cell, look in zip(cells, looks(cells), strict=True):
         last = final(spectrum_band(cell, name))
         if last is None or not last[0][0] > 0:
             continue
         ranks = np.arange(1, len(last[0]) + 1)
         median, low, high = (np.clip(part / last[0][0], FLOOR, None) for part in last)
-        axes.fill_between(ranks, low, high, color=look(index)["color"], alpha=0.18, linewidth=0.4)
-        axes.plot(ranks, median, **look(index))
+        axes.fill_between(ranks, low, high, color=look["color"], alpha=0.18, linewidth=0.4)
+        axes.plot(ranks, median, **look)
         least = min(least, float(median.min()))
     if not axes.lines:
         page.no_data(axes, "no cell has recorded this spectrum")

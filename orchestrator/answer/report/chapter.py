@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.answer import draw, publish
+from orchestrator.answer._drawn import cell_curves
 from orchestrator.answer.comparison import cells as compared
 from orchestrator.answer.comparison.beside import levels_of
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
@@ -68,7 +69,7 @@ def chapter(
     metrics = list(dict.fromkeys(name for table in expansion.spec.tables for name in table.metrics))
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
-    spoken = publish.cell_curves(expansion, drawn_cells(expansion), records, curves)
+    spoken = cell_curves(expansion, drawn_cells(expansion), records, curves)
     first, configs = expansion.cells[0], configs_of(expansion)
     return Chapter(
         anchor=anchor,
@@ -81,7 +82,11 @@ def chapter(
         missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
         figures=[
-            Figure(name.removesuffix(".png"), _alt(name, expansion), base64.b64encode(content).decode())
+            Figure(
+                name.removesuffix(".png"),
+                publish.described(expansion, name.removesuffix(".png")),
+                base64.b64encode(content).decode(),
+            )
             for name, content in figures.items()
             if name.endswith(".png")
         ],
@@ -126,13 +131,6 @@ def _figure_files(
             spec = FigureSpec(kind="curves")
             files["curves.png"] = draw.to_png(publish.figure(expansion, spec, records, curves))
     return files
-
-
-def _alt(name: str, expansion: Expansion) -> str:
-    cells = len(expansion.cells)
-    return (
-        f"{name.removesuffix('.png')} of {expansion.spec.name}, {cells} cells over training; seeds as bands"
-    )
 
 
 def _table(expansion: Expansion, records: Mapping[str, TrialRecord], table: Table) -> TablePart:

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from orchestrator.answer.statistics import paired, summarise
+from orchestrator.answer.statistics.summary import least_squares
 
 SAMPLE = [0.71, 0.68, 0.74, 0.70]
 
@@ -46,3 +47,20 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     summaries = [summarise(list(generator.normal(size=3))) for _ in range(2000)]
     covered = np.mean([s.low <= 0 <= s.high for s in summaries])  # type: ignore[union-attr,operator]
     assert abs(covered - 0.95) < 4 * math.sqrt(0.95 * 0.05 / 2000)  # four standard errors
+
+
+def test_a_line_by_least_squares_and_its_interval_equal_scipys() -> None:
+    random = np.random.default_rng(0)
+    x = list(random.normal(3, 2, 12))
+    y = [0.5 * one - 7 + random.normal() for one in x]
+    line, known = least_squares(x, y), stats.linregress(x, y)
+    assert line is not None and line.n == 12
+    assert (line.slope, line.at(0.0)) == pytest.approx((known.slope, known.intercept))
+    assert line.half_width == pytest.approx(stats.t.ppf(0.975, 10) * known.stderr)
+
+
+def test_through_two_points_goes_a_line_without_an_interval_and_through_fewer_none() -> None:
+    line = least_squares([1.0, 3.0], [2.0, 8.0])
+    assert line is not None and (line.slope, line.at(2.0), line.half_width) == (3.0, 5.0, None)
+    assert least_squares([0.1 + 0.2, 0.3], [1.0, 2.0]) is None  # but for rounding one place
+    assert least_squares([1.0], [2.0]) is None and least_squares([], []) is None
