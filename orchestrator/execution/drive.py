@@ -68,7 +68,7 @@ def prepare(
     with contextlib.ExitStack() as undo:
         undo.callback(executor.close)
         # Opening a store takes as long as starting Ray. What a file has is known before it is opened.
-        if space.database is None or options.address:
+        if space.store_at.file is None or options.address:
             executor.prepare(certain=False)
         store = space.open_journaled(lazily=True, say=say)
         with said_if_slow("looking into the store", say):
@@ -147,7 +147,8 @@ def sweep(
             finally:
                 claims.release()
         if not stop.at_once:
-            result = published(prepared.plan, store, answer, prepared.info, say=say)
+            lasts = prepared.space.store_at.lasts
+            result = published(prepared.plan, store, answer, prepared.info, lasts=lasts, say=say)
             if not gave_up:  # it is waited for once
                 store.flush()
     for note in store.notes:
