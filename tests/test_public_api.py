@@ -164,7 +164,7 @@ def test_a_sweep_that_is_kept_in_memory_is_trained_once_in_this_process_and_leav
         sweep = Sweep(built(), home=tmp_path / "runs", tracking_uri=f"memory:{tmp_path}")
         assert len(sweep.plan().todo) == todo
         sweep.run("serial", say=said.append)
-        assert "end with this process" in said[-1]
+        assert "ends with this process" in said[-1]
         assert list(sweep.table().rows) == ["EMA", "no EMA"] and not sweep.plan().todo
     left = {path.name for path in (tmp_path / "runs").iterdir()}
     assert left.isdisjoint({"mlflow.db", "artifacts"}) and not list((tmp_path / "runs" / "journal").iterdir())

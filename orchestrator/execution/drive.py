@@ -147,8 +147,10 @@ def sweep(
             finally:
                 claims.release()
         if not stop.at_once:
-            lasts = prepared.space.store_at.lasts
-            result = published(prepared.plan, store, answer, prepared.info, lasts=lasts, say=say)
+            if prepared.space.store_at.lasts:
+                result = published(prepared.plan, store, answer, prepared.info, say=say)
+            else:  # nobody would look at what is kept there
+                say(f"results are in {store.describe()}, which ends with this process; others keep them")
             if not gave_up:  # it is waited for once
                 store.flush()
     for note in store.notes:

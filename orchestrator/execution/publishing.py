@@ -41,17 +41,9 @@ def answered(expansion: Expansion, result: SweepResult) -> Answer:
     return Answer(expansion, result, made, problems)
 
 
-def published(
-    plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo, *, lasts: bool, say: Say
-) -> SweepResult:
-    """The result, and whether its tables and figures are in the store, or on their way there.
-
-    Where the store does not last, nobody would look at them.
-    """
+def published(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo, *, say: Say) -> SweepResult:
+    """The result, and whether its tables and figures are in the store, or on their way there."""
     result = answer.result
-    if not lasts:
-        say(f"results are in {store.describe()} and end with this process; name another store to keep them")
-        return result
     try:
         _publish(plan, store, answer, info, say=say)
     except StoreAway:

@@ -101,7 +101,7 @@ def shown_by(store: Store, seeds: list[int], done: list[int]) -> str:
             store.finish(trial.id, outcome(), INFO)
     plan = plan_sweep(asked, store)
     result = SweepResult(Counter(), plan.records, False)
-    published(plan, store, answered(asked, result), INFO, lasts=True, say=lambda line: None)  # type: ignore[arg-type]
+    published(plan, store, answered(asked, result), INFO, say=lambda line: None)  # type: ignore[arg-type]
     return store.summaries["tiny"]["main.md"].decode()
 
 
@@ -122,7 +122,7 @@ def test_the_summary_of_an_edited_sweep_is_not_kept_from_it_by_a_larger_old_one(
         store.finish(trial.id, outcome(0.25), INFO)
     plan = plan_sweep(changed, store)
     result = SweepResult(Counter(), plan.records, False)
-    published(plan, store, answered(changed, result), INFO, lasts=True, say=print)  # type: ignore[arg-type]
+    published(plan, store, answered(changed, result), INFO, say=print)  # type: ignore[arg-type]
     assert store.summaries["tiny"]["main.md"].decode() != first
     store._content["tiny", None] = "0123456789ab"  # as 0.1.0 wrote it
     assert shown_by(store, [0], []) != first
