@@ -72,7 +72,7 @@ class Sweep:
             seeds: their number, or the seeds themselves, instead of the spec's.
             changes: settings over the base, by dotted path, as `--set` has them.
             home: folder for results and checkpoints; None: ORCH_HOME, or ./runs.
-            tracking_uri: MLflow store; None: MLFLOW_TRACKING_URI, or SQLite in the home folder.
+            tracking_uri: address of a store; None: MLFLOW_TRACKING_URI, or SQLite in the home folder.
             data: folder of data sets; None: ORCH_DATA, or ./data.
             checkpoints: folder, or s3://bucket/prefix; None: ORCH_CHECKPOINTS, or in the home folder.
             prefer_profile_with_results: take, under "auto", the profile that has results: another machine,

@@ -170,6 +170,20 @@ def test_a_sweep_for_narrow_intervals_has_the_seeds_that_its_run_added(ready: Pl
     assert str(sweep.table()) == command
 
 
+def test_a_sweep_that_is_kept_in_memory_is_trained_once_in_this_process_and_leaves_no_store(
+    tmp_path: Path,
+) -> None:
+    said: list[str] = []
+    for todo in (2, 0):
+        sweep = Sweep(built(), home=tmp_path / "runs", tracking_uri=f"memory:{tmp_path}")
+        assert len(sweep.plan().todo) == todo
+        sweep.run("serial", say=said.append)
+        assert "ends with this process" in said[-1]
+        assert list(sweep.table().rows) == ["EMA", "no EMA"] and not sweep.plan().todo
+    left = {path.name for path in (tmp_path / "runs").iterdir()}
+    assert left.isdisjoint({"mlflow.db", "artifacts"}) and not list((tmp_path / "runs" / "journal").iterdir())
+
+
 def test_looking_for_the_profile_with_results_opens_the_store_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from orchestrator.commands.options import SPEC, Cell, Checkpoints, Home, Uri, Wi
 from orchestrator.commands.selection import selects
 from orchestrator.errors import UsageError
 from orchestrator.process.words import counted, one_of
+from orchestrator.recording.bundle.others import sources
 from trainers.config.families import members
 
 if TYPE_CHECKING:
@@ -146,7 +147,7 @@ def report(
 
 def import_(
     bundle: Annotated[
-        str, typer.Argument(help="Bundle, or what has others' runs: csv, mlflow, tensorboard or wandb.")
+        str, typer.Argument(help=f"Bundle, or what has others' runs: {one_of(sources.names())}.")
     ],
     source: Annotated[
         str | None, typer.Argument(help="Of others' runs: file, folder or address.", show_default=False)

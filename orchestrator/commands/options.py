@@ -18,6 +18,8 @@ from orchestrator.process.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAG
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.signals import WARNING, ignore_signals, is_ours
 from orchestrator.process.streams import FULL, ignoring_closed_pipes, not_written, plain_words
+from orchestrator.process.words import one_of
+from orchestrator.recording import stores
 
 SPEC = "Sweep file; orch:smoke is one that comes with orch."
 SPEC = "Sweep file; orch:smoke is one that comes with orch."
@@ -59,7 +61,8 @@ Uri = Annotated[
     str | None,
     typer.Option(
         "--tracking-uri",
-        help="MLflow store.  (env MLFLOW_TRACKING_URI, default SQLite in the home folder)",
+        help=f"Store: {one_of(stores.forms())}.  (env MLFLOW_TRACKING_URI, default SQLite in the home "
+        "folder)",
         show_default=False,
     ),
 ]

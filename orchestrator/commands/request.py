@@ -208,27 +208,19 @@ class Request(Sweep):
             UsageError: there is no such table.
         """
         table = asked_table(self.spec.tables, name, metric=metric, rows=rows, columns=columns)
-        spec = self.spec.model_copy(update={"tables": (table,)})
         try:
-            self.spec = cross_checked(spec, str(self.file))
+            self.spec = cross_checked(self.spec.model_copy(update={"tables": (table,)}), str(self.file))
         except SpecError as error:
             told = f"{error.problems[0].message}; name each axis under --rows or --columns"
             raise UsageError(f"--metric, --rows, --columns: {told}") from None
         self.expansion = self.expansion._replace(spec=self.spec)
 
     def ask_for_marks(self, marks: str | None) -> None:
-        """Have marks in every table as signs or in words, whatever the file says; None: as it says.
-
-        Raises:
-            UsageError: marks are neither.
-        """
-        if marks is None:
-            return
-        if marks not in MARKS:
-            raise UsageError(f"--marks {cut(marks)}: expected {one_of(MARKS)}")
-        tables = tuple(table.model_copy(update={"marks": marks}) for table in self.spec.tables)
-        self.spec = self.spec.model_copy(update={"tables": tables})
-        self.expansion = self.expansion._replace(spec=self.spec)
+        """Have marks in every table as signs or in words; None: as the file says. UsageError: as neither."""
+        if marks not in (None, *MARKS):
+            raise UsageError(f"--marks {cut(str(marks))}: expected {one_of(MARKS)}")
+        if marks is not None:
+            self._have(tables=tuple(one.model_copy(update={"marks": marks}) for one in self.spec.tables))
 
     def ask_for_figure(self, kind: str, columns: Sequence[str], axes: Sequence[str] = ()) -> None:
         """Have one figure instead of the file's: that of this name or kind, with these columns and axes.
@@ -239,7 +231,7 @@ class Request(Sweep):
         how = {name: tuple(given) for name, given in (("columns", columns), ("axes", axes)) if given}
         figure = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, figure)
-        self._have_figures(figure)
+        self._have(figures=(figure,))
 
     def size_figures(self, width: float) -> None:
         """Have its figures so wide, in inches.
@@ -247,15 +239,15 @@ class Request(Sweep):
         Raises:
             UsageError: no page is.
         """
-        with self.spec.names():
-            try:
+        try:
+            with self.spec.names():
                 wide = [FigureSpec.model_validate(dict(one) | {"width": width}) for one in self.spec.figures]
-            except ValidationError as error:
-                raise UsageError(f"--width {width:g}: {error.errors()[0]['msg']}, in inches") from None
-        self._have_figures(*wide)
+        except ValidationError as error:
+            raise UsageError(f"--width {width:g}: {error.errors()[0]['msg']}, in inches") from None
+        self._have(figures=tuple(wide))
 
-    def _have_figures(self, *figures: FigureSpec) -> None:
-        self.spec = self.spec.model_copy(update={"figures": figures})
+    def _have(self, **parts: Any) -> None:
+        self.spec = self.spec.model_copy(update=parts)
         self.expansion = self.expansion._replace(spec=self.spec)
 
     def exported(

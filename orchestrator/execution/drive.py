@@ -69,13 +69,13 @@ def prepare(
     with contextlib.ExitStack() as undo:
         undo.callback(executor.close)
         # Opening a store takes as long as starting Ray. What a file has is known before it is opened.
-        if space.database is None or options.address:
+        if space.store_at.file is None or options.address:
             executor.prepare(certain=False)
         store = space.open_journaled(lazily=True, say=say)
         with said_if_slow("looking into the store", say):
             plan = plan_sweep(expansion, store)
         # From a server they are fetched only where they are needed.
-        if options.keep and (space.database is not None or options.retrain_unkept):
+        if options.keep and (space.store_at.file is not None or options.retrain_unkept):
             with said_if_slow("looking at the encoders that were kept", say):
                 plan = plan._replace(lost=lost_encoders((plan.records[t.id] for t in plan.done), store))
         plan = with_anew(plan, options)
@@ -153,7 +153,10 @@ def sweep(
             finally:
                 claims.release()
         if not stop.at_once:
-            result = published(prepared.plan, store, answer, prepared.info, say=say)
+            if prepared.space.store_at.lasts:
+                result = published(prepared.plan, store, answer, prepared.info, say=say)
+            else:  # nobody would look at what is kept there
+                say(f"results are in {store.describe()}, which ends with this process; others keep them")
             if not gave_up:  # it is waited for once
                 store.flush()
     for note in store.notes:

@@ -147,7 +147,7 @@ class MemoryStore:
 
     def asked_for(self, sweep: str) -> dict[str, str]:
         """Labels of all trials that the sweep has asked for."""
-        return {i: self._labels[i] for i in self.sweeps.get(sweep, set())}
+        return {i: self._labels[i] for i in list(self.sweeps.get(sweep, ()))}
 
     def flush(self) -> None:
         """Nothing is buffered."""

@@ -1,4 +1,4 @@
-"""Where a command works: folders, the tracking URI, files, the profile. Reads the environment.
+"""Where a command works: folders and the store. Reads the environment.
 
 Precedence everywhere: flag, environment, default.
 """
@@ -10,35 +10,28 @@ import os
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from orchestrator.errors import UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.streams import to_stderr
-from orchestrator.recording.bundle.layout import is_bundle
-from orchestrator.recording.bundle.reading import open_bundle
-from orchestrator.recording.bundle.store import BundleStore, read_only
+from orchestrator.recording import stores
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
-from orchestrator.recording.mlflow import set_defaults
-from orchestrator.recording.mlflow.reader import SqliteReader, may_write
-from orchestrator.recording.store_address import SQLITE, tracking_address
-from orchestrator.recording.store_port import DriverRegistry, Reader, Store
+from orchestrator.recording.store_port import Store
+from orchestrator.recording.stores.base import StoreAddress
+from orchestrator.recording.stores.sqlite import make_folder
 from trainers.attempt.folders import Folder, S3Folder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _BUCKET = re.compile(r"[A-Za-z0-9._-]{3,255}")
-DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
-"""In the home folder, where no other store is named."""
-LONGEST_FILE, LONGEST_FOLDER = 480, 3500
-"""Bytes of the path of SQLite's file, where 512 is the end, and of a folder: what is in it has 4096."""
+LONGEST_FOLDER = 3500
+"""Bytes of the path of a folder: what is in it has 4096."""
+VARIABLE = "MLFLOW_TRACKING_URI"
 Say = Callable[[str], None]
-
-if TYPE_CHECKING:
-    from orchestrator.recording.mlflow.database import SqliteFile
 
 
 class Workspace(NamedTuple):
@@ -46,9 +39,10 @@ class Workspace(NamedTuple):
 
     home: Path
     """Folder of everything that orch writes on this machine."""
-    tracking_uri: str
-    tracking_from: str
-    """Which of flag, environment and default the URI comes from."""
+    store_at: StoreAddress
+    """Which store it is; nothing of it is opened yet."""
+    store_from: str
+    """Which of flag, environment and default names it."""
     data_root: Path
     """Folder of data sets, resolved here: a worker may have another working folder and environment."""
     checkpoints_at: str | None = None
@@ -74,37 +68,6 @@ class Workspace(NamedTuple):
         return path if path.exists() else None
 
     @property
-    def database(self) -> Path | None:
-        """The SQLite file, if the store is one."""
-        if self.tracking_from == "default":
-            return self.home / DATABASE
-        found = self._named_file
-        return found.path if found else None
-
-    @property
-    def _named_file(self) -> SqliteFile | None:
-        """The SQLite file that flag or environment name."""
-        if self.tracking_from == "default" or not self.tracking_uri.startswith(SQLITE):
-            return None
-        from orchestrator.recording.mlflow.database import file_at
-
-        return file_at(self.tracking_uri)
-
-    def address(self, *, writes: bool = True) -> str:
-        """What MLflow opens; a file is opened to read alone where nobody writes."""
-        if self.database is None:
-            return self.tracking_uri
-        from orchestrator.recording.mlflow.database import address_of
-
-        named = self._named_file
-        return address_of(self.database, writes=writes, settings=named.settings if named else None)
-
-    @property
-    def store_name(self) -> str:
-        """The store in messages, and in the journals that are for it: one name, however it was written."""
-        return f"sqlite:///{self.database}" if self.database else without_secret(self.tracking_uri)
-
-    @property
     def journals(self) -> Path:
         """Folder of what waits to be told to a store, one folder per driver."""
         return self.home / "journal"
@@ -115,17 +78,19 @@ class Workspace(NamedTuple):
         Raises:
             StoreError: it cannot be read, or does not answer.
         """
-        if is_bundle(self.tracking_uri):
-            return BundleStore(open_bundle(Path(self.tracking_uri)))
-        if self.database is not None:
+        at = self.store_at
+        if at.only_read is not None:
+            return at.to_read()
+        if at.file is not None:
             self._check_home()
-            if not self.database.exists():
-                return MemoryStore(self.store_name)
+            if not at.file.exists():
+                return MemoryStore(at.name)
         # While a tracking server is away, what this folder knows is better than nothing, if it has something.
-        here = FinishedTrials(self.journals, store=self.store_name, writes=False)
-        known = here if self.database is None and here.path.exists() else None
-        name, reader, connect = self.store_name, self._reader(), self._connect_to_read
-        store = JournaledStore(connect, root=self.journals, name=name, known=known, reader=reader, say=say)
+        here = FinishedTrials(self.journals, store=at.name, writes=False)
+        known = here if at.may_be_away and here.path.exists() else None
+        store = JournaledStore(
+            at.to_read, root=self.journals, name=at.name, known=known, reader=at.reader(), say=say
+        )
         if store.away:
             say(f"orch: {store.away}; shown is what {self.home} knows")
         return store
@@ -137,28 +102,21 @@ class Workspace(NamedTuple):
 
         Raises:
             StoreError: it cannot be used, or is a file that stays locked.
+            UsageError: nobody writes to it, or the home folder cannot be written.
         """
-        if is_bundle(self.tracking_uri):
-            raise UsageError(read_only(self.tracking_uri))
+        at = self.store_at
+        if at.only_read is not None:
+            raise UsageError(at.only_read)
         self.check_writable()
-        set_defaults()  # now: what is set in another thread while a trial runs here is put back after it
         return JournaledStore(
-            self._connect,
+            at.to_write,
             root=self.journals,
-            name=self.store_name,
+            name=at.name,
             command=typed_command(),
-            known=FinishedTrials(self.journals, store=self.store_name) if self.database is None else None,
-            reader=self._reader() if lazily else None,
+            known=FinishedTrials(self.journals, store=at.name) if at.may_be_away else None,
+            reader=at.reader() if lazily else None,
             say=say,
         )
-
-    def registry(self) -> DriverRegistry | None:
-        """Where drivers of other home folders leave notes; None if the store is this folder's alone."""
-        if self.tracking_from == "default" or is_bundle(self.tracking_uri):
-            return None
-        from orchestrator.recording.mlflow.registry import MlflowRegistry
-
-        return MlflowRegistry(self.address())
 
     def check_writable(self) -> None:
         """Make the home folder, if it is not there.
@@ -167,35 +125,11 @@ class Workspace(NamedTuple):
             UsageError: it cannot be written.
         """
         self._check_home()
-        _writable(self.home)
+        make_folder(self.home)
 
     def _check_home(self) -> None:
         if self.home.exists() and not self.home.is_dir():
             raise UsageError(f"{self.home}: not a folder; choose another with --home")
-
-    def _connect(self) -> Store:
-        from orchestrator.recording.mlflow.database import make_database
-
-        if (file := self.database) is not None:
-            _writable(file.parent)
-            make_database(file, artifacts=self.home / ARTIFACTS)
-        return self._mlflow(writes=True)
-
-    def _connect_to_read(self) -> Store:
-        return self._mlflow(writes=self.database is not None and may_write(self.database))
-
-    def _mlflow(self, *, writes: bool) -> Store:
-        from orchestrator.recording.mlflow.store import MlflowStore
-
-        if (file := self.database) is None:
-            return MlflowStore(self.tracking_uri)
-        address, own = self.address(writes=writes), file == self.home / DATABASE
-        return MlflowStore(address, name=self.store_name, artifacts=self.home / ARTIFACTS, movable=own)
-
-    def _reader(self) -> Reader | None:
-        """Reads the store without MLflow, if it is a file whose address says nothing else."""
-        plain = not (self._named_file and self._named_file.settings)
-        return SqliteReader(self.database, name=self.store_name) if plain and self.database else None
 
 
 def workspace(
@@ -217,25 +151,14 @@ def workspace(
             "environment of `ray start --head`, or submit with --home"
         )
     folder = _folder(named or "runs", "--home" if home else "ORCH_HOME")
-    if tracking_uri:
-        uri, source = tracking_address(tracking_uri, "--tracking-uri"), "--tracking-uri"
-    elif os.environ.get("MLFLOW_TRACKING_URI", "").strip():
-        source = "MLFLOW_TRACKING_URI"
-        uri = tracking_address(os.environ[source], source)
-    else:
-        uri, source = f"sqlite:///{folder / DATABASE}", "default"
+    uri = tracking_uri or os.environ.get(VARIABLE, "").strip()
+    source = "--tracking-uri" if tracking_uri else VARIABLE if uri else "default"
+    store_at = stores.at(uri, source, home=folder) if uri else stores.in_home(folder)
     if checkpoints:
         checkpoint_folder(str(checkpoints))  # what was typed is told now; most commands need nothing more
     kept = str(checkpoints or "") or os.environ.get("ORCH_CHECKPOINTS") or None
     root = _folder(data or os.environ.get("ORCH_DATA") or "data", "--data" if data else "ORCH_DATA")
-    space = Workspace(folder, uri, source, root, kept)
-    if (file := space.database) is not None and len(os.fsencode(file)) > LONGEST_FILE:
-        flag = "--home" if source == "default" else "--tracking-uri"
-        raise UsageError(
-            f"{str(file)[:60]}...: SQLite takes paths of at most {LONGEST_FILE} bytes, this has "
-            f"{len(os.fsencode(file))}; choose another place with {flag}"
-        )
-    return space
+    return Workspace(folder, store_at, source, root, kept)
 
 
 def checkpoint_folder(text: str) -> Folder:
@@ -289,12 +212,3 @@ def _folder(text: str | Path, source: str) -> Path:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"{source} {str(text)[:60]!r}...: {reason}; choose another folder") from None
     return folder
-
-
-def _writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: {error.strerror}; choose another folder with --home") from None
-    if not os.access(folder, os.W_OK):
-        raise UsageError(f"{folder}: cannot be written; choose another folder with --home")

@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 
 from orchestrator.errors import StoreAway, StoreError
+from orchestrator.recording import stores
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import Store
+from orchestrator.recording.stores.base import StoreAddress
 from orchestrator.records import Provenance, SweepInfo
 from tests.builders import INFO, outcome, report, trials
 from trainers.attempt.folders import files
@@ -26,24 +28,35 @@ OTHER = SweepInfo(name="other", profile=None, provenance=Provenance(code_version
 Open = Callable[[], Store]
 
 
-@pytest.fixture(params=["memory", "mlflow", "journaled", "away"])
+ADDRESSES: dict[str, Callable[[Path], str]] = {
+    "bundle": lambda folder: f"{folder}/results.orch.zip",
+    "memory": lambda folder: f"memory:{folder}",
+    "sqlite": lambda folder: f"sqlite:///{folder}/mlflow.db",
+    "tracking": lambda folder: f"file://{folder}/mlruns",  # MLflow's own kind that needs no server
+}
+"""A store of each kind that ships, alone below a folder; a new kind needs one."""
+
+
+def store_at(kind: str, folder: Path) -> StoreAddress:
+    return stores.at(ADDRESSES[kind](folder), "--tracking-uri", home=folder)
+
+
+WRITTEN = [kind for kind in stores.names() if store_at(kind, Path("/nowhere")).only_read is None]
+
+
+@pytest.fixture(params=[*WRITTEN, "journaled", "away"])
 def open_store(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Open]:
     """Opens the store anew on the same data, as a second command would."""
-    if request.param == "memory":
-        store = MemoryStore()
-        yield lambda: store
-        return
     if request.param in ("journaled", "away"):
         monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.2)
         yield from journaled(tmp_path, away=request.param == "away")
         return
-    empty: Path = request.getfixturevalue("database")
-    (tmp_path / "mlflow.db").write_bytes(empty.read_bytes())
-    from orchestrator.recording.mlflow.store import MlflowStore
-
-    yield lambda: MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=tmp_path / "artifacts")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    if (file := store_at(request.param, tmp_path).file) is not None:
+        shutil.copy(request.getfixturevalue("database"), file)  # making one takes seconds
+    yield store_at(request.param, tmp_path).to_write
 
 
 def journaled(folder: Path, *, away: bool) -> Iterator[Open]:

@@ -101,7 +101,7 @@ def test_trials_of_other_code_are_told_and_trained_anew_only_when_asked(
     assert not {one.run for one in after.values()} & {one.run for one in before.values()}
     from mlflow import MlflowClient
 
-    client = MlflowClient(tracking_uri=sweep.space.tracking_uri)
+    client = MlflowClient(tracking_uri=sweep.space.store_at.text)
     for one in before.values():
         kept = client.get_run(str(one.run)).data
         assert kept.tags["orch.set_aside"] == one.trial_id and kept.metrics.items() >= one.metrics.items()

@@ -20,7 +20,8 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.entries import Begun, Ended
 from orchestrator.recording.journal.notes import of_journals
-from orchestrator.recording.workspace import LONGEST_FILE, LONGEST_FOLDER, Workspace, workspace
+from orchestrator.recording.stores.sqlite import LONGEST
+from orchestrator.recording.workspace import LONGEST_FOLDER, Workspace, workspace
 from tests.builders import INFO, outcome, report, trials
 from tests.place import Place
 
@@ -78,7 +79,7 @@ def test_a_journal_of_earlier_code_is_delivered_after_its_home_was_moved(
     trial_id = abandoned(tmp_path / "old", f"sqlite:///{tmp_path / 'old' / 'mlflow.db'}")
     shutil.move(tmp_path / "old", tmp_path / "new")
     space = space_in(tmp_path / "new")
-    assert of_journals(space.journals, space.store_name) == []
+    assert of_journals(space.journals, space.store_at.name) == []
     store = space.open_journaled()
     store.flush()
     store.close()
@@ -96,7 +97,7 @@ def test_a_journal_for_another_store_is_kept_and_named(tmp_path: Path, database:
     store = space.open_journaled()
     store.flush()
     store.close()
-    (note,) = of_journals(space.journals, space.store_name)
+    (note,) = of_journals(space.journals, space.store_at.name)
     assert f"for sqlite:///{there}: --tracking-uri names it" in note
 
 
@@ -255,9 +256,9 @@ def test_a_user_without_a_home_is_told_to_write_the_whole_path(monkeypatch: pyte
 
 def test_an_address_in_the_environment_may_end_in_a_newline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5917\n")
-    assert workspace(None, None, None).tracking_uri == "http://127.0.0.1:5917"
+    assert workspace(None, None, None).store_at.text == "http://127.0.0.1:5917"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", " \n")
-    assert workspace(None, None, None).tracking_from == "default"
+    assert workspace(None, None, None).store_from == "default"
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:5917", "u:pw@host:5000", "http:/u:pw@h:1"])
@@ -269,7 +270,7 @@ def test_an_address_without_scheme_is_asked_for_with_it_and_without_its_password
 
 @pytest.mark.parametrize("text", ["sqlite", "mlruns", "/srv/mlruns"])
 def test_what_is_no_address_is_told_what_one_looks_like(text: str) -> None:
-    with pytest.raises(UsageError, match=r"such as http://127\.0\.0\.1:5000 or sqlite:////folder/mlflow\.db"):
+    with pytest.raises(UsageError, match=r"expected a store's address, such as .* http://127\.0\.0\.1:5000"):
         workspace(None, text, None)
 
 
@@ -354,8 +355,8 @@ def test_a_store_in_a_folder_of_its_own_is_read_and_written_from_a_removed_one(
 )
 def test_an_address_of_sqlite_names_one_file_however_it_is_written(tmp_path: Path, text: str) -> None:
     space = workspace(None, text.format(tmp_path), None)
-    assert space.database == tmp_path / "a b.db"
-    assert space.store_name == f"sqlite:///{tmp_path}/a b.db"
+    assert space.store_at.file == tmp_path / "a b.db"
+    assert space.store_at.name == f"sqlite:///{tmp_path}/a b.db"
 
 
 @pytest.mark.parametrize("name", ["x.db", "100%.db", "a%20b?c#d.db"])
@@ -365,17 +366,17 @@ def test_settings_of_sqlite_reach_it_and_are_no_part_of_the_file_s_name(tmp_path
     from sqlalchemy import create_engine
 
     space = workspace(None, f"sqlite:///{quote(name)}?timeout=7", None)
-    engine = create_engine(space.address())
+    engine = create_engine(space.store_at.for_mlflow(writes=True))
     assert engine.dialect.create_connect_args(engine.url)[1]["timeout"] == 7
     with engine.connect():
         assert [file.name for file in tmp_path.iterdir()] == [name]
-    assert "mode=ro" in space.address(writes=False)
+    assert "mode=ro" in space.store_at.for_mlflow(writes=False)
     engine.dispose()
 
 
 @pytest.mark.parametrize("text", ["sqlite://", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true"])
 def test_a_database_in_memory_is_no_file(text: str) -> None:
-    assert workspace(None, text, None).database is None
+    assert workspace(None, text, None).store_at.file is None
 
 
 def test_a_store_whose_settings_became_its_name_is_named_and_not_passed_over(tmp_path: Path) -> None:
@@ -384,7 +385,7 @@ def test_a_store_whose_settings_became_its_name_is_named_and_not_passed_over(tmp
     with pytest.raises(UsageError, match=r"rename it to .*/x\.db$"):
         workspace(None, f"sqlite:///{odd}", None)
     odd.rename(tmp_path / "x.db")
-    assert workspace(None, f"sqlite:///{odd}", None).database == tmp_path / "x.db"
+    assert workspace(None, f"sqlite:///{odd}", None).store_at.file == tmp_path / "x.db"
 
 
 def deep(folder: Path, size: int) -> Path:
@@ -394,11 +395,11 @@ def deep(folder: Path, size: int) -> Path:
 
 
 def test_a_home_whose_store_s_path_is_too_long_for_sqlite_is_one_line(tmp_path: Path) -> None:
-    most = deep(tmp_path, LONGEST_FILE - len("/mlflow.db"))
+    most = deep(tmp_path, LONGEST - len("/mlflow.db"))
     space_in(most).open_journaled().close()
     assert (most / "mlflow.db").exists()
     with pytest.raises(UsageError, match=r"SQLite takes paths of at most 480 bytes, this has 481; .* --home"):
-        space_in(deep(tmp_path, LONGEST_FILE + 1 - len("/mlflow.db")))
+        space_in(deep(tmp_path, LONGEST + 1 - len("/mlflow.db")))
     with pytest.raises(UsageError, match="choose another place with --tracking-uri"):
         workspace(None, f"sqlite:///{deep(tmp_path, 600)}", None)
 

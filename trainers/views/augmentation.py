@@ -28,16 +28,9 @@ class Draws:
     blur: torch.Tensor  # [N]: standard deviation in pixels; 0: none
     solarise: torch.Tensor  # [N] bool
 
-    def rows(self, start: int, stop: int) -> Draws:
-        """The draws of views `start` to `stop`."""
-        return Draws(*(value[start:stop] for value in self._values()))
-
     def to(self, device: str) -> Draws:
         """The same draws on another device."""
-        return Draws(*(value.to(device) for value in self._values()))
-
-    def _values(self) -> list[torch.Tensor]:
-        return [getattr(self, field.name) for field in dataclasses.fields(self)]
+        return Draws(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 def draw(

@@ -14,10 +14,12 @@ from orchestrator.errors import OrchError
 from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.secrets import secrets_open_to_others
 from orchestrator.process.words import counted
+from orchestrator.recording import stores
 from orchestrator.recording.journal.notes import of_journals
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.mlflow.glance import folders_of_files
-from orchestrator.recording.workspace import ARTIFACTS, DATABASE, Workspace
+from orchestrator.recording.stores.sqlite import ARTIFACTS, DATABASE
+from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
 from trainers.config import foreign
 from trainers.config.families import CALLED
@@ -45,8 +47,9 @@ def checks(space: Workspace) -> Iterator[Check]:
     yield from _secrets()
     yield _checkpoints(space)
     yield _store(space)
+    yield Check("ok", "stores", f"by address: {', '.join(stores.forms())}")
     yield from _moved(space)
-    for note in of_journals(space.journals, space.store_name):
+    for note in of_journals(space.journals, space.store_at.name):
         yield Check("note", "journal", note)
     yield from _plugins()
     yield from _data(space)
@@ -105,17 +108,16 @@ def _checkpoints(space: Workspace) -> Check:
 
 
 def _store(space: Workspace) -> Check:
-    if space.database is not None and not space.database.exists():
-        return Check(
-            "ok", "store", f"{space.database} will be made by the first sweep ({space.tracking_from})"
-        )
+    file = space.store_at.file
+    if file is not None and not file.exists():
+        return Check("ok", "store", f"{file} will be made by the first sweep ({space.store_from})")
     try:
         store = space.open_store()
         if isinstance(store, JournaledStore):
             store.open()
     except OrchError as error:
-        return Check("bad", "store", f"{error} ({space.tracking_from})")
-    return Check("ok", "store", f"{store.describe()} answers ({space.tracking_from})")
+        return Check("bad", "store", f"{error} ({space.store_from})")
+    return Check("ok", "store", f"{store.describe()} answers ({space.store_from})")
 
 
 def _moved(space: Workspace) -> Iterator[Check]:

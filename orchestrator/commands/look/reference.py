@@ -59,16 +59,6 @@ def written_reference() -> str:
         raise UsageError(str(error)) from None
 
 
-def fields_without_words() -> list[str]:
-    """Every field of the page of which its model says nothing; there should be none."""
-    return [
-        f"{section.title}: {name}"
-        for section in _Fields().sections.values()
-        for name, field in section.schema["properties"].items()
-        if not field.get("description")
-    ]
-
-
 class _Fields:
     """The blocks of a sweep file, each once, in the order in which a reader meets them."""
 

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.errors import UsageError
-from orchestrator.process.secrets import without_secret
-from orchestrator.recording.bundle.layout import is_bundle
 from orchestrator.recording.mlflow.glance import VIEW, sweeps_at_a_glance, views_at_a_glance
+from orchestrator.recording.stores.sqlite import ARTIFACTS
 from orchestrator.recording.workspace import Workspace
 
 LOOPBACK = "127.0.0.1"
@@ -30,32 +29,26 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
     Raises:
         UsageError: there is no store yet, or the port is taken.
     """
-    if space.tracking_uri.startswith(("http://", "https://")):
-        say(f"the tracking server has its own pages: {without_secret(space.tracking_uri)}")
+    at = space.store_at
+    if at.pages is not None:
+        say(f"the tracking server has its own pages: {at.pages}")
         return
-    if is_bundle(space.tracking_uri):
-        raise UsageError(
-            f"{space.tracking_uri}: MLflow shows no bundle; `orch report` makes a page of it, "
-            "`orch import` puts it into a store"
-        )
-    if space.database is not None and not space.database.exists():
-        raise UsageError(
-            f"no store at {space.database} yet; run a sweep first, or name its folder with --home"
-        )
+    address, file = at.for_mlflow(writes=True), at.file
+    if file is not None and not file.exists():
+        raise UsageError(f"no store at {file} yet; run a sweep first, or name its folder with --home")
     _check_port(port)
     command = [
         sys.executable, "-m", "mlflow", "server",
-        "--default-artifact-root", (space.home / "artifacts").as_uri(),
+        "--default-artifact-root", (space.home / ARTIFACTS).as_uri(),
         "--host", LOOPBACK, "--port", str(port), "--workers", "1",
         "--uvicorn-opts", "--log-level warning",  # else each click is a dozen lines
     ]  # fmt: skip
     # The job runner would start a dozen more processes that a viewer has no use for.
-    file = space.database
     settings = {
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Everybody can read a command line, and its password.
-        "MLFLOW_BACKEND_STORE_URI": space.address(),
+        "MLFLOW_BACKEND_STORE_URI": address,
     }
     page = f"http://{LOOPBACK}:{port}"
     say("starting MLflow's server …")

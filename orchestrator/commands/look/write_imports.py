@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +55,6 @@ class How(NamedTuple):
 
 def of_bundle(path: Path, *, home: Path | None, tracking_uri: str | None, checkpoints: str | None) -> None:
     """Put a bundle's results into a store, each trial once; say how to go on with its sweeps."""
-    given = {"--home": home, "--tracking-uri": tracking_uri, "--checkpoints": checkpoints}
     say, opened = sayer(silent=False), open_bundle(path)
     trials = checked(opened)
     space = workspace(home, tracking_uri, None, checkpoints=checkpoints)
@@ -76,7 +75,7 @@ def of_bundle(path: Path, *, home: Path | None, tracking_uri: str | None, checkp
     told += [counted(encoders, "encoder")] if encoders else []
     told += [f"{begun} with a checkpoint to go on from"] if begun else []
     typer.echo(f"{store.describe()}: {', '.join(told)}")
-    where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]
+    where = _words({"--home": home, "--tracking-uri": tracking_uri, "--checkpoints": checkpoints})
     for words in commands:
         typer.echo(f"  {shlex.join([*words, *where])}")
     _end(store, merged.other, say)
@@ -124,10 +123,14 @@ def of_runs(
     told = [f"{counted(len(kept.added), 'imported result')} added"]
     told += [f"{len(kept.there)} there already"] if kept.there else []
     typer.echo(f"{store.describe()}: {', '.join(told)}; no trial counts as trained by them")
-    given = {"--home": home, "--tracking-uri": tracking_uri}
-    where = [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]
+    where = _words({"--home": home, "--tracking-uri": tracking_uri})
     typer.echo(f"  {shlex.join(['orch', 'table', str(into), '--with', 'imported', *where])}")
     _end(store, kept.other, say)
+
+
+def _words(given: Mapping[str, object]) -> list[str]:
+    """The flags that were given, as they are typed again."""
+    return [word for flag, value in given.items() if value for word in (flag, without_secret(str(value)))]
 
 
 def _end(store: JournaledStore, other: Sequence[str], say: Callable[[str], None]) -> None:

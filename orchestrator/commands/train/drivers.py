@@ -50,7 +50,7 @@ def prepared_again(
 
 def end_dead_drivers(space: Workspace) -> Iterator[str]:
     """End what drivers that share this store and died without a word left running; a line for each."""
-    registry = space.registry()
+    registry = space.store_at.registry()
     if registry is None:
         return
     for owner in SharedClaims(registry, me=_me()).end_dead_drivers():
@@ -64,7 +64,7 @@ def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
     here, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(ids)
     for owner in here:
         yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"
-    registry, told = space.registry(), list[Owner]()
+    registry, told = space.store_at.registry(), list[Owner]()
     if registry is not None:
         try:
             told = SharedClaims(registry, me=_me()).ask_to_stop(ids, but_not=here)
@@ -84,7 +84,7 @@ def who_trains(expansion: Expansion, space: Workspace) -> Callable[[], frozenset
 
     Those of this home always give one, those that share only the store with each heartbeat. Changes nothing.
     """
-    local, registry = Claims(space.home, command=typed_command()), space.registry()
+    local, registry = Claims(space.home, command=typed_command()), space.store_at.registry()
     beats: dict[str, str] = {}
 
     def heard() -> frozenset[Owner]:

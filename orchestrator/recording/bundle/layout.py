@@ -21,11 +21,11 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME
+from orchestrator.recording.stores.base import ENDING
 from orchestrator.records import Provenance, TrialFacts, TrialId, TrialRecord, left_out_if_empty
 from trainers.config.base import Frozen
 
 VERSION = 1
-ENDING = ".orch.zip"
 MANIFEST = "orch-bundle.json"
 PLAIN = r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*"
 # No part of a name may lead out of its folder, or be hidden.
@@ -91,8 +91,3 @@ def parts(path: Path) -> tuple[Path, str | None] | None:
         if bundle.name.endswith(ENDING):
             return bundle, None if bundle == path else path.name
     return None
-
-
-def is_bundle(address: str) -> bool:
-    """Whether an address names a bundle."""
-    return address.endswith(ENDING)

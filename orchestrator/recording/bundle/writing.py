@@ -22,7 +22,6 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.imported import imported_into, told
 from orchestrator.recording.bundle.layout import (
-    ENDING,
     MANIFEST,
     VERSION,
     BundledSweep,
@@ -32,6 +31,7 @@ from orchestrator.recording.bundle.layout import (
 from orchestrator.recording.bundle.merging import differ
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
+from orchestrator.recording.stores.base import ENDING
 from orchestrator.recording.trial_files import ENCODER, SPECTRA, EncoderLostError, to_npz, whole_encoder
 from orchestrator.records import Provenance, TrialRecord
 from trainers.attempt import checkpoint

@@ -71,7 +71,7 @@ def claims_of(
     space: Workspace, stop: Stop, say: Callable[[str], None], *, shared: bool = True
 ) -> JointClaims:
     """The claims of this driver, whom `stop` ends; `shared` with other homes' drivers, where they can be."""
-    registry, command = space.registry() if shared else None, typed_command()
+    registry, command = space.store_at.registry() if shared else None, typed_command()
 
     def pause(seconds: float) -> None:
         time.sleep(seconds)

@@ -25,11 +25,12 @@ from orchestrator.process.driver import Owner, lock, this_machine
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal.entries import Begun, Ended, Entry, Header
 from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.stores.sqlite import ARTIFACTS, DATABASE
 from orchestrator.records import FINAL
 from trainers.attempt.report import Outcome
 
 DIED = Outcome(status="stopped", reason="its driver ended without a word")
-IN_HOME = "sqlite:///mlflow.db"
+IN_HOME = f"sqlite:///{DATABASE}"
 """Stands in a header for the store of the journal's own home, which may be moved, or mounted elsewhere."""
 REFUSED, DAMAGED = ".refused", ".damaged"
 KEPT = (DAMAGED, REFUSED)  # endings of files that stay, for a person to look at
@@ -114,7 +115,7 @@ class OwnJournal:
 
 def own_store(root: Path) -> str:
     """The address of the store in the home folder whose journals are below `root`."""
-    return f"sqlite:///{root.parent / 'mlflow.db'}"
+    return f"sqlite:///{root.parent / DATABASE}"
 
 
 def _lay_elsewhere(store: object, root: Path) -> bool:
@@ -123,11 +124,11 @@ def _lay_elsewhere(store: object, root: Path) -> bool:
     So it is if nothing is there any more, and the store that is here has files of runs from there.
     """
     file = Path(str(store).removeprefix("sqlite:///"))
-    if file.name != "mlflow.db" or not file.is_absolute() or file.exists():
+    if file.name != DATABASE or not file.is_absolute() or file.exists():
         return False
     from orchestrator.recording.mlflow.glance import folders_of_files
 
-    return file.parent / "artifacts" in folders_of_files(root.parent / "mlflow.db")
+    return file.parent / ARTIFACTS in folders_of_files(root.parent / DATABASE)
 
 
 class Unreadable(Exception):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, MutableMapping, Sequence
-from typing import Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
@@ -12,6 +11,7 @@ from orchestrator.recording.mlflow.experiments import experiment_ids, perhaps_tw
 from orchestrator.recording.mlflow.tags import ENDING, record_from
 from orchestrator.recording.store_errors import readable
 from orchestrator.records import TrialFacts, TrialRecord
+from trainers.config.base import flat
 
 FEW = 300  # up to so many trials are looked up one by one, more by reading pages of runs
 PER_QUERY = 100  # runs whose names are known
@@ -124,17 +124,9 @@ def oldest(client: MlflowClient, runs: Sequence[Run]) -> Run:
 
 def log_params(client: MlflowClient, run: Run, trial: TrialFacts) -> None:
     """Log what decides the trial's numbers, unless the run has it."""
-    flat = dict(_flat(trial.identity))
-    if flat.keys() <= run.data.params.keys():
+    settings = dict(flat(trial.identity))
+    if settings.keys() <= run.data.params.keys():
         return
-    params = [Param(name, str(value)[:6000]) for name, value in flat.items()]
+    params = [Param(name, str(value)[:6000]) for name, value in settings.items()]
     for start in range(0, len(params), 100):  # MLflow takes no more in one batch
         client.log_batch(run.info.run_id, params=params[start : start + 100])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
-
 from orchestrator.errors import UsageError
-from orchestrator.recording.bundle.layout import is_bundle
 from orchestrator.recording.bundle.others.sources.base import Curve, Run, Runs, columns_of, digest
 from orchestrator.recording.workspace import workspace
 
@@ -21,20 +16,17 @@ def read(source: str, *, experiment: str | None = None) -> Runs:
         UsageError: there is no such file or experiment.
         StoreError: it does not answer, or another version of MLflow made it.
     """
-    if is_bundle(source):
-        raise UsageError(f"{source}: is a bundle; `orch import {source}` puts its results into a store")
-    if source.startswith("file:") and not Path(url2pathname(urlsplit(source).path)).is_dir():
-        raise UsageError(f"{source}: no such folder; name one that is there")  # MLflow would make it
-    space = workspace(None, source, None)
-    if space.database is not None and not space.database.exists():
+    at = workspace(None, source, None).store_at
+    if at.file is not None and not at.file.exists():
         raise UsageError(f"{source}: no such file; name a database that is there")
+    address = at.for_mlflow(writes=False)
     # MLflow takes a second and a half to import.
     from orchestrator.recording.mlflow.experiments import ForeignRuns
 
-    found = ForeignRuns(space.address(writes=False), space.store_name)
+    found = ForeignRuns(address, at.name)
     if experiment is None:
         known = ", ".join(found.experiments()[:20]) or "none"
-        raise UsageError(f"{space.store_name}: say which with --experiment NAME: {known}")
+        raise UsageError(f"{at.name}: say which with --experiment NAME: {known}")
     told = found.runs(experiment)
     rows = []
     for one in told:
@@ -50,4 +42,4 @@ def read(source: str, *, experiment: str | None = None) -> Runs:
     whole = digest(
         repr(sorted((k, str(v)) for k, v in (*row.values.items(), ("", row.place)))).encode() for row in rows
     )
-    return Runs(f"{space.store_name}, {experiment}", whole, columns_of(rows), tuple(rows))
+    return Runs(f"{at.name}, {experiment}", whole, columns_of(rows), tuple(rows))
