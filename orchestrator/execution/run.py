@@ -190,6 +190,7 @@ class _Recorder:
         self._resumed = set[str]()  # ... and going on from a checkpoint all the same
         self._anew = set(plan.anew)
         self._renewed = plan.anew
+        self._set_aside = {i: plan.records[i] for i in plan.anew if i in plan.records}
         self._store, self._info, self._on_event = store, info, on_event
         self._discard, self._guard, self._folder = discard, guard, folder
 
@@ -211,14 +212,14 @@ class _Recorder:
                 else:
                     self._fresh.add(trial.id)
                 self._begun.add(trial.id)
-                self._store.begin(trial.facts, self._info, worker=event.worker)
+                self._store.begin(trial.facts, self._info_of(trial.id), worker=event.worker)
             case Progressed():
                 if event.report.replayed and trial.id in self._fresh:
                     self._resumed.add(trial.id)
                 self._store.report(trial.id, event.report)
             case Finished():
                 if trial.id not in self._begun:  # it failed before its worker could say that it had started
-                    self._store.begin(trial.facts, self._info)
+                    self._store.begin(trial.facts, self._info_of(trial.id))
                 self._begun.discard(trial.id)
                 self._end(trial.id, event.outcome)
                 if event.outcome.status in FINAL:
@@ -243,12 +244,18 @@ class _Recorder:
         """What is known of an earlier beginning of the same training."""
         return None if trial_id in self._renewed else self.records.get(trial_id)
 
+    def _info_of(self, trial_id: str) -> SweepInfo:
+        """The sweep; for a trial that is trained anew with what was expected when it first began."""
+        first = self._set_aside.get(trial_id)
+        return self._info.model_copy(update={"expected": first.expected}) if first else self._info
+
     def _end(self, trial_id: str, outcome: Outcome) -> None:
-        before, expected = self._before(trial_id), self._info.expected
+        before, info = self._before(trial_id), self._info_of(trial_id)
+        expected = info.expected
         if trial_id in self._resumed and expected:
             details = {**outcome.details, "perhaps_begun_before": True}
             outcome = outcome.model_copy(update={"details": details})
-        self._store.finish(trial_id, outcome, self._info)
+        self._store.finish(trial_id, outcome, info)
         expected = expected if before is None else before.expected
         record = record_of(trial_id, outcome, self._info.provenance, expected=expected)
         if (before.perhaps_begun_before if before else not self._asked) and expected:

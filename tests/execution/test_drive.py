@@ -14,7 +14,7 @@ from orchestrator.commands.screen.live import QuietDisplay
 from orchestrator.execution import drive, rounds
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import answered, published
-from orchestrator.execution.run import SweepResult, plan_sweep
+from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.execution.screen.lines import Listening
 from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop
@@ -74,6 +74,20 @@ def test_what_trials_first_began_under_is_known_only_of_a_store_that_answers(
     monkeypatch.setitem(globals(), "INFO", INFO.model_copy(update={"expected": {"what": "words"}}))
     result, _ = trained(store, Script(), tmp_path, Fates(lambda trial: "completed"))
     assert {one.perhaps_begun_before for one in result.records.values()} == {away is not None}
+
+
+def test_what_is_trained_anew_has_what_was_expected_when_it_first_began(
+    tmp_path: Path,
+) -> None:
+    store, sweep = Store(), Fates(lambda trial: "completed")
+    trained(store, Script(), tmp_path, sweep)
+    plan = plan_sweep(expansion(), store)
+    anew = plan._replace(todo=plan.done, done=(), anew=frozenset(trial.id for trial in plan.done))
+    knowing = INFO.model_copy(update={"expected": {"what": "words that were written after looking"}})
+    quiet: Any = lambda what: None  # noqa: E731
+    result = run_sweep(anew, store=store, executor=sweep, info=knowing, on_event=quiet, discard=quiet)
+    assert len(result.records) == 8 and not any(one.expected for one in result.records.values())
+    assert not any(one.expected for one in store.records(list(result.records)).values())
 
 
 def test_waiting_for_the_same_driver_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
