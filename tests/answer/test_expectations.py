@@ -349,6 +349,15 @@ def test_an_expectation_that_fits_several_cells_is_an_error_before_training() ->
         layout(made, made.spec.tables[0])
 
 
+def test_the_only_cell_of_a_sweep_without_axes_needs_no_level() -> None:
+    text = table_yaml().partition("axes:")[0]
+    text += "seeds: 6\ntables:\n  - {name: one, rows: cells, expectations: [{cell: {}, at_least: 40}]}\n"
+    made = expansion(text, seeds=range(6))
+    told = {one.id: record(one.id, 0.5) for one in made.trials}
+    (judged,) = tabulate(made, made.spec.tables[0], told).judged
+    assert judged.verdict == "holds"
+
+
 def test_tests_of_a_bound_cannot_be_passed_by_few_values() -> None:
     assert above([1.0, 1.001, 0.999], 0.0) == 1 / 8
     assert below([1.0, 1.001, 0.999], 2.0) == 1 / 8

@@ -102,7 +102,7 @@ def _tested(spec: TableSpec, one: Expectation, entries: Sequence[Entry]) -> _Tes
     if one.collapses is not None:
         return _collapse(one.collapses, entries[0])
     values = list(entries[0].values.values())
-    if one.minus:
+    if one.minus is not None:
         values = differences(entries[0].values, entries[1].values)
     scale, summary = spec.scale, summarise(values)
     bounds = [(one.at_least, above, below), (one.at_most, below, above)]
@@ -131,7 +131,7 @@ def _collapse(expected: bool, entry: Entry) -> _Test:
 
 
 def _cells(expansion: Expansion, spec: TableSpec, one: Expectation) -> list[Cell]:
-    return [one_cell(expansion, spec, wanted) for wanted in (one.cell, one.minus) if wanted]
+    return [one_cell(expansion, spec, wanted) for wanted in (one.cell, one.minus) if wanted is not None]
 
 
 def _subject(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
@@ -145,7 +145,7 @@ def _says(
     subject = _subject(expansion, spec, one)
     if one.collapses is not None:
         return f"{subject} {'collapses' if one.collapses else 'does not collapse'}"
-    unit = " points" if spec.in_percent and one.minus else " %" if spec.in_percent else ""
+    unit = " points" if spec.in_percent and one.minus is not None else " %" if spec.in_percent else ""
     bounds = [("at least", one.at_least), ("at most", one.at_most)]
     return f"{subject} " + " and ".join(f"{word} {number(b)}{unit}" for word, b in bounds if b is not None)
 
