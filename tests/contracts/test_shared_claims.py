@@ -266,6 +266,24 @@ def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its
     assert f"{second.me} trains its trials now" in str(first.beat())
 
 
+def test_a_driver_that_found_the_store_away_is_not_stopped_by_the_note_of_a_dead_one() -> None:
+    class Unreachable(Flaky):
+        def register(self, tags: Mapping[str, str]) -> str:
+            if self.away:
+                raise StoreAway("the tracker does not answer")
+            return super().register(tags)
+
+    registry, clock = Unreachable(), Clock()
+    gone = this_driver("orch sweep x.yaml")._replace(pid=2**22 + 1)  # no such process
+    SharedClaims(registry, me=gone, clock=clock, pause=clock.pause).take(["x"])
+    registry.away = True
+    second = driver(registry, "b", clock)
+    with pytest.raises(StoreAway):
+        second.take(["x"])
+    registry.away = False
+    assert second.beat() is None and second.entered
+
+
 def test_equal_names_of_hosts_do_not_make_one_machine() -> None:
     registry = MemoryRegistry()
     here = Owner("node", 2**22 + 1, "orch sweep x.yaml", "this machine")  # no such process

@@ -164,7 +164,8 @@ class SharedClaims:
     def _late(self, notes: Mapping[str, Mapping[str, str]]) -> str | None:
         """Leave the note that could not be left before, or that was ended as a dead driver's."""
         notes_of_others = (note for note in notes_in(notes).values() if note.token != self._token)
-        others = [note for note in notes_of_others if note.trials & self._mine]
+        # One of this machine whose process is gone trains nothing, though its note still says so.
+        others = [note for note in notes_of_others if note.trials & self._mine and not note.owner.is_gone]
         if others:
             return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
         self._driver = self.registry.register(self._about() | trial_tags("holds", self._mine))
