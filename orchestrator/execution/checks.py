@@ -16,7 +16,7 @@ from orchestrator.planning.data import larger_than_data, missing_data, missing_p
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import trained_on_other_files
 from orchestrator.planning.plan import Plan
-from orchestrator.planning.trials import TrialSpec, keeps
+from orchestrator.planning.trials import TrialSpec, keeps, kept
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
@@ -66,14 +66,13 @@ def kept_by(expansion: Expansion, options: Options) -> tuple[Literal["encoder"],
     Raises:
         UsageError: none of its trials has that.
     """
-    implied: tuple[Literal["encoder"], ...] = ("encoder",) if expansion.spec.evaluations else ()
-    wanted = dict.fromkeys((*expansion.spec.keep, *options.keep, *implied))
+    wanted = kept(expansion.spec, options.keep)
     if options.retrain_unkept and not wanted:
         raise UsageError("--retrain-unkept trains again what was not kept; add --keep encoder")
     if wanted and not any("encoder" in keeps(cell) for cell in expansion.cells):
         names = ", ".join(dict.fromkeys(cell.trainer for cell in expansion.cells))
         raise UsageError(f"keep: encoder: trials of {names} have none; leave it out")
-    return tuple(wanted)
+    return wanted
 
 
 def _check_data(plan: Plan, space: Workspace, options: Options, *, say: Callable[[str], None]) -> None:

@@ -189,7 +189,6 @@ class _Recorder:
         self._fresh = set[str]()  # begun for the first time, as far as the store knows ...
         self._resumed = set[str]()  # ... and going on from a checkpoint all the same
         self._anew = set(plan.anew)
-        self._renewed = plan.anew
         self._set_aside = {i: plan.records[i] for i in plan.anew if i in plan.records}
         self._store, self._info, self._on_event = store, info, on_event
         self._discard, self._guard, self._folder = discard, guard, folder
@@ -242,7 +241,7 @@ class _Recorder:
 
     def _before(self, trial_id: str) -> TrialRecord | None:
         """What is known of an earlier beginning of the same training."""
-        return None if trial_id in self._renewed else self.records.get(trial_id)
+        return None if trial_id in self._set_aside else self.records.get(trial_id)
 
     def _info_of(self, trial_id: str) -> SweepInfo:
         """The sweep; for a trial that is trained anew with what was expected when it first began."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.errors import printable
 from orchestrator.language.sweep_spec import SweepSpec
@@ -145,6 +145,11 @@ def _hash(text: str) -> str:
 def keeps(cell: Cell) -> tuple[str, ...]:
     """What trials of a cell can leave behind."""
     return getattr(behind(cell.loop), "KEEPS", ())
+
+
+def kept(spec: SweepSpec, asked: Iterable[Literal["encoder"]]) -> tuple[Literal["encoder"], ...]:
+    """What is kept of a sweep's trials: what its file names, what is asked for, what its evaluations need."""
+    return tuple(dict.fromkeys((*spec.keep, *asked, *(("encoder",) if spec.evaluations else ()))))
 
 
 class Aim(NamedTuple):

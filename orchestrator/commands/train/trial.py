@@ -15,7 +15,7 @@ from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
-from orchestrator.planning.trials import TrialSpec, keeps
+from orchestrator.planning.trials import TrialSpec, keeps, kept
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
 from orchestrator.process.streams import ignoring_closed_pipes
@@ -42,8 +42,7 @@ class Kept:
         writing.check(path)
         self._trial, self._path, self._store = trial, path, MemoryStore()
         has = "encoder" in keeps(trial.cell)
-        implied: tuple[Literal["encoder"], ...] = ("encoder",) if has and request.spec.evaluations else ()
-        self.keep = tuple(dict.fromkeys((*request.spec.keep, *keep, *implied)))
+        self.keep = kept(request.spec, keep) if has else request.spec.keep
         if keep and not has:
             raise UsageError(f"--keep encoder: trials of {trial.cell.trainer} have none; leave it out")
         self.folder = Path(tempfile.mkdtemp(prefix="orch-trial-")) if self.keep else None
