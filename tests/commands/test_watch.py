@@ -160,6 +160,10 @@ def test_a_driver_on_another_machine_lives_while_its_heartbeat_changes(tmp_path:
     class Space:
         home = tmp_path
 
+        @property
+        def store_at(self) -> Any:
+            return self
+
         def registry(self) -> Any:
             return self  # of which a watch only reads
 
