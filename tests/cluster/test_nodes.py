@@ -203,7 +203,9 @@ def test_a_driver_without_the_clusters_token_is_told_so_in_one_line(
     cluster = start(three[:1], environment, workers=[])
     told = cluster.orch(ready, *SWEEP, code=2, **token)
     assert "wants a token, and this driver has none or another" in told
-    assert TOKEN not in told and len(told.splitlines()) <= 4, told
+    assert TOKEN not in told
+    after = told[told.index("joining Ray") :].splitlines()[1:]  # slow steps before it may have said lines
+    assert len(after) == 1, told
 
 
 def test_a_node_with_other_code_is_refused_unless_the_drivers_is_sent(
