@@ -250,8 +250,9 @@ class _Recorder:
 
     def _end(self, trial_id: str, outcome: Outcome) -> None:
         before, info = self._before(trial_id), self._info_of(trial_id)
-        expected = info.expected
-        if trial_id in self._resumed and expected:
+        expected, first = info.expected, self._set_aside.get(trial_id)
+        unsure = first.perhaps_begun_before if first else trial_id in self._resumed
+        if unsure and expected:
             details = {**outcome.details, "perhaps_begun_before": True}
             outcome = outcome.model_copy(update={"details": details})
         self._store.finish(trial_id, outcome, info)

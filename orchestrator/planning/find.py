@@ -70,7 +70,7 @@ def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
 def find_evaluations(found: Evaluations, text: str) -> list[TrialSpec]:
     """The evaluations of a cell's encoders that `text` names: "cell · evaluation", levels, or an id's start.
 
-    None where it names none. Levels are axis=level,...,evaluation=name.
+    Empty where it names none. Levels are axis=level,...,evaluation=name.
 
     Raises:
         UsageError: it names several.
@@ -87,8 +87,8 @@ def find_evaluations(found: Evaluations, text: str) -> list[TrialSpec]:
 
     chosen = [trial for trial, _ in found.every if fits(trial)]
     named = list(dict.fromkeys(trial.cell.label for trial in chosen))
-    if len({one.id for one in chosen}) == 1:  # of encoders that are one, whatever their cells are called
-        return chosen[:1]
+    if len({one.id for one in chosen}) == 1 and chosen[0].id in found.parents:
+        return chosen[:1]  # of encoders that are one, whatever their cells are called
     if len(named) > 1:
         raise UsageError(f"'{cut(text)}' fits {len(named)} evaluations: {listed(named, 8, '; ')}")
     return chosen

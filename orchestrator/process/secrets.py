@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+WEBHOOK = "ORCH_NOTIFY"
+"""Variable with the address of a webhook, where whoever has it may write."""
 RAY_TOKEN = Path("~/.ray/auth_token")
 """Lets its holder join, and run anything in, what this user starts with Ray."""
 _FILES = {
@@ -26,6 +30,22 @@ _MISSPELT = re.compile(
 
 A value of any other name, such as data.label=a:b@c, is one only if it names a scheme, a port or a path.
 """
+
+
+def passed_on() -> dict[str, str]:
+    """This process's environment as those that it starts have it: without what is told to nobody."""
+    return {name: value for name, value in os.environ.items() if name != WEBHOOK}
+
+
+@contextlib.contextmanager
+def kept_to_itself() -> Iterator[None]:
+    """Inside, this process has none of that either, for what takes its environment as it is."""
+    address = os.environ.pop(WEBHOOK, None)
+    try:
+        yield
+    finally:
+        if address is not None:
+            os.environ[WEBHOOK] = address
 
 
 def without_secret(text: str) -> str:

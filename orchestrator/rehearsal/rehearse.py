@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
 from orchestrator.language.resources import Bundle, TrialResources
+from orchestrator.process.secrets import kept_to_itself
 from orchestrator.process.words import counted
 from orchestrator.rehearsal.forecast import FILLED, GAIN, CostClass, Measurement
 from trainers.attempt.rehearsal import Cost, RehearsalError, pace, rehearse
@@ -199,12 +200,13 @@ class _Processes:
         self.context.set_forkserver_preload(["torch", "trainers.attempt.rehearsal"])
         # It imports torch first, and Ctrl-C is this process's to answer. The tracker of resources, which it
         # would start itself, would let the signal through again.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with kept_to_itself():
+            resource_tracker.ensure_running()
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                forkserver.ensure_running()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self._running: set[Any] = set()
         self._lock = threading.Lock()
 

@@ -149,7 +149,7 @@ def test_a_watch_counts_evaluations_and_does_not_end_before_them(
     now = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     monkeypatch.setattr(time, "sleep", lambda seconds: now.__setitem__(0, now[0] + seconds))
-    monkeypatch.setattr(watching, "who_trains", lambda expansion, space: lambda: ())
+    monkeypatch.setattr(watching, "who_trains", lambda request: lambda: ())
     assert watched(place, "0,") == [
         "tiny: 2 completed, evaluations: 1 completed, 1 failed",
         "all trials have ended",

@@ -17,12 +17,14 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen import watch as watching
 from orchestrator.commands.train.drivers import who_trains
 from orchestrator.errors import StoreAway
+from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.plan import make_plan
 from orchestrator.recording.claims.notes import trial_tags
-from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.memory import MemoryRegistry, MemoryStore
 from orchestrator.recording.workspace import Workspace
-from tests.builders import INFO, expansion, outcome, record, trials
+from tests.builders import INFO, TINY, expansion, outcome, record, trials, yaml
 from tests.place import Place
+from tests.planning.test_evaluations import CELLS
 
 
 class Elsewhere:
@@ -54,7 +56,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def driver(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The drivers that live: one, unless a test says otherwise, as long as a trial runs."""
     living = ["somebody"]
-    monkeypatch.setattr(watching, "who_trains", lambda expansion, space: lambda: tuple(living))
+    monkeypatch.setattr(watching, "who_trains", lambda request: lambda: tuple(living))
     return living
 
 
@@ -151,30 +153,51 @@ def test_watching_is_for_people() -> None:
     assert said.exit_code == 2
 
 
-def test_a_driver_on_another_machine_lives_while_its_heartbeat_changes(tmp_path: Path) -> None:
-    made = expansion()
-    note = {"orch.host": "there", "orch.heartbeat": "1"} | trial_tags("holds", [made.trials[0].id])
-    others = {"orch.heartbeat": "1"} | trial_tags("holds", ["another sweep's"])
-    notes = {"driver": note, "other": others}
+@pytest.fixture
+def shared(place: Place) -> tuple[Request, MemoryRegistry]:
+    """A sweep whose store drivers of other machines share, and their notes."""
+    request, registry = Request(place.folder / "sweep.yaml", home=place.folder / "runs"), MemoryRegistry()
+    at = request.space.store_at._replace(registry=lambda: registry)
+    request.space = request.space._replace(store_at=at)
+    return request, registry
 
-    class Space:
-        home = tmp_path
 
-        @property
-        def store_at(self) -> Any:
-            return self
+def note(*trial_ids: str) -> dict[str, str]:
+    """That of a driver elsewhere which trains these trials."""
+    return {"orch.host": "there", "orch.heartbeat": "1"} | trial_tags("holds", trial_ids)
 
-        def registry(self) -> Any:
-            return self  # of which a watch only reads
 
-        def read(self) -> dict[str, dict[str, str]]:
-            return notes
-
-    heard = who_trains(made, Space())  # type: ignore[arg-type]
+def test_a_driver_on_another_machine_lives_while_its_heartbeat_changes(
+    shared: tuple[Request, MemoryRegistry],
+) -> None:
+    request, registry = shared
+    driver = registry.register(note(request.trials[0].id))
+    registry.register(note("another sweep's"))
+    heard = who_trains(request)
     assert [owner.host for owner in heard()] == ["there"]
     assert not heard()
-    note["orch.heartbeat"] = "2"
+    registry.write(driver, {"orch.heartbeat": "2"})
     assert heard()
+
+
+def test_a_driver_that_trains_seeds_which_were_added_meanwhile_is_seen(
+    shared: tuple[Request, MemoryRegistry],
+) -> None:
+    request, registry = shared
+    more = expansion(seeds=range(3))
+    registry.register(note(*(trial.id for trial in more.trials if trial.seed == 2)))
+    heard = who_trains(request)
+    assert not heard()
+    request.expansion = more
+    assert heard()
+
+
+@pytest.mark.parametrize("name", ["tiny", "evaluations"])
+def test_evaluations_are_counted_beside_the_trials_whatever_a_sweep_is_called(name: str) -> None:
+    made = expansion(yaml(TINY, CELLS).replace("name: tiny", f"name: {name}"))
+    plan = make_plan(made, {})
+    line = watching._counts(plan, make_plan(evaluations(made, {}).expansion, {}))
+    assert line == f"{name}: 4 missing, evaluations: none yet"
 
 
 def test_a_watch_for_narrow_intervals_shows_the_seeds_that_were_added_meanwhile(

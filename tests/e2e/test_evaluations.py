@@ -112,6 +112,13 @@ def test_a_failed_evaluation_is_told_at_the_end_and_tried_again_with_those_of_it
     assert "failed: evaluation No EMA · near" in told_again and "failed: evaluation EMA" not in told_again
     nothing = ready.orch("retry", "sweep.yaml", "EMA", *SERIAL, code=2).stderr
     assert "no trial and no evaluation of cell 'EMA' has failed" in nothing
+    kept = list((ready.folder / "runs" / "artifacts").rglob("encoder.safetensors"))
+    for file in kept:
+        file.rename(file.with_suffix(".away"))
+    gone = ready.orch("retry", "sweep.yaml", "No EMA · near", *SERIAL, code=2).stderr
+    assert "has failed and has its encoder; the encoder of EMA · seed 0 (" in gone
+    for file in kept:
+        file.with_suffix(".away").rename(file)
     by_name = ready.orch("retry", "sweep.yaml", "No EMA · near", *SERIAL).stderr
     assert "No EMA · near · seed 0: completed" in by_name
 

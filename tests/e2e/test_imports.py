@@ -10,6 +10,7 @@ import pytest
 from tests.place import Place
 
 RUNS = "ema,predictor,acc\nEMA,symmetric,85.7\nEMA,regular,84.2\nNo EMA,symmetric,20.3\nNo EMA,regular,79.4\n"
+SHORT = str(Path(__file__).parents[2] / "docs" / "reproduction" / "table1-short.orch.zip")
 WORDS = ("import", "csv", "paper.csv", "--into", "sweep.yaml", "--map", "seed=#", "--map", "probe/top1=acc")
 
 
@@ -75,6 +76,14 @@ def test_imports_stand_in_a_table_and_in_a_report_and_survive_a_bundle(place: Pl
         (
             ("import", "a.orch.zip", "--yes"),
             "orch: --yes is for runs of others, such as csv FILE; a.orch.zip is",
+        ),
+        (
+            (*WORDS, "--percent", "--yes", "--tracking-uri", "memory:"),
+            "orch: memory: ends with this command, so nothing is imported; name a database or a server with",
+        ),
+        (
+            ("import", SHORT, "--home", "runs", "--tracking-uri", "memory:"),
+            "orch: memory: ends with this command, so nothing is imported; name a database or a server with",
         ),
         (("table", "sweep.yaml", "--with", "imports"), "orch: --with imports: expected imported"),
         (("table", "sweep.yaml", "--with", "imported"), "orch: --with imported: sqlite:////"),

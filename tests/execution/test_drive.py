@@ -90,6 +90,23 @@ def test_what_is_trained_anew_has_what_was_expected_when_it_first_began(
     assert not any(one.expected for one in store.records(list(result.records)).values())
 
 
+def test_what_is_trained_anew_stays_unknown_where_nobody_knew_what_it_first_began_under(
+    tmp_path: Path,
+) -> None:
+    store, made = Store(), expansion()
+    knowing = INFO.model_copy(update={"expected": {"what": "words"}})
+    for trial in made.trials:
+        store.begin(trial.facts, knowing)
+        store.finish(trial.id, outcome(details={"perhaps_begun_before": True}), knowing)
+    plan = plan_sweep(made, store)
+    anew = plan._replace(todo=plan.done, done=(), anew=frozenset(trial.id for trial in plan.done))
+    quiet: Any = lambda what: None  # noqa: E731
+    sweep: Any = Fates(lambda trial: "completed")
+    result = run_sweep(anew, store=store, executor=sweep, info=knowing, on_event=quiet, discard=quiet)
+    for records in (result.records, store.records(list(result.records))):
+        assert len(records) == 8 and all(one.perhaps_begun_before for one in records.values())
+
+
 def test_waiting_for_the_same_driver_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds, "WAIT_S", 0.0)
     theirs = {trial.id for trial in expansion().trials[:3]}

@@ -137,6 +137,16 @@ def test_a_webhook_that_hangs_is_waited_for_a_little(hook: Hook, monkeypatch: py
     assert time.monotonic() - begun < 0.4
 
 
+def test_a_webhook_that_hangs_twice_is_waited_for_no_longer(
+    hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "PATIENCE_S", 0.5)
+    hook.pause_s = 2.0
+    begun = time.monotonic()
+    (line,) = run(hook.address, "division by zero")
+    assert "did not answer within 0.5 s" in line and 0.5 <= time.monotonic() - begun < 0.95
+
+
 def test_a_webhook_that_is_not_there_is_one_line() -> None:
     (line,) = run("http://127.0.0.1:9/" + SECRET)
     assert line == "orch: 127.0.0.1 was not notified: Connection refused; the sweep is as it would be without"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,11 +14,18 @@ from types import SimpleNamespace
 
 import pytest
 
+from orchestrator.commands.look import ui
+from orchestrator.commands.train import trial
+from orchestrator.execution.child.messages import Submit
+from orchestrator.execution.child.process import Child
 from orchestrator.language.resources import SweepResources, TrialResources
 from orchestrator.process.secrets import secrets_open_to_others, without_secret
 from orchestrator.process.signals import stop_from_elsewhere
-from tests.builders import table_yaml, trials
+from orchestrator.recording.workspace import workspace
+from orchestrator.rehearsal import rehearse
+from tests.builders import outcome, table_yaml, trials
 from tests.place import Place
+from trainers.attempt.report import Outcome
 from trainers.config.base import Runtime
 
 pytestmark = pytest.mark.filterwarnings("default")  # Ray warns about itself
@@ -105,6 +113,56 @@ def test_what_tune_sends_along_with_a_trial_holds_no_secret(monkeypatch: pytest.
         one._fit(asked, {asked[0].id: TrialResources()}, listener, stop, str(Path.cwd()))
     assert sent and not [name for name in sent if re.search("KEY|SECRET|TOKEN|PASSWORD|CREDENTIAL", name)]
     assert all(os.environ[name] == "canary" for name in names)  # whoever asks S3 next has them
+
+
+def test_what_is_started_for_ray_is_not_given_the_webhook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3cr3t")
+    monkeypatch.setenv("OTHER", "told")
+    shown = "import os; print(os.environ.get('OTHER'), os.environ.get('ORCH_NOTIFY'), flush=True)"
+    job = Submit(name="x", files={}, command=(), address="x")
+    child = Child(job, log=tmp_path / "log", command=(sys.executable, "-I", "-S", "-c", shown))
+    child.end(grace_s=30.0)
+    assert (tmp_path / "log").read_text() == "told None\n"
+
+
+def test_mlflows_server_is_not_given_the_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+
+    def popen(command: list[str], *, env: dict[str, str]) -> None:
+        given.append(env)
+        raise FileNotFoundError
+
+    monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3cr3t")
+    monkeypatch.setattr(ui.subprocess, "Popen", popen)
+    monkeypatch.setattr(ui.signal, "signal", lambda *_: None)
+    (tmp_path / "mlflow.db").touch()
+    with pytest.raises(FileNotFoundError):
+        ui.serve(workspace(tmp_path, None, None), port=0, say=lambda line: None)
+    assert "MLFLOW_BACKEND_STORE_URI" in given[0] and "ORCH_NOTIFY" not in given[0]
+
+
+def test_processes_that_rehearse_are_not_given_the_webhook(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+    monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3cr3t")
+    monkeypatch.setattr(
+        rehearse.forkserver, "ensure_running", lambda: seen.append("ORCH_NOTIFY" in os.environ)
+    )
+    rehearse._Processes()
+    assert seen == [False] and "ORCH_NOTIFY" in os.environ
+
+
+def test_a_trial_alone_does_not_see_the_webhook(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[bool] = []
+
+    def run_trial(*given: object, **how: object) -> Outcome:
+        seen.append("ORCH_NOTIFY" in os.environ)
+        return outcome()
+
+    monkeypatch.setattr(trial, "run_trial", run_trial)
+    place.orch("trial", "sweep.yaml", "EMA · regular", ORCH_NOTIFY="https://hooks.example.org/s3cr3t")
+    assert seen == [False]
 
 
 @pytest.mark.parametrize("umask", [0o000, 0o022])

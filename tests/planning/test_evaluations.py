@@ -74,6 +74,12 @@ def test_levels_alone_name_no_evaluation_and_a_name_alone_several(found: Evaluat
         find_evaluations(found, "evaluation=few")
 
 
+def test_of_cells_whose_encoders_are_not_there_yet_none_stands_for_the_others() -> None:
+    made = expansion(yaml(TINY, CELLS), seeds=[0])
+    with pytest.raises(UsageError, match="'evaluation=few' fits 2 evaluations: EMA · few; No EMA · few"):
+        find_evaluations(evaluations(made, {}), "evaluation=few")
+
+
 def test_an_evaluation_knows_the_trial_that_it_is_of(found: Evaluations) -> None:
     for one, of in found.every:
         assert found.parent_of(one) == of and of.id in {trial.id for trial in found.sweep.trials}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import subprocess
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orchestrator.errors import UsageError
+from orchestrator.process.secrets import passed_on
 from orchestrator.recording.mlflow.glance import VIEW, sweeps_at_a_glance, views_at_a_glance
 from orchestrator.recording.stores.sqlite import ARTIFACTS
 from orchestrator.recording.workspace import Workspace
@@ -53,7 +53,7 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
     page = f"http://{LOOPBACK}:{port}"
     say("starting MLflow's server …")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # or the server would outlive this process
-    server = subprocess.Popen(command, env=os.environ | settings)
+    server = subprocess.Popen(command, env=passed_on() | settings)
     try:
         until = time.monotonic() + START_S
         while server.poll() is None and not _answers(port) and time.monotonic() < until:

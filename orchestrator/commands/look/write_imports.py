@@ -35,7 +35,7 @@ from orchestrator.recording.bundle.others.sources.base import Runs
 from orchestrator.recording.bundle.reading import open_bundle
 from orchestrator.recording.bundle.store import read_only
 from orchestrator.recording.journal.store import JournaledStore
-from orchestrator.recording.workspace import workspace
+from orchestrator.recording.workspace import Workspace, workspace
 
 SHOWN = 40
 """Cells that are shown before an import."""
@@ -58,6 +58,7 @@ def of_bundle(path: Path, *, home: Path | None, tracking_uri: str | None, checkp
     say, opened = sayer(silent=False), open_bundle(path)
     trials = checked(opened)
     space = workspace(home, tracking_uri, None, checkpoints=checkpoints)
+    _check_lasts(space)
     store = space.open_journaled(say=say)
     try:
         commands = lay_out(opened, space.home / "sweeps")
@@ -101,6 +102,7 @@ def of_runs(
     if parts(into) is not None:
         raise UsageError(read_only(str(into)))
     request = Request(into, home=home, tracking_uri=tracking_uri)
+    _check_lasts(request.space)
     said = columns_from(how.columns, request.spec)
     runs = read(kind, source, experiment=how.experiment)
     name = _name(how.called or how.experiment or runs.file)
@@ -126,6 +128,19 @@ def of_runs(
     where = _words({"--home": home, "--tracking-uri": tracking_uri})
     typer.echo(f"  {shlex.join(['orch', 'table', str(into), '--with', 'imported', *where])}")
     _end(store, kept.other, say)
+
+
+def _check_lasts(space: Workspace) -> None:
+    """Check that what is imported is there for the next command.
+
+    Raises:
+        UsageError: the store ends with this one.
+    """
+    if not space.store_at.lasts:
+        raise UsageError(
+            f"{space.store_at.name}: ends with this command, so nothing is imported; name a database or a "
+            "server with --tracking-uri"
+        )
 
 
 def _words(given: Mapping[str, object]) -> list[str]:

@@ -36,7 +36,7 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
     """
     console = Console(file=terminal(sys.stdout)) if console is None else console
     live = Live(console=console, auto_refresh=False) if console.is_terminal else None
-    drivers = [who_trains(request.expansion, request.space) for request in requests]
+    drivers = [who_trains(request) for request in requests]
     heard = time.monotonic()
     told = ""
     if live is not None:
@@ -105,8 +105,6 @@ def _states(plan: Plan) -> Counter[str]:
 
 
 def _counts(plan: Plan, evaluations: Plan | None) -> str:
-    told = {plan.expansion.spec.name: plan} | ({"evaluations": evaluations} if evaluations else {})
-    listed = {
-        name: ", ".join(f"{n} {status}" for status, n in _states(p).items()) for name, p in told.items()
-    }
-    return ", ".join(f"{name}: {words or 'none yet'}" for name, words in listed.items())
+    told = [(plan.expansion.spec.name, plan), *([("evaluations", evaluations)] if evaluations else [])]
+    listed = [(name, ", ".join(f"{n} {status}" for status, n in _states(p).items())) for name, p in told]
+    return ", ".join(f"{name}: {words or 'none yet'}" for name, words in listed)

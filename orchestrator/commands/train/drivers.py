@@ -12,7 +12,7 @@ from orchestrator.execution.drive import Prepared
 from orchestrator.execution.options import Options
 from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.plan import Plan
+from orchestrator.planning.plan import Plan, encoder_notes
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
@@ -44,7 +44,9 @@ def prepared_again(
     if not prepared.trains:
         what = "no trial" if not request.spec.evaluations else "no trial and no evaluation"
         where = f"of cell '{named}'" if named else f"of sweep '{name}'"
-        raise UsageError(f"{what} {where} has failed; `orch status` shows how they stand")
+        notes = encoder_notes(prepared.plan) if prepared.plan.lost else []
+        why = f" and has its encoder; {notes[-1]}" if notes else "; `orch status` shows how they stand"
+        raise UsageError(f"{what} {where} has failed{why}")
     return prepared
 
 
@@ -79,16 +81,18 @@ def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
         yield f"{name}: nobody trains it in {space.home}; name --set and --seeds as the sweep has them"
 
 
-def who_trains(expansion: Expansion, space: Workspace) -> Callable[[], frozenset[Owner]]:
+def who_trains(request: Request) -> Callable[[], frozenset[Owner]]:
     """Asks which drivers have trials of this sweep and gave a sign of life since it was asked last.
 
     Those of this home always give one, those that share only the store with each heartbeat. Changes nothing.
     """
+    space = request.space
     local, registry = Claims(space.home, command=typed_command()), space.store_at.registry()
     beats: dict[str, str] = {}
 
     def heard() -> frozenset[Owner]:
-        ids = ids_of(expansion, space)  # again: what is trained meanwhile can be evaluated
+        # Again: what is trained meanwhile can be evaluated, and seeds may have been added.
+        ids = ids_of(request.expansion, space)
         found = set(local.held(ids).values())
         for driver, note in notes_in(registry.read() if registry else {}).items():
             if note.trials & ids and beats.get(driver) != note.heartbeat:

@@ -18,6 +18,7 @@ from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec, keeps, kept
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
+from orchestrator.process.secrets import kept_to_itself
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.bundle import writing
 from orchestrator.recording.memory import MemoryStore
@@ -132,7 +133,8 @@ def run_one(
         names = [n for n in shown if n in message.metrics] or list(message.metrics)[: len(shown)]
         return f"epoch {message.stage}  " + "  ".join(f"{n} {message.metrics[n]:.3f}" for n in names)
 
-    return run_trial(trial.config, runtime=runtime, folder=also.folder if also else None, report=report)
+    with kept_to_itself():  # a script that the trial runs has this process's environment
+        return run_trial(trial.config, runtime=runtime, folder=also.folder if also else None, report=report)
 
 
 def outcome_text(outcome: Outcome) -> str:

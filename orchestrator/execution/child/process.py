@@ -23,6 +23,7 @@ from orchestrator.execution.child.messages import (
     read_child_line,
 )
 from orchestrator.process.command import leave_removed_folder
+from orchestrator.process.secrets import passed_on
 from orchestrator.process.session import end_session
 from orchestrator.process.streams import open_closed_streams
 
@@ -78,7 +79,7 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=_output(log, always),
                 stderr=subprocess.STDOUT,
-                env=os.environ | dict(environment or {}),
+                env=passed_on() | dict(environment or {}),
                 start_new_session=True,
             )
             undo.pop_all()

@@ -10,6 +10,7 @@ import http.client
 import json
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -21,10 +22,9 @@ from orchestrator.events import Event, Finished
 from orchestrator.execution.run import SweepResult
 from orchestrator.execution.screen.lines import Listening, Screen
 from orchestrator.planning.plan import Plan
-from orchestrator.process.secrets import without_secret
+from orchestrator.process.secrets import WEBHOOK, without_secret
 from orchestrator.process.words import counted
 
-VARIABLE = "ORCH_NOTIFY"
 QUIET_S = 5.0
 """A webhook that says nothing for so long is given up ..."""
 PATIENCE_S = 10.0
@@ -43,8 +43,8 @@ def address_from(given: str | None, source: str = "--notify") -> str | None:
     Raises:
         UsageError: it is no address of HTTP.
     """
-    named = os.environ.pop(VARIABLE, "").strip()
-    source = VARIABLE if given is None else source
+    named = os.environ.pop(WEBHOOK, "").strip()
+    source = WEBHOOK if given is None else source
     address = named if given is None else str(given).strip()
     if not address and given is None:
         return None
@@ -63,12 +63,12 @@ def withheld(given: str | None) -> Iterator[str | None]:
     Raises:
         UsageError: it is no address of HTTP.
     """
-    named = os.environ.get(VARIABLE)
+    named = os.environ.get(WEBHOOK)
     try:
         yield address_from(given, "notify")
     finally:
         if named is not None:  # the next sweep of this process has it again
-            os.environ[VARIABLE] = named
+            os.environ[WEBHOOK] = named
 
 
 def _parts(address: str) -> SplitResult | None:
@@ -157,8 +157,9 @@ class _Webhook:
 
     def close(self) -> None:
         """Wait a little for what was sent, and say what became of it."""
+        until = time.monotonic() + PATIENCE_S
         for thread, _ in self._posting:
-            thread.join(PATIENCE_S)
+            thread.join(max(0.0, until - time.monotonic()))
         answers = [
             answer[0] if answer else f"did not answer within {PATIENCE_S:g} s" for _, answer in self._posting
         ]
