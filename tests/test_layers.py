@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
@@ -10,10 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from tests.floors import BEGIN, END, PAGE, floors
+
+AGAIN = "docs/structure.md shows other floors; `python -m tests.floors` writes them anew"
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*ROOT.glob("orchestrator/**/*.py"), *ROOT.glob("trainers/**/*.py")])
 FLOORS = sorted({path.parent for path in FILES})
 MAX_LINES = 300  # a longer file is two things
+MAX_FUNCTION = 60  # lines of one, its docstring among them
+LARGEST = 1 / 4  # of the lines, in one package of the top floor
 MAX_ENTRIES = 12  # on one floor, that a person can see at a glance
 FAMILIES = {"methods"}
 """Floors with a file for each thing that a sweep can name, however many those are."""
@@ -24,6 +30,25 @@ def test_a_floor_has_no_more_entries_than_one_sees_at_a_glance(floor: Path) -> N
     entries = [path for path in floor.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()]
     shown = [path.stem for path in entries if not path.stem.startswith("_")]
     assert floor.name in FAMILIES or len(shown) <= MAX_ENTRIES, shown
+
+
+@pytest.mark.parametrize("house", ["orchestrator", "trainers"])
+def test_no_package_has_more_than_a_quarter_of_the_lines(house: str) -> None:
+    lines = {floor.name: floor.lines for floor in floors(house)}
+    assert max(lines.values()) <= LARGEST * sum(lines.values()), lines
+
+
+@pytest.mark.parametrize("house", ["orchestrator", "trainers"])
+def test_the_page_on_the_structure_shows_the_floors_as_they_are(house: str) -> None:
+    page = PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\d+) \| (\d+) \| (.*) \|$", page, re.MULTILINE)
+    shown = {name: (int(files), int(lines), told) for name, files, lines, told in rows}
+    for floor in floors(house):
+        assert floor.name in shown, AGAIN
+        files, lines, knows = shown[floor.name]
+        assert knows == (", ".join(floor.knows) or "none"), f"{floor.name}: {AGAIN}"
+        assert abs(files - floor.files) <= max(2, floor.files / 5), f"{floor.name}: {AGAIN}"
+        assert abs(lines - floor.lines) <= max(100, floor.lines / 5), f"{floor.name}: {AGAIN}"
 
 
 ROOMS = {"ray": "execution/ray", "mlflow": "recording/mlflow", "typer": "commands"}
@@ -58,8 +83,12 @@ def test_no_file_is_named_for_nothing() -> None:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_file_is_one_thing_and_says_which(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text))
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree)
     assert len(text.splitlines()) <= MAX_LINES
+    functions = [one for one in ast.walk(tree) if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lines = {one.name: (one.end_lineno or 0) - one.lineno + 1 for one in functions}
+    assert {name: number for name, number in lines.items() if number > MAX_FUNCTION} == {}
 
 
 @pytest.mark.parametrize(

@@ -164,11 +164,6 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     Raises:
         UsageError: the metric was never reported, or the table has no `layout`.
     """
-    if spec.columns == EVALUATIONS and not expansion.spec.evaluations:
-        raise UsageError(
-            f"table '{spec.name}': columns: evaluations, and sweep '{expansion.spec.name}' has none; add "
-            "`evaluations:` to its file"
-        )
     _check_metric(spec, expansion, records)
     rows, columns, cells, published, published_sd, baseline = layout(expansion, spec)
     reference = _values(expansion, baseline, spec, records) if baseline else None
@@ -286,6 +281,11 @@ def _values(
 
 
 def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:
+    if spec.columns == EVALUATIONS and not expansion.spec.evaluations:
+        raise UsageError(
+            f"table '{spec.name}': columns: evaluations, and sweep '{expansion.spec.name}' has none; add "
+            "`evaluations:` to its file"
+        )
     ids = {trial.id for trial in expansion.trials}
     # Where every trial diverged or failed nobody could report it: that is a table of marks, no mistake.
     measured = (record for i, record in records.items() if i in ids and record.status in MEASURED)

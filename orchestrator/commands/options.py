@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -21,7 +21,6 @@ from orchestrator.process.streams import FULL, ignoring_closed_pipes, not_writte
 from orchestrator.process.words import one_of
 from orchestrator.recording import stores
 
-SPEC = "Sweep file; orch:smoke is one that comes with orch."
 SPEC = "Sweep file; orch:smoke is one that comes with orch."
 Spec = Annotated[Path, typer.Argument(help=SPEC, show_default=False)]
 Specs = Annotated[list[Path], typer.Argument(help=SPEC.replace("file;", "files;"), show_default=False)]
@@ -101,20 +100,47 @@ Address = Annotated[
         show_default=False,
     ),
 ]
-ShipCode = Annotated[
-    bool, typer.Option("--ship-code", help="Let the cluster's workers run this driver's code, not their own.")
-]
 Pack = Annotated[
     bool, typer.Option("--pack", help="Find out by rehearsals how many trials fit on a GPU and in memory.")
 ]
-Executor = Annotated[str, typer.Option(help="ray, or serial: in this process.")]
 Download = Annotated[bool, typer.Option("--download", help="Download missing data sets.")]
 KeepGoing = Annotated[
     bool, typer.Option("--keep-going", help="Go on also when the first cells fail in their code.")
 ]
-AcceptData = Annotated[
-    bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
+Keep = Annotated[
+    list[str] | None,
+    typer.Option("--keep", help="encoder: keep it beside the results.", show_default=False),
 ]
+RUNNING: dict[str, Any] = {
+    "download": Download,
+    "executor": Annotated[str, typer.Option(help="ray, or serial: in this process.")],
+    "address": Address,
+    "ship_code": Annotated[
+        bool,
+        typer.Option("--ship-code", help="Let the cluster's workers run this driver's code, not their own."),
+    ],
+    "keep_checkpoints": Annotated[
+        bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
+    ],
+    "pack": Pack,
+    "keep": Keep,
+    "retrain_changed": Annotated[
+        bool,
+        typer.Option("--retrain-changed", help="Train anew what other code has trained; old runs stay."),
+    ],
+    "retrain_unkept": Annotated[
+        bool,
+        typer.Option(
+            "--retrain-unkept", help="Train anew what was not kept (--keep encoder); old runs stay."
+        ),
+    ],
+    "accept_data": Annotated[
+        bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
+    ],
+    "keep_going": KeepGoing,
+    "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")],
+}
+"""How a sweep is run: what sets each field of `Options`."""
 Notify = Annotated[
     str | None,
     typer.Option(
@@ -122,23 +148,9 @@ Notify = Annotated[
         show_default=False,
     ),
 ]
-KeepCheckpoints = Annotated[
-    bool, typer.Option("--keep-checkpoints", help="Keep the checkpoints of finished trials.")
-]
 OutBundle = Annotated[
     Path | None,
     typer.Option("--out", "-o", help="Bundle to write its result to.", show_default="nothing is stored"),
-]
-Keep = Annotated[
-    list[str] | None,
-    typer.Option("--keep", help="encoder: keep it beside the results.", show_default=False),
-]
-RetrainChanged = Annotated[
-    bool, typer.Option("--retrain-changed", help="Train anew what other code has trained; old runs stay.")
-]
-RetrainUnkept = Annotated[
-    bool,
-    typer.Option("--retrain-unkept", help="Train anew what was not kept (--keep encoder); old runs stay."),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only the table.")]
 

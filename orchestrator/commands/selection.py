@@ -1,8 +1,9 @@
-"""What a command is about, declared once: sweep file, profile, seeds, settings, store, data, checkpoints.
+"""What a command is about, declared once: sweep file, profile, seeds, settings, store, data; how it is run.
 
 A command asks for it with a parameter's default, and gets what was selected:
 
     def table(request: Request = selects(prefer_profile_with_results=True), form: ... = "text") -> None: ...
+    def sweep(request: Request = selects(data=True), options: Options = runs(), ...) -> None: ...
 
 `command` puts the options in that parameter's place, and makes errors end in one line each.
 """
@@ -19,6 +20,7 @@ import typer
 from typer.core import TyperCommand
 
 from orchestrator.commands.options import (
+    RUNNING,
     Checkpoints,
     Data,
     Home,
@@ -31,8 +33,10 @@ from orchestrator.commands.options import (
     Specs,
     Trust,
     Uri,
+    kept,
     reported,
 )
+from orchestrator.execution.options import Options
 
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=.*")
 Seed = Annotated[int, typer.Option(help="Seed of the trial.", min=0, max=2**31 - 1)]
@@ -129,14 +133,35 @@ def selects(
     return Selection(several, seeds, stored, data, checkpoints, prefer_profile_with_results)
 
 
+class Run(NamedTuple):
+    """What a command lets be said of how a sweep is run."""
+
+    fields: tuple[str, ...]
+
+    @property
+    def options(self) -> dict[str, tuple[Any, Any]]:
+        """Annotation and default of each option, by its field of `Options`."""
+        defaults = Options._field_defaults | {"keep": None}
+        return {name: (RUNNING[name], defaults[name]) for name in self.fields}
+
+    def made(self, values: dict[str, Any]) -> Options:
+        """How it is run, by the options' values."""
+        return Options(**values | ({"keep": kept(values["keep"])} if "keep" in values else {}))
+
+
+def runs(*fields: str) -> Any:
+    """A command's parameter that is `Options`, of which these fields, or all of them, can be said."""
+    return Run(fields or tuple(RUNNING))
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """`function` as typer takes it: with the options of what it selects, and errors in a line each."""
     # Requests are known to type checkers alone: importing them takes pydantic with it.
     signature = inspect.signature(function, eval_str=True, locals={"Request": Any})
     parameters: list[inspect.Parameter] = []
-    chosen: dict[str, Selection] = {}
+    chosen: dict[str, Selection | Run] = {}
     for name, one in signature.parameters.items():
-        if isinstance(one.default, Selection):
+        if isinstance(one.default, Selection | Run):
             chosen[name] = one.default
             for option, (annotation, default) in one.default.options.items():
                 kind = inspect.Parameter.KEYWORD_ONLY

@@ -10,29 +10,23 @@ import typer
 
 from orchestrator.commands.options import (
     CELL,
-    AcceptData,
-    Address,
     Cell,
     Download,
-    Executor,
     Home,
     Json,
     Keep,
-    KeepCheckpoints,
     KeepGoing,
     Notify,
     OutBundle,
     Pack,
     Quiet,
-    RetrainChanged,
-    RetrainUnkept,
-    ShipCode,
     Uri,
     kept,
     sayer,
 )
-from orchestrator.commands.selection import selects
+from orchestrator.commands.selection import runs, selects
 from orchestrator.errors import ExecutionLost, StoreError, UsageError
+from orchestrator.execution.options import Options
 from orchestrator.process.exit_codes import FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
 from orchestrator.process.signals import ignore_signals
 
@@ -44,48 +38,22 @@ if TYPE_CHECKING:
 
 def sweep(
     request: Request = selects(data=True, checkpoints=True),
+    options: Options = runs(),
     *,
-    download: Download = False,
-    executor: Executor = "ray",
-    address: Address = None,
-    ship_code: ShipCode = False,
-    keep_checkpoints: KeepCheckpoints = False,
-    pack: Pack = False,
-    keep: Keep = None,
-    retrain_changed: RetrainChanged = False,
-    retrain_unkept: RetrainUnkept = False,
-    accept_data: AcceptData = False,
     check: Annotated[
         bool, typer.Option("--check", help="Exit with 5 if a published number is out of tolerance.")
     ] = False,
-    keep_going: KeepGoing = False,
     notify: Notify = None,
     as_json: Json = False,
     quiet: Quiet = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
 ) -> None:
     """Train what is missing and print the table. Run again, it runs nothing."""
     from orchestrator.execution import drive
-    from orchestrator.execution.options import Options
     from orchestrator.execution.screen.notify import address_from
 
     hook = address_from(notify)
     if check:
         request.needs_published_profile()
-    options = Options(
-        executor=executor,
-        address=address,
-        ship_code=ship_code,
-        download=download,
-        keep_checkpoints=keep_checkpoints,
-        keep_going=keep_going,
-        pack=pack,
-        retrain_changed=retrain_changed,
-        keep=kept(keep),
-        retrain_unkept=retrain_unkept,
-        accept_data=accept_data,
-        verbose=verbose,
-    )
     say = sayer(silent=as_json or quiet)
     say(request.headline)
     prepared = drive.prepare(request.expansion, request.space, options, say=say)
@@ -95,26 +63,20 @@ def sweep(
 
 def retry(
     request: Request = selects(data=True, checkpoints=True),
+    options: Options = runs("accept_data", "executor", "address", "ship_code"),
     *,
     cell: Annotated[
         str | None, typer.Argument(help=f"Only this cell, or evaluation. {CELL}", show_default=False)
     ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="From the start, without the checkpoints.")] = False,
-    accept_data: AcceptData = False,
-    executor: Executor = "ray",
-    address: Address = None,
-    ship_code: ShipCode = False,
     quiet: Quiet = False,
 ) -> None:
     """Run again the trials and evaluations that failed, and no others; then print the table."""
     from orchestrator.commands.train import drivers
-    from orchestrator.execution.options import Options
     from orchestrator.execution.screen.notify import address_from
 
     hook = address_from(None)
-    options = Options(
-        executor, address, keep_going=True, ship_code=ship_code, fresh=fresh, accept_data=accept_data
-    )
+    options = options._replace(keep_going=True, fresh=fresh)
     (say := sayer(silent=quiet))(request.headline)
     prepared = drivers.prepared_again(request, cell, options, say=say)
     _complete(request, prepared, say, "quiet" if quiet else "person", hook=hook)

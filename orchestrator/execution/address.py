@@ -13,7 +13,7 @@ from orchestrator.errors import ExecutionError, UsageError
 from orchestrator.process.secrets import without_secret
 
 KNOCK_S = 5.0  # in which whatever listens there must have taken the call, and as long to answer
-LOOK_S = 15.0  # for all of it: a name may be looked up at one name server after another
+REACH_S = 15.0  # for all of it: a name may be looked up at one name server after another
 VARIABLE, PAGE_VARIABLE = "RAY_ADDRESS", "RAY_API_SERVER_ADDRESS"
 _FORM = re.compile(r"(?P<client>ray://)?(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s:/@\[\]]+):(?P<port>\d{1,5})")
 
@@ -104,7 +104,7 @@ def _found_out(host: str, port: int) -> bool:
 
     threading.Thread(target=ask, name="orch-knock", daemon=True).start()
     try:
-        answer = answers.get(timeout=LOOK_S)
+        answer = answers.get(timeout=REACH_S)
     except queue.Empty:
         raise TimeoutError from None
     if isinstance(answer, Exception):

@@ -17,6 +17,7 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import trained_on_other_files
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec, keeps, kept
+from orchestrator.process.machine import existing
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
 from trainers.attempt.folders import unusable
@@ -122,13 +123,9 @@ def _check_space(space: Workspace) -> None:
     for flag, folder in {"--home": space.home, "--checkpoints": space.checkpoints}.items():
         if not isinstance(folder, Path):
             continue
-        free = shutil.disk_usage(_existing(folder)).free
+        free = shutil.disk_usage(existing(folder)).free
         if free < SPACE_NEEDED:
             raise UsageError(
                 f"{folder}: {free // 1_000_000} MB free, a sweep needs {SPACE_NEEDED // 1_000_000} MB; "
                 f"free some space, or choose another folder with {flag}"
             )
-
-
-def _existing(folder: Path) -> Path:
-    return folder if folder.exists() else _existing(folder.parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Collection, Mapping
 
@@ -28,10 +29,10 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, encoder_notes, make_plan
 from orchestrator.process.command import SUBMITTED
 from orchestrator.process.provenance import provenance
-from orchestrator.process.signals import Stop, stop_signals
+from orchestrator.process.signals import stop_signals
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted
-from orchestrator.recording.claims.joint import JointClaims, claims_of
+from orchestrator.recording.claims.joint import claims_of
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.recording.trial_files import lost_encoders
 from orchestrator.recording.workspace import Workspace
@@ -129,17 +130,16 @@ def sweep(
         claims = claims_of(prepared.space, stop, say, shared=shared)
         gave_up = False
         try:
-            result = _evaluated(
-                prepared, trained(prepared, claims, stop, say, screen), claims, stop, say, screen
-            )
+            train = functools.partial(trained, claims=claims, stop=stop, say=say, screen=screen)
+            result = _evaluated(prepared, train(prepared), train, say)
             while larger := with_more_seeds(prepared.plan.expansion, result):
                 number = len(larger.trials) - len(prepared.plan.expansion.trials)
                 say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
                 plan = plan_sweep(larger, store)._replace(lost=prepared.plan.lost)
                 prepared = prepared._replace(plan=plan)
-                more = trained(prepared, claims, stop, say, screen)
+                more = train(prepared)
                 more = more._replace(trained=result.trained + more.trained)
-                result = _evaluated(prepared, more, claims, stop, say, screen)
+                result = _evaluated(prepared, more, train, say)
             _tell_unkept(prepared, result, say)
             after.enter_context(stop.answered(WRITING_ENDS))
             answer = answered(prepared.plan.expansion, result)
@@ -179,12 +179,7 @@ def _evaluations(
 
 
 def _evaluated(
-    prepared: Prepared,
-    result: SweepResult,
-    claims: JointClaims,
-    stop: Stop,
-    say: Say,
-    screen: Callable[[Plan], Screen],
+    prepared: Prepared, result: SweepResult, train: Callable[..., SweepResult], say: Say
 ) -> SweepResult:
     """The result with what evaluations of encoders find, after those that are missing have run."""
     store, asked, records = prepared.store, prepared.plan.expansion, result.records
@@ -196,7 +191,7 @@ def _evaluated(
             plan, given = _evaluations(asked, store, records, prepared.options, prepared.only, lost)
             if plan.todo:
                 say(f"evaluations: {counted(len(plan.todo), 'trial')} of kept encoders")
-                found = trained(prepared._replace(plan=plan), claims, stop, say, screen, given)
+                found = train(prepared._replace(plan=plan), given=given)
                 plan = plan._replace(records=found.records)
                 result = found._replace(trained=result.trained + found.trained)
             result = result._replace(evaluations=plan)

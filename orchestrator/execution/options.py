@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 class Options(NamedTuple):
     """How a sweep is run."""
 
-    executor: str
-    address: str | None
+    executor: str = "ray"
+    address: str | None = None
     """Of a Ray cluster, as it was typed; None: this machine."""
     keep_going: bool = False
     fresh: bool = False

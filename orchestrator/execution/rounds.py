@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from orchestrator.errors import Interrupted, StoreAway
@@ -14,6 +15,7 @@ from orchestrator.execution.run import SweepResult, run_sweep
 from orchestrator.execution.screen.lines import ResumeNotes, Screen
 from orchestrator.planning.plan import RETRAINS, Plan, make_plan, will_run
 from orchestrator.planning.trials import TrialSpec, in_words
+from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop, stop_signals
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.process.words import counted
@@ -70,23 +72,12 @@ def trained(
         prepared.store.flush()  # what was claimed before is anybody's from here on, and must be known
     trained: Counter[str] = Counter()
     first, told, records = True, list[str](), dict(prepared.plan.records)
-
-    def stopped() -> SweepResult:
-        return SweepResult(trained, records, interrupted=True)
-
+    stopped = functools.partial(SweepResult, trained, records, interrupted=True)
     while True:
-        try:
-            held = claims.take(sorted(wanted)) if wanted else {}
-        except Interrupted:
+        held = _taken(claims, wanted) if wanted else {}
+        if held is None:
             return stopped()
-        # Read again: what another driver finished until just now is done, and what it began is known.
-        records |= prepared.store.records(wanted) if wanted else {}
-        asked = prepared.store.away is None
-        # Another driver may have trained anew what had lost its encoder.
-        had_lost = [records[i] for i in prepared.plan.lost if i in wanted and i in records]
-        lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store)
-        plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited, lost=lost)
-        plan = with_anew(plan, prepared.options)
+        plan, asked = _planned_again(prepared, wanted, records)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
@@ -95,11 +86,8 @@ def trained(
         first = False
         if stop.requested:
             return stopped()
-        for trial in mine:
-            if prepared.options.fresh or trial.id in plan.anew:
-                discard_checkpoints(prepared.space.checkpoints / trial.id)
         try:
-            mine = _with_encoders(prepared, mine, given, say)
+            mine = _made_ready(prepared, plan, mine, given, say)
         except StoreAway as error:
             say(f"{error}; evaluations wait until it gives encoders: the same command runs them then")
             return SweepResult(trained, records, interrupted=False, waits=True)
@@ -117,9 +105,7 @@ def trained(
             prepared.executor.close()  # its Ray would be idle for as long as that takes
         # Given back, for their driver may in turn wait for one that has failed here.
         prepared.store.flush()
-        try:
-            claims.take(())
-        except Interrupted:
+        if _taken(claims, ()) is None:
             return stopped()
         if owners != told:  # they may take up and give back trials for hours
             told = owners
@@ -129,14 +115,47 @@ def trained(
             return stopped()
 
 
-def _with_encoders(
-    prepared: Prepared, mine: tuple[TrialSpec, ...], given: Mapping[str, TrialRecord], say: Say
+def _taken(claims: JointClaims, wanted: Collection[str]) -> dict[str, Owner] | None:
+    """Who has those of the wanted trials that are not this driver's now; None: the user will not wait."""
+    try:
+        return claims.take(sorted(wanted))
+    except Interrupted:
+        return None
+
+
+def _planned_again(
+    prepared: Prepared, wanted: Collection[str], records: dict[str, TrialRecord]
+) -> tuple[Plan, bool]:
+    """The plan by what the store has now, which is added to `records`; and whether the store has answered.
+
+    What another driver finished until just now is done, and what it began is known.
+    """
+    records |= prepared.store.records(wanted) if wanted else {}
+    asked = prepared.store.away is None
+    # Another driver may have trained anew what had lost its encoder.
+    had_lost = [records[i] for i in prepared.plan.lost if i in wanted and i in records]
+    lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store)
+    plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited, lost=lost)
+    return with_anew(plan, prepared.options), asked
+
+
+def _made_ready(
+    prepared: Prepared,
+    plan: Plan,
+    mine: tuple[TrialSpec, ...],
+    given: Mapping[str, TrialRecord],
+    say: Say,
 ) -> tuple[TrialSpec, ...]:
-    """Those of `mine` that need no other trial's encoder, or have got it now; why others have not is said.
+    """Those of `mine` that can begin: without checkpoints that do not count, with the encoder they need.
+
+    Why others have no encoder is said.
 
     Raises:
         StoreAway: the store does not answer.
     """
+    for trial in mine:
+        if prepared.options.fresh or trial.id in plan.anew:
+            discard_checkpoints(prepared.space.checkpoints / trial.id)
     wanted = [(trial.id, given[trial.id]) for trial in mine if trial.id in given]
     without = lay_encoders(wanted, prepared.store, prepared.space.checkpoints)
     told: dict[tuple[str, str], list[TrialSpec]] = {}

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
+from trainers.config.base import Frozen
 from trainers.config.plugins import usable
 
 _SETTINGS = {
@@ -94,7 +95,6 @@ class _ConfigTree:
         }
 
 
-config_tree_schema = _ConfigTree()
 settings_schema = _ConfigTree()
 
 
@@ -104,18 +104,7 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
     Blocks of a trial's config may be given in parts and with dotted keys, so that their definitions are
     loosened: nothing is required, and "field.more" is as good as "field".
     """
-    own = (
-        "Published",
-        "TableSpec",
-        "FigureSpec",
-        "ScheduleSpec",
-        "SweepResources",
-        "CellNeeds",
-        "CellSeeds",
-        "Excluded",
-        "Expectation",
-        "Further",
-    )
+    own = set(_defined_here(Frozen))
     for name, definition in plain["$defs"].items():
         if name not in own and definition.get("additionalProperties") is False:
             definition.pop("required", None)
@@ -131,6 +120,14 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
     plain["properties"]["extends"] = EXTENDS
     plain["required"] = ["version", "name"]  # a file that extends another may have everything else from there
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **plain}
+
+
+def _defined_here(model: type[Frozen]) -> Iterator[str]:
+    """Names of what a sweep file says beside configs of trials."""
+    for one in model.__subclasses__():
+        if one.__module__.startswith("orchestrator.language."):
+            yield one.__name__
+        yield from _defined_here(one)
 
 
 def _objects(schema: Any) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.axes import Axis, label_of, level_of
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import shown
-from orchestrator.language.json_schema import config_tree_schema, settings_schema, sweep_schema
+from orchestrator.language.json_schema import settings_schema, sweep_schema
 from orchestrator.language.resources import SweepResources
 from orchestrator.language.seeds import CellSeeds, Excluded, Seeds, given_seeds, or_a_range, seeds_listed
 from orchestrator.language.settings import nested
@@ -91,7 +91,7 @@ class SweepSpec(Frozen):
     plugins: tuple[str, ...] = ()
     """Methods, data sets, encoders, optimizers and trainers of one's own: files (./mine.py), folders
     (./mine/, all their *.py), relative to this file, or importable modules."""
-    base: Annotated[Any, BeforeValidator(_tree), config_tree_schema]
+    base: Settings
     """The config that every cell starts from."""
     profiles: dict[Annotated[str, Field(pattern=NAME, max_length=LONGEST_PROFILE)], Settings] = {}
     """Named settings laid over the base, such as "laptop" and "paper"; one is chosen for each run."""

@@ -97,9 +97,7 @@ class Further(Frozen):
     """Whether more or less of it is better; marks the best, as far as seeds show."""
 
 
-def _or_several(schema: JsonDict) -> None:
-    schema["type"] = ["string", "array"]
-    schema["items"] = {"type": ["string", "object"]}
+_OR_SEVERAL: JsonDict = {"type": ["string", "array"], "items": {"type": ["string", "object"]}}
 
 
 class TableSpec(Frozen):
@@ -114,7 +112,7 @@ class TableSpec(Frozen):
     top1."""
     where: dict[str, LevelName] = {}
     """Fixed levels of further axes: {axis: level}."""
-    metric: str = Field("probe/top1", json_schema_extra=_or_several)
+    metric: str = Field("probe/top1", json_schema_extra=_OR_SEVERAL)
     """Final metric of a trial, or several: [probe/top1, knn/top1], a column each; the first is what unit,
     digits, published numbers and expectations are of."""
     also: tuple[Further, ...] = Field((), max_length=20)

@@ -59,7 +59,8 @@ def layout(expansion: Expansion, spec: TableSpec) -> Layout:
                 one_cell(expansion, spec, named)
     published = _published(spec, rows, columns)
     spread = _published(spec, rows, columns, spread=True)
-    return Layout(rows, columns, cells, published, spread, _baseline(expansion, spec))
+    baseline = one_cell(expansion, spec, spec.baseline, what="baseline") if spec.baseline else None
+    return Layout(rows, columns, cells, published, spread, baseline)
 
 
 def _may_report(cell: Cell, metric: str) -> bool:
@@ -82,7 +83,7 @@ def _inside(expansion: Expansion, spec: TableSpec, axes: tuple[str, ...]) -> lis
     A design that moves one axis at a time has cells in which an axis outside the table is moved; they
     belong to another table. Where nothing is moved, that axis has no level, or in "leave_one_out" its own.
     """
-    cells = _fixed(expansion.cells, spec.where)
+    cells = [cell for cell in expansion.cells if spec.where.items() <= dict(cell.choice).items()]
     design = expansion.spec.design
     if design == "grid":
         return cells
@@ -112,14 +113,6 @@ def _headers(
 def _place(cell: Cell, axes: tuple[str, ...]) -> tuple[str | None, ...]:
     chosen = dict(cell.choice)
     return tuple(chosen[axis] for axis in axes)
-
-
-def _fixed(cells: Sequence[Cell], where: Mapping[str, str]) -> list[Cell]:
-    return [cell for cell in cells if where.items() <= dict(cell.choice).items()]
-
-
-def _baseline(expansion: Expansion, spec: TableSpec) -> Cell | None:
-    return one_cell(expansion, spec, spec.baseline, what="baseline") if spec.baseline else None
 
 
 def one_cell(

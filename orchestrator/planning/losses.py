@@ -13,7 +13,7 @@ from orchestrator.language.settings import NAMING, Laid, Tree, block_of, merged,
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.trials import Cell, same_configs
 from orchestrator.process.words import listed
-from trainers.config.base import plain
+from trainers.config.base import flat, plain
 
 if TYPE_CHECKING:
     from orchestrator.planning.expand import Expansion
@@ -210,12 +210,8 @@ def _reach(tree: Any, at: At) -> Any:
     return tree
 
 
-def _flat(tree: Tree, prefix: At = ()) -> Iterator[tuple[At, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, (*prefix, str(key)))
-        else:
-            yield (*prefix, str(key)), value
+def _flat(tree: Tree) -> Iterator[tuple[At, Any]]:
+    return ((tuple(path.split(".")), value) for path, value in flat(tree))
 
 
 def _within(at: At, other: At) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import glob
+from pathlib import Path
 
 
 def cores() -> int:
@@ -11,6 +12,11 @@ def cores() -> int:
     from joblib import cpu_count  # counts affinity and control groups
 
     return int(cpu_count())
+
+
+def existing(folder: Path) -> Path:
+    """The folder, or the nearest above it that is there already."""
+    return folder if folder.exists() else existing(folder.parent)
 
 
 @functools.cache

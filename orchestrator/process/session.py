@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import psutil
 
 END_S = 5.0  # a killed process may be in the middle of writing to a disk
-LOOK_S = 0.02
+ENDED_LOOK_S = 0.02
 
 
 def end_session(leader: int, *, but: int | None = None) -> None:
@@ -32,7 +32,7 @@ def end_session(leader: int, *, but: int | None = None) -> None:
                 os.kill(pid, signal.SIGKILL)
         if time.monotonic() > deadline:
             return
-        time.sleep(LOOK_S)
+        time.sleep(ENDED_LOOK_S)
 
 
 def _members(leader: int) -> Iterator[int]:

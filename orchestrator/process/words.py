@@ -33,6 +33,15 @@ def listed(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
     return between.join(every[:most]) + more
 
 
+def in_columns(rows: Iterable[Sequence[str] | None], *, right: bool = False) -> list[str]:
+    """Rows of cells as lines, columns of one width, all but the first perhaps to the right; None: a rule."""
+    shown = list(rows)
+    widths = [max(map(len, column)) for column in zip(*filter(None, shown), strict=True)]
+    put = str.rjust if right else str.ljust
+    lines = [row or ["─" * width for width in widths] for row in shown]
+    return ["  ".join([one[0].ljust(widths[0]), *map(put, one[1:], widths[1:])]).rstrip() for one in lines]
+
+
 def one_of(words: Sequence[str]) -> str:
     """A choice: "png or pdf", "md, tex or text"."""
     return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -10,10 +10,15 @@ from pathlib import Path
 
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from trainers.attempt.isolation import TRACEBACK
+from trainers.attempt.report import EpochReport
 
 BEGUN, ENDED = "begun on ", "ended: "
 POLL_S = 0.5
-_SHOWN = ("train/loss", "probe/top1", "knn/top1", "evaluation/top1", "F/rankme", "embedding/std")
+_SHOWN = (
+    *("train/loss", "probe/top1", "knn/top1", "evaluation/top1", "F/rankme", "embedding/std"),
+    *("Wp/asymmetry_l1", "alignment/mean", "time/epoch_s"),
+)
+MOST_SHOWN = 6
 
 
 class TrialLogs:
@@ -70,6 +75,13 @@ def has_ended(path: Path) -> bool:
     return last.startswith(ENDED)
 
 
+def epoch_line(report: EpochReport) -> str:
+    """What is said of an epoch: how far the trial is, and a few of its numbers."""
+    names = [name for name in _SHOWN if name in report.metrics] or list(report.metrics)
+    numbers = [f"{name} {report.metrics[name]:.4g}" for name in names[:MOST_SHOWN]]
+    return "  ".join([f"epoch {report.stage}", *numbers])
+
+
 def _added(path: Path, places: dict[Path, int]) -> Iterator[str]:
     if not path.exists():
         return
@@ -86,9 +98,7 @@ def _lines(event: Event) -> Iterator[str]:
         case Started():
             yield f"{BEGUN}{event.worker}" + (f", again ({event.attempt})" if event.attempt > 1 else "")
         case Progressed() if not event.report.replayed:
-            report = event.report
-            names = [n for n in _SHOWN if n in report.metrics] or list(report.metrics)[: len(_SHOWN)]
-            yield f"epoch {report.stage}  " + "  ".join(f"{n} {report.metrics[n]:.4g}" for n in names)
+            yield epoch_line(event.report)
         case Deferred():
             yield f"deferred: {event.reason}"
         case Finished():

@@ -82,8 +82,8 @@ class Reader(Protocol):
         """The file with a trial's encoder; None if it was not kept, or is not there any more."""
 
 
-class Store(Protocol):
-    """Keeps results. Only the driver calls it.
+class Store(Reader, Protocol):
+    """Keeps results. Only the driver calls it. What it is asked it always tells.
 
     Laws (tests/contracts/test_stores.py): a trial is one run however many sweeps ask for it; reading
     returns what was written; telling the same things again, in the same order, changes nothing; a trial
@@ -92,9 +92,6 @@ class Store(Protocol):
 
     def describe(self) -> str:
         """Where it keeps things, without secrets."""
-
-    def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
-        """What is known of these trials; unknown ones are absent."""
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials, as far as they were trained."""
@@ -106,9 +103,6 @@ class Store(Protocol):
 
         Encoders, which are large, are left out. Where `names` are given, only files of these names.
         """
-
-    def encoder(self, trial_id: str) -> bytes | None:
-        """The file with a trial's encoder, as it was kept; None if it was not."""
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
@@ -143,17 +137,11 @@ class Store(Protocol):
             StoreError: the store does not answer.
         """
 
-    def published(self, sweep: SweepInfo) -> str | None:
-        """The `content` that `publish` was given last for this sweep and profile; None before that."""
-
     def publish(self, sweep: SweepInfo, files: Mapping[str, bytes], *, content: str) -> None:
         """Keep the sweep's table and figures, replacing earlier ones.
 
         `content` is a short text that changes with what they show.
         """
-
-    def asked_for(self, sweep: str) -> dict[str, str]:
-        """Labels, by id, of all trials that a sweep of that name has ever asked for."""
 
     def flush(self) -> None:
         """Write out what is buffered."""

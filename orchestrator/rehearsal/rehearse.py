@@ -22,7 +22,7 @@ from trainers.config.base import LoopConfig, Runtime
 LIMIT_S = 60.0  # of an epoch that is rehearsed whole
 WINDOW_S = 4.0  # in which steps are counted while several trials share a GPU
 GATHER_S = 180.0  # in which they must all have made their first steps
-PATIENCE_S = 600.0  # in which a rehearsal must have answered, beside five epochs of the limit
+REHEARSAL_S = 600.0  # in which a rehearsal must have answered, beside five epochs of the limit
 
 
 class RehearsalJob(NamedTuple):
@@ -113,7 +113,7 @@ def rehearsed(jobs: Sequence[RehearsalJob], *, slots: int, limit_s: float = LIMI
     findings = Measurements({}, {})
     on_cpu = [job for job in jobs if job.runtime.device == "cpu"]
     on_gpu = [job for job in jobs if job.runtime.device != "cpu"]
-    with _Processes(patience_s=PATIENCE_S + 5 * limit_s) as processes:
+    with _Processes(patience_s=REHEARSAL_S + 5 * limit_s) as processes:
 
         def ask(group: Sequence[RehearsalJob], together: int) -> None:
             calls = [(rehearse, (p.config,), {"runtime": p.runtime, "limit_s": limit_s}) for p in group]
@@ -194,7 +194,7 @@ def _fit(cost: Cost) -> int:
 class _Processes:
     """Calls functions, each in a fresh process that has torch loaded; on leaving none of them still runs."""
 
-    def __init__(self, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, *, patience_s: float = REHEARSAL_S) -> None:
         self.patience_s = patience_s
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(["torch", "trainers.attempt.rehearsal"])

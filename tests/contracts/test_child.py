@@ -146,8 +146,8 @@ def test_a_trial_that_has_travelled_is_the_same_trial(path: Path) -> None:
     spec = load_sweep(path)
     for profile in [*spec.profiles] or [None]:
         sent = expand(spec, profile=profile).trials
-        line = messages.driver_line(Go(trials=on_the_wire(sent)))
-        arrived = messages.read_driver_line(line)
+        line = messages.FROM_DRIVER.line(Go(trials=on_the_wire(sent)))
+        arrived = messages.FROM_DRIVER.read(line)
         assert isinstance(arrived, Go) and line.count(b"\n") == 1
         for before, after in zip(sent, arrived.trials.specs(), strict=True):
             assert (after.id, after.label, after.config) == (before.id, before.label, before.config)
@@ -174,15 +174,15 @@ def test_every_message_is_one_line_and_comes_back_equal(text: str, number: float
         Answer({"any": [text, number, None]}),
         Ended("lost", text),
     ):
-        line = messages.child_line(message)
+        line = messages.FROM_CHILD.line(message)
         assert line.endswith(b"\n") and line.count(b"\n") == 1
-        assert messages.read_child_line(line) == message
+        assert messages.FROM_CHILD.read(line) == message
 
 
 @given(st.binary())
 def test_what_is_no_message_is_said_to_be_none(content: bytes) -> None:
     with pytest.raises(messages.GarbledError):
-        messages.read_child_line(content)
+        messages.FROM_CHILD.read(content)
 
 
 # A child that is lost
@@ -367,7 +367,7 @@ def test_a_child_ends_with_everything_that_it_has_started(acted: Acted) -> None:
 
 def test_a_child_that_reads_nothing_holds_nobody_up(acted: Acted) -> None:
     many = expansion(seeds=range(4000)).trials
-    line = messages.driver_line(Go(trials=on_the_wire(many)))
+    line = messages.FROM_DRIVER.line(Go(trials=on_the_wire(many)))
     assert len(line) > 200_000  # more than a pipe takes
     job = Submit(name="x", files={}, command=(), address="x")
     child = Child(job, log=None, command=(sys.executable, "-c", "import time; time.sleep(60)"))

@@ -15,7 +15,7 @@ import pytest
 from orchestrator.errors import ExecutionError, ExecutionLost, StoreError
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.execution.child.executor import ChildExecutor
-from orchestrator.execution.child.messages import Settings, decode_events, encode_events
+from orchestrator.execution.child.messages import EVENTS, Settings
 from orchestrator.execution.executors.serial import SerialExecutor
 from orchestrator.language.resources import CellNeeds, SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
@@ -238,7 +238,7 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
             outcome = Outcome.model_validate(error if short else {"status": "completed"})
             told = (Started(trial.id, 1, "node:1"), Finished(trial.id, outcome))
             tunes = SimpleNamespace(num_failures=0, max_failures=3)
-            listener.on_trial_result(0, [], tunes, {"events": encode_events(told)})
+            listener.on_trial_result(0, [], tunes, {"events": EVENTS.line(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     monkeypatch.setattr(ray_tune.RayExecutor, "_look_over", lambda self, *_: None)
@@ -266,7 +266,7 @@ def test_a_worker_that_is_lost_after_its_trials_end_changes_nothing(
 
     def fit(self: object, left: object, needs: object, listener: Any, *_: object) -> None:
         for told in ([Started(trial.id, 1, "node:1"), end], [Started(trial.id, 1, "node:2")], [end]):
-            listener.on_trial_result(0, [], tunes, {"events": encode_events(told)})
+            listener.on_trial_result(0, [], tunes, {"events": EVENTS.line(told)})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     on_ray(tmp_path).run([trial], events.append)
@@ -290,7 +290,7 @@ def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool
 
     monkeypatch.setattr(ray_worker.ray.util, "get_node_ip_address", lambda: "node")
     monkeypatch.setattr(
-        ray_worker.tune, "report", lambda message: told.extend(decode_events(message["events"]))
+        ray_worker.tune, "report", lambda message: told.extend(EVENTS.read(message["events"]))
     )
     monkeypatch.setattr(ray_worker.os, "_exit", end)
     monkeypatch.setattr(trainers.attempt.isolation, "run_trial", lambda *_, **__: outcome)
@@ -363,7 +363,7 @@ def test_the_death_of_this_machines_ray_is_told_instead_of_waited_for(
     living = [process(name) for name in ray_cluster.DAEMONS]
     dead = [process(n, "zombie" if n == daemon else "sleeping") for n in ray_cluster.DAEMONS]
     looks = iter([living] * 3 + [dead])
-    monkeypatch.setattr(ray_cluster, "LOOK_S", 0.01)
+    monkeypatch.setattr(ray_cluster, "RAY_LOOK_S", 0.01)
     monkeypatch.setattr(ray_cluster.psutil, "Process", lambda: SimpleNamespace(children=lambda: next(looks)))
     told: queue.Queue[str] = queue.Queue()
     with ray_cluster.watched(told.put):

@@ -118,7 +118,7 @@ class Home:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Home]:
     monkeypatch.setattr("orchestrator.recording.journal.delivery.PAUSES_S", (0.001,) * 6)
-    monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.3)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.AWAY_S", 0.3)
     place = Home(tmp_path / "journal")
     yield place
     for store, _ in place.commands:

@@ -50,7 +50,7 @@ def open_store(
 ) -> Iterator[Open]:
     """Opens the store anew on the same data, as a second command would."""
     if request.param in ("journaled", "away"):
-        monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.2)
+        monkeypatch.setattr("orchestrator.recording.journal.delivery.AWAY_S", 0.2)
         yield from journaled(tmp_path, away=request.param == "away")
         return
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")

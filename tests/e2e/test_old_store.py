@@ -12,6 +12,7 @@ import pytest
 
 from tests.builders import table_yaml
 from tests.place import Place
+from tests.walk import Walk
 
 OLD = Path(__file__).parent / "store_0_1_0"
 """The store, without its pictures; sweep files; and tables as 0.1.0 printed them."""
@@ -159,3 +160,15 @@ def test_a_trial_without_a_store_comes_home_in_a_bundle(place: Place) -> None:
     (plan,) = json.loads(place.orch("plan", "tiny.yaml", "--json").stdout)
     assert (len(plan["todo"]), len(plan["done"])) == (7, 1)
     assert "a bundle is only read" in place.orch("trial", "one.orch.zip", cell, code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["plan", "table", "sweep"])
+def test_a_command_reads_its_file_expands_it_and_makes_its_table_once(old: Place, command: str) -> None:
+    with Walk() as walk:
+        old.orch(command, "smoke.yaml")
+    assert (walk.counted["files parsed"], walk.counted["expanded"]) == (1, 1)
+    # A sweep's page compares its cells beside the table, by one of its own.
+    assert walk.counted["tables made"] == {"plan": 0, "table": 1, "sweep": 2}[command]
+    # A sweep plans before it claims, and again by what others have done until it had its claims.
+    assert walk.counted["planned"] == {"plan": 1, "table": 1, "sweep": 3}[command]
+    assert walk.counted["store asked"] <= (2 if command == "sweep" else 1)

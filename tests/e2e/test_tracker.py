@@ -148,9 +148,7 @@ def bad(tracker: Tracker, undisturbed: Undisturbed, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_BACKOFF_JITTER", "0")
     monkeypatch.setattr("orchestrator.recording.journal.delivery.PAUSES_S", (0.02,) * 6)
-    monkeypatch.setattr(
-        "orchestrator.recording.journal.delivery.PATIENCE_S", 120.0
-    )  # a busy machine is no fault
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.AWAY_S", 120.0)  # a busy machine is no fault
     tracker.proxy.rule = lambda number, line: None
     tracker.proxy.requests.clear()
     tracker.proxy.faults.clear()
@@ -201,7 +199,7 @@ def no_secret(folder: Path) -> None:
 def test_a_tracker_that_is_absent_from_start_to_end_has_everything_after_the_next_command(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivered_by: str
 ) -> None:
-    monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.5)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.AWAY_S", 0.5)
     bad.proxy.close()
     first = swept(tmp_path, bad, code=4)
     assert "orch sync" in first.stderr and first.stdout == undisturbed.table

@@ -104,7 +104,7 @@ def test_what_takes_no_call_is_waited_for_no_longer_than_said(monkeypatch: pytes
 def test_a_name_that_nobody_looks_up_is_waited_for_no_longer_than_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(addresses, "LOOK_S", 0.1)
+    monkeypatch.setattr(addresses, "REACH_S", 0.1)
     monkeypatch.setattr(addresses.socket, "create_connection", lambda *_, **__: time.sleep(5))
     with pytest.raises(ExecutionError, match=r"^no Ray at far\.away:6379: no such name or no answer; check"):
         check_reachable("far.away:6379")

@@ -130,7 +130,7 @@ def test_a_webhook_that_hangs_is_waited_for_a_little(hook: Hook, monkeypatch: py
     (line,) = run(hook.address)
     assert "was not notified: it said nothing for long" in line
     monkeypatch.setattr(notify, "QUIET_S", 5)
-    monkeypatch.setattr(notify, "PATIENCE_S", 0.05)
+    monkeypatch.setattr(notify, "WEBHOOK_S", 0.05)
     begun = time.monotonic()
     (line,) = run(hook.address)
     assert "was not notified: did not answer within 0.05 s" in line

@@ -201,7 +201,7 @@ def test_a_server_that_hangs_is_said_to_be_waited_for_and_is_given_up(
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     monkeypatch.setattr("orchestrator.process.waiting.WORD_S", 0.05)
-    monkeypatch.setattr("orchestrator.recording.journal.delivery.PATIENCE_S", 0.2)
+    monkeypatch.setattr("orchestrator.recording.journal.delivery.AWAY_S", 0.2)
     said: list[str] = []
     with hanging() as address:
         journaled = workspace(tmp_path / "runs", address, None).open_journaled(say=said.append)

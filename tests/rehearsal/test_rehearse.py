@@ -93,7 +93,7 @@ def test_what_is_killed_in_a_crowd_counts_if_it_succeeds_elsewhere_or_alone(
 
 def test_a_rehearsal_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rehearsing, "rehearse", asleep)
-    monkeypatch.setattr(rehearsing, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(rehearsing, "REHEARSAL_S", 0.5)
     (failure,) = rehearsed(all_pieces()[:1], slots=1, limit_s=0).failures.values()
     assert failure.reason.startswith("no answer within")
     assert not failure.killed

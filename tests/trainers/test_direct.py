@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tests.trainers.builders import LABELS, method, pair, train
 from trainers.measures.matrix import largest_eigenvalue, spectral_function, sqrt_newton_schulz
-from trainers.methods import directcopy, directpred, optimal
+from trainers.methods import directcopy, directpred
 from trainers.methods._direct import DirectPredictor
 from trainers.networks.rates import build_optimizer
 from trainers.optimizers import sgd
@@ -128,10 +128,8 @@ def test_directcopys_norms_differ_by_the_ratio_of_the_norms() -> None:
 def test_the_optimal_predictor_predicts_better_than_any_other_matrix() -> None:
     generator = torch.Generator().manual_seed(0)
     z, target = torch.randn(2, 50, 6, generator=generator)
-    config = optimal.Config(ridge=1e-9)
-    built = method("optimal")
-    assert isinstance(built, DirectPredictor) and isinstance(built, optimal.Optimal)
-    built.config = config
+    built = method("optimal", ridge=1e-9)
+    assert isinstance(built, DirectPredictor)
     best = built.solve(z.T @ z / 50, target.T @ z / 50)
     error = (z @ best.T - target).square().sum()
     for seed in range(20):

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from trainers.config.lazy import torch
+from trainers.datasets.base import MissingDataError
 
 if TYPE_CHECKING:
     import numpy as np
     from PIL import Image
 
+WHITE = (255, 255, 255)
+Level = Annotated[int, Field(ge=0, le=255)]
+"""Of one colour."""
 MOST_PIXELS = 2**26  # 8192 × 8192; decoding one takes up to ten bytes for each pixel
 
 
@@ -48,6 +57,47 @@ def read(path: Path | IO[bytes] | Image.Image, *, size: int, background: tuple[i
     left, top = (width - short) / 2, (height - short) / 2
     box = (left, top, left + short, top + short)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+
+
+def decoded(
+    order: Sequence[int],
+    image: Callable[[int], Any],
+    size: int,
+    background: tuple[int, int, int] | None,
+    *,
+    named: str,
+    split: str,
+) -> torch.Tensor:
+    """Images, uint8 [N, 3, S, S], one after another.
+
+    Args:
+        order: which.
+        image: gives one, as `read` takes it.
+        size: S.
+        background: colour under transparent pixels, RGB; None: white.
+        named: what messages call the data set.
+        split: and this part of it.
+
+    Raises:
+        MissingDataError: one cannot be decoded.
+    """
+    import numpy as np
+
+    pixels = np.empty((len(order), size, size, 3), dtype=np.uint8)
+    for row, index in enumerate(order):
+        source: Any = index
+        try:
+            source = image(index)
+            pixels[row] = read(source, size=size, background=background or WHITE)
+        except MemoryError:
+            raise
+        except Exception as error:  # Pillow raises many types on a damaged file
+            cause = " ".join(str(error).split())
+            which, way = f"image {index} of {split}", ""
+            if isinstance(source, str | Path):
+                which, way = str(source), "; replace or remove the file"
+            raise MissingDataError(f"{named}: cannot decode {which} ({cause}){way}") from error
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
 
 
 def _opaque(file: Image.Image, background: tuple[int, int, int]) -> Image.Image:

@@ -6,22 +6,18 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from pydantic import Field, model_validator
 
 from trainers.config.base import FieldError, Frozen
 from trainers.config.lazy import torch
-from trainers.datasets import _decoding
+from trainers.datasets._decoding import Level, decoded
 from trainers.datasets._images import ROWS_AT_ONCE, balanced_order
 from trainers.datasets.base import DatasetConfig, Images, MissingDataError
 
 if TYPE_CHECKING:
     from PIL import Image
-
-WHITE = (255, 255, 255)
-Level = Annotated[int, Field(ge=0, le=255)]
-"""Of one colour."""
 
 
 class HoldOut(Frozen):
@@ -161,8 +157,6 @@ def _read(
     config: LabelledConfig, named: str, split: str, part: Part, rows: torch.Tensor, labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The images of a split, uint8 [N, 3, S, S], and their labels."""
-    import numpy as np
-
     number = getattr(config, split)
     if number is not None and number > len(rows):
         raise MissingDataError(
@@ -171,19 +165,8 @@ def _read(
     order = rows[balanced_order(labels[rows], number)]
     if not len(order):
         raise MissingDataError(f"{named}: no image is left to {split}; change hold_out.share")
-    pixels = np.empty((len(order), config.size, config.size, 3), dtype=np.uint8)
-    for row, index in enumerate(order.tolist()):
-        source: Any = index
-        try:
-            source = part.image(index)
-            pixels[row] = _decoding.read(source, size=config.size, background=config.background or WHITE)
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow raises many types on a damaged file
-            cause = " ".join(str(error).split())
-            which = source if isinstance(source, str | Path) else f"image {index} of {split}"
-            raise MissingDataError(f"{named}: cannot decode {which} ({cause})") from error
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels[order]
+    size, background = config.size, config.background
+    return decoded(order.tolist(), part.image, size, background, named=named, split=split), labels[order]
 
 
 def _statistics(pixels: torch.Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.config.lazy import torch, torchvision
-from trainers.datasets._images import balanced_order, resized
-from trainers.datasets.base import Images, MissingDataError, data_folder
+from trainers.config.lazy import torchvision
+from trainers.datasets.base import MissingDataError, data_folder
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +107,7 @@ class Source:
                 raise RuntimeError(f"{archive} is damaged: its checksum is not the published one")
             log.info("%s: downloading or unpacking into %s", self.name, data)
             with contextlib.redirect_stderr(io.StringIO()):  # the progress bar
-                self._dataset(data, download=True)
+                self.dataset(data, download=True)
 
     def _damage(self, data: Path) -> str | None:
         kind = self._class()
@@ -126,38 +125,9 @@ class Source:
     def _class(self) -> Any:
         return getattr(torchvision.datasets, self.torchvision)
 
-    def _dataset(self, data: Path, **options: Any) -> Any:
+    def dataset(self, data: Path, **options: Any) -> Any:
+        """torchvision's own, in that folder."""
         return self._class()(str(data), **options)
-
-
-def load_cifar(
-    source: Source,
-    *,
-    root: Path | None,
-    download: bool,
-    size: int,
-    numbers: tuple[int | None, int | None],
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-) -> Images:
-    """CIFAR-10 or CIFAR-100 with the first `numbers` of training and test images, at `size`."""
-    data = source.prepare(root, download=download)
-    splits = []
-    for train, number in zip((True, False), numbers, strict=True):
-        dataset = source._dataset(data, train=train)
-        labels = torch.tensor(dataset.targets)
-        order = balanced_order(labels, number)
-        images = torch.from_numpy(dataset.data)[order].permute(0, 3, 1, 2)
-        splits.append((resized(images, size), labels[order]))
-    return Images(
-        train=splits[0][0],
-        train_labels=splits[0][1],
-        test=splits[1][0],
-        test_labels=splits[1][1],
-        classes=tuple(dataset.classes),
-        mean=mean,
-        std=std,
-    )
 
 
 def _intact(path: Path, md5: str) -> bool:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from trainers.datasets._torchvision import Source, load_cifar
-from trainers.datasets.base import DatasetConfig, Images
+from trainers.datasets._cifar import Cifar
+from trainers.datasets._cifar import for_training as for_training
+from trainers.datasets._cifar import load as load
+from trainers.datasets._cifar import missing as missing
+from trainers.datasets.base import DatasetConfig
 
-SOURCE = Source(
+SOURCE = Cifar(
     name="cifar10",
     torchvision="CIFAR10",
     archive="cifar-10-python.tar.gz",
     folder="cifar-10-batches-py",
     files=(*(f"data_batch_{part}" for part in range(1, 6)), "test_batch", "batches.meta"),
+    mean=(0.4914, 0.4822, 0.4465),
+    std=(0.2023, 0.1994, 0.2010),
 )
 
 
@@ -32,30 +36,3 @@ class Config(DatasetConfig):
     """Number of training images, equally many of each class; more begin with the same ones. None: all."""
     test: int | None = Field(None, ge=1, le=10_000)
     """Number of test images, chosen alike. None: all."""
-
-
-def missing(config: Config, *, root: Path | None) -> str | None:
-    """Why the data is not there, in one sentence, or None when it is."""
-    return SOURCE.missing(root)
-
-
-def for_training(config: Config, *, root: Path | None) -> int:
-    """The number of images to pre-train on."""
-    return config.train or 50_000
-
-
-def load(config: Config, *, root: Path | None, download: bool) -> Images:
-    """The images on disk, downloaded first if they are not there and `download`.
-
-    Raises:
-        MissingDataError: the files are not there, or one is damaged.
-    """
-    return load_cifar(
-        SOURCE,
-        root=root,
-        download=download,
-        size=config.size,
-        numbers=(config.train, config.test),
-        mean=(0.4914, 0.4822, 0.4465),
-        std=(0.2023, 0.1994, 0.2010),
-    )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import unicodedata
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from trainers.config.base import NOT_IDENTITY
 from trainers.config.lazy import torch
-from trainers.datasets import _decoding
+from trainers.datasets._decoding import Level, decoded
 from trainers.datasets._images import balanced_order
 from trainers.datasets.base import DatasetConfig, Entry, Images, MissingDataError, data_folder, entries
 
@@ -20,11 +20,6 @@ LAYOUT = (
     "put the images there as train/<class>/* and test/<class>/*, or name their folder as the data "
     "set's root (a relative one is looked for below --data FOLDER or ORCH_DATA)"
 )
-WHITE = (255, 255, 255)
-
-
-Level = Annotated[int, Field(ge=0, le=255)]
-"""Of one colour."""
 
 
 class Config(DatasetConfig):
@@ -149,8 +144,6 @@ def _read_split(
     Raises:
         MissingDataError: there are too few, or a file cannot be decoded.
     """
-    import numpy as np
-
     named = f"image_folder '{config.label}'"
     paths: list[Path] = []
     found: list[int] = []
@@ -174,20 +167,9 @@ def _read_split(
         skipped.append(f"{named}: {counts.total()} files in {folder} are skipped: {told}")
     labels = torch.tensor(found)
     order = balanced_order(labels, number)
-    pixels = np.empty((len(order), config.size, config.size, 3), dtype=np.uint8)
-    for row, index in enumerate(order.tolist()):
-        try:
-            pixels[row] = _decoding.read(
-                paths[index], size=config.size, background=config.background or WHITE
-            )
-        except MemoryError:
-            raise
-        except Exception as error:  # Pillow raises many types on a damaged file
-            cause = " ".join(str(error).split())
-            raise MissingDataError(
-                f"{named}: cannot decode {paths[index]} ({cause}); replace or remove the file"
-            ) from error
-    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), labels[order]
+    size, background = config.size, config.background
+    pixels = decoded(order.tolist(), paths.__getitem__, size, background, named=named, split=folder.name)
+    return pixels, labels[order]
 
 
 def _is_image(entry: Entry) -> bool:

@@ -104,9 +104,8 @@ class Config(LabelledConfig):
             if name == part:
                 raise FieldError(f"options.{name}", "parts are named by splits: {train: ..., test: ...}")
             if name not in known:
-                raise FieldError(
-                    f"options.{name}", f"no option of {self.dataset}, which takes {_listed(known)}"
-                )
+                taken = ", ".join(known) or "none"
+                raise FieldError(f"options.{name}", f"no option of {self.dataset}, which takes {taken}")
             kind = there[name][0]
             fits = KINDS.get(kind, object)
             if not isinstance(value, fits) or (isinstance(value, bool) and kind in ("int", "float")):
@@ -281,7 +280,3 @@ def _image(opened: Any, index: int) -> Any:
 
     image = opened[index][0]
     return image if isinstance(image, str | Image.Image) else Image.fromarray(image)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names) or "none"

@@ -173,12 +173,8 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
                     collector.add(epoch, numbers)
             collector.finish() if is_over else collector.settle()
 
-        details: dict[str, Any] = {
-            "device": runtime.device,
-            "threads": runtime.threads,
-            "attempt": attempt.number,
-        }
-        details |= {"words": list(attempt.words)}
+        details: dict[str, Any] = {"device": runtime.device, "threads": runtime.threads}
+        details |= {"attempt": attempt.number, "words": list(attempt.words)}
         try:
             ending = run(
                 attempt.words,

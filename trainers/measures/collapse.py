@@ -90,15 +90,13 @@ def describe(what: str, values: torch.Tensor) -> tuple[dict[str, float], np.ndar
         what: name for the error.
         values: [N, d].
 
-    Returns:
-        The numbers, and σ [d], largest first.
+    Returns: the numbers, and σ [d], largest first.
 
     Raises:
         FloatingPointError: a value is not finite; the trial has diverged.
 
     RankMe's paper adds 1e-7 to each share, which keeps its logarithm finite; here shares of 0 are left out,
     which lowers the number by less than 2e-6·d of itself.
-
     Source: Garrido et al. 2023, arXiv:2210.02885 (RankMe); Roy and Vetterli 2007 (effective rank); Wang
     and Isola 2020, arXiv:2005.10242 (uniformity); Bardes et al. 2022, arXiv:2105.04906 (VICReg's terms).
     """

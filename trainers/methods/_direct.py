@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import abc
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -37,10 +37,15 @@ class DirectPredictor(Siamese):
     (luckmatters). With freq 1 no optimizer holds W_p: what it did would be overwritten.
     """
 
-    def __init__(self, config: DirectConfig, blueprint: Blueprint) -> None:
-        """Build the networks of `blueprint` and statistics that have seen no batch."""
+    def __init__(
+        self, config: DirectConfig, blueprint: Blueprint, solve: Callable[[Tensor, Tensor], Tensor]
+    ) -> None:
+        """Build the networks of `blueprint` and statistics that have seen no batch.
+
+        `solve` gives W_p [d, d] from F and from the mean of target·zᵀ, [d, d] each.
+        """
         super().__init__(config, blueprint, LinearPredictor(), train_predictor=config.freq > 1)
-        self.direct = config
+        self.direct, self.solve = config, solve
         d = self.dimension
         self.statistics: Any = buffers(
             correlation=torch.zeros(d, d),
@@ -68,10 +73,6 @@ class DirectPredictor(Siamese):
                 # Where F is zero everything has collapsed and no direction is better than another.
                 usable = correlation.diagonal().sum() != 0
                 layer.weight.copy_(torch.where(usable, found, layer.weight))
-
-    @abc.abstractmethod
-    def solve(self, correlation: Tensor, cross: Tensor) -> Tensor:
-        """W_p [d, d] from F and from the mean of target·zᵀ, [d, d] each."""
 
 
 @in_full_precision

@@ -32,23 +32,9 @@ class Config(DirectConfig):
     """‖·‖, by which F^α is divided; none: it is not."""
 
 
-class DirectCopy(DirectPredictor):
-    """DirectCopy under training."""
-
-    def __init__(self, config: Config, blueprint: Blueprint) -> None:
-        """Build the networks of `blueprint`."""
-        super().__init__(config, blueprint)
-        self.config = config
-
-    def solve(self, correlation: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
-        """W_p [d, d] from F."""
-        del cross
-        return directcopy_matrix(correlation, self.config)
-
-
-def build(config: Config, blueprint: Blueprint) -> DirectCopy:
+def build(config: Config, blueprint: Blueprint) -> DirectPredictor:
     """DirectCopy on the networks of `blueprint`."""
-    return DirectCopy(config, blueprint)
+    return DirectPredictor(config, blueprint, lambda correlation, _: directcopy_matrix(correlation, config))
 
 
 def directcopy_matrix(correlation: torch.Tensor, config: Config) -> torch.Tensor:

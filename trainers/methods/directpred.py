@@ -56,23 +56,9 @@ class Config(DirectConfig):
         return self
 
 
-class DirectPred(DirectPredictor):
-    """DirectPred under training."""
-
-    def __init__(self, config: Config, blueprint: Blueprint) -> None:
-        """Build the networks of `blueprint`."""
-        super().__init__(config, blueprint)
-        self.config = config
-
-    def solve(self, correlation: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
-        """W_p [d, d] from F."""
-        del cross
-        return directpred_matrix(correlation, self.config)
-
-
-def build(config: Config, blueprint: Blueprint) -> DirectPred:
+def build(config: Config, blueprint: Blueprint) -> DirectPredictor:
     """DirectPred on the networks of `blueprint`."""
-    return DirectPred(config, blueprint)
+    return DirectPredictor(config, blueprint, lambda correlation, _: directpred_matrix(correlation, config))
 
 
 def directpred_matrix(correlation: torch.Tensor, config: Config) -> torch.Tensor:

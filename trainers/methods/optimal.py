@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Literal
 
 from pydantic import Field
@@ -30,19 +31,11 @@ class Config(DirectConfig):
     """r; the paper gives no value."""
 
 
-class Optimal(DirectPredictor):
-    """The optimal predictor under training."""
-
-    def __init__(self, config: Config, blueprint: Blueprint) -> None:
-        """Build the networks of `blueprint`."""
-        super().__init__(config, blueprint)
-        self.config = config
-
-    def solve(self, correlation: torch.Tensor, cross: torch.Tensor) -> torch.Tensor:
-        """W_p [d, d] from F and E[z' zᵀ]."""
-        return cross @ spectral_function(correlation, lambda s: 1 / (s + self.config.ridge))
-
-
-def build(config: Config, blueprint: Blueprint) -> Optimal:
+def build(config: Config, blueprint: Blueprint) -> DirectPredictor:
     """The optimal predictor on the networks of `blueprint`."""
-    return Optimal(config, blueprint)
+    return DirectPredictor(config, blueprint, functools.partial(optimal_matrix, ridge=config.ridge))
+
+
+def optimal_matrix(correlation: torch.Tensor, cross: torch.Tensor, *, ridge: float) -> torch.Tensor:
+    """W_p [d, d] from F and E[z' zᵀ], [d, d] each."""
+    return cross @ spectral_function(correlation, lambda s: 1 / (s + ridge))

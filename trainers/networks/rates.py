@@ -57,7 +57,9 @@ def parameter_groups(networks: dict[str, nn.Module], config: OptimizerConfig) ->
         lr = rates.rate(config.lr)
         decay = config.weight_decay if rates.weight_decay is None else rates.weight_decay
         split: dict[bool, list[tuple[str, nn.Parameter]]] = {True: [], False: []}
-        for name, parameter in _trainable(module):
+        for name, parameter in module.named_parameters():
+            if not parameter.requires_grad:
+                continue
             assert id(parameter) not in seen, f"{network}.{name} is in two parameter groups"
             seen.add(id(parameter))
             split[_decays(module, name, config.decay)].append((name, parameter))
@@ -81,10 +83,6 @@ def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
     """Multiply the rate of every network that follows the schedule by `factor`."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * (factor if group["scheduled"] else 1.0)
-
-
-def _trainable(module: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    return [(name, p) for name, p in module.named_parameters() if p.requires_grad]
 
 
 def _decays(module: nn.Module, name: str, scope: str) -> bool:

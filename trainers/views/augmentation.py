@@ -81,7 +81,7 @@ def apply(
     elif config.flip > 0:
         x = torch.where(draws.flip[:, None, None, None], x.flip(-1), x)
     if config.shift is not None:
-        x = _shifted(x, draws.box[:, :2], config.shift)
+        x = shifted(x, draws.box[:, :2], config.shift)
     if x.shape[1] == 3:
         if config.jitter is not None:
             x = _jitter(x, draws.colour, config.jitter)
@@ -97,6 +97,17 @@ def apply(
 def normalise(images: torch.Tensor, *, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
     """The images themselves as networks take them: float32, normalised, not augmented."""
     return (images.to(torch.float32) / 255 - mean[:, None, None]) / std[:, None, None]
+
+
+def shifted(x: torch.Tensor, by: torch.Tensor, most: int) -> torch.Tensor:
+    """Every image [N, C, H, W] moved by its own rows and columns [N, 2], zeros moving in."""
+    number, channels, height, width = x.shape
+    padded = F.pad(x, (most, most, most, most))
+    rows = torch.arange(height, device=x.device) + most - by[:, :1]
+    columns = torch.arange(width, device=x.device) + most - by[:, 1:]
+    which = torch.arange(number, device=x.device)[:, None, None, None]
+    every = torch.arange(channels, device=x.device)[None, :, None, None]
+    return padded[which, every, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def _draw_boxes(
@@ -161,17 +172,6 @@ def _crop_and_flip(x: torch.Tensor, draws: Draws, interpolation: str) -> torch.T
     columns = _resize_matrix(left, width, x.shape[3], interpolation)
     columns = torch.where(draws.flip[:, None, None], columns.flip(1), columns)
     return rows[:, None] @ x @ columns.transpose(1, 2)[:, None]
-
-
-def _shifted(x: torch.Tensor, by: torch.Tensor, most: int) -> torch.Tensor:
-    """Every image [N, C, H, W] moved by its own rows and columns [N, 2], zeros moving in."""
-    number, channels, height, width = x.shape
-    padded = F.pad(x, (most, most, most, most))
-    rows = torch.arange(height, device=x.device) + most - by[:, :1]
-    columns = torch.arange(width, device=x.device) + most - by[:, 1:]
-    which = torch.arange(number, device=x.device)[:, None, None, None]
-    every = torch.arange(channels, device=x.device)[None, :, None, None]
-    return padded[which, every, rows[:, None, :, None], columns[:, None, None, :]]
 
 
 def _blurred(x: torch.Tensor, sigma: torch.Tensor, kernel: int) -> torch.Tensor:

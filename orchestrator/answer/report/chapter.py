@@ -64,8 +64,7 @@ def chapter(
         others: results that were imported, if they are asked for.
     """
     told = [*problems, *expansion.left_out]
-    if figures is None:
-        figures = _figure_files(expansion, records, curves, told)
+    files = _figure_files(expansion, records, curves, told) if figures is None else figures
     metrics = list(dict.fromkeys(name for table in expansion.spec.tables for name in table.metrics))
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
@@ -81,15 +80,7 @@ def chapter(
         problems=told,
         missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
-        figures=[
-            Figure(
-                name.removesuffix(".png"),
-                publish.described(expansion, name.removesuffix(".png")),
-                base64.b64encode(content).decode(),
-            )
-            for name, content in figures.items()
-            if name.endswith(".png")
-        ],
+        figures=_figures(expansion, files),
         spectra=spectra_of(spoken),
         not_drawn=max(0, len(expansion.cells) - DRAWN),
         metrics=metrics,
@@ -131,6 +122,18 @@ def _figure_files(
             spec = FigureSpec(kind="curves")
             files["curves.png"] = draw.to_png(publish.figure(expansion, spec, records, curves))
     return files
+
+
+def _figures(expansion: Expansion, files: Mapping[str, bytes]) -> list[Figure]:
+    return [
+        Figure(
+            name.removesuffix(".png"),
+            publish.described(expansion, name.removesuffix(".png")),
+            base64.b64encode(content).decode(),
+        )
+        for name, content in files.items()
+        if name.endswith(".png")
+    ]
 
 
 def _table(expansion: Expansion, records: Mapping[str, TrialRecord], table: Table) -> TablePart:

@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import Literal, NamedTuple
 
 from orchestrator.errors import OrchError
-from orchestrator.process.machine import cores, has_gpu
+from orchestrator.process.machine import cores, existing, has_gpu
 from orchestrator.process.secrets import secrets_open_to_others
 from orchestrator.process.words import counted
 from orchestrator.recording import stores
@@ -39,12 +39,13 @@ def checks(space: Workspace) -> Iterator[Check]:
     """Every check, the quick ones first. Writes nothing that stays but an empty store if there is none."""
     yield _python()
     yield from _packages()
-    yield _cores()
+    yield Check("ok", "cores", f"{cores()}: as many one-thread trials at once")
     yield (
         Check("ok", "gpu", _gpu_name()) if has_gpu() else Check("note", "gpu", "none; trials run on the CPU")
     )
     yield _disk(space)
-    yield from _secrets()
+    for path in secrets_open_to_others():
+        yield Check("bad", "secrets", f"{path} is open to other users of this machine; chmod 600 {path}")
     yield _checkpoints(space)
     yield _store(space)
     yield Check("ok", "stores", f"by address: {', '.join(stores.forms())}")
@@ -71,10 +72,6 @@ def _packages() -> Iterator[Check]:
             yield Check("bad", name, "not installed; pip install -e .")
 
 
-def _cores() -> Check:
-    return Check("ok", "cores", f"{cores()}: as many one-thread trials at once")
-
-
 def _gpu_name() -> str:
     import torch
 
@@ -82,18 +79,11 @@ def _gpu_name() -> str:
 
 
 def _disk(space: Workspace) -> Check:
-    folder = space.home
-    while not folder.exists():
-        folder = folder.parent
+    folder = existing(space.home)
     free = shutil.disk_usage(folder).free / 1e9
     if not os.access(folder, os.W_OK):
         return Check("bad", "home", f"{space.home} cannot be written; choose another with --home")
     return Check("ok" if free > 2 else "bad", "home", f"{space.home}, {free:.0f} GB free")
-
-
-def _secrets() -> Iterator[Check]:
-    for path in secrets_open_to_others():
-        yield Check("bad", "secrets", f"{path} is open to other users of this machine; chmod 600 {path}")
 
 
 def _checkpoints(space: Workspace) -> Check:

@@ -24,7 +24,7 @@ from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.waiting import said_if_slow
-from orchestrator.process.words import counted, duration
+from orchestrator.process.words import counted, duration, in_columns
 from orchestrator.recording.workspace import Workspace
 from orchestrator.rehearsal.forecast import (
     RAY_START_S,
@@ -75,13 +75,7 @@ class ForecastReport(NamedTuple):
         made = self.forecast
         head = ("", "trials", "one trial", "an epoch", "a step", "memory")
         body = [_row(row.cost_class, row.trial_s, row.found.cost.model_dump()) for row in made.rows]
-        widths = [max(len(line[i]) for line in (head, *body)) for i in range(len(head))]
-        for line in (head, *body):
-            cells = (
-                text.ljust(w) if i == 0 else text.rjust(w)
-                for i, (text, w) in enumerate(zip(line, widths, strict=True))
-            )
-            lines.append("  " + "  ".join(cells).rstrip())
+        lines += [f"  {line}" for line in in_columns([head, *body], right=True)]
         lines += [
             f"  {packing_note(r.cost_class.trials[0].cell.label, r.needs, r.found)}"
             for r in made.rows

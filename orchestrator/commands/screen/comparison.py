@@ -15,8 +15,8 @@ from orchestrator.answer.comparison.measured import Measured
 from orchestrator.answer.formats.csv import shown
 from orchestrator.answer.statistics import Summary
 from orchestrator.answer.statistics.effect_size import EffectSize
-from orchestrator.answer.statistics.rates import Rate
 from orchestrator.errors import UsageError
+from orchestrator.process.words import in_columns
 
 FORMATS = ("csv", "json", "text")
 
@@ -71,9 +71,7 @@ def _text(found: Comparison | Effects) -> str:
         what, table = f"against {found.against}", _cells_table(found)
     else:
         what, table = "effects of axes", _effects_table(found)
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in table]
-    lines.insert(1, "  ".join("─" * width for width in widths))
+    lines = in_columns([table[0], None, *table[1:]])
     brackets = (
         "[ ]: 95 % intervals; p: sign flips, two-sided; p Holm: all comparisons together; docs/statistics.md"
     )
@@ -97,7 +95,9 @@ def _cells_table(found: Comparison) -> list[list[str]]:
         else:
             shown += [_difference(of, versus.difference), _p(versus.p), _p(versus.p_holm)]
             shown += [_effect(versus.effect), *[_p(versus.equivalence_p_holm)] * len(alike), versus.verdict]
-        body.append(shown + [_rate(row.rates[name]) for name in rates])
+        found_rates = (row.rates[name] for name in rates)
+        shown += [f"{r.hits}/{r.n} [{100 * r.low:.0f}, {100 * r.high:.0f} %]" for r in found_rates]
+        body.append(shown)
     return [head, *body]
 
 
@@ -145,7 +145,3 @@ def _with_bounds(numbers: Sequence[str]) -> str:
 
 def _p(p: float | None) -> str:
     return "-" if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"
-
-
-def _rate(rate: Rate) -> str:
-    return f"{rate.hits}/{rate.n} [{100 * rate.low:.0f}, {100 * rate.high:.0f} %]"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from orchestrator.answer.comparison.costs import Cost, records_of
 from orchestrator.answer.formats.csv import shown
 from orchestrator.errors import UsageError, printable
-from orchestrator.process.words import counted, duration
+from orchestrator.process.words import counted, duration, in_columns
 
 FORMATS = ("csv", "json", "text")
 
@@ -40,9 +40,7 @@ def _text(rows: Sequence[Cost], total: Cost, *, sweep: str, profile: str | None)
     head = ["", "trials", "wall time", "per trial", *["GPU hours"] * on_gpu]
     body = [_row(one, on_gpu=on_gpu) for one in rows]
     end = _row(total, on_gpu=on_gpu)
-    widths = [max(map(len, column)) for column in zip(head, *body, end, strict=True)]
-    rule = "  ".join("─" * width for width in widths)
-    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in [head, *body, end]]
+    lines = in_columns([head, None, *body, None, end])
     notes = ["  wall time: of the trials, one after another; it is shorter where several run at once"]
     if sum(one.trials for one in rows) > total.trials:
         notes.append("  trials that several cells share count in each of them, and once in the sum")
@@ -52,8 +50,7 @@ def _text(rows: Sequence[Cost], total: Cost, *, sweep: str, profile: str | None)
     if on_gpu:
         notes.append("  GPU hours: wall time on a GPU times the share of one that the file gives a trial")
     named = f"{sweep}: hours spent" + (f", profile {profile}" if profile else "")
-    body_lines = [lines[0], rule, *lines[1:-1], rule, lines[-1]]
-    return "\n".join([printable(named), "", *body_lines, "", *notes]) + "\n"
+    return "\n".join([printable(named), "", *lines, "", *notes]) + "\n"
 
 
 def _row(one: Cost, *, on_gpu: bool) -> list[str]:

@@ -21,6 +21,7 @@ from orchestrator.process.provenance import provenance
 from orchestrator.process.secrets import kept_to_itself
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.bundle import writing
+from orchestrator.recording.logs import epoch_line
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo
@@ -117,21 +118,8 @@ def run_one(
         if also is not None:
             also.report(message)
         with ignoring_closed_pipes():  # else it would be the trial that failed
-            print(line(message), flush=True)
-
-    def line(message: EpochReport) -> str:
-        if as_json:
-            return json.dumps(message.model_dump(exclude={"arrays"}))
-        shown = (
-            "train/loss",
-            "F/rankme",
-            "embedding/std",
-            "Wp/asymmetry_l1",
-            "alignment/mean",
-            "time/epoch_s",
-        )
-        names = [n for n in shown if n in message.metrics] or list(message.metrics)[: len(shown)]
-        return f"epoch {message.stage}  " + "  ".join(f"{n} {message.metrics[n]:.3f}" for n in names)
+            plain = json.dumps(message.model_dump(exclude={"arrays"})) if as_json else epoch_line(message)
+            print(plain, flush=True)
 
     with kept_to_itself():  # a script that the trial runs has this process's environment
         return run_trial(trial.config, runtime=runtime, folder=also.folder if also else None, report=report)

@@ -38,7 +38,7 @@ from orchestrator.process.signals import WARNING, Stop, stop_from_elsewhere
 from orchestrator.process.streams import ignoring_closed_pipes
 
 LOAD_S = 180.0  # in which a library must have been imported, on a machine that is busy with much else
-LOOK_S = 1.0  # between two looks at whether the driver lives
+DRIVER_LOOK_S = 1.0  # between two looks at whether the driver lives
 AGAIN_S = 1.0  # a child that does the same for long says so again
 
 
@@ -53,14 +53,14 @@ class Driver:
         self._doing: tuple[str, float] = ("", 0.0)
         self._lock = threading.Lock()
         threading.Thread(target=self._watch, name="orch-driver", daemon=True).start()
-        self.job = messages.read_driver_line(control.readline())
+        self.job = messages.FROM_DRIVER.read(control.readline())
         if isinstance(self.job, Train):
             self._scratch = self.job.scratch
         threading.Thread(target=self._hear, name="orch-control", daemon=True).start()
 
     def send(self, message: FromChild) -> None:
         """Tell the driver."""
-        content = memoryview(messages.child_line(message))
+        content = memoryview(messages.FROM_CHILD.line(message))
         with self._lock:
             while content:
                 content = content[os.write(self._told, content) :]
@@ -93,7 +93,7 @@ class Driver:
         """Listen until the driver has closed its pipe."""
         with contextlib.suppress(Exception):
             for line in self._control:
-                message = messages.read_driver_line(line)
+                message = messages.FROM_DRIVER.read(line)
                 if isinstance(message, messages.Stop):
                     self.stop.requested = True
                 elif isinstance(message, Go):
@@ -103,7 +103,7 @@ class Driver:
     def _watch(self) -> None:
         """Look whether the driver lives: a process that was forked off it keeps its pipe open."""
         while os.getppid() == self._pid:
-            time.sleep(LOOK_S)
+            time.sleep(DRIVER_LOOK_S)
         self._outlive_nothing()
 
     def _outlive_nothing(self) -> None:

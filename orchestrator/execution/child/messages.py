@@ -17,9 +17,8 @@ Whatever is no such line ends the conversation: the child is taken for lost. Not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import Base64Bytes, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
@@ -142,63 +141,38 @@ class Ended:
 
 
 FromChild = Started | Progressed | Deferred | Finished | Doing | Said | Answer | Ended
-_FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(discriminator="event")])
-_FROM_DRIVER: TypeAdapter[FromDriver] = TypeAdapter(Annotated[FromDriver, Field(discriminator="ask")])
-_EVENTS: TypeAdapter[list[Event]] = TypeAdapter(list[Annotated[Event, Field(discriminator="event")]])
+_Message = TypeVar("_Message")
 
 
 class GarbledError(Exception):
     """A line that is no message."""
 
 
-def child_line(message: FromChild) -> bytes:
-    """What a child writes for `message`."""
-    return _FROM_CHILD.dump_json(message) + b"\n"
+class Wire(Generic[_Message]):
+    """Messages of one kind, each as a line of JSON."""
+
+    def __init__(self, kind: Any) -> None:
+        """Those of the type `kind`."""
+        self._adapter: TypeAdapter[_Message] = TypeAdapter(kind)
+
+    def line(self, message: _Message) -> bytes:
+        """What is written for `message`."""
+        return self._adapter.dump_json(message) + b"\n"
+
+    def read(self, line: bytes) -> _Message:
+        """The message of a line.
+
+        Raises:
+            GarbledError: it is none.
+        """
+        try:
+            return self._adapter.validate_json(line)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]["msg"]
+            raise GarbledError(f"{line[:60]!r} is no message: {first}") from None
 
 
-def read_child_line(line: bytes) -> FromChild:
-    """The message of a child's line.
-
-    Raises:
-        GarbledError: it is none.
-    """
-    return _parsed(_FROM_CHILD, line)
-
-
-def driver_line(message: FromDriver) -> bytes:
-    """What a driver writes for `message`."""
-    return _FROM_DRIVER.dump_json(message) + b"\n"
-
-
-def read_driver_line(line: bytes) -> FromDriver:
-    """The message of a driver's line.
-
-    Raises:
-        GarbledError: it is none.
-    """
-    return _parsed(_FROM_DRIVER, line)
-
-
-def encode_events(events: Sequence[Event]) -> bytes:
-    """Events as one piece of JSON, for whoever passes them on unread."""
-    return _EVENTS.dump_json(list(events))
-
-
-def decode_events(content: bytes) -> list[Event]:
-    """The events of such a piece.
-
-    Raises:
-        GarbledError: it holds none.
-    """
-    return _parsed(_EVENTS, content)
-
-
-_Message = TypeVar("_Message")
-
-
-def _parsed(adapter: TypeAdapter[_Message], content: bytes) -> _Message:
-    try:
-        return adapter.validate_json(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]["msg"]
-        raise GarbledError(f"{content[:60]!r} is no message: {first}") from None
+FROM_CHILD: Wire[FromChild] = Wire(Annotated[FromChild, Field(discriminator="event")])
+FROM_DRIVER: Wire[FromDriver] = Wire(Annotated[FromDriver, Field(discriminator="ask")])
+EVENTS: Wire[list[Event]] = Wire(list[Annotated[Event, Field(discriminator="event")]])
+"""Events together, for whoever passes them on unread."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
@@ -15,17 +14,18 @@ from pathlib import Path
 import psutil
 
 from orchestrator.execution.child.messages import (
+    FROM_CHILD,
+    FROM_DRIVER,
     FromChild,
     FromDriver,
     GarbledError,
     Job,
-    driver_line,
-    read_child_line,
 )
 from orchestrator.process.command import leave_removed_folder
 from orchestrator.process.secrets import passed_on
 from orchestrator.process.session import end_session
 from orchestrator.process.streams import open_closed_streams
+from trainers.attempt.command.process import signal_name
 
 COMMAND = (sys.executable, "-P", "-m", "orchestrator.execution.child")
 FLOW = 65536  # bytes in one read
@@ -96,7 +96,7 @@ class Child:
 
     def tell(self, message: FromDriver) -> None:
         """Say something; it is sent on while this process listens, for a child that hangs reads nothing."""
-        self._unsent += driver_line(message)
+        self._unsent += FROM_DRIVER.line(message)
         self._send()
 
     def listen(self, wait_s: float) -> FromChild | None:
@@ -112,7 +112,7 @@ class Child:
                 line = bytes(self._received[:end])
                 del self._received[: end + 1]
                 try:
-                    return read_child_line(line)
+                    return FROM_CHILD.read(line)
                 except GarbledError as error:
                     raise ChildLost(f"it wrote what is no message ({error})") from None
             left = deadline - time.monotonic()
@@ -172,7 +172,7 @@ class Child:
             return "it closed its pipe"
         end_session(self.pid)
         code = self._process.wait()
-        return f"it ended with exit code {code}" if code >= 0 else f"it was ended by {_signal_name(-code)}"
+        return f"it ended with exit code {code}" if code >= 0 else f"it was ended by {signal_name(-code)}"
 
 
 def _output(log: Path | None, after: contextlib.ExitStack) -> int:
@@ -182,10 +182,3 @@ def _output(log: Path | None, after: contextlib.ExitStack) -> int:
     file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     after.callback(os.close, file)
     return file
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:  # a real-time signal
-        return f"signal {number}"

@@ -25,7 +25,7 @@ from orchestrator.process.secrets import RAY_TOKEN
 
 PACKAGES = ("orchestrator", "trainers")  # what orch is made of
 DAEMONS = ("raylet", "gcs_server")
-LOOK_S = 2.0  # between two looks at whether they live
+RAY_LOOK_S = 2.0  # between two looks at whether they live
 START_S = 180.0  # in which Ray must have started, or let us in
 Doing = Callable[[str, float], None]
 """Is told what is done from now on, and for how many seconds that may be silent."""
@@ -95,7 +95,7 @@ def watched(on_death: Callable[[str], None]) -> Iterator[None]:
 
     def watch() -> None:
         before: dict[str, str] = {}
-        while not left.wait(LOOK_S):
+        while not left.wait(RAY_LOOK_S):
             states = _daemons()
             for name in DAEMONS:
                 if name not in states:

@@ -10,7 +10,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
-from orchestrator.execution.child.messages import decode_events
+from orchestrator.execution.child.messages import EVENTS
 from orchestrator.execution.ray.cluster import Doing, nobody_waits
 from orchestrator.execution.ray.worker import name_of
 from orchestrator.process.signals import Stop
@@ -65,7 +65,7 @@ class Listener(tune.Callback):
         # the experiment: of thousands of trials that is hundreds of megabytes.
         for name in _KEPT_FOR_NOBODY:
             result.pop(name, None)
-        for event in decode_events(result.pop("events")):
+        for event in EVENTS.read(result.pop("events")):
             if event.trial_id in self.finished:
                 continue  # its worker was lost after its end was told, and Tune began it again
             if isinstance(event, Started):

@@ -36,7 +36,7 @@ from trainers.config.plugins import behind
 if TYPE_CHECKING:
     from orchestrator.execution.child.main import Driver
 
-LOOK_S = 0.5  # between two looks at whether the user wants to stop
+REHEARSAL_LOOK_S = 0.5  # between two looks at whether the user wants to stop
 NOTE_S = 60.0  # after which is said what is waited for
 SILENT_S = 45.0  # in which Ray must answer that a rehearsal still goes on
 REHEARSING = ""  # what is rehearsed was said
@@ -200,7 +200,7 @@ def _on(
     here = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
     answer = task.options(scheduling_strategy=here).remote(group, slots=slots, limit_s=limit_s)
     noted, asked_at = False, time.monotonic()
-    while not ray.wait([answer], timeout=LOOK_S)[0]:
+    while not ray.wait([answer], timeout=REHEARSAL_LOOK_S)[0]:
         doing(REHEARSING, SILENT_S)
         if stop.requested:
             ray.cancel(answer, force=True)

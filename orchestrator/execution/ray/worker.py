@@ -14,7 +14,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 
 from orchestrator.events import Finished, Progressed, Started
-from orchestrator.execution.child.messages import encode_events
+from orchestrator.execution.child.messages import EVENTS
 from trainers.config.filesets import Parcel, receive
 
 
@@ -66,7 +66,7 @@ def train_one(word: str, common: bytes, carried: Sequence[Parcel]) -> None:
             if watched and isinstance(event, Progressed) and watched in event.report.metrics:
                 seen.update({"epoch": event.report.epoch, watched: event.report.metrics[watched]})
         try:
-            tune.report({"events": encode_events(events), **seen})
+            tune.report({"events": EVENTS.line(list(events)), **seen})
         except SystemExit:
             raise _PrunedError from None
 

@@ -173,7 +173,8 @@ class LineDisplay:
             self._write(f"{trial.label}: {event.reason}")
         elif time.monotonic() - self._last_line > LINE_EVERY_S:
             running = "; ".join(
-                f"{trial.label} {_stage(one.last)}" + (f", {duration(left)} left" if left else "")
+                f"{trial.label} {'epoch ' if one.last else ''}{epochs_of(one.last)}"
+                + (f", {duration(left)} left" if left else "")
                 for trial, one in self.progress.rows()
                 for left in [one.left_s()]
             )
@@ -217,10 +218,6 @@ def finished_line(progress: Progress, trial: TrialSpec, event: Finished) -> str:
         duration(seconds) if seconds else "",
     ]
     return "  ".join(part for part in parts if part)
-
-
-def _stage(last: Progressed | None) -> str:
-    return f"epoch {epochs_of(last)}" if last else "starts"
 
 
 def epochs_of(last: Progressed | None) -> str:

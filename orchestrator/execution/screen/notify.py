@@ -27,7 +27,7 @@ from orchestrator.process.words import counted
 
 QUIET_S = 5.0
 """A webhook that says nothing for so long is given up ..."""
-PATIENCE_S = 10.0
+WEBHOOK_S = 10.0
 """... and one that says little after so long."""
 Make = Callable[[Plan], Screen]
 Ended = Callable[[SweepResult], SweepResult]
@@ -157,11 +157,11 @@ class _Webhook:
 
     def close(self) -> None:
         """Wait a little for what was sent, and say what became of it."""
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + WEBHOOK_S
         for thread, _ in self._posting:
             thread.join(max(0.0, until - time.monotonic()))
         answers = [
-            answer[0] if answer else f"did not answer within {PATIENCE_S:g} s" for _, answer in self._posting
+            answer[0] if answer else f"did not answer within {WEBHOOK_S:g} s" for _, answer in self._posting
         ]
         if wrong := next((one for one in answers if one), None):
             self._say(f"orch: {self._host} was not notified: {wrong}; the sweep is as it would be without")

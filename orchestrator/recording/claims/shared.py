@@ -30,7 +30,7 @@ STALE_S = 60.0  # without a heartbeat for so long a driver is dead
 GAP_S = STALE_S / 2  # of the time between two looks no more counts: the store may have been away in it
 WAKE_S = 5.0  # a driver that was suspended waits so long for a heartbeat, before it begins a trial
 PAUSE_S = 0.5
-PATIENCE_S = 20.0  # a store that does not answer is asked again for so long, where a claim depends on it
+CLAIM_S = 20.0  # a store that does not answer is asked again for so long, where a claim depends on it
 LEAVE_S = 5.0  # a driver that ends waits no longer for a store that hangs
 
 
@@ -202,7 +202,7 @@ class SharedClaims:
             try:
                 return ask()
             except StoreAway:
-                if self._clock() - begun > PATIENCE_S:
+                if self._clock() - begun > CLAIM_S:
                     raise
                 self._pause(PAUSE_S)
 

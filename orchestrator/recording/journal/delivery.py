@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections import deque
@@ -19,7 +18,7 @@ from orchestrator.recording.store_port import Store
 
 PAUSES_S = (0.5, 1, 2, 4, 8, 15)  # between two tries to reach a store that is away
 IDLE_S = 2.0  # after so long without news the store writes what it has buffered
-PATIENCE_S = 8.0  # a command that ends waits so long for a store that is away ...
+AWAY_S = 8.0  # a command that ends waits so long for a store that is away ...
 HANGING_S = 60.0  # ... and so long for one that neither answers nor fails
 FAULTS = 4  # after so many errors at one entry that are of our own making, it is set aside ...
 BLOCKS = 8  # ... and after so many others, while the store answers to other questions, it is left for later;
@@ -87,7 +86,7 @@ class Delivery(threading.Thread):
         with self._news:
             while self._queue or not self._looked_behind:
                 still = time.monotonic() - max(begun, self._moved)
-                if still > (PATIENCE_S if self.problem else HANGING_S) or not self.is_alive():
+                if still > (AWAY_S if self.problem else HANGING_S) or not self.is_alive():
                     self.problem = self.problem or "it does not answer"
                     return
                 self._news.wait(timeout=0.2)
@@ -108,7 +107,9 @@ class Delivery(threading.Thread):
                     self._blocks = OLD_BLOCKS
                     if self._store or self.problem or self._left_by_others():
                         self._deliver_what_others_left(self._reached())
-                    self._say_looked_behind()
+                    with self._news:
+                        self._looked_behind = True
+                        self._news.notify_all()
                 self._blocks = BLOCKS
                 self._deliver_own()
                 tries = 0
@@ -172,24 +173,15 @@ class Delivery(threading.Thread):
 
     def _left_by_others(self) -> list[Path]:
         """The journals of other drivers for this store, the oldest first."""
-        found = []
-        for folder in journal_files.folders(self._own.root):
-            # Whoever asks for notes is told of one that cannot be read.
-            with contextlib.suppress(journal_files.Unreadable):
-                if folder != self._own.folder and journal_files.header_of(folder).store == self._own.store:
-                    found.append(folder)
-        return found
+        # Whoever asks for notes is told of one that cannot be read.
+        readable = journal_files.readable(self._own.root)
+        return [at for at, header in readable if at != self._own.folder and header.store == self._own.store]
 
     def _deliver_what_others_left(self, store: Store) -> None:
         for folder in self._left_by_others():
             with journal_files.left_behind(folder) as free:
                 if free:
                     self._deliver_left(store, folder)
-
-    def _say_looked_behind(self) -> None:
-        with self._news:
-            self._looked_behind = True
-            self._news.notify_all()
 
     def _deliver_left(self, store: Store, folder: Path) -> None:
         for path in journal_files.entry_files(folder):

@@ -49,7 +49,8 @@ class Attempt:
             StorageError: the disk is full, or they cannot be written.
         """
         try:
-            self.temporary = Path(self._after.enter_context(_temporary()))
+            made = tempfile.TemporaryDirectory(prefix="orch-command-", ignore_cleanup_errors=True)
+            self.temporary = Path(self._after.enter_context(made))
             trial = self._given or self.temporary
             state = trial / STATE
             self.folder, self.checkpoints = trial / OUT, state / "checkpoints"
@@ -64,8 +65,8 @@ class Attempt:
                     shutil.rmtree(former, ignore_errors=True)
                 self.log.unlink(missing_ok=True)
             self.working = self.temporary / "work" / "files"
-            for made in (self.folder, self.checkpoints, self.working):
-                made.mkdir(parents=True, exist_ok=True)
+            for own in (self.folder, self.checkpoints, self.working):
+                own.mkdir(parents=True, exist_ok=True)
             counted = state / "attempts.part"  # whole or not there, also when the disk is full
             counted.write_text(str(self.number), encoding="ascii")
             counted.replace(state / "attempts")
@@ -178,10 +179,6 @@ class Attempt:
 def search_path() -> str:
     """Where its program is looked for: first beside this Python."""
     return f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-
-
-def _temporary() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="orch-command-", ignore_cleanup_errors=True)
 
 
 def _number(counter: Path) -> int:

@@ -19,7 +19,7 @@ import sys
 import time
 
 ON_PARENTS_DEATH, SUBREAPER = 1, 36  # PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER
-LOOK_S = 0.05
+COMMAND_LOOK_S = 0.05
 
 
 def main() -> None:
@@ -66,7 +66,7 @@ def _watched(process: "subprocess.Popen[bytes]", grace_s: float, parent: int) ->
     """Wait for the command; its exit code, when nothing that it started lives any more."""
     deadline, is_open = float("inf"), True
     while not _has_ended(process):
-        if select.select([0] if is_open else [], [], [], LOOK_S)[0]:
+        if select.select([0] if is_open else [], [], [], COMMAND_LOOK_S)[0]:
             is_open = bool(os.read(0, 64))
             if is_open:
                 _end(process.pid, signal.SIGTERM)
@@ -77,7 +77,7 @@ def _watched(process: "subprocess.Popen[bytes]", grace_s: float, parent: int) ->
         _end(process.pid, signal.SIGKILL)
         if not _kill_children():
             break
-        time.sleep(LOOK_S)
+        time.sleep(COMMAND_LOOK_S)
     return process.wait()
 
 
@@ -88,7 +88,7 @@ def _is_lost(parent: int) -> bool:
     for _ in range(5):
         if os.getppid() != parent:
             return True
-        time.sleep(LOOK_S)
+        time.sleep(COMMAND_LOOK_S)
     return False
 
 

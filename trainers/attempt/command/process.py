@@ -18,7 +18,7 @@ from trainers.attempt.command.output import Output
 
 GRACE_S = 10.0
 """Between SIGTERM, which asks a command to end, and SIGKILL, which ends it."""
-LOOK_S = 0.2  # between two looks at what it has reported
+REPORT_LOOK_S = 0.2  # between two looks at what it has reported
 PIECE = 1 << 16
 DRAIN_S = 2.0  # in which what it has printed last must have been read
 _KEEPER = Path(__file__).with_name("keeper.py")
@@ -67,21 +67,20 @@ def run(
         start_new_session=True,  # neither a terminal's Ctrl-C nor the end of a session of Ray's reaches it
     )
     with _Talk(keeper, output) as talk:
-        job = {
+        job: dict[str, object] = {
             "words": list(words),
             "environment": dict(environment),
             "folder": str(folder),
-            "grace_s": grace_s,
-            "temporary": str(temporary) if temporary else None,
         }
+        job |= {"grace_s": grace_s, "temporary": str(temporary) if temporary else None}
         talk.say(json.dumps(job).encode() + b"\n")
         deadline = time.monotonic() + limit_s if limit_s is not None else float("inf")
         late, next_look = False, 0.0
         try:
             while talk.ending is None:
-                talk.listen(LOOK_S)
+                talk.listen(REPORT_LOOK_S)
                 if time.monotonic() > next_look:
-                    next_look = time.monotonic() + LOOK_S
+                    next_look = time.monotonic() + REPORT_LOOK_S
                     look()
                 if not late and time.monotonic() > deadline:
                     late = True
@@ -150,7 +149,7 @@ class _Talk:
         """Take in what the command has printed last."""
         deadline = time.monotonic() + DRAIN_S
         while self._printed in self._selector.get_map() and time.monotonic() < deadline:
-            self.listen(LOOK_S)
+            self.listen(REPORT_LOOK_S)
 
     def stop(self, grace_s: float) -> None:
         """Ask the command to end, and end it."""
@@ -158,7 +157,7 @@ class _Talk:
             self.say(b"stop")
             deadline = time.monotonic() + grace_s + DRAIN_S
             while self.ending is None and time.monotonic() < deadline:
-                self.listen(LOOK_S)
+                self.listen(REPORT_LOOK_S)
         if self.ending is not None:
             self.drain()
 

@@ -14,6 +14,7 @@ from trainers.config.lazy import F, nn, torch
 from trainers.measures import frozen
 from trainers.measures.evaluations.base import TOP1, EvaluationConfig, Subject
 from trainers.randomness import seeded, stream
+from trainers.views.augmentation import shifted
 
 METRICS = (TOP1, "evaluation/train_loss")
 """What it reports after each epoch."""
@@ -128,13 +129,4 @@ def _train(
 
 def _augmented(images: torch.Tensor, flips: torch.Tensor, moves: torch.Tensor, most: int) -> torch.Tensor:
     """Images, uint8 [N, C, H, W], each flipped or not, and moved by its own rows and columns [N, 2]."""
-    flipped = torch.where(flips[:, None, None, None], images.flip(-1), images)
-    if not most:
-        return flipped
-    number, channels, height, width = images.shape
-    padded = F.pad(flipped, (most, most, most, most))
-    rows = torch.arange(height) + most - moves[:, :1]
-    columns = torch.arange(width) + most - moves[:, 1:]
-    which = torch.arange(number)[:, None, None, None]
-    every = torch.arange(channels)[None, :, None, None]
-    return padded[which, every, rows[:, None, :, None], columns[:, None, None, :]]
+    return shifted(torch.where(flips[:, None, None, None], images.flip(-1), images), moves, most)
