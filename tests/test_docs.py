@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import shutil
+import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import typer
 
@@ -152,6 +156,44 @@ def test_a_script_trains_as_its_page_says(ready: Place, name: str) -> None:
     said = ready.orch("sweep", *words).stdout
     assert "pairing by seed is declared, not verified" in said and "0.1" in said
     assert "4 done" in ready.orch("plan", f"{name}.yaml", "--seeds", "1").stdout
+
+
+EXAMPLES = Path(os.environ.get("ORCH_TEST_EXAMPLES", "")).absolute()
+
+
+def write_digits_as_mnist(folder: Path) -> None:
+    """Write scikit-learn's digits as the files that torchvision's MNIST reads, 28 px wide."""
+    from sklearn.datasets import load_digits  # takes a second, and one test needs it
+
+    digits = load_digits()
+    images = np.pad(np.kron(digits.images, np.full((3, 3), 255 / 16)), ((0, 0), (2, 2), (2, 2)))
+    folder.mkdir(parents=True)
+    for name, part in (("train", slice(0, 768)), ("t10k", slice(1437, None))):
+        pixels, labels = images[part].astype(np.uint8), digits.target[part].astype(np.uint8)
+        head = struct.pack(">IIII", 2051, *pixels.shape)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(head + pixels.tobytes())
+        head = struct.pack(">II", 2049, len(labels))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(head + labels.tobytes())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+@pytest.mark.skipif(
+    not (EXAMPLES / "mnist" / "main.py").exists(),
+    reason="ORCH_TEST_EXAMPLES names no clone of github.com/pytorch/examples",
+)
+def test_the_script_that_nobody_here_wrote_is_swept_without_an_edit(ready: Place) -> None:
+    page = "docs/any_script.md"
+    (block,) = (block for place, block in BLOCKS if place.startswith(page) and block["name"] == "mnist")
+    shutil.copy(EXAMPLES / "mnist" / "main.py", ready.folder)
+    write_digits_as_mnist(ready.folder / "data" / "MNIST" / "raw")
+    ready.write(written(block), "mnist.yaml")
+    ready.orch("sweep", "mnist.yaml", "--executor", "serial", "--data", "data")
+    sweep = Sweep.load("mnist.yaml", home=ready.folder / "runs")
+    assert len(sweep.frame()) == 8 and sweep.frame()["top1"].min() > 20  # 10 by chance
+    curves = sweep.curves()
+    assert set(curves["metric"]) == {"loss", "test_loss", "top1"} and set(curves["epoch"]) == {1, 2}
+    assert "0 will run, 8 done" in ready.orch("plan", "mnist.yaml").stdout
 
 
 def test_what_the_readme_shows_of_a_sweep_is_in_its_file() -> None:

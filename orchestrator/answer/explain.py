@@ -10,6 +10,7 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import RETRAINS
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.records import MEASURED, TrialRecord, status_of
+from trainers.attempt.source import foreign_digests
 
 NEXT = {
     "missing": "`orch sweep` trains it",
@@ -77,7 +78,8 @@ def explanation(
         if record.attempts:
             lines.append(("attempts", attempts + where))
         if record.code_version:
-            lines.append(("code", record.code_version))
+            own = [f"{n} {record.source[n]}" for n in foreign_digests(trial.config) if n in record.source]
+            lines.append(("code", ", ".join([record.code_version, *own])))
     lines.append(("status", status))
     if out is not None:
         return [

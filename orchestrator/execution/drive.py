@@ -6,6 +6,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.expectations import written_down
@@ -37,6 +38,7 @@ from orchestrator.recording.store_port import Executor, Store
 from orchestrator.recording.trial_files import lost_encoders
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord
+from trainers.attempt.checkpoint import names_in
 
 WRITING_ENDS = "the table is made; stopping once it is kept in the store, Ctrl-C again stops at once"
 
@@ -141,6 +143,7 @@ def sweep(
                 more = more._replace(trained=result.trained + more.trained)
                 result = _evaluated(prepared, more, train, say)
             _tell_unkept(prepared, result, say)
+            _tell_gone(prepared, say)
             after.enter_context(stop.answered(WRITING_ENDS))
             answer = answered(prepared.plan.expansion, result)
             show(answer)
@@ -214,3 +217,15 @@ def _tell_unkept(prepared: Prepared, result: SweepResult, say: Say) -> None:
     plan = make_plan(prepared.plan.expansion, result.records)
     for note in encoder_notes(plan._replace(lost=_still_lost(prepared, result))):
         say(note)
+
+
+def _tell_gone(prepared: Prepared, say: Say) -> None:
+    """Say of how many done trials the checkpoints, which are to be kept, are not there any more."""
+    folder = prepared.space.checkpoints
+    if not prepared.options.keep_checkpoints or not isinstance(folder, Path):
+        return  # S3 would be asked once for each trial
+    if bare := sum(not names_in(folder / trial.id) for trial in prepared.plan.done):
+        say(
+            f"no checkpoints are left of {counted(bare, 'trial')} done before: --keep-checkpoints keeps "
+            "those of trials that it trains; --keep encoder --retrain-unkept trains anew and keeps encoders"
+        )

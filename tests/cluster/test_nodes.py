@@ -15,10 +15,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from tests.builders import table_yaml
+from orchestrator import Sweep
+from orchestrator.language.yaml_text import written as as_yaml
+from orchestrator.recording.workspace import workspace
+from tests.builders import TINY, table_yaml, yaml
 from tests.cluster.hosts import Host, hosts
 from tests.place import FIGURES, Place, typed
+from tests.plugged import METHOD, written
+from tests.scripted import REPORTING, script
+from tests.scripted import SWEEP as SCRIPTED
 from tests.storage import settings
+from trainers.attempt.source import foreign_digests
 
 pytestmark = [
     pytest.mark.cluster,
@@ -222,6 +229,47 @@ def test_a_node_with_other_code_is_refused_unless_the_drivers_is_sent(
     assert cluster.workers[0].address not in told and "[1/" not in told
     shipped = cluster.orch(ready, *SWEEP, "--seeds", "1", "--ship-code")
     assert shipped.count(": completed") + shipped.count(": collapsed") == 4
+
+
+OWN = yaml(TINY, "seeds: 2\n").replace("{name: byol, predictor: {hidden: 16}}", "mine")
+"""A sweep of a method that is not orch's."""
+
+
+def test_code_of_ones_own_comes_to_nodes_that_do_not_see_it_and_each_trial_says_which_ran_where(
+    three: list[Host], environment: dict[str, str], ready: Place
+) -> None:
+    for host in three[1:]:
+        host.private.append(ready.folder)
+    written(ready.folder, mine=METHOD)
+    ready.write(f"plugins: [./mine.py]\n{OWN}")
+    script(REPORTING)
+    ready.write(as_yaml(SCRIPTED), "script.yaml")
+    cluster = start(three, environment, workers=[{}, {}])
+    store = workspace(ready.folder / "runs", None, None).open_store()
+    for name, codes in (("sweep.yaml", {"methods/mine"}), ("script.yaml", {"train.py"})):
+        cluster.orch(ready, "sweep", name)
+        trials = Sweep.load(ready.folder / name).trials
+        records = store.records([trial.id for trial in trials])
+        assert len(records) == len(trials) and all(record.is_done for record in records.values())
+        for trial in trials:
+            digests, record = foreign_digests(trial.config), records[trial.id]
+            assert digests.keys() == codes and digests.items() <= record.source.items()
+            assert str(record.worker).rpartition(":")[0] in {host.address for host in cluster.workers}
+
+
+def test_a_node_where_a_plug_in_is_other_code_is_refused_before_training(
+    three: list[Host], environment: dict[str, str], ready: Place, tmp_path: Path
+) -> None:
+    for name, height in (("same", "1.0"), ("other", "2.0")):
+        written(tmp_path / name, worn=METHOD.replace("hat: float = 1.0", f"hat: float = {height}"))
+    ready.write(f"plugins: [worn]\n{OWN}")
+    environment |= {"PYTHONPATH": str(tmp_path / "same")}
+    cluster = start(three, environment, workers=[{}, {"PYTHONPATH": str(tmp_path / "other")}])
+    told = cluster.orch(ready, *SWEEP, code=2)
+    address = re.escape(cluster.workers[1].address)
+    differs = r"plug-in worn: is \w+ here and \w+ where the sweep was started; install the same everywhere"
+    assert re.search(rf"node \S*( \()?{address}\)?: {differs}", told), told
+    assert cluster.workers[0].address not in told and "[1/" not in told
 
 
 def test_data_that_a_node_does_not_have_is_told_before_training(

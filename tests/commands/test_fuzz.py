@@ -31,11 +31,15 @@ axes: {m: {path: eta, values: [0.3, 0.1]}}
 tables: [{name: t, rows: m, metric: modes/collapsed_share}]
 figures: [{kind: curves, columns: [modes/s]}]
 """
-READING = ("validate", "plan", "status", "table", "failures", "why", "logs", "diff", "schema")
-TRAINING = (*READING, "figures", "sweep", "retry", "trial", "stop", "sync")
+READING = (
+    "validate", "plan", "status", "table", "failures", "why", "logs", "diff", "schema", "compare", "cost",
+)  # fmt: skip
+TRAINING = (
+    *READING, "figures", "report", "encoder", "export", "import", "sweep", "retry", "trial", "stop", "sync",
+)  # fmt: skip
 LEFT_OUT = {
     "--forecast", "--pack",  # rehearsals start Ray
-    "--follow", "--reap",  # these wait for others
+    "--follow", "--watch", "--reap",  # these wait for others
     "--address", "--ship-code",  # these look for a cluster
     "--device", "--threads",  # these are for torch to judge
 }  # fmt: skip
@@ -49,7 +53,10 @@ WORDS = [
     "other.yaml", "nowhere.yaml", ".", "/dev/null", "sweep.yaml/below", "folder", "folder/a b", "$HOME", "%s",
     "{}", "*", "'", '"', "\\", "|", ";", "#",
 ]  # fmt: skip
-SETTINGS = ("ORCH_HOME", "ORCH_DATA", "ORCH_CHECKPOINTS", "COLUMNS", "NO_COLOR", "LANG", "TERM")
+SETTINGS = (
+    "ORCH_HOME", "ORCH_DATA", "ORCH_CHECKPOINTS", "ORCH_NOTIFY", "MLFLOW_TRACKING_URI", "RAY_ADDRESS", "HOME",
+    "COLUMNS", "NO_COLOR", "LANG", "TERM",
+)  # fmt: skip
 MOST_SECONDS = 20.0  # of this process; a store that is made anew takes ten
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 
@@ -68,7 +75,7 @@ def call(rng: random.Random, commands: tuple[str, ...]) -> tuple[list[str], dict
     words = []
     if name not in ("schema", "sync"):
         words.append("sweep.yaml" if rng.random() < 0.9 else rng.choice(WORDS))
-    if name in ("diff", "why", "logs", "trial"):
+    if name in ("diff", "why", "logs", "trial", "encoder"):
         words.append("other.yaml" if name == "diff" else rng.choice(("0.3", "m=0.3", *WORDS)))
     options = [one for one in COMMANDS[name].params if one.param_type_name == "option" and one.name != "help"]
     options = [one for one in options if not LEFT_OUT & set(one.opts)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import re
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from orchestrator.language.resources import CellNeeds, SweepResources
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.planning.trials import TrialSpec
 from tests.builders import TINY, expansion, trials, yaml
+from tests.plugged import METHOD, written
 from trainers.attempt.folders import S3Folder
 from trainers.attempt.report import Outcome
 from trainers.config.base import Runtime
@@ -498,3 +500,18 @@ def test_a_node_that_cannot_keep_checkpoints_on_s3_is_told_before_training(
         ExecutionError, match=r"^node .+ cannot keep checkpoints: s3://.+: no credentials; set"
     ):
         ray_nodes.check_nodes(s3, shipped=False)
+
+
+def test_an_import_that_fails_on_a_worker_only_is_told_before_training(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from orchestrator.execution.ray import nodes as ray_nodes
+
+    written(tmp_path / "site", worn=METHOD)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))  # of this process; Ray was started before
+    text = yaml(TINY).replace("{name: byol, predictor: {hidden: 16}}", "mine")
+    asked = expansion(f"plugins: [worn]\n{text}").trials
+    with pytest.raises(ExecutionError) as raised:
+        ray_nodes.check_plugins(asked)
+    (line,) = str(raised.value).splitlines()
+    assert re.fullmatch(r"node .+: plug-in worn: cannot be imported: ModuleNotFoundError: No module.*", line)

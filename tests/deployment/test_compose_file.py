@@ -38,3 +38,10 @@ def test_the_image_is_installed_by_one_version_of_pip() -> None:
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     first, *_ = re.findall(r"pip install .*", dockerfile)
     assert re.fullmatch(r"pip install 'pip==\d+(\.\d+)+'", first)
+
+
+def test_every_image_may_be_named_by_its_digest() -> None:
+    assert all(re.match(r"\$\{[A-Z_]+:-", service["image"]) for service in SERVICES.values())
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)
+    assert set(bases) == {"${BASE}"} and "\nARG BASE=" in dockerfile

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import ipaddress
 import re
 import shutil
 import subprocess
@@ -177,9 +178,28 @@ def test_only_the_operator_may_hand_jobs_to_the_dashboard() -> None:
     assert operator == {"matchLabels": {"app.kubernetes.io/component": "kuberay-operator"}}
 
 
-def test_a_database_calls_nobody() -> None:
-    (postgres,) = [one["spec"] for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == "postgres"]
-    assert "Egress" in postgres["policyTypes"] and "egress" not in postgres
+def allowed(app: str) -> list[Manifest]:
+    """What the pods of an app may call; an entry without `to` is for names, of whoever knows them."""
+    (policy,) = [one["spec"] for one in of_kind("NetworkPolicy") if one["metadata"]["name"] == app]
+    assert "Egress" in policy["policyTypes"]
+    return list(policy.get("egress", []))
+
+
+def test_a_database_calls_nobody_and_mlflow_the_database_alone() -> None:
+    assert allowed("postgres") == []
+    database, names = allowed("mlflow")
+    assert list(values([database], "matchLabels")) == [{"app.kubernetes.io/name": "postgres"}]
+    assert "to" not in names and {one["port"] for one in names["ports"]} == {53}
+
+
+def test_code_of_trials_does_not_reach_what_tells_a_nodes_credentials() -> None:
+    blocks = list(values(allowed("ray"), "ipBlock"))
+    for address in ("169.254.169.254", "fd00:ec2::254"):
+        there = ipaddress.ip_address(address)
+        (block,) = [one for one in blocks if there in ipaddress.ip_network(one["cidr"])]
+        assert any(there in ipaddress.ip_network(one) for one in block["except"])
+    for rule in allowed("ray"):
+        assert "to" in rule or {one["port"] for one in rule["ports"]} == {53}
 
 
 @pytest.mark.parametrize("container", containers(), ids=lambda one: str(one["name"]))

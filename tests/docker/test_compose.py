@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 import time
 import urllib.error
 import urllib.request
@@ -16,9 +17,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import table_yaml
+from orchestrator import Sweep
+from orchestrator.language.yaml_text import written as as_yaml
+from orchestrator.recording.workspace import workspace
+from tests.builders import TINY, table_yaml, yaml
 from tests.docker.engine import ROOT, Engine, engine, make_images
 from tests.place import FIGURES, Place
+from tests.plugged import METHOD, written
+from tests.scripted import REPORTING
+from tests.scripted import SWEEP as SCRIPTED
+from trainers.attempt.source import foreign_digests
 
 NEEDED = ("dockerd", "debootstrap")
 pytestmark = [
@@ -199,3 +207,38 @@ def test_a_wrong_password_is_one_line(cluster: Cluster) -> None:
     )  # fmt: skip
     assert done.returncode == 2 and "Traceback" not in done.stderr
     assert [line for line in done.stderr.splitlines() if line.startswith("orch: ") and "password" in line]
+
+
+@pytest.mark.filterwarnings("default")  # MLflow warns about itself
+def test_code_of_ones_own_is_submitted_and_each_trial_says_which_ran_where(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(cluster.sweeps, mine=METHOD, train=textwrap.dedent(REPORTING))
+    own = yaml(TINY, "seeds: 2\n").replace("{name: byol, predictor: {hidden: 16}}", "mine")
+    files = {
+        "own": f"plugins: [./mine.py]\n{own.replace('name: tiny', 'name: own')}",
+        "scripted": as_yaml(SCRIPTED),
+    }
+    for name, text in files.items():
+        (cluster.sweeps / f"{name}.yaml").write_text(text, encoding="utf-8")
+        told = cluster.orch("submit", f"sweeps/{name}.yaml", "--address", "http://head:8265").stdout
+        assert f"submitted as orch-{name}-" in told
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "orch")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", cluster.secret("mlflow_password"))
+    store = workspace(tmp_path, f"http://127.0.0.1:{PORTS['ORCH_MLFLOW_PORT']}", None).open_store()
+    address = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    there = cluster.docker("inspect", "-f", address, *cluster.containers("worker")).stdout.split()
+    deadline = time.monotonic() + 300
+    for name, codes in (("own", {"methods/mine"}), ("scripted", {"train.py"})):
+        trials = Sweep.load(cluster.sweeps / f"{name}.yaml").trials
+        ids = [trial.id for trial in trials]
+        while not all(one in (seen := store.records(ids)) and seen[one].is_done for one in ids):
+            assert time.monotonic() < deadline, f"{seen}\n{cluster('logs', '--tail', '40', 'head').stdout}"
+            time.sleep(5)
+        for trial in trials:
+            digests, record = foreign_digests(trial.config), seen[trial.id]
+            assert digests.keys() == codes and digests.items() <= record.source.items()
+            assert str(record.worker).rpartition(":")[0] in there
+    written(cluster.sweeps, mine=METHOD.replace("hat: float = 1.0", "hat: float = 2.0"))
+    edited = cluster.orch("plan", "sweeps/own.yaml").stdout
+    assert "2 will run, 0 done, methods/mine changed since 2 trials" in edited

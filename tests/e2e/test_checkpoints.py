@@ -63,6 +63,9 @@ def test_a_folder_for_checkpoints_is_used_and_left_empty(ready: Place) -> None:
     ready.orch(*words, "--keep-checkpoints")
     assert len(list((ready.folder / "elsewhere").rglob("epoch-*.pt"))) == 8
     assert not (ready.folder / "runs" / "trials").exists()
+    assert "no checkpoints are left" not in ready.orch(*words, "--keep-checkpoints").stderr
+    elsewhere = ready.orch(*SWEEP, "--keep-checkpoints").stderr
+    assert "no checkpoints are left of 4 trials done before: --keep-checkpoints keeps those of " in elsewhere
 
 
 @pytest.mark.slow

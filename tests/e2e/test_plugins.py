@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -42,6 +43,10 @@ def test_a_trainer_of_ones_own_is_planned_trained_tabled_and_drawn(counting: Pla
     assert "1  2.0" in table and "2  4.0" in table
     assert "nothing to do" in counting.orch("sweep", "sweep.yaml", "--executor", "serial").stderr
     assert counting.orch("figures", "sweep.yaml").stdout.strip().endswith(".png")
+    said = counting.orch("why", "sweep.yaml", "1").stdout
+    assert re.search(r"the last on \S+", said) and re.search(
+        r"^code .*, loops/counting [0-9a-f]{8}$", said, re.M
+    )
 
 
 def test_who_edits_a_plug_in_reads_that_it_changed_and_a_comment_is_no_edit(counting: Place) -> None:

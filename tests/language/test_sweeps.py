@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -81,6 +82,20 @@ def test_the_deep_projector_has_one_block_more_and_nothing_else(profile: str) ->
     assert reused.model_copy(update={"probed_blocks": None}) == deep
     assert deep.hidden == (standard.hidden[0], *standard.hidden)
     assert deep.model_copy(update={"hidden": standard.hidden}) == standard
+
+
+def test_a_papers_profile_follows_the_code_that_it_mirrors() -> None:
+    def setting(name: str) -> Any:
+        return expand(spec(SWEEPS / f"{name}.yaml"), profile="paper").cells[0].config()
+
+    report, theirs = setting("table1"), setting("direct_freq")
+    crop, jitter = report.views.crop, report.views.jitter
+    assert (crop.interpolation, crop.unfitting) == ("bicubic", "clipped")
+    assert (jitter.contrast_about, jitter.saturation_in, jitter.clip) == ("channel", "hsv", False)
+    assert report.probe.drop_last and report.probe.library is None and report.probe.epochs == 100
+    assert theirs.encoder.stem_init == "torch"
+    assert theirs.probe.library == "torch" and theirs.probe.standardise
+    assert not theirs.probe.drop_last and theirs.views.jitter.saturation_in != "hsv"
 
 
 def test_sweeps_of_one_setting_share_trials() -> None:

@@ -159,6 +159,7 @@ def test_a_read_only_home_is_read_by_every_command_that_looks(
     assert "7 will run, 1 done" in place.orch("plan", "sweep.yaml", *home).stdout
     assert "completed" in place.orch("why", "sweep.yaml", trial_id, *home).stdout
     assert "EMA" in place.orch("table", "sweep.yaml", *home).stdout
+    assert "1 of 8 trials" in place.orch("export", "sweep.yaml", *home, "-o", "x.orch.zip").stdout
     assert "eigenspace.png" in place.orch("figures", "sweep.yaml", *home, "--out", "f").stdout
     assert "choose another folder with --out" in place.orch("figures", "sweep.yaml", *home, code=2).stderr
     assert "cannot be written" in place.orch("sweep", "sweep.yaml", *home, code=2).stderr

@@ -20,7 +20,8 @@ from orchestrator.language.resources import Bundle, check_room
 from orchestrator.planning.data import missing_data
 from orchestrator.planning.trials import TrialSpec
 from trainers.attempt.folders import Folder, S3Folder, marked, unusable
-from trainers.config.foreign import receive
+from trainers.config.examined import Carried
+from trainers.config.foreign import PluginError, receive
 
 ANSWER_S = 120.0  # in which a node must have started a worker, with the driver's code if that is sent
 
@@ -106,10 +107,22 @@ def check_plugins(trials: Sequence[TrialSpec]) -> None:
     """A trial that needs what a node cannot import fails where it is sent.
 
     Raises:
-        ExecutionError: a node cannot have the plug-ins of these trials.
+        ExecutionError: a node cannot have the plug-ins of these trials, or has them in other code.
     """
-    if (sent := on_the_wire(trials)).plugins:
-        everywhere(receive, sent.plugins)
+    if not (sent := on_the_wire(trials)).plugins:
+        return
+    reasons = everywhere(_not_received, sent.plugins)
+    if problems := [f"node {name}: plug-in {why}" for name, why in reasons.items() if why]:
+        raise ExecutionError("\n".join(problems))
+
+
+def _not_received(plugins: Sequence[Carried]) -> str | None:
+    """Why this process cannot have these plug-ins; None: it has them."""
+    try:
+        receive(plugins)
+    except PluginError as error:
+        return str(error)
+    return None
 
 
 def check_data(trials: Sequence[TrialSpec], root: Path | None) -> None:

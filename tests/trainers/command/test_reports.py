@@ -64,9 +64,10 @@ def test_a_number_that_is_none_is_a_divergence_where_it_counts() -> None:
 
 
 def test_a_metric_that_must_come_and_does_not_is_named() -> None:
-    assert heard("print(1)").outcome.reason == (
-        "it reported no number; have it write to the file ORCH_REPORT, or say what it `reads`"
-    )
+    for text in ("", "print(1)"):
+        assert heard(text).outcome.reason == (
+            "it reported no number; have it write to the file ORCH_REPORT, or say what it `reads`"
+        )
     one = '{"epoch": 1, "acc": 1}'
     cases = {
         (one, ""): "metrics loss, top1 never reported; reported: acc",
