@@ -178,6 +178,14 @@ def table(
 def compare(
     request: Request = selects(prefer_profile_with_results=True),
     *,
+    two: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CELL CELL]",
+            help=f"Two cells: settings and curves side by side. {CELL}",
+            show_default=False,
+        ),
+    ] = None,
     against: Annotated[str | None, typer.Option(help=f"Baseline. {CELL}", show_default=False)] = None,
     effects: Annotated[
         bool, typer.Option("--effects", help="Instead: what each axis does, alone and with another.")
@@ -198,10 +206,13 @@ def compare(
     from orchestrator.answer.comparison import effects as of_axes
     from orchestrator.commands.screen.comparison import written
 
-    if (against is None) is not effects:
-        raise UsageError("compare needs one of --against CELL and --effects")
-    if effects and margin is not None:
+    if (bool(two), against is not None, effects).count(True) != 1:
+        raise UsageError("compare needs one of CELL CELL, --against CELL and --effects")
+    if against is None and margin is not None:
         raise UsageError("--margin asks about cells; give it with --against CELL")
+    if two:
+        _side_by_side(request, two, metric, form)
+        return
     _hint_at_others(request)
     if against is None:
         found = of_axes.effects(request.expansion, request.records(), metric=metric)
@@ -211,20 +222,41 @@ def compare(
         typer.echo(written(told, form), nl=False)
 
 
+def _side_by_side(request: Request, names: list[str], metric: str | None, form: str) -> None:
+    """Print two cells of a sweep beside each other."""
+    from orchestrator.answer.comparison import two_cells
+    from orchestrator.commands.screen.two_cells import written
+
+    if len(names) != 2:
+        raise UsageError(
+            f"compare: expected two cells behind the file, got {len(names)}; put a label in quotes"
+        )
+    cells = two_cells.cells_named(request.expansion, *names)
+    _hint_at_others(request)
+    curves = request.store().curves(two_cells.trials_of(request.expansion, cells))
+    found = two_cells.side_by_side(request.expansion, request.records(), curves, cells, metric=metric)
+    typer.echo(written(found, form), nl=False)
+
+
 def cost(
     request: Request = selects(prefer_profile_with_results=True),
     *,
     form: Annotated[str, typer.Option("--format", "-f", help="text, csv or json.")] = "text",
 ) -> None:
-    """Show the hours that a sweep's cells have cost. Changes nothing."""
-    from orchestrator.answer.comparison.costs import costs
+    """Show the hours that a sweep's cells, and evaluations of their encoders, have cost. Changes nothing."""
+    from orchestrator.answer.comparison.costs import Cost, costs, together
     from orchestrator.commands.screen.cost import written
     from orchestrator.recording.trial_files import seconds_in
 
     _hint_at_others(request)
-    rows, total = costs(request.expansion, request.records(), request.store().files, seconds_in)
-    name, profile = request.spec.name, request.expansion.setting
-    typer.echo(written(rows, total, form, sweep=name, profile=profile), nl=False)
+    records, files, beside = request.records(), request.store().files, list[Cost]()
+    rows, total = costs(request.expansion, records, files, seconds_in)
+    if request.spec.evaluations:
+        plan = request.evaluation_plan(records)[1]
+        beside, more = costs(plan.expansion, plan.records, files, seconds_in)
+        total = together(total, more)
+    how: dict[str, Any] = {"sweep": request.spec.name, "profile": request.expansion.setting}
+    typer.echo(written(rows, total, form, evaluations=beside, **how), nl=False)
 
 
 def failures(
