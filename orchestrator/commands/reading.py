@@ -205,37 +205,22 @@ def compare(
     from orchestrator.answer.comparison import cells
     from orchestrator.answer.comparison import effects as of_axes
     from orchestrator.commands.screen.comparison import written
+    from orchestrator.commands.screen.two_cells import side_by_side
 
     if (bool(two), against is not None, effects).count(True) != 1:
         raise UsageError("compare needs one of CELL CELL, --against CELL and --effects")
     if against is None and margin is not None:
         raise UsageError("--margin asks about cells; give it with --against CELL")
-    if two:
-        _side_by_side(request, two, metric, form)
-        return
     _hint_at_others(request)
+    if two:
+        typer.echo(side_by_side(request, two, metric, form), nl=False)
+        return
     if against is None:
         found = of_axes.effects(request.expansion, request.records(), metric=metric)
         typer.echo(written(found, form), nl=False)
     else:
         told = cells.compare(request.expansion, request.records(), against, metric=metric, margin=margin)
         typer.echo(written(told, form), nl=False)
-
-
-def _side_by_side(request: Request, names: list[str], metric: str | None, form: str) -> None:
-    """Print two cells of a sweep beside each other."""
-    from orchestrator.answer.comparison import two_cells
-    from orchestrator.commands.screen.two_cells import written
-
-    if len(names) != 2:
-        raise UsageError(
-            f"compare: expected two cells behind the file, got {len(names)}; put a label in quotes"
-        )
-    cells = two_cells.cells_named(request.expansion, *names)
-    _hint_at_others(request)
-    curves = request.store().curves(two_cells.trials_of(request.expansion, cells))
-    found = two_cells.side_by_side(request.expansion, request.records(), curves, cells, metric=metric)
-    typer.echo(written(found, form), nl=False)
 
 
 def cost(

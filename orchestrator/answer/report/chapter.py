@@ -128,6 +128,8 @@ def _figure_files(
     curves: Mapping[str, Curves],
     problems: list[str],
 ) -> dict[str, bytes]:
+    if not any(one.id in records for one in expansion.trials):
+        return {}  # empty panels say no more than the table does
     files = publish.figure_files(expansion, records, curves, problems)
     asked = any(figure.kind == "curves" for figure in expansion.spec.figures)
     if curves and len(expansion.cells) <= DRAWN and not asked:
@@ -145,7 +147,7 @@ def _table(
     found = list(against_baseline(expansion, records, table))
     decisions = [f"{one.of.metric}: {one.decision}" if table.others else one.decision for one in found]
     metrics = dict.fromkeys(one.of.metric for one in found if one.of.metric not in told)
-    details = [*map(of_comparison, found), *of_axes(expansion, records, metrics)]
+    details = [*map(of_comparison, found), *of_axes(expansion, records, metrics)] if records else []
     told.update(metrics)
     return TablePart(title(table), head, body, legend(table), " ".join(decisions), details)
 

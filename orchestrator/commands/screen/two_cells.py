@@ -8,10 +8,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from orchestrator.answer.comparison import two_cells
 from orchestrator.answer.comparison.measured import Measured
 from orchestrator.answer.comparison.two_cells import Curve, Final, TwoCells, records_of
 from orchestrator.answer.figures._bands import Band
 from orchestrator.answer.statistics import Summary
+from orchestrator.commands.request import Request
 from orchestrator.commands.screen.board import SPARKS, sparkline
 from orchestrator.errors import UsageError, printable
 from orchestrator.planning.difference import in_a_word
@@ -20,6 +22,23 @@ FORMATS = ("json", "text")
 SIGNS = ("A", "B")
 SHOWN_EPOCHS = 6
 LONGEST_VALUE = 60
+
+
+def side_by_side(request: Request, names: Sequence[str], metric: str | None, form: str) -> str:
+    """Two cells of a sweep in that format.
+
+    Raises:
+        UsageError: these are not the names of two cells, or there is no such metric or format.
+    """
+    if len(names) != 2:
+        raise UsageError(
+            f"compare: expected two cells behind the file, got {len(names)}; put a label in quotes"
+        )
+    cells = two_cells.cells_named(request.expansion, *names)
+    curves = request.store().curves(two_cells.trials_of(request.expansion, cells))
+    return written(
+        two_cells.side_by_side(request.expansion, request.records(), curves, cells, metric=metric), form
+    )
 
 
 def written(found: TwoCells, form: str) -> str:

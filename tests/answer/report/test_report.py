@@ -73,6 +73,12 @@ def test_it_says_what_is_missing_and_the_command_that_trains_it() -> None:
     assert "no result yet.</strong>" not in made(told(whole))
 
 
+def test_before_any_result_there_are_no_pictures_of_nothing() -> None:
+    whole = expansion(table_yaml(PUBLISHED) + "figures: [{kind: dots}, {kind: eigenspace}]\n")
+    one = told(whole, {}, figures=None)
+    assert (one.figures, one.tables[0].details, one.problems) == ([], [], [])
+
+
 def test_each_published_number_is_a_claim_beside_ours() -> None:
     one = told(expansion(table_yaml(PUBLISHED)))
     assert [claim.published.split()[0] for claim in one.claims] == ["85.7", "84.2", "20.3", "79.4"]
