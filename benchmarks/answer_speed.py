@@ -1,6 +1,8 @@
-"""How long an answer takes: statistics of a table of 100 cells, and a report of 10 000 trials with its size.
+"""How long an answer takes: statistics of a table of 100 cells; a table and a report of 10 000 trials.
 
-python benchmarks/answer_speed.py
+    python benchmarks/answer_speed.py
+
+All is made of records that are there already: what reading them from a store costs is reading_speed.py's.
 """
 
 from __future__ import annotations
@@ -16,11 +18,11 @@ from benchmarks_machine import machine
 from orchestrator import Sweep
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.cells import compare
-from orchestrator.answer.report.chapter import chapter
+from orchestrator.answer.report.chapter import DRAWN, chapter, drawn_trials
 from orchestrator.answer.report.page import page
 from orchestrator.answer.tables import tabulate
 from orchestrator.planning.expand import Expansion
-from orchestrator.records import TrialRecord
+from orchestrator.records import Curves, TrialRecord
 
 BASE = {"trainer": "ssl", "method": "byol", "data": "digits", "encoder": "mlp"}
 REPEATS = 3
@@ -47,6 +49,17 @@ def records(made: Expansion) -> dict[str, TrialRecord]:
     }
 
 
+def spectra(seed: int) -> Curves:
+    """Curves of a trial of 100 epochs with 128 eigenvalues at 20 of them."""
+    values = np.random.default_rng(seed).random((20, 128))
+    loss = tuple((epoch, 1.0 / (1 + epoch)) for epoch in range(100))
+    return Curves(
+        metrics={"train/loss": loss},
+        spectra_epochs=tuple(range(0, 100, 5)),
+        spectra={"F": values, "Wp": values},
+    )
+
+
 def seconds(call: Callable[[], object]) -> str:
     """Median seconds of a core and of the wall over several calls, the first (cold) one left out."""
     wall, cpu = [], []
@@ -69,15 +82,21 @@ def main() -> None:
         seconds(lambda: compare(small, known, "lr=0.001,decay=1e-05")),
     )
     large = grid(40, 25, 10)
-    there = records(large)
+    there, wide = records(large), large.spec.tables[0]
+    print("1000 cells × 10 seeds, table written:", seconds(lambda: str(tabulate(large, wide, there))))
+    ids = set(drawn_trials(large))
+    curves = {one.id: spectra(one.seed) for one in large.trials if one.id in ids}
 
     def report() -> str:
         problems: list[str] = []
         made = publish.tables(large, there, problems)
-        told = chapter(large, there, {}, tables=made, problems=problems, anchor="large", command="orch sweep")
+        told = chapter(
+            large, there, curves, tables=made, problems=problems, anchor="large", command="orch sweep"
+        )
         return page([told], version="0")
 
-    print("1000 cells × 10 seeds, report:", seconds(report), f"{len(report().encode()) / 1e6:.1f} MB")
+    size = f"{len(report().encode()) / 1e6:.1f} MB"
+    print(f"1000 cells × 10 seeds, report with spectra of {DRAWN} cells:", seconds(report), size)
 
 
 if __name__ == "__main__":

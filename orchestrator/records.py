@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import ConfigDict, StringConstraints, model_serializer
+from pydantic import ConfigDict, Field, StringConstraints, model_serializer
 
 from trainers.attempt.arrays import Array
 from trainers.attempt.report import EpochReport, ErrorClass, Outcome, Status
@@ -73,6 +73,14 @@ class Imported(Frozen):
     """Line or run in the file."""
 
 
+class Origin(Frozen):
+    """Which code and data a result is from."""
+
+    code_version: str | None = None
+    data_fingerprint: str | None = None
+    source: dict[str, str] = {}
+
+
 class TrialRecord(Frozen):
     """What the store knows of one trial."""
 
@@ -112,6 +120,9 @@ class TrialRecord(Frozen):
     """Node and process of the last attempt."""
     imported: Imported | None = None
     """Where it is from, if it was not trained here; its id is then no trial's that a sweep asks for."""
+    evaluations: dict[str, Origin] = Field({}, exclude=True)
+    """Where numbers are from that evaluations of its encoder have found, by their names; kept nowhere, for
+    evaluations are trials of their own."""
 
     _late = left_out_if_empty("expected", "perhaps_begun_before", "spent_s", "on_gpu")
 

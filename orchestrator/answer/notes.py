@@ -12,7 +12,7 @@ from orchestrator.answer.statistics import precision
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.process.words import exact, listed
-from orchestrator.records import TrialRecord
+from orchestrator.records import Origin, TrialRecord
 from trainers.config.plugins import behind
 
 if TYPE_CHECKING:
@@ -32,19 +32,10 @@ def notes(
         yield f"published numbers are for {theirs}, these are {ours}: no verdict"
     yield from _excluded(expansion, spec, records)
     yield from expansion.merged
-    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
-    versions = sorted({r.code_version for r in used if r.code_version})
-    if len(versions) > 1:
-        yield f"trained by different code versions: {', '.join(versions)}"
-    for name in sorted({name for record in used for name in record.source}):
-        if groups := _groups(expansion, records, lambda record, name=name: record.source.get(name)):  # type: ignore[misc]
-            yield f"{name} changed between trials: {groups}"
-    if not any(
-        "data" in level.settings or any(k.startswith("data.") for k in level.settings)
-        for axis in expansion.spec.axes.values()
-        for level in axis.levels
-    ) and (groups := _groups(expansion, records, lambda record: record.data_fingerprint)):
-        yield f"trained on different data although no axis sets it: {groups}"
+    yield from _origins(expansion, records, "trained")
+    name = spec.metric.partition("/")[0]
+    if found := {i: one.evaluations[name] for i, one in records.items() if name in one.evaluations}:
+        yield from (f"evaluation {name}: {line}" for line in _origins(expansion, found, "evaluated"))
     if spec.baseline and any(
         getattr(behind(cell.loop), "PAIRED", "") == "declared" for cell in expansion.cells
     ):
@@ -53,6 +44,23 @@ def notes(
     if unpaired:
         cells = ", ".join(unpaired)
         yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
+
+
+def _origins(expansion: Expansion, records: Mapping[str, TrialRecord | Origin], done: str) -> Iterator[str]:
+    """What code and data differ by which trials were `done`; nothing where they are alike."""
+    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
+    versions = sorted({r.code_version for r in used if r.code_version})
+    if len(versions) > 1:
+        yield f"{done} by different code versions: {', '.join(versions)}"
+    for name in sorted({name for record in used for name in record.source}):
+        if groups := _groups(expansion, records, lambda record, name=name: record.source.get(name)):  # type: ignore[misc]
+            yield f"{name} changed between trials: {groups}"
+    if not any(
+        "data" in level.settings or any(k.startswith("data.") for k in level.settings)
+        for axis in expansion.spec.axes.values()
+        for level in axis.levels
+    ) and (groups := _groups(expansion, records, lambda record: record.data_fingerprint)):
+        yield f"{done} on different data although no axis sets it: {groups}"
 
 
 def _excluded(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Iterator[str]:
@@ -70,7 +78,9 @@ def _excluded(expansion: Expansion, spec: TableSpec, records: Mapping[str, Trial
 
 
 def _groups(
-    expansion: Expansion, records: Mapping[str, TrialRecord], of: Callable[[TrialRecord], str | None]
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord | Origin],
+    of: Callable[[TrialRecord | Origin], str | None],
 ) -> str | None:
     """Which trials have what, the most frequent first; None where all have the same."""
     found: dict[str, list[str]] = {}

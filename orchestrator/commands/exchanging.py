@@ -102,8 +102,8 @@ def figures(
         ),
     ] = None,
     width: Annotated[
-        float | None,
-        typer.Option(help="Width in inches, as of a paper's column.", show_default=False),
+        str | None,
+        typer.Option(help="column, text or page, as of a paper; or inches.", show_default=False),
     ] = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Without title and origin, which a paper's caption says.")
@@ -112,7 +112,7 @@ def figures(
 ) -> None:
     """Draw a sweep's figures from the store."""
     from orchestrator.answer.draw import WRITERS
-    from orchestrator.commands.look.write_figures import write_figures
+    from orchestrator.commands.look.write_figures import inches, write_figures
 
     formats = tuple(form or ["png"])
     if unknown := set(formats) - WRITERS.keys():
@@ -123,7 +123,7 @@ def figures(
     if kind:
         request.ask_for_figure(kind, metric or (), axis or ())
     if width is not None:
-        request.size_figures(width)
+        request.size_figures(inches(width))
     folder = out or request.space.home / "figures" / request.folder_name
     others = request.others(beside)
     for path in write_figures(request, folder, formats=formats, plain=plain, others=others):

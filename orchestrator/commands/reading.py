@@ -178,6 +178,14 @@ def table(
 def compare(
     request: Request = selects(prefer_profile_with_results=True),
     *,
+    two: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CELL CELL]",
+            help=f"Two cells: settings and curves side by side. {CELL}",
+            show_default=False,
+        ),
+    ] = None,
     against: Annotated[str | None, typer.Option(help=f"Baseline. {CELL}", show_default=False)] = None,
     effects: Annotated[
         bool, typer.Option("--effects", help="Instead: what each axis does, alone and with another.")
@@ -197,12 +205,16 @@ def compare(
     from orchestrator.answer.comparison import cells
     from orchestrator.answer.comparison import effects as of_axes
     from orchestrator.commands.screen.comparison import written
+    from orchestrator.commands.screen.two_cells import side_by_side
 
-    if (against is None) is not effects:
-        raise UsageError("compare needs one of --against CELL and --effects")
-    if effects and margin is not None:
+    if (bool(two), against is not None, effects).count(True) != 1:
+        raise UsageError("compare needs one of CELL CELL, --against CELL and --effects")
+    if against is None and margin is not None:
         raise UsageError("--margin asks about cells; give it with --against CELL")
     _hint_at_others(request)
+    if two:
+        typer.echo(side_by_side(request, two, metric, form), nl=False)
+        return
     if against is None:
         found = of_axes.effects(request.expansion, request.records(), metric=metric)
         typer.echo(written(found, form), nl=False)
@@ -216,15 +228,20 @@ def cost(
     *,
     form: Annotated[str, typer.Option("--format", "-f", help="text, csv or json.")] = "text",
 ) -> None:
-    """Show the hours that a sweep's cells have cost. Changes nothing."""
-    from orchestrator.answer.comparison.costs import costs
+    """Show the hours that a sweep's cells, and evaluations of their encoders, have cost. Changes nothing."""
+    from orchestrator.answer.comparison.costs import Cost, costs, together
     from orchestrator.commands.screen.cost import written
     from orchestrator.recording.trial_files import seconds_in
 
     _hint_at_others(request)
-    rows, total = costs(request.expansion, request.records(), request.store().files, seconds_in)
-    name, profile = request.spec.name, request.expansion.setting
-    typer.echo(written(rows, total, form, sweep=name, profile=profile), nl=False)
+    records, files, beside = request.records(), request.store().files, list[Cost]()
+    rows, total = costs(request.expansion, records, files, seconds_in)
+    if request.spec.evaluations:
+        plan = request.evaluation_plan(records)[1]
+        beside, more = costs(plan.expansion, plan.records, files, seconds_in)
+        total = together(total, more)
+    how: dict[str, Any] = {"sweep": request.spec.name, "profile": request.expansion.setting}
+    typer.echo(written(rows, total, form, evaluations=beside, **how), nl=False)
 
 
 def failures(

@@ -54,13 +54,20 @@ def compare(first: Expansion, second: Expansion) -> Difference:
 
 def changes(old: Cell, new: Cell) -> Iterator[str]:
     """Old and new value of every field that decides the numbers and differs."""
-    before, after = (dict(flat(identity_dump(cell.config()))) for cell in (old, new))
+    for path, before, after in settings(old, new):
+        if before != after:
+            yield f"{path}: {in_a_word(before)} → {in_a_word(after)}"
+
+
+def settings(first: Cell, second: Cell) -> Iterator[tuple[str, Any, Any]]:
+    """Path and both values of every field that decides the numbers of one of the two; None: it is not set."""
+    before, after = (dict(flat(identity_dump(cell.config()))) for cell in (first, second))
     for path in sorted({*before, *after}):
-        if before.get(path) != after.get(path):
-            yield f"{path}: {_word(before.get(path))} → {_word(after.get(path))}"
+        yield path, before.get(path), after.get(path)
 
 
-def _word(value: Any) -> str:
+def in_a_word(value: Any) -> str:
+    """A setting's value as a person reads it."""
     if value is None:
         return "not set"
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -12,7 +12,7 @@ from orchestrator.errors import Problem, SpecError
 from orchestrator.planning.designs import Choice
 from orchestrator.planning.trials import Cell, Expansion, TrialSpec, cell_of, keeps
 from orchestrator.process.words import counted
-from orchestrator.records import MEASURED, TrialRecord
+from orchestrator.records import MEASURED, Origin, TrialRecord
 from trainers.config.base import LoopConfig
 from trainers.config.plugins import Plugin, config_type
 
@@ -151,5 +151,10 @@ def evaluated(
                 continue
             parent = cells[choice].trial_id(seed)
             own = {metric.replace("evaluation/", f"{name}/", 1): v for metric, v in result.metrics.items()}
-            there[parent] = there[parent].model_copy(update={"metrics": there[parent].metrics | own})
+            record = there[parent]
+            facts = {field: getattr(result, field) for field in Origin.model_fields}
+            origins = record.evaluations | {name: Origin(**facts)}
+            there[parent] = record.model_copy(
+                update={"metrics": record.metrics | own, "evaluations": origins}
+            )
     return there

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from orchestrator.answer.comparison.costs import Cost, costs
+from orchestrator.answer.comparison.costs import Cost, costs, together
 from orchestrator.commands.screen.cost import written
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
@@ -120,3 +120,8 @@ def test_a_cell_that_begins_like_a_formula_is_text_for_a_spreadsheet() -> None:
     rows, total = [Cost("=1+1", 1, 1, 1.0, 0.0)], Cost("all", 1, 1, 1.0, 0.0)
     (line,) = csv.DictReader(io.StringIO(written(rows, total, "csv", sweep="tiny", profile=None)))
     assert (line["cell"], line["profile"], line["hours"]) == ("'=1+1", "", "1.0")
+
+
+def test_trials_and_evaluations_are_paid_together() -> None:
+    first, second = Cost("all", 4, 3, 2.0, 0.5), Cost("all", 2, 2, 0.25, 0.25)
+    assert together(first, second) == Cost("all", 6, 5, 2.25, 0.75)

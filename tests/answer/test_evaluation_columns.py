@@ -13,7 +13,7 @@ from orchestrator.answer.comparison.precision import grown
 from orchestrator.answer.formats import text_of
 from orchestrator.answer.tables import tabulate
 from orchestrator.planning.expand import Aim, Expansion
-from orchestrator.records import Imported, TrialRecord
+from orchestrator.records import Imported, Origin, TrialRecord
 from tests.builders import AXES, TINY, expansion, record, yaml
 
 EVALUATIONS = "evaluations:\n  near: {name: knn, knn.k: 3}\n"
@@ -78,3 +78,32 @@ def test_seeds_are_added_for_the_first_metric_of_such_a_table() -> None:
 def test_the_summary_is_made_again_when_an_evaluation_changes() -> None:
     made = asked("columns: evaluations", seeds=2)
     assert publish.content(made, records(made)) != publish.content(made, records(made, near=0.4))
+
+
+def differing(made: Expansion) -> dict[str, TrialRecord]:
+    """Records of trials that one code has trained, whose evaluations two have made, on two kinds of data."""
+    found = {}
+    for number, (i, one) in enumerate(records(made).items()):
+        new = {"code_version": "new", "data_fingerprint": "b" * 12, "source": {"measures/knn": "2"}}
+        old = {"code_version": "old", "data_fingerprint": "a" * 12, "source": {"measures/knn": "1"}}
+        own = Origin(**(new if number == 0 else old))
+        found[i] = one.model_copy(update={"code_version": "one", "evaluations": {"near": own}})
+    return found
+
+
+@pytest.mark.parametrize(
+    "more", ["columns: evaluations", "metric: [probe/top1, near/top1]", "metric: near/top1"]
+)
+def test_a_table_says_which_evaluations_other_code_or_data_has_made(more: str) -> None:
+    made = asked(more, seeds=2)
+    first = made.trials[0].label
+    text = text_of("text", tabulate(made, made.spec.tables[0], differing(made)))
+    assert text.count("evaluation near: evaluated by different code versions: new, old") == 1
+    assert f"evaluation near: measures/knn changed between trials: {first} 2; the others 1" in text
+    told = f"evaluation near: evaluated on different data although no axis sets it: {first} bbbbbbbbbbbb"
+    assert told in text and "trained by" not in text
+
+
+def test_a_table_without_evaluations_says_nothing_of_theirs() -> None:
+    made = asked("metric: probe/top1", seeds=2)
+    assert "evaluation" not in text_of("text", tabulate(made, made.spec.tables[0], differing(made)))

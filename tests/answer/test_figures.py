@@ -13,6 +13,7 @@ from scipy import stats
 
 from orchestrator.answer.draw import draw, to_pdf, to_png
 from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.commands.look import write_figures
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.records import Curves
@@ -218,6 +219,13 @@ def test_curves_are_one_panel_per_metric_and_one_line_per_cell() -> None:
         assert [line.get_label() for line in axes.get_lines()] == [each.label for each in FOUR]
 
 
+def test_curves_are_headed_by_what_their_metrics_are() -> None:
+    told = words(drawn("curves", FOUR[:1], "train/loss", "F/rankme"))
+    assert "training loss" in told and "train/loss" not in told
+    spec = FigureSpec(kind="curves", columns=("F/rankme",), over="train/loss")
+    assert draw(spec, FOUR[:1], title="", stamp="").axes[0].get_xlabel() == "training loss"
+
+
 def test_a_curve_is_the_median_and_its_band_the_range() -> None:
     axes = panel(drawn("curves", FOUR[:1], "train/loss"), "train/loss")
     seeds = np.array([[v for _, v in each.metrics["train/loss"]] for each in FOUR[0].curves])
@@ -347,3 +355,14 @@ def test_a_slope_figure_without_predictors_says_so() -> None:
     f_only = Curves(metrics={}, spectra_epochs=(0,), spectra={"F": np.ones((1, 3))})
     bare = CellCurves("Barlow Twins", (0,), (f_only,), "")
     assert "no data" in words(drawn("slope", (bare,)))
+
+
+@pytest.mark.parametrize(("typed", "inches"), [("column", 3.25), ("text", 5.5), ("page", 6.75), ("4.5", 4.5)])
+def test_a_width_is_typed_as_a_part_of_a_paper_or_in_inches(typed: str, inches: float) -> None:
+    assert write_figures.inches(typed) == inches
+    assert FigureSpec(kind="dots", width=inches).width == inches
+
+
+def test_another_width_is_told_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="--width colum: expected inches, or column, text or page"):
+        write_figures.inches("colum")

@@ -6,6 +6,8 @@ import csv
 import io
 import json
 import os
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,3 +54,30 @@ def test_no_line_of_text_ends_in_blanks_and_columns_line_up() -> None:
     assert all(line == line.rstrip() for line in lines)
     head, rule, first = lines[2], lines[3], lines[4]
     assert rule.index("─", rule.index(" ")) == head.index("symmetric") == first.index("86.0")
+
+
+def test_siunitx_sets_numbers_by_their_points_and_what_stands_behind_them_beside() -> None:
+    collapsed = {f"No EMA · symmetric · seed {seed}": record("", 0.1, status="collapsed") for seed in (0, 1)}
+    table = made_table(PUBLISHED, **collapsed, **{EMA_SYMMETRIC_0: None})  # type: ignore[arg-type]
+    text = WRITERS["siunitx"](table)
+    assert "% needs \\usepackage{booktabs} and \\usepackage{siunitx}" in text
+    assert "{lS[table-format=2.1]@{}lS[table-format=2.1]@{}lS[table-format=+2.1]@{}l" in text  # Δ has signs
+    assert r"\multicolumn{2}{c}{symmetric}" in text and r"\multicolumn{2}{c}{baseline}" in text
+    assert r"10.0 & ~$\pm$ 0.0 $^{\dagger}$ & 20.3 & ~($-$10.3) outside & -74.0 & ~$\pm$ 0.0 &" in text
+    lines = [line for line in text.splitlines() if line.endswith(r"\\")]
+    assert {line.count("&") + line.count("multicolumn") for line in lines} == {12}
+    assert text.partition(r"\caption")[2] == WRITERS["tex"](table).partition(r"\caption")[2]
+
+
+@pytest.mark.slow
+def test_a_table_with_siunitx_compiles(tmp_path: Path) -> None:
+    if not shutil.which("pdflatex") or subprocess.run(["kpsewhich", "siunitx.sty"], check=False).returncode:
+        pytest.skip("no siunitx here")
+    gaps = {EMA_SYMMETRIC_0: None, "No EMA · regular · seed 0": record("", None, status="diverged")}
+    for extra, changes in (("", {}), (PUBLISHED, gaps), ("best: highest\nmarks: words\n", gaps)):
+        text = WRITERS["siunitx"](made_table(extra, **changes))  # type: ignore[arg-type]
+        head = "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n"
+        (tmp_path / "a.tex").write_text(f"{head}{text}\\end{{document}}\n", encoding="utf-8")
+        words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "a.tex"]
+        done = subprocess.run(words, cwd=tmp_path, capture_output=True, check=False)
+        assert done.returncode == 0, done.stdout[-1500:]

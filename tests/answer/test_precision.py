@@ -117,6 +117,17 @@ def test_some_cells_have_seeds_of_their_own_and_ids_stay() -> None:
     assert set(seeds_by_cell(expansion(text, seeds=[7])).values()) == {(7,)}  # --seeds replaces all
 
 
+def test_programs_read_which_seeds_cells_have_that_have_others() -> None:
+    own = "cell_seeds: [{where: {ema: No EMA}, seeds: 0-4}]\n"
+    told = json.loads(text_of("json", table(expansion(table_yaml() + own))))
+    places = [(one["row"], one["column"]) for one in told["cell_seeds"]]
+    assert told["seeds"] == [0, 1] and places == [("No EMA", "symmetric"), ("No EMA", "regular")]
+    assert {tuple(one["seeds"]) for one in told["cell_seeds"]} == {(0, 1, 2, 3, 4)}
+    assert "cell_seeds" not in json.loads(text_of("json", table(expansion())))
+    (left,) = json.loads(text_of("json", table(expansion(table_yaml() + EXCLUDE))))["cell_seeds"]
+    assert left == {"row": "EMA", "column": "regular", "seeds": [0]}
+
+
 def test_a_figure_says_how_many_seeds_its_cells_have(monkeypatch: pytest.MonkeyPatch) -> None:
     made = expansion(table_yaml() + "cell_seeds: [{where: {ema: No EMA}, seeds: 0-4}]\n")
     stamps = list[str]()

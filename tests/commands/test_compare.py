@@ -9,10 +9,14 @@ import json
 import pytest
 
 from orchestrator import Sweep
-from orchestrator.records import TrialRecord
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.workspace import Workspace
+from orchestrator.records import Curves, TrialRecord
 from tests.answer.test_comparison import records
+from tests.builders import expansion
 from tests.place import Place
 
+TWO = ["EMA · symmetric", "ema=No EMA,predictor=symmetric"]
 BASELINE = ["--against", "ema=EMA,predictor=regular"]
 
 
@@ -86,8 +90,18 @@ def test_effects_are_what_each_axis_does(filled: Place) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "orch: compare needs one of --against CELL and --effects\n"),
-        ([*BASELINE, "--effects"], "orch: compare needs one of --against CELL and --effects\n"),
+        ([], "orch: compare needs one of CELL CELL, --against CELL and --effects\n"),
+        ([*BASELINE, "--effects"], "orch: compare needs one of CELL CELL, --against CELL and --effects\n"),
+        ([*TWO, "--effects"], "orch: compare needs one of CELL CELL, --against CELL and --effects\n"),
+        ([*TWO, "--margin", "0.1"], "orch: --margin asks about cells; give it with --against CELL\n"),
+        ([TWO[0]], "orch: compare: expected two cells behind the file, got 1; put a label in quotes\n"),
+        ([*TWO, "EMA · regular"], "expected two cells behind the file, got 3; put a label in quotes\n"),
+        ([TWO[0], TWO[0]], "are one cell, 'EMA · symmetric'; name two\n"),
+        ([*TWO, "-f", "csv"], "orch: no format 'csv' of two cells; known: json, text\n"),
+        (
+            [*TWO, "--metric", "probe/top"],
+            "orch: metric 'probe/top' was never reported; did you mean 'probe/top1'?",
+        ),
         (["--effects", "--margin", "0.1"], "orch: --margin asks about cells; give it with --against CELL\n"),
         (["--against", "nope"], "orch: no cell 'nope'; known: EMA · symmetric, EMA · regular, "),
         ([*BASELINE, "-f", "xml"], "orch: no format 'xml' of a comparison; known: csv, json, text\n"),
@@ -97,3 +111,54 @@ def test_effects_are_what_each_axis_does(filled: Place) -> None:
 def test_a_mistake_is_one_line(filled: Place, words: list[str], said: str) -> None:
     done = filled.orch("compare", "sweep.yaml", *words, code=2)
     assert said in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
+
+
+def told(curves: bool = True) -> Curves:
+    spread = {"train/loss": ((0, 4.0), (1, 2.0)), "F/rankme": ((0, 3.0), (1, 9.0))}
+    return Curves(metrics=spread if curves else {})
+
+
+@pytest.fixture
+def drawn(filled: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """The same with curves, but for the trials of one cell."""
+    ids = {one.id for one in expansion(seeds=range(3)).trials if "regular" in one.label}
+    monkeypatch.setattr(MemoryStore, "curves", lambda self, asked: {i: told(i not in ids) for i in asked})
+    monkeypatch.setattr(Workspace, "open_store", lambda self, **how: MemoryStore())
+    return filled
+
+
+def test_two_cells_stand_side_by_side_with_settings_numbers_and_curves(drawn: Place) -> None:
+    lines = drawn.orch("compare", "sweep.yaml", *TWO, "--seeds", "3").stdout.splitlines()
+    assert lines[:3] == ["tiny: two cells side by side", "  A: EMA · symmetric", "  B: No EMA · symmetric"]
+    (setting,) = [line.split() for line in lines if "method.momentum" in line]
+    assert setting == ["method.momentum", "0.9", "0.0"] and any("are alike" in line for line in lines)
+    (top1,) = [line for line in lines if line.startswith("  probe/top1 in %")]
+    assert "85.1 ± 0.8 (3)" in top1 and "-65.0 [" in top1
+    at = next(i for i, line in enumerate(lines) if line.startswith("  train/loss"))
+    assert [line.split() for line in lines[at : at + 2]] == [
+        ["train/loss", "A", "4", "2", "█▁"],
+        ["B", "4", "2", "█▁"],
+    ]
+
+
+def test_two_cells_are_one_document_for_programs(drawn: Place) -> None:
+    words = ["compare", "sweep.yaml", TWO[0], "EMA · regular", "--seeds", "3", "-f", "json"]
+    found = json.loads(drawn.orch(*words).stdout)
+    assert found["different"] == [{"setting": "method.predictor.symmetric", "first": True, "second": False}]
+    assert [one["config"]["method"]["name"] for one in found["cells"]] == ["byol", "byol"]
+    (metric,) = found["metrics"]
+    assert metric["difference"]["n"] == 3 and len(metric["first"]["values"]) == 3
+    loss = next(one for one in found["curves"] if one["metric"] == "train/loss")
+    assert loss["first"]["median"] == [4.0, 2.0] and loss["second"] is None
+
+
+def test_two_cells_without_results_say_so(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Workspace, "open_store", lambda self, **how: MemoryStore())
+    said = place.orch("compare", "sweep.yaml", *TWO).stdout
+    assert "after training: no number yet" in said and "by epoch: no curve yet" in said
+    assert "method.momentum" in said
+
+
+def test_one_metric_may_be_asked_for(drawn: Place) -> None:
+    said = drawn.orch("compare", "sweep.yaml", *TWO, "--seeds", "3", "--metric", "F/rankme").stdout
+    assert "F/rankme" in said and "train/loss" not in said and "after training: no number yet" in said

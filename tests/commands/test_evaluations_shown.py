@@ -184,3 +184,17 @@ def test_a_table_of_evaluations_is_asked_for_by_a_flag(place: Place, found: Eval
     place.write(yaml(TINY) + "tables:\n  - {name: main, rows: cells}\n")
     told = place.orch("table", "sweep.yaml", "--columns", "evaluations", code=2).stderr
     assert "columns: evaluations, and sweep 'tiny' has none; add `evaluations:` to its file" in told
+
+
+def test_what_evaluations_cost_is_counted_and_named(place: Place, found: Evaluations) -> None:
+    told = json.loads(place.orch("cost", "sweep.yaml", "-f", "json").stdout)
+    assert [one["name"] for one in told["evaluations"]] == [
+        "EMA · near",
+        "No EMA · near",
+        "EMA · few",
+        "No EMA · few",
+    ]
+    assert (sum(one["trials"] for one in told["cells"]), told["all"]["trials"]) == (3, 6)
+    said = place.orch("cost", "sweep.yaml").stdout.splitlines()
+    assert any(line.split()[:5] == ["evaluation", "EMA", "·", "few", "1"] for line in said)
+    assert sum(line.startswith("evaluation ") for line in said) == 4

@@ -79,6 +79,14 @@ def test_a_line_is_said_for_each_change_and_the_watch_ends_with_the_sweep(driver
     ]
 
 
+def test_trials_that_were_stopped_have_not_ended(driver: list[str]) -> None:
+    driver.clear()
+    assert watched(ALL | {7: "stopped"})[-1] == "1 trial was stopped; `orch sweep` goes on with it"
+    assert watched(ALL | {0: "stopped", 7: "stopped"})[-1] == (
+        "2 trials were stopped; `orch sweep` goes on with them"
+    )
+
+
 @pytest.mark.parametrize("left", ["running", "stopped"])
 def test_a_sweep_whose_driver_is_dead_is_watched_for_a_minute(
     clock: list[float], driver: list[str], left: str

@@ -23,8 +23,11 @@ const after = [line.getAttribute("points"), document.querySelector("output").tex
 const out = document.createElement("pre");
 const resources = performance.getEntriesByType("resource").map((one) => one.name);
 out.id = "probe";
-const tell = (violations) => { out.textContent = JSON.stringify({before, after, resources, violations});
-  document.body.append(out); };
+const links = [...document.querySelectorAll("a")].map((one) => { location.hash = ""; one.click();
+  return [one.textContent, document.getElementById(location.hash.slice(1)) !== null]; });
+document.querySelectorAll("details").forEach((one) => { one.open = true; });
+const tell = (violations) => { document.body.append(out);
+  out.textContent = JSON.stringify({before, after, resources, links, violations}); };
 typeof axe === "undefined" ? tell([]) : axe.run(document).then((found) => tell(found.violations.map(
   (one) => [one.id, one.impact, one.nodes[0].html])));
 """
@@ -47,6 +50,17 @@ def test_the_slider_moves_the_spectra_to_an_epoch(tmp_path: Path) -> None:
     assert isinstance(before, list) and isinstance(after, list)
     assert (before[1], after[1]) == ("1", "0")
     assert before[0] != after[0] and len(after[0].split()) == 3
+
+
+def test_each_link_leads_to_a_place_on_the_page(tmp_path: Path) -> None:
+    one, other = (
+        told(expansion(table_yaml(PUBLISHED))),
+        told(expansion(table_yaml(PUBLISHED)), anchor="second"),
+    )
+    for chapters in ([one], [one, other]):
+        links = probed(made(*chapters), tmp_path)["links"]
+        assert isinstance(links, list) and len(links) > 4
+        assert [text for text, there in links if not there] == []
 
 
 def test_no_request_leaves_the_page(tmp_path: Path) -> None:

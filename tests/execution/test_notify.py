@@ -140,7 +140,7 @@ def test_a_webhook_that_hangs_is_waited_for_a_little(hook: Hook, monkeypatch: py
 def test_a_webhook_that_hangs_twice_is_waited_for_no_longer(
     hook: Hook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "PATIENCE_S", 0.5)
+    monkeypatch.setattr(notify, "WEBHOOK_S", 0.5)
     hook.pause_s = 2.0
     begun = time.monotonic()
     (line,) = run(hook.address, "division by zero")

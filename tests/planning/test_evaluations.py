@@ -7,11 +7,11 @@ import hashlib
 import pytest
 
 from orchestrator.errors import UsageError
-from orchestrator.planning.evaluations import Evaluations, evaluations
+from orchestrator.planning.evaluations import Evaluations, evaluated, evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_evaluations
 from orchestrator.planning.plan import encoder_notes, make_plan
-from orchestrator.records import TrialRecord
+from orchestrator.records import Origin, TrialRecord
 from tests.builders import TINY, expansion, record, yaml
 
 CELLS = """
@@ -108,3 +108,19 @@ def test_a_lost_encoder_is_trained_again_only_if_that_is_asked_for() -> None:
     assert plan.todo == () and plan.unkept == ()
     anew = plan.with_unkept_anew()
     assert [trial.id for trial in anew.todo] == [made.trials[1].id] and anew.anew == {made.trials[1].id}
+
+
+def test_a_trial_knows_which_code_and_data_its_evaluations_are_from() -> None:
+    made = expansion(yaml(TINY, CELLS))
+    trained = kept(made)
+    own = evaluations(made, trained).expansion.trials[0]
+    result = record(
+        own.id, None, metrics={"evaluation/top1": 0.5}, code_version="v2", data_fingerprint="d" * 12
+    )
+    there = evaluated(made, trained, lambda ids: {own.id: result})
+    (found,) = [one for one in there.values() if one.evaluations]
+    assert found.evaluations["near"] == Origin(code_version="v2", data_fingerprint="d" * 12)
+    assert (
+        found.model_dump()
+        == trained[found.trial_id].model_copy(update={"metrics": found.metrics}).model_dump()
+    )  # no store keeps it with the trial

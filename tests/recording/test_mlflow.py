@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
-from orchestrator.recording.mlflow.tags import axis_tag
+from orchestrator.recording.mlflow.tags import READ, TAG_LENGTH, UNDEFINED, axis_tag, end_tags, record_from
 from orchestrator.recording.workspace import workspace
 from tests.builders import INFO, outcome, report, trials
 from tests.place import Place
@@ -59,6 +59,17 @@ def test_a_trial_without_a_finding_has_its_own_name(store: Any) -> None:
     store.finish(trial.id, outcome(), INFO)
     (run,) = store._find([trial.id]).values()
     assert run.info.run_name == trial.label and "mlflow.note.content" not in run.data.tags
+
+
+def test_however_many_numbers_are_of_the_curve_alone_none_is_in_the_result() -> None:
+    told = {f"measures/{number:04}/{'x' * 40}": 0.5 for number in range(1000)}
+    tags = end_tags(trials(1)[0].id, outcome(), INFO, told=told)
+    assert all(len(text) <= TAG_LENGTH and tag in READ for tag, text in tags.items())
+    metrics = told | outcome().metrics
+    read = record_from(trials(1)[0].id, run="1", state="FINISHED", tags=tags, metrics=metrics)
+    assert read.metrics == outcome().metrics
+    few = end_tags(trials(1)[0].id, outcome(), INFO, told=["train/loss"])
+    assert [text for tag, text in few.items() if tag in UNDEFINED] == ['["train/loss"]']
 
 
 NAMES = [

@@ -106,6 +106,20 @@ def _told(
     }
 
 
-def records_of(rows: Sequence[Cost], total: Cost) -> dict[str, Any]:
-    """For programs: every cell, and all together."""
-    return {"cells": [one._asdict() for one in rows], "all": total._asdict()}
+def together(first: Cost, second: Cost) -> Cost:
+    """Both, of trials that are none of the other's."""
+    return Cost(
+        first.name,
+        first.trials + second.trials,
+        first.timed + second.timed,
+        first.hours + second.hours,
+        first.gpu_hours + second.gpu_hours,
+    )
+
+
+def records_of(rows: Sequence[Cost], total: Cost, evaluations: Sequence[Cost] = ()) -> dict[str, Any]:
+    """For programs: every cell, every evaluation of its encoders, and all together."""
+    told: dict[str, Any] = {"cells": [one._asdict() for one in rows]}
+    if evaluations:
+        told["evaluations"] = [one._asdict() for one in evaluations]
+    return told | {"all": total._asdict()}

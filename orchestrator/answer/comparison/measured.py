@@ -74,6 +74,13 @@ def measured(expansion: Expansion, records: Mapping[str, TrialRecord], metric: s
             f"sweep '{expansion.spec.name}' has a `schedule`, which ends trials early; comparing needs equal "
             "budgets, so remove `schedule`"
         )
+    return of_every_cell(expansion, records, metric)
+
+
+def of_every_cell(
+    expansion: Expansion, records: Mapping[str, TrialRecord], metric: str | None = None
+) -> Measured:
+    """The same, whatever the budgets; UsageError: it was never reported."""
     tables = expansion.spec.tables
     further = (part for table in tables for part in table.further)
     own = [table for table in (*tables, *further) if metric in (None, table.metric)]

@@ -14,6 +14,7 @@ from orchestrator.answer.figures._bands import CellCurves, laid_over, reported_m
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import nearest
+from trainers.measures.catalogue import METRICS
 
 EPOCHS = "epochs trained"
 
@@ -27,7 +28,15 @@ def horizontal(figure: FigureSpec, cells: Sequence[CellCurves]) -> tuple[Sequenc
     if figure.over is None:
         return cells, EPOCHS
     reported((figure.over,), cells, name=figure.file_name)
-    return [laid_over(cell, figure.over) for cell in cells], figure.over
+    return [laid_over(cell, figure.over) for cell in cells], in_words(figure.over)
+
+
+def in_words(metric: str) -> str:
+    """What a metric is, and its unit; one that nobody describes by its name."""
+    known = METRICS.get(metric)
+    if known is None:
+        return metric
+    return known.words if known.unit in ("1", "share") else f"{known.words} ({known.unit})"
 
 
 def reported(metrics: Sequence[str], cells: Sequence[CellCurves], *, name: str) -> tuple[str, ...]:

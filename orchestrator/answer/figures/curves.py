@@ -17,8 +17,9 @@ from orchestrator.answer.figures._page import (
     Page,
     line_in,
     set_numbers,
+    wrapped,
 )
-from orchestrator.answer.figures.base import horizontal, reported
+from orchestrator.answer.figures.base import horizontal, in_words, reported
 from orchestrator.language.figure_spec import FigureSpec
 
 if TYPE_CHECKING:
@@ -60,11 +61,14 @@ def _draw_row(
     page: Page, metrics: Sequence[str], cells: Sequence[CellCurves], columns: int, across: str
 ) -> None:
     slot, ticks, height = page.inner_in / columns, 0.42, 1.75
-    top = page.bottom_in + 0.06 + line_in(LABEL_PT)
-    for column, metric in enumerate(metrics):
+    width = slot - ticks - 0.12
+    lines = [len(wrapped(in_words(metric), width, size=LABEL_PT)) for metric in metrics]
+    top = page.bottom_in + 0.06 + max(lines) * line_in(LABEL_PT)
+    for column, (metric, number) in enumerate(zip(metrics, lines, strict=True)):
         left = MARGIN_IN + column * slot
-        axes = page.axes(left + ticks, top, slot - ticks - 0.12, height, label=metric)
-        page.text(left + ticks, top - line_in(LABEL_PT) - 0.03, metric, size=LABEL_PT, width=slot - ticks)
+        axes = page.axes(left + ticks, top, width, height, label=metric)
+        above = top - number * line_in(LABEL_PT) - 0.03
+        page.text(left + ticks, above, in_words(metric), size=LABEL_PT, width=width)
         _draw_panel(axes, metric, cells, across)
     page.bottom_in = top + height + 0.42
 

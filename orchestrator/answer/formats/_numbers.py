@@ -26,6 +26,8 @@ def everything(table: Table) -> dict[str, Any]:
         "prediction": table.prediction,
         "notes": list(table.notes),
     }
+    if own := _own_seeds(table):
+        told["cell_seeds"] = own
     if table.judged:
         told["expectations"] = [one._asdict() for one in table.judged]
     if table.others:
@@ -33,6 +35,15 @@ def everything(table: Table) -> dict[str, Any]:
     if table.sources:
         told["imported"] = [_origin(source) for source in table.sources]
     return told
+
+
+def _own_seeds(table: Table) -> list[dict[str, Any]]:
+    """The places whose trials have others than the table's `seeds`."""
+    return [
+        {"row": row, "column": column, "seeds": list(entry.seeds)}
+        for row, column, entry in table.flat()
+        if entry.asked and tuple(entry.seeds) != table.seeds
+    ]
 
 
 def _origin(source: Source) -> dict[str, Any]:

@@ -10,21 +10,23 @@ from collections.abc import Mapping, Sequence
 
 from orchestrator.answer import draw, publish
 from orchestrator.answer._drawn import cell_curves
-from orchestrator.answer.comparison import cells as compared
 from orchestrator.answer.comparison.beside import levels_of
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
-from orchestrator.answer.formats._written import VERDICT_SIGNS, cells, legend, ours, published, title
+from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.marks import MARKS, MEANINGS
-from orchestrator.answer.report.methods import configs_of, parts_of, settings_of
+from orchestrator.answer.report.claims import claims_of, in_words
+from orchestrator.answer.report.differences import against_baseline, of_axes, of_comparison
+from orchestrator.answer.report.methods import configs_of, methods_of, parts_of, settings_of
 from orchestrator.answer.report.spectra import spectra_of
-from orchestrator.answer.report.values import CellPart, Chapter, Claim, Figure, TablePart, TrialPart
-from orchestrator.answer.tables import Entry, Table
+from orchestrator.answer.report.values import CellPart, Chapter, Figure, TablePart, TrialPart
+from orchestrator.answer.tables import Table
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.difference import changes
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import size
 from orchestrator.planning.trials import Cell
+from orchestrator.process.words import counted, duration
 from orchestrator.records import Curves, Imported, TrialRecord, status_of
 
 DRAWN = 24
@@ -60,7 +62,7 @@ def chapter(
         command: what trains the missing trials.
         source: text of the sweep file.
         figures: PNG files that were drawn already; None: draw them.
-        logs: ends of logs of failed trials, by id.
+        logs: ends of logs of trials that did not complete, by id.
         others: results that were imported, if they are asked for.
     """
     told = [*problems, *expansion.left_out]
@@ -69,14 +71,15 @@ def chapter(
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
     spoken = cell_curves(expansion, drawn_cells(expansion), records, curves)
-    first, configs = expansion.cells[0], configs_of(expansion)
+    first, configs, told_of = expansion.cells[0], configs_of(expansion), set[str]()
+    parts = parts_of(configs)
     return Chapter(
         anchor=anchor,
         name=expansion.spec.name,
         question=expansion.spec.question,
         headline=size(expansion) + (f", profile {expansion.setting}" if expansion.setting else ""),
-        states=_in_words(states),
-        tables=[_table(expansion, records, table) for table in tables],
+        states=in_words(states),
+        tables=[_table(expansion, records, table, told_of) for table in tables],
         problems=told,
         missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
@@ -88,11 +91,12 @@ def chapter(
         not_listed=left,
         first=first.label,
         config=json.dumps(first.config().model_dump(mode="json"), indent=2),
-        parts=parts_of(configs),
-        settings=settings_of(configs),
+        parts=parts,
+        methods=methods_of(expansion, records, parts, settings := settings_of(configs)),
+        settings=settings,
         origin=_origin(expansion, records),
         source=source,
-        claims=[claim for table in tables for claim in _claims(table, anchor)],
+        claims=[claim for table in tables for claim in claims_of(table, anchor)],
     )
 
 
@@ -115,6 +119,8 @@ def _figure_files(
     curves: Mapping[str, Curves],
     problems: list[str],
 ) -> dict[str, bytes]:
+    if not any(one.id in records for one in expansion.trials):
+        return {}  # empty panels say no more than the table does
     files = publish.figure_files(expansion, records, curves, problems)
     asked = any(figure.kind == "curves" for figure in expansion.spec.figures)
     if curves and len(expansion.cells) <= DRAWN and not asked:
@@ -136,51 +142,17 @@ def _figures(expansion: Expansion, files: Mapping[str, bytes]) -> list[Figure]:
     ]
 
 
-def _table(expansion: Expansion, records: Mapping[str, TrialRecord], table: Table) -> TablePart:
+def _table(
+    expansion: Expansion, records: Mapping[str, TrialRecord], table: Table, told: set[str]
+) -> TablePart:
+    """A table; what axes do stands below the first that has a metric, which is then among those `told`."""
     head, body = cells(table)
-    decisions = []
-    if table.spec.baseline and not expansion.spec.schedule:
-        chosen = ",".join(
-            f"{axis}={level}" for axis, level in (table.spec.where | table.spec.baseline).items()
-        )
-        for metric in (part.spec.metric for part in table.parts):
-            with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so
-                found = compared.compare(expansion, records, chosen, metric=metric).decision
-                decisions.append(f"{metric}: {found}" if table.others else found)
-    return TablePart(title(table), head, body, legend(table), " ".join(decisions))
-
-
-def _claims(table: Table, anchor: str) -> list[Claim]:
-    """Each published number of a table beside ours, written as the table has them."""
-    if table.spec.published is None:
-        return []
-    theirs = " (theory)" if table.spec.published.what == "theory" else ""
-    unit = " in %" if table.spec.in_percent else ""
-    return [
-        Claim(
-            sweep=table.sweep,
-            anchor=anchor,
-            what=" · ".join(filter(None, (row, column))) + f" ({table.spec.metric}{unit})",
-            published=f"{published(entry, table)}{theirs}",
-            ours=ours(entry, table),
-            n=str(entry.summary.n if entry.summary else 0),
-            verdict=_verdict(table, entry),
-        )
-        for row, column, entry in table.flat()
-        if entry.published is not None
-    ]
-
-
-def _verdict(table: Table, entry: Entry) -> str:
-    if entry.asked == 0:
-        return "no such cell"
-    if entry.summary is None:
-        ended = {status: n for status, n in entry.statuses.items() if status not in ("missing", "running")}
-        return f"no number: {_in_words(ended)}" if ended else "no result yet"
-    if entry.verdict:
-        return f"{VERDICT_SIGNS[entry.verdict]} {entry.verdict}"
-    alike = table.spec.published is not None and table.spec.published.tolerance is None
-    return "no verdict: no tolerance is declared" if alike else "no verdict: another profile or setting"
+    found = list(against_baseline(expansion, records, table))
+    decisions = [f"{one.of.metric}: {one.decision}" if table.others else one.decision for one in found]
+    metrics = dict.fromkeys(one.of.metric for one in found if one.of.metric not in told)
+    details = [*map(of_comparison, found), *of_axes(expansion, records, metrics)] if records else []
+    told.update(metrics)
+    return TablePart(title(table), head, body, legend(table), " ".join(decisions), details)
 
 
 def _cells(
@@ -205,7 +177,7 @@ def _cells(
             if one.imported is not None and one.imported.levels == levels_of(cell)
         ]
         if every or trials:
-            listed.append(CellPart(cell.label, _in_words(states), _differs(first, cell), trials))
+            listed.append(CellPart(cell.label, in_words(states), _differs(first, cell), trials))
     return listed, left
 
 
@@ -218,33 +190,41 @@ def _trial(
 ) -> TrialPart:
     status = status_of(record)
     if record is None:
-        return TrialPart(
-            identity, seed, status, MARKS[status], ["—"] * len(metrics), "", "", NEXT[status], ""
-        )
-    numbers = [f"{record.metrics[name]:.6g}" if name in record.metrics else "—" for name in metrics]
+        empty = ["—"] * len(metrics)
+        return TrialPart(identity, seed, status, MARKS[status], empty, "", "", "", NEXT[status], "")
     step = NEXT_AFTER[record.error] if record.error else NEXT.get(status, "")
     return TrialPart(
         identity,
         seed,
         MEANINGS.get(status, status),
         MARKS.get(status, "✓"),
-        numbers,
+        _numbers(record, metrics),
         record.code_version or "",
+        _whence(record),
         record.reason or "",
         "" if status == "completed" else step,
         log,
     )
 
 
+def _numbers(record: TrialRecord, metrics: Sequence[str]) -> list[str]:
+    return [f"{record.metrics[name]:.6g}" if name in record.metrics else "—" for name in metrics]
+
+
+def _whence(record: TrialRecord) -> str:
+    """Data, time and place of a trial, as far as its record has them."""
+    told = [f"data {record.data_fingerprint}"] if record.data_fingerprint else []
+    if record.spent_s is not None:
+        told.append(duration(record.spent_s) + " on a GPU" * record.on_gpu)
+    told += [counted(record.attempts, "attempt")] if record.attempts > 1 else []
+    told += [record.worker] if record.worker else []
+    return ", ".join([*told, *([f"run {record.run}"] if record.run else [])])
+
+
 def _imported(origin: Imported, record: TrialRecord, metrics: Sequence[str]) -> TrialPart:
-    numbers = [f"{record.metrics[name]:.6g}" if name in record.metrics else "—" for name in metrics]
     whence = f"{origin.file}, sha256 {origin.sha256[:12]}, {origin.date}, {origin.place}"
-    status = f"imported: {origin.source}"
-    return TrialPart(record.trial_id, origin.seed, status, "", numbers, "not ours", whence, "", "")
-
-
-def _in_words(states: Mapping[str, int]) -> str:
-    return ", ".join(f"{number} {MEANINGS.get(status, status)}" for status, number in states.items())
+    status, numbers = f"imported: {origin.source}", _numbers(record, metrics)
+    return TrialPart(record.trial_id, origin.seed, status, "", numbers, "not ours", "", whence, "", "")
 
 
 def _origin(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[tuple[str, str]]:

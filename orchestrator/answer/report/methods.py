@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
 from orchestrator.planning.expand import Expansion
+from orchestrator.planning.plan import size
+from orchestrator.process.words import counted, listed
+from orchestrator.records import TrialRecord
 from trainers.config.base import Frozen, LoopConfig, flat, identity_dump
 from trainers.config.examined import family_of
 from trainers.config.families import SINGULAR
@@ -28,6 +31,20 @@ _CITED = {  # by family and name, where the entry is called otherwise
 }
 
 
+_TOLD = frozenset(
+    {
+        "batch_size",
+        "epochs",
+        "optimizer.lr",
+        "optimizer.momentum",
+        "optimizer.weight_decay",
+        "precision",
+        "probe.epochs",
+    }
+)
+"""Settings that a methods section names; a page lists the others."""
+
+
 class Part(NamedTuple):
     """Something that a sweep's trials are made of."""
 
@@ -38,6 +55,12 @@ class Part(NamedTuple):
     """What it is, in a sentence: the first line of its file."""
     reference: str | None
     """BibTeX, where there is a work to cite."""
+
+    @property
+    def key(self) -> str | None:
+        """The name of that entry."""
+        found = re.match(r"\s*@\w+\{([^,\s]+),", self.reference or "")
+        return found[1] if found else None
 
 
 def configs_of(expansion: Expansion) -> list[LoopConfig]:
@@ -61,6 +84,40 @@ def parts_of(configs: Iterable[LoopConfig]) -> list[Part]:
             found[what, name] = Part(what, name, words, cited)
     order = [SINGULAR[kind] for kind in ("loops", "methods", "datasets", "encoders", "optimizers")]
     return sorted(found.values(), key=lambda part: (order.index(part.what), part.name))
+
+
+def methods_of(
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    parts: Sequence[Part],
+    settings: Sequence[tuple[str, str]],
+) -> list[str]:
+    """What ran, as sentences for a methods section, with the keys of works to cite in brackets."""
+    axes = [f"{name} ({listed(axis.labels, 6)})" for name, axis in expansion.spec.axes.items()]
+    design = expansion.spec.design.replace("_", " ")
+    told = [f"The design is {size(expansion)}" + (f", {design} over {'; '.join(axes)}." if axes else ".")]
+    made_of = (f"{part.what} {part.name}" + (f" [{part.key}]" if part.key else "") for part in parts)
+    told.append(f"Trials are made of: {', '.join(made_of)}.")
+    if alike := [f"{path} {value}" for path, value in settings if path in _TOLD]:
+        told.append(f"All cells share {', '.join(alike)}.")
+    paired = any(table.baseline for table in expansion.spec.tables)
+    if paired and not any(getattr(behind(cell.loop), "PAIRED", "") for cell in expansion.cells):
+        told.append("Cells of a seed share their random streams, so differences are paired by seed.")
+    there = [records[one.id] for one in expansion.trials if one.id in records]
+    if versions := sorted({one.code_version for one in there if one.code_version}):
+        gpu = sum(one.on_gpu for one in there)
+        told.append(
+            f"{counted(len(there), 'trial')} of the code {', '.join(versions)}"
+            + (f", {gpu} of them on a GPU." if gpu else ".")
+        )
+    told.append("Numbers are means ± standard deviations over seeds, intervals are of 95 % by Student's t.")
+    if paired:
+        told.append(
+            "Differences are tested by exact two-sided sign flips, adjusted by Holm's method over all "
+            "comparisons [holm]; rates of collapse and divergence have Clopper–Pearson intervals "
+            "[clopper_pearson]."
+        )
+    return told
 
 
 def settings_of(configs: Iterable[LoopConfig]) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from importlib import resources
 from typing import Any
 
 from orchestrator.answer.report.chapter import chapter
+from orchestrator.answer.report.claims import counted_verdicts
 from orchestrator.answer.report.methods import entries
 from orchestrator.answer.report.spectra import DECADES, HEIGHT, WIDTH
 from orchestrator.answer.report.values import Chapter
@@ -29,13 +30,15 @@ def page(chapters: Sequence[Chapter], *, version: str) -> str:
     here = resources.files(__package__)
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(here.joinpath("page.html.jinja").read_text(encoding="utf-8"))
+    claims = [claim for one in chapters for claim in one.claims]
     cited = {part.reference for one in chapters for part in one.parts if part.reference}
     references = sorted(cited | {entries()[key] for key in STATISTICS})
     title = chapters[0].name if len(chapters) == 1 else f"{len(chapters)} sweeps"
     return template.render(
         title=title,
         chapters=chapters,
-        claims=[claim for one in chapters for claim in one.claims],
+        claims=claims,
+        verdicts=counted_verdicts(claims),
         references=references,
         version=version,
         style=here.joinpath("page.css").read_text(encoding="utf-8"),

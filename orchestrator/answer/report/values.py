@@ -8,6 +8,15 @@ from orchestrator.answer.report.methods import Part
 from orchestrator.answer.report.spectra import Spectra
 
 
+class Detail(NamedTuple):
+    """Numbers behind a decision, which a page shows on demand."""
+
+    title: str
+    head: list[str]
+    body: list[list[str]]
+    notes: list[str]
+
+
 class TablePart(NamedTuple):
     """A table, written."""
 
@@ -17,6 +26,8 @@ class TablePart(NamedTuple):
     legend: list[str]
     decision: str
     """What the seeds decide; empty without a baseline."""
+    details: list[Detail]
+    """Its differences with intervals, p, sizes and rates, and what each axis does."""
 
 
 class TrialPart(NamedTuple):
@@ -29,10 +40,12 @@ class TrialPart(NamedTuple):
     numbers: list[str]
     """The tables' metrics."""
     code: str
+    origin: str
+    """What else is known of where its numbers come from."""
     reason: str
     next_step: str
     log: str
-    """The end of its log, where it failed."""
+    """The end of its log, where it did not complete."""
 
 
 class CellPart(NamedTuple):
@@ -46,12 +59,13 @@ class CellPart(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """A published number beside ours."""
+    """What somebody has published, a theory says or the file expects, beside ours."""
 
     sweep: str
     anchor: str
     what: str
     published: str
+    """The number, or where the claim is from."""
     ours: str
     n: str
     verdict: str
@@ -90,6 +104,8 @@ class Chapter(NamedTuple):
     config: str
     """Its whole config, as JSON."""
     parts: list[Part]
+    methods: list[str]
+    """What ran, a sentence each."""
     settings: list[tuple[str, str]]
     origin: list[tuple[str, str]]
     """What, and which versions or digests of it."""

@@ -8,8 +8,21 @@ from pathlib import Path
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.beside import curves_of_others
 from orchestrator.errors import UsageError
+from orchestrator.language.hints import cut
+from orchestrator.process.words import one_of
 from orchestrator.records import TrialRecord
 from orchestrator.sweep import Sweep
+
+WIDTHS = {"column": 3.25, "text": 5.5, "page": 6.75}
+"""Inches: a column and both of a paper with two (ICML's), and the text of one with one (NeurIPS', ICLR's)."""
+
+
+def inches(width: str) -> float:
+    """A width as it is typed: inches, or a part of a paper; UsageError: neither."""
+    try:
+        return WIDTHS[width] if width in WIDTHS else float(width)
+    except ValueError:
+        raise UsageError(f"--width {cut(width)}: expected inches, or {one_of([*WIDTHS])}") from None
 
 
 def write_figures(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 from collections.abc import Sequence
@@ -19,8 +20,11 @@ from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.bundle.sources import whole_sources
 from orchestrator.recording.logs import tail
+from orchestrator.records import status_of
 
-LOG_LINES = 20
+LOG_LINES, LOGS = 20, 200
+TOLD = ("collapsed", "diverged", "failed", "stopped")
+"""Statuses of trials whose logs say more than a table does."""
 
 
 def write_report(requests: Sequence[Request], path: Path | None, *, beside: str | None = None) -> Path:
@@ -48,10 +52,10 @@ def write_report(requests: Sequence[Request], path: Path | None, *, beside: str 
 def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
     others = request.others(beside)
     expansion, records = request.expansion, request.records()
-    failed = {one.id: one.label for one in request.trials if one.id in records and records[one.id].error}
+    ended = {one.id: one.label for one in request.trials if status_of(records.get(one.id)) in TOLD}
     logs = {
         i: printable("\n".join(tail([(label, path)], lines=LOG_LINES)), keep="\n\t")
-        for i, label in failed.items()
+        for i, label in itertools.islice(ended.items(), LOGS)
         if (path := request.space.log_of(i)) is not None
     }
     if parts(request.file) is None:

@@ -89,13 +89,14 @@ class Board:
         return status, SIGNS[status]
 
 
-def sparkline(values: Sequence[float]) -> str:
-    """The last values as blocks, from 0 to the largest: a fall to the ground looks like one."""
+def sparkline(values: Sequence[float], *, low: float = 0.0, top: float | None = None) -> str:
+    """The last values as blocks, from `low` to `top`, the largest unless said: a fall to 0 looks like one."""
     last = list(values[-SPARKS:])
-    top = max(last, default=0.0)
-    if top <= 0:
+    top = max(last, default=low) if top is None else top
+    if top <= low:
         return ""
-    return "".join(BLOCKS[min(len(BLOCKS) - 1, max(0, int(value / top * len(BLOCKS))))] for value in last)
+    share = [(value - low) / (top - low) for value in last]
+    return "".join(BLOCKS[min(len(BLOCKS) - 1, max(0, int(one * len(BLOCKS))))] for one in share)
 
 
 def _line(text: Text) -> Text:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from orchestrator.answer.comparison import cells, effects
 from orchestrator.answer.comparison.cells import Comparison
 from orchestrator.answer.comparison.effects import Effects
-from orchestrator.answer.comparison.measured import Measured
+from orchestrator.answer.comparison.written import BRACKETS, cells_table, effects_table
 from orchestrator.answer.formats.csv import shown
-from orchestrator.answer.statistics import Summary
-from orchestrator.answer.statistics.effect_size import EffectSize
 from orchestrator.errors import UsageError
 from orchestrator.process.words import in_columns
 
@@ -68,80 +65,10 @@ def _text(found: Comparison | Effects) -> str:
     unit = " in %" if of.in_percent else ""
     profile = f", profile {of.profile}" if of.profile else ""
     if isinstance(found, Comparison):
-        what, table = f"against {found.against}", _cells_table(found)
+        what, table = f"against {found.against}", cells_table(found)
     else:
-        what, table = "effects of axes", _effects_table(found)
+        what, table = "effects of axes", effects_table(found)
     lines = in_columns([table[0], None, *table[1:]])
-    brackets = (
-        "[ ]: 95 % intervals; p: sign flips, two-sided; p Holm: all comparisons together; docs/statistics.md"
-    )
-    notes = [f"  {note}" for note in (brackets, *found.notes)]
+    notes = [f"  {note}" for note in (f"{BRACKETS}; docs/statistics.md", *found.notes)]
     title = f"{of.sweep}: {of.metric}{unit}, {what}{profile}"
     return "\n".join([title, "", *lines, "", *notes, found.decision]) + "\n"
-
-
-def _cells_table(found: Comparison) -> list[list[str]]:
-    of, margin = found.of, found.margin
-    partly = any(row.rates["dimensional"].hits for row in found.rows)
-    rates = ["collapsed", *["dimensional"] * partly, "diverged"]
-    alike = [f"p Holm inside ±{of.declared(margin, points=False)}"] if margin is not None else []
-    head = ["", "n", "mean ± sd", "difference", "p", "p Holm", "d_z", *alike, "", *rates]
-    body = []
-    for row in found.rows:
-        versus = row.versus
-        shown = [row.cell, f"{row.summary.n if row.summary else 0}", _mean(of, row.summary)]
-        if versus is None:
-            shown += ["baseline", "", "", "", *[""] * len(alike), ""]
-        else:
-            shown += [_difference(of, versus.difference), _p(versus.p), _p(versus.p_holm)]
-            shown += [_effect(versus.effect), *[_p(versus.equivalence_p_holm)] * len(alike), versus.verdict]
-        found_rates = (row.rates[name] for name in rates)
-        shown += [f"{r.hits}/{r.n} [{100 * r.low:.0f}, {100 * r.high:.0f} %]" for r in found_rates]
-        body.append(shown)
-    return [head, *body]
-
-
-def _effects_table(found: Effects) -> list[list[str]]:
-    head = ["", "n", "difference", "p", "p Holm", "d_z"]
-    body = [
-        [
-            row.name,
-            f"{row.difference.n if row.difference else 0}",
-            _difference(found.of, row.difference),
-            _p(row.p),
-            _p(row.p_holm),
-            _effect(row.effect),
-        ]
-        for row in found.rows
-    ]
-    return [head, *body]
-
-
-def _mean(of: Measured, summary: Summary | None) -> str:
-    if summary is None:
-        return "-"
-    spread = "" if summary.sd is None else f" ± {of.written(summary.sd, points=False)}"
-    return of.written(summary.mean, points=False) + spread
-
-
-def _difference(of: Measured, difference: Summary | None) -> str:
-    if difference is None:
-        return "-"
-    bounds = [b for b in (difference.low, difference.high) if b is not None]
-    return _with_bounds([of.written(v, signed=True, points=False) for v in (difference.mean, *bounds)])
-
-
-def _effect(effect: EffectSize | None) -> str:
-    return (
-        "-"
-        if effect is None
-        else _with_bounds([f"{v:+.0f}" if abs(v) >= 10 else f"{v:+.2f}" for v in effect])
-    )
-
-
-def _with_bounds(numbers: Sequence[str]) -> str:
-    return numbers[0] + (f" [{numbers[1]}, {numbers[2]}]" if numbers[1:] else "")
-
-
-def _p(p: float | None) -> str:
-    return "-" if p is None else f"{p:.3f}" if p >= 0.001 else "<0.001"

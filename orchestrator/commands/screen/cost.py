@@ -15,8 +15,24 @@ from orchestrator.process.words import counted, duration, in_columns
 FORMATS = ("csv", "json", "text")
 
 
-def written(rows: Sequence[Cost], total: Cost, form: str, *, sweep: str, profile: str | None) -> str:
+def written(
+    rows: Sequence[Cost],
+    total: Cost,
+    form: str,
+    *,
+    sweep: str,
+    profile: str | None,
+    evaluations: Sequence[Cost] = (),
+) -> str:
     """The costs in that format.
+
+    Args:
+        rows: a cell each.
+        total: all together, evaluations too.
+        form: one of `FORMATS`.
+        sweep: its name.
+        profile: its profile, in words.
+        evaluations: of each cell's encoders.
 
     Raises:
         UsageError: there is no such format.
@@ -24,8 +40,9 @@ def written(rows: Sequence[Cost], total: Cost, form: str, *, sweep: str, profile
     if form not in FORMATS:
         raise UsageError(f"no format '{form}' of costs; known: {', '.join(FORMATS)}")
     if form == "json":
-        told = {"sweep": sweep, "profile": profile, "unit": "h"} | records_of(rows, total)
+        told = {"sweep": sweep, "profile": profile, "unit": "h"} | records_of(rows, total, evaluations)
         return json.dumps(told, indent=2, ensure_ascii=False) + "\n"
+    rows = [*rows, *(one._replace(name=f"evaluation {one.name}") for one in evaluations)]
     if form == "csv":
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")

@@ -17,6 +17,7 @@ from orchestrator.commands.train.drivers import who_trains
 from orchestrator.errors import StoreAway, printable
 from orchestrator.planning.plan import Plan
 from orchestrator.process.streams import terminal
+from orchestrator.process.words import counted
 
 POLL_S = 2.0
 SILENT_S = 20.0  # heartbeats of other machines are rarer than looks
@@ -61,7 +62,7 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
             if trained:
                 heard = now
             over = not trained and not any(state["running"] + state["missing"] for state in states)
-            word = _word(over, now - heard)
+            word = _word(over, now - heard, sum(state["stopped"] for state in states))
             if live is not None:
                 live.update(_picture(requests, plans, others, word), refresh=True)
             elif (line := "; ".join(map(_counts, plans, others))) != told:
@@ -76,7 +77,10 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
             live.stop()
 
 
-def _word(over: bool, quiet_s: float) -> str:
+def _word(over: bool, quiet_s: float, stopped: int) -> str:
+    if over and stopped:
+        were, them = ("was", "it") if stopped == 1 else ("were", "them")
+        return f"{counted(stopped, 'trial')} {were} stopped; `orch sweep` goes on with {them}"
     if over:
         return "all trials have ended"
     if quiet_s > QUIET_S:

@@ -22,8 +22,11 @@ from orchestrator.records import (
 )
 from trainers.attempt.report import Outcome
 
+UNDEFINED = ("orch.undefined_at_end", *(f"orch.undefined_at_end.{number}" for number in range(2, 21)))
+"""Name the metrics that are of the curve alone; each as many as one tag holds."""
 ENDING = frozenset(
     {
+        *UNDEFINED,
         "orch.collapse",
         "orch.reason",
         "orch.error",
@@ -35,7 +38,6 @@ ENDING = frozenset(
         "orch.encoder",
         "orch.spent_s",
         "orch.on_gpu",
-        "orch.undefined_at_end",
     }
 )
 """What an end leaves, and does not hold any more once the trial goes on."""
@@ -109,8 +111,6 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
     number is of the curve, not of the result.
     """
     undefined = sorted(set(told) - outcome.metrics.keys()) if outcome.status in MEASURED else []
-    while len(json.dumps(undefined)) > TAG_LENGTH:
-        undefined.pop()
     record = record_of(trial_id, outcome, sweep.provenance)
     tags = {
         "orch.status": record.status,
@@ -127,9 +127,19 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
         "orch.spent_s": record.spent_s,
         "orch.on_gpu": record.on_gpu,
         BEFORE: record.perhaps_begun_before,
-        "orch.undefined_at_end": json.dumps(undefined) if undefined else None,
+        **dict(zip(UNDEFINED, _parts(undefined), strict=False)),
     }
     return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value}
+
+
+def _parts(names: Collection[str]) -> list[str]:
+    """Lists of names as JSON, each with as many as a tag holds."""
+    parts: list[list[str]] = []
+    for name in names:
+        if not parts or len(json.dumps([*parts[-1], name])) > TAG_LENGTH:
+            parts.append([])
+        parts[-1].append(name)
+    return list(map(json.dumps, parts))
 
 
 def record_from(
@@ -137,7 +147,11 @@ def record_from(
 ) -> TrialRecord:
     """The record that a run's tags and metrics amount to; `state` is MLflow's own word for its status."""
     status = tags.get("orch.status", "running")
-    undefined = json.loads(tags.get("orch.undefined_at_end", "[]"))
+    undefined = {
+        name
+        for tag in (UNDEFINED if UNDEFINED[0] in tags else ())
+        for name in json.loads(tags.get(tag, "[]"))
+    }
     final = (
         {name: value for name, value in metrics.items() if name not in undefined} if undefined else metrics
     )

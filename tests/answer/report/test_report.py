@@ -73,6 +73,12 @@ def test_it_says_what_is_missing_and_the_command_that_trains_it() -> None:
     assert "no result yet.</strong>" not in made(told(whole))
 
 
+def test_before_any_result_there_are_no_pictures_of_nothing() -> None:
+    whole = expansion(table_yaml(PUBLISHED) + "figures: [{kind: dots}, {kind: eigenspace}]\n")
+    one = told(whole, {}, figures=None)
+    assert (one.figures, one.tables[0].details, one.problems) == ([], [], [])
+
+
 def test_each_published_number_is_a_claim_beside_ours() -> None:
     one = told(expansion(table_yaml(PUBLISHED)))
     assert [claim.published.split()[0] for claim in one.claims] == ["85.7", "84.2", "20.3", "79.4"]
@@ -190,3 +196,82 @@ def test_ten_thousand_trials_are_a_page_that_a_browser_opens() -> None:
     assert len(html.encode()) < 20e6
     assert [trial.id for cell in one.cells for trial in cell.trials] == [bad.id]
     assert one.not_listed == 9_999 and f"{1000 - DRAWN} further cells are not drawn" in html
+
+
+def test_a_decision_has_its_numbers_below_it_with_rates_and_what_axes_do() -> None:
+    one = told(expansion(table_yaml(PUBLISHED)))
+    cells, axes = one.tables[0].details
+    assert cells.title == "probe/top1 in %: each cell against EMA · regular"
+    assert cells.head[-2:] == ["collapsed", "diverged"] and cells.body[0][-2].startswith("0/2 [0, ")
+    assert axes.body[0][0] == "ema: No EMA - EMA"
+    html = made(one)
+    assert html.count("<summary>probe/top1 in %") == 2 and "p Holm" in html and "d_z" in html
+
+
+def test_a_table_without_a_baseline_has_none_of_these_and_a_large_grid_no_effects() -> None:
+    assert told(expansion(yaml(TINY, THEORY))).tables[0].details == []
+    values = "[0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8]"
+    axes = f"axes:\n  lr: {{path: optimizer.lr, values: {values}}}\n"
+    axes += f"  m: {{path: method.momentum, values: {values}}}\n"
+    table = "tables: [{name: a, rows: lr, columns: m, baseline: {lr: 0.1, m: 0.1}}]\n"
+    (only,) = told(expansion(yaml(TINY) + axes + "seeds: 1\n" + table)).tables[0].details
+    assert only.title.endswith("each cell against 0.1 · 0.1") and len(only.body) == 64
+
+
+THEORY = """
+    axes:
+      lr: {path: optimizer.lr, values: [0.1, 0.2]}
+    seeds: 6
+    tables:
+      - name: main
+        rows: lr
+        expected: rising
+        expectations:
+          - {cell: {lr: 0.2}, at_least: 10}
+          - {cell: {lr: 0.1}, collapses: true}
+"""
+
+
+def test_what_a_theory_says_and_what_was_expected_are_claims_too() -> None:
+    whole = expansion(yaml(TINY, THEORY))
+    records = {
+        one.id: record(one.id, 0.5 + one.seed / 100 + 0.1 * ("0.2" in one.label)) for one in whole.trials
+    }
+    one = told(whole, records)
+    theory, above, collapse = one.claims
+    assert (theory.what, theory.published) == ("rising along lr (probe/top1 in %)", "theory")
+    assert (theory.ours, theory.n, theory.verdict) == ("so is ours", "6", "✓ holds")
+    assert above.what == "'0.2' at least 10 % (probe/top1 in %)" and above.verdict == "✓ holds"
+    assert above.published == "written after all its 6 trials had begun" and "n = 6" in above.ours
+    assert collapse.verdict == "✗ does not hold" and collapse.ours == "0 of 6 collapsed"
+    both = made(one, told(expansion(table_yaml(PUBLISHED)), anchor="second"))
+    assert "<p>7 claims: " in both and "2 holds" in both
+
+
+def test_what_ran_is_told_in_sentences_that_cite() -> None:
+    whole = expansion(table_yaml(PUBLISHED))
+    records = {one.id: record(one.id, code_version="v1", on_gpu=i == 0) for i, one in enumerate(whole.trials)}
+    text = " ".join(told(whole, records).methods)
+    assert text.startswith(
+        "The design is 4 cells × 2 seeds = 8 trials, grid over ema (EMA, No EMA); predictor ("
+    )
+    assert "method byol [byol]" in text and "epochs 2, batch_size 64" in text
+    assert "8 trials of the code v1, 1 of them on a GPU." in text and "adjusted by Holm" in text
+    assert "differences are paired by seed" in text
+    for key in re.findall(r"\[(\w+)\]", text):
+        assert key in entries()
+
+
+def test_a_trial_says_where_its_numbers_are_from() -> None:
+    whole = expansion()
+    first = whole.trials[0].id
+    facts: dict[str, Any] = {
+        "data_fingerprint": "abc",
+        "spent_s": 75.0,
+        "attempts": 2,
+        "worker": "n1:7",
+        "run": "r",
+    }
+    one = told(whole, {first: record(first, code_version="v1", **facts)})
+    assert one.cells[0].trials[0].origin == "data abc, 1m 15s, 2 attempts, n1:7, run r"
+    assert "data abc, 1m 15s" in made(one)

@@ -1,0 +1,56 @@
+"""The numbers behind what a report says of differences: each cell against the baseline, and what axes do."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+
+from orchestrator.answer.comparison.cells import Comparison, compare
+from orchestrator.answer.comparison.effects import effects
+from orchestrator.answer.comparison.written import BRACKETS, cells_table, effects_table
+from orchestrator.answer.report.values import Detail
+from orchestrator.answer.tables import Table
+from orchestrator.errors import UsageError
+from orchestrator.planning.expand import Expansion
+from orchestrator.records import TrialRecord
+
+MOST_EFFECTS = 40
+"""More are no page that anybody reads."""
+
+
+def against_baseline(
+    expansion: Expansion, records: Mapping[str, TrialRecord], table: Table
+) -> Iterator[Comparison]:
+    """The sweep's cells against the table's baseline, for each of its metrics; none without a baseline."""
+    if not table.spec.baseline or expansion.spec.schedule:
+        return
+    levels = (table.spec.where | table.spec.baseline).items()
+    chosen = ",".join(f"{axis}={level}" for axis, level in levels)
+    for metric in (part.spec.metric for part in table.parts):
+        with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so
+            yield compare(expansion, records, chosen, metric=metric)
+
+
+def of_comparison(found: Comparison) -> Detail:
+    """Differences, p, sizes, verdicts and rates of collapse and divergence."""
+    head, *body = cells_table(found)
+    unit = " in %" * found.of.in_percent
+    title = f"{found.of.metric}{unit}: each cell against {found.against}"
+    return Detail(title, head, body, [f"{BRACKETS}; d_z: difference over its own sd", *found.notes])
+
+
+def of_axes(
+    expansion: Expansion, records: Mapping[str, TrialRecord], metrics: Iterable[str]
+) -> Iterator[Detail]:
+    """Main effects and interactions, or what each part is worth, where more than one axis has some."""
+    others = [len(axis.levels) - 1 for axis in expansion.spec.axes.values() if len(axis.levels) > 1]
+    number = sum(others) + sum(a * b for a, b in itertools.combinations(others, 2))
+    if (len(others) < 2 and expansion.spec.design != "leave_one_out") or number > MOST_EFFECTS:
+        return
+    for metric in metrics:
+        with contextlib.suppress(UsageError):  # the design has none
+            found = effects(expansion, records, metric=metric)
+            head, *body = effects_table(found)
+            title = f"{metric}{' in %' * found.of.in_percent}: what each axis does"
+            yield Detail(title, head, body, [BRACKETS, *found.notes, found.decision])
