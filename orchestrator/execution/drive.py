@@ -15,7 +15,7 @@ from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.rounds import Only as Only
 from orchestrator.execution.rounds import Prepared as Prepared
-from orchestrator.execution.rounds import Say, trained, with_anew
+from orchestrator.execution.rounds import Say, startable, trained, trained_in_turns, with_anew
 from orchestrator.execution.run import (
     SweepResult,
     evaluation_plan,
@@ -50,7 +50,7 @@ def prepare(
     Raises:
         StoreError: the store does not answer.
         UsageError: a table or figure cannot be made of these cells; data, room on the disk, the folder of
-            checkpoints or an executor of that name are not there.
+            checkpoints, an executor of that name or an encoder to start from are not there.
     """
     publish.check(expansion)
     options = options._replace(keep=kept_by(expansion, options))
@@ -81,6 +81,7 @@ def prepare(
         plan = with_anew(plan, options)
         if only is not None:
             plan = plan._replace(todo=only(plan))
+        plan = startable(plan, store, looks=space.store_at.file is not None, say=say)
         later, _ = _evaluations(expansion, store, plan.records, options, only, plan.lost)
         if trains := bool(plan.todo or later.todo):
             if refusal is not None:
@@ -129,15 +130,14 @@ def sweep(
         claims = claims_of(prepared.space, stop, say, shared=shared)
         gave_up = False
         try:
-            result = _evaluated(
-                prepared, trained(prepared, claims, stop, say, screen), claims, stop, say, screen
-            )
+            first = trained_in_turns(prepared, claims, stop, say, screen)
+            result = _evaluated(prepared, first, claims, stop, say, screen)
             while larger := with_more_seeds(prepared.plan.expansion, result):
                 number = len(larger.trials) - len(prepared.plan.expansion.trials)
                 say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
                 plan = plan_sweep(larger, store)._replace(lost=prepared.plan.lost)
                 prepared = prepared._replace(plan=plan)
-                more = trained(prepared, claims, stop, say, screen)
+                more = trained_in_turns(prepared, claims, stop, say, screen)
                 more = more._replace(trained=result.trained + more.trained)
                 result = _evaluated(prepared, more, claims, stop, say, screen)
             _tell_unkept(prepared, result, say)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
+from orchestrator.language._chains import PARENTS, StartsFrom
 from trainers.config.plugins import usable
 
 _SETTINGS = {
@@ -18,6 +19,10 @@ _SETTINGS = {
 EXTENDS = {
     "type": "string",
     "description": "Another sweep file, beside this one, that this one changes.",
+}
+PARENTS_SCHEMA = {
+    "type": "object",
+    "description": "Sweeps that `encoder.from` names, whole; left out: they are read from their files.",
 }
 axis_schema = WithJsonSchema(
     {
@@ -117,6 +122,7 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
         "Further",
     )
     for name, definition in plain["$defs"].items():
+        _say_from(definition)
         if name not in own and definition.get("additionalProperties") is False:
             definition.pop("required", None)
             definition["patternProperties"] = _dotted(definition["properties"])
@@ -128,7 +134,7 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
 
     for part in _objects(plain):
         described(part, target)
-    plain["properties"]["extends"] = EXTENDS
+    plain["properties"] |= {"extends": EXTENDS, PARENTS: PARENTS_SCHEMA}
     plain["required"] = ["version", "name"]  # a file that extends another may have everything else from there
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **plain}
 
@@ -151,6 +157,7 @@ def described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[st
     A field without words of its own has those of its block; the name that chooses a block, those of what it
     chooses.
     """
+    _say_from(schema)
     for name, field in schema["properties"].items():
         forms = [field, *field.get("anyOf", ()), *field.get("allOf", ())]
         said = [target(form).get("description", "") for form in forms]
@@ -160,6 +167,14 @@ def described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[st
         if "description" not in field and told is not None:
             field["description"] = told.splitlines()[0]
     return schema
+
+
+def _say_from(schema: dict[str, Any]) -> None:
+    """Let a file say of an encoder whose it starts from; the other trial's id is what becomes of that."""
+    if schema.get("properties", {}).pop("from_trial", None):
+        starts = StartsFrom.model_json_schema()
+        told = {"description": starts["description"], "default": None}
+        schema["properties"]["from"] = {"anyOf": [starts, {"type": "null"}]} | told
 
 
 def _dotted(properties: dict[str, Any]) -> dict[str, Any]:

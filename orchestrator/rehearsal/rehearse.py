@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.language.resources import Bundle, TrialResources
 from orchestrator.process.words import counted
-from orchestrator.rehearsal.forecast import FILLED, GAIN, CostClass, Measurement
+from orchestrator.rehearsal.forecast import FILLED, GAIN, CostClass, Measurement, alone
 from trainers.attempt.rehearsal import Cost, RehearsalError, pace, rehearse
 from trainers.config.base import LoopConfig, Runtime
 
@@ -45,7 +45,7 @@ def rehearsal_jobs(classes: Sequence[CostClass], runtime: Runtime) -> list[Rehea
     return [
         RehearsalJob(
             name=cost_class.name,
-            config=cost_class.trials[0].config,
+            config=alone(cost_class.trials[0].config),
             needs=cost_class.needs,
             runtime=cost_class.needs.runtime(runtime),
             number=len(cost_class.trials),
