@@ -22,7 +22,9 @@ from orchestrator.execution.run import (
     plan_sweep,
     with_more_seeds,
 )
+from orchestrator.execution.screen import mirrors
 from orchestrator.execution.screen.lines import Screen
+from orchestrator.execution.screen.mirroring import mirrored
 from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, encoder_notes, make_plan
@@ -53,7 +55,7 @@ def prepare(
             checkpoints, an executor of that name or an encoder to start from are not there.
     """
     publish.check(expansion)
-    options = options._replace(keep=kept_by(expansion, options))
+    options = options._replace(keep=kept_by(expansion, options), mirror=mirrors.checked(options.mirror))
     _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
     space.check_writable()
     if os.environ.get(SUBMITTED):
@@ -122,6 +124,9 @@ def sweep(
     if store.away:
         say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
     with stop_signals() as stop, contextlib.ExitStack() as after:
+        fed = mirrored(prepared.options.mirror, prepared.space.home, prepared.info, say)
+        mirror = after.enter_context(fed)
+        screen = mirror.beside(screen)
         after.callback(store.close)
         after.callback(prepared.executor.close)
         store.carry()
@@ -159,6 +164,10 @@ def sweep(
                 say(f"results are in {store.describe()}, which ends with this process; others keep them")
             if not gave_up:  # it is waited for once
                 store.flush()
+            if prepared.options.mirror and not result.interrupted:
+                mirror.catch_up(answer.expansion.trials, result.records, store)
+                if (found := result.evaluations) is not None:
+                    mirror.catch_up(found.expansion.trials, found.records, store)
     for note in store.notes:
         say(f"orch: {note}")
     return result

@@ -246,11 +246,13 @@ class _Checks:
                 yield self._problem((*at, axis), f"no level '{level}' on axis '{axis}'; {hint}")
 
     def evaluations(self) -> Problems:
-        taken = {
-            name.split("/")[0]
-            for one in self.trainers or ()
-            for name in (*one.METRICS, *getattr(one, "FINAL_METRICS", ()))
-        }
+        if not self.spec.evaluations:
+            return
+        reporting = (*(self.trainers or ()), *_usable("methods", names("methods")))
+        lists = [getattr(one, kind, ()) for one in reporting for kind in ("METRICS", "FINAL_METRICS")]
+        taken = {name.split("/")[0] for told in lists for name in told}
+        if "evaluation" in self.spec.axes:
+            yield self._problem(("axes", "evaluation"), "tells evaluations apart; give the axis another name")
         for name in self.spec.evaluations:
             if name in taken:
                 message = f"trials report {name}/... themselves; give the evaluation another name"
