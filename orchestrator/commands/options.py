@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 import typer
 
 from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError, UsageError, printable
+from orchestrator.execution.screen import mirrors
 from orchestrator.process.command import typed_command
 from orchestrator.process.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAGE
 from orchestrator.process.secrets import without_secret
@@ -120,6 +121,12 @@ Notify = Annotated[
     typer.Option(
         help="Webhook to tell of the end, or of the first failure; a secret.  (env ORCH_NOTIFY)",
         show_default=False,
+    ),
+]
+Mirror = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"{one_of(mirrors.names())}: also show finished trials there; repeatable.", show_default=False
     ),
 ]
 KeepCheckpoints = Annotated[

@@ -20,6 +20,7 @@ from orchestrator.commands.options import (
     Keep,
     KeepCheckpoints,
     KeepGoing,
+    Mirror,
     Notify,
     OutBundle,
     Pack,
@@ -60,6 +61,7 @@ def sweep(
     ] = False,
     keep_going: KeepGoing = False,
     notify: Notify = None,
+    mirror: Mirror = None,
     as_json: Json = False,
     quiet: Quiet = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")] = False,
@@ -73,19 +75,11 @@ def sweep(
     if check:
         request.needs_published_profile()
     options = Options(
-        executor=executor,
-        address=address,
-        ship_code=ship_code,
-        download=download,
-        keep_checkpoints=keep_checkpoints,
-        keep_going=keep_going,
-        pack=pack,
-        retrain_changed=retrain_changed,
-        keep=kept(keep),
-        retrain_unkept=retrain_unkept,
-        accept_data=accept_data,
-        verbose=verbose,
-    )
+        executor=executor, address=address, ship_code=ship_code, download=download,
+        keep_checkpoints=keep_checkpoints, keep_going=keep_going, pack=pack, keep=kept(keep),
+        retrain_changed=retrain_changed, retrain_unkept=retrain_unkept, accept_data=accept_data,
+        mirror=tuple(mirror or ()), verbose=verbose,
+    )  # fmt: skip
     say = sayer(silent=as_json or quiet)
     say(request.headline)
     prepared = drive.prepare(request.expansion, request.space, options, say=say)
