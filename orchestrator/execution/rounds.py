@@ -100,7 +100,7 @@ def trained_in_turns(
         mine = tuple(trial for trial in todo if trial.id not in without)
         given = {one.id: parents[one.parent.id] for one in mine if one.parent is not None}
         if turns[1:] and mine:
-            more = f", which start from {counted(len(given), 'encoder')}" if given else ""
+            more = f", {len(given)} from encoders of others" if given else ""
             say(f"turn {number} of {len(turns)}: {counted(len(mine), 'trial')}{more}")
         if mine:
             now = prepared._replace(plan=plan._replace(todo=mine, records=result.records))

@@ -64,7 +64,8 @@ def cross_references(
         yield from checks.gpus(cells, ("resources", "cells", index, "gpus"))
     yield from checks.gpus(spec.resources, ("resources", "gpus"))
     yield from checks.names("tables", [table.name for table in spec.tables])
-    yield from checks.evaluations()
+    if spec.evaluations:
+        yield from checks.evaluations()
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
 
@@ -246,8 +247,6 @@ class _Checks:
                 yield self._problem((*at, axis), f"no level '{level}' on axis '{axis}'; {hint}")
 
     def evaluations(self) -> Problems:
-        if not self.spec.evaluations:
-            return
         reporting = (*(self.trainers or ()), *_usable("methods", names("methods")))
         lists = [getattr(one, kind, ()) for one in reporting for kind in ("METRICS", "FINAL_METRICS")]
         taken = {name.split("/")[0] for told in lists for name in told}

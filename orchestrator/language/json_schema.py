@@ -20,6 +20,7 @@ EXTENDS = {
     "type": "string",
     "description": "Another sweep file, beside this one, that this one changes.",
 }
+FROM_DEFINITION: dict[str, Any] = {"StartsFrom": StartsFrom.model_json_schema()}
 PARENTS_SCHEMA = {
     "type": "object",
     "description": "Sweeps that `encoder.from` names, whole; left out: they are read from their files.",
@@ -127,6 +128,7 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
             definition.pop("required", None)
             definition["patternProperties"] = _dotted(definition["properties"])
     definitions = plain["$defs"]
+    definitions |= FROM_DEFINITION
 
     def target(schema: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = definitions.get(str(schema.get("$ref")).rpartition("/")[2], schema)
@@ -172,9 +174,9 @@ def described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[st
 def _say_from(schema: dict[str, Any]) -> None:
     """Let a file say of an encoder whose it starts from; the other trial's id is what becomes of that."""
     if schema.get("properties", {}).pop("from_trial", None):
-        starts = StartsFrom.model_json_schema()
-        told = {"description": starts["description"], "default": None}
-        schema["properties"]["from"] = {"anyOf": [starts, {"type": "null"}]} | told
+        forms = [{"$ref": "#/$defs/StartsFrom"}, {"type": "null"}]
+        told = FROM_DEFINITION["StartsFrom"]["description"]
+        schema["properties"]["from"] = {"anyOf": forms, "description": told, "default": None}
 
 
 def _dotted(properties: dict[str, Any]) -> dict[str, Any]:

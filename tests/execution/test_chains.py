@@ -13,6 +13,7 @@ from orchestrator import Sweep
 from orchestrator.errors import UsageError
 from orchestrator.events import Finished, OnEvent, Started
 from orchestrator.execution import drive, rounds
+from orchestrator.execution.child.trials import on_the_wire
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, plan_sweep
 from orchestrator.planning.expand import expand
@@ -88,8 +89,8 @@ def test_each_turn_is_given_the_encoders_of_the_turn_before(
     assert ran.result.trained == {"completed": 6} and len(ran.result.records) == 6
     assert [line for line in ran.said if line.startswith("turn ")] == [
         "turn 1 of 3: 2 trials",
-        "turn 2 of 3: 2 trials, which start from 2 encoders",
-        "turn 3 of 3: 2 trials, which start from 2 encoders",
+        "turn 2 of 3: 2 trials, 2 from encoders of others",
+        "turn 3 of 3: 2 trials, 2 from encoders of others",
     ]
 
 
@@ -163,3 +164,10 @@ def test_a_chain_is_trained_from_real_encoders_in_one_command() -> None:
     assert result.trained == {"completed": 3} and all(one.encoder for one in result.records.values())
     assert len({one.encoder for one in result.records.values()}) == 3
     assert not list((made.space.home / "trials").glob(f"*/{GIVEN}"))
+
+
+def test_trials_that_start_from_others_travel_to_another_process_as_they_are() -> None:
+    made = expand(sweep(yaml(TINY, CHAIN)))
+    there = on_the_wire(made.trials).specs()
+    assert [trial.id for trial in there] == [trial.id for trial in made.trials]
+    assert [trial.config for trial in there] == [trial.config for trial in made.trials]

@@ -22,7 +22,7 @@ DETAIL = "encoder"
 """Key of what an outcome's details say of an encoder that was left behind."""
 STARTED = "started_from"
 """Key of what they say of the one that it started from."""
-Weights = Mapping[str, torch.Tensor] | None
+Weights = Mapping[str, "torch.Tensor"] | None
 
 
 def leave(
