@@ -154,6 +154,7 @@ class Sweep:
         say: Callable[[str], None] | None = None,
         on_event: Callable[[Event], None] | None = None,
         notify: str | None = None,
+        mirror: Sequence[str] = (),
     ) -> SweepResult:
         """Train what is missing, and keep tables and figures in the store; run again, it trains nothing.
 
@@ -177,6 +178,7 @@ class Sweep:
             say: is told what a person should know, also when a trial ends, a line each; None: standard error.
             on_event: is told what happens to trials: Started, Progressed, Deferred, Finished.
             notify: webhook that hears of the end, or the first failure; kept nowhere; None: ORCH_NOTIFY.
+            mirror: where finished trials are also shown: "tensorboard", "wandb".
 
         Raises:
             KeyboardInterrupt: on a second Ctrl-C.
@@ -190,7 +192,7 @@ class Sweep:
             self.expansion, self.space, say=say, on_event=on_event, notify=notify, executor=executor,
             address=address, keep_going=keep_going, download=download, pack=pack, ship_code=ship_code,
             keep_checkpoints=keep_checkpoints, retrain_changed=retrain_changed, accept_data=accept_data,
-            keep=tuple(keep), retrain_unkept=retrain_unkept,
+            keep=tuple(keep), retrain_unkept=retrain_unkept, mirror=tuple(mirror),
         )  # fmt: skip
         self.expansion = answer.expansion
         return answer.result

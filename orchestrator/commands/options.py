@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from orchestrator.errors import ExecutionLost, Interrupted, OrchError, SpecError, UsageError, printable
+from orchestrator.execution.screen import mirrors
 from orchestrator.process.command import typed_command
 from orchestrator.process.exit_codes import COMPLETE, INTERRUPTED, STOPPED, USAGE
 from orchestrator.process.secrets import without_secret
@@ -138,6 +139,13 @@ RUNNING: dict[str, Any] = {
         bool, typer.Option("--accept-data", help="Changed files of a data set are the same images.")
     ],
     "keep_going": KeepGoing,
+    "mirror": Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"{one_of(mirrors.names())}: also show finished trials there; repeatable.",
+            show_default=False,
+        ),
+    ],
     "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Let Ray print what it does.")],
 }
 """How a sweep is run: what sets each field of `Options`."""

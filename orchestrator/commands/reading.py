@@ -128,6 +128,8 @@ def status(
             typer.echo(grid.status_text(found))
             for line in trials.evaluation_lines(request, found, causes=True):
                 typer.echo(line)
+            for line in trials.start_lines(request, found):
+                typer.echo(line)
             _hint_at_others(request)
     if as_json:
         typer.echo(json.dumps(records, indent=2))

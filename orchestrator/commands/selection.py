@@ -141,12 +141,13 @@ class Run(NamedTuple):
     @property
     def options(self) -> dict[str, tuple[Any, Any]]:
         """Annotation and default of each option, by its field of `Options`."""
-        defaults = Options._field_defaults | {"keep": None}
+        defaults = Options._field_defaults | {"keep": None, "mirror": None}
         return {name: (RUNNING[name], defaults[name]) for name in self.fields}
 
     def made(self, values: dict[str, Any]) -> Options:
         """How it is run, by the options' values."""
-        return Options(**values | ({"keep": kept(values["keep"])} if "keep" in values else {}))
+        read = {"keep": kept, "mirror": lambda words: tuple(words or ())}
+        return Options(**{name: read.get(name, lambda same: same)(value) for name, value in values.items()})
 
 
 def runs(*fields: str) -> Any:

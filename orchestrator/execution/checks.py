@@ -15,8 +15,8 @@ from orchestrator.execution.options import Options
 from orchestrator.planning.data import larger_than_data, missing_data, missing_packages
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import trained_on_other_files
-from orchestrator.planning.plan import Plan
-from orchestrator.planning.trials import TrialSpec, keeps, kept
+from orchestrator.planning.plan import Plan, kept
+from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.machine import existing
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
@@ -67,7 +67,7 @@ def kept_by(expansion: Expansion, options: Options) -> tuple[Literal["encoder"],
     Raises:
         UsageError: none of its trials has that.
     """
-    wanted = kept(expansion.spec, options.keep)
+    wanted = kept(expansion, options.keep)
     if options.retrain_unkept and not wanted:
         raise UsageError("--retrain-unkept trains again what was not kept; add --keep encoder")
     if wanted and not any("encoder" in keeps(cell) for cell in expansion.cells):

@@ -17,14 +17,16 @@ from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.rounds import Only as Only
 from orchestrator.execution.rounds import Prepared as Prepared
-from orchestrator.execution.rounds import Say, trained, with_anew
+from orchestrator.execution.rounds import Say, startable, trained, trained_in_turns, with_anew
 from orchestrator.execution.run import (
     SweepResult,
     evaluation_plan,
     plan_sweep,
     with_more_seeds,
 )
+from orchestrator.execution.screen import mirrors
 from orchestrator.execution.screen.lines import Screen
+from orchestrator.execution.screen.mirroring import mirrored
 from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, encoder_notes, make_plan
@@ -53,10 +55,10 @@ def prepare(
     Raises:
         StoreError: the store does not answer.
         UsageError: a table or figure cannot be made of these cells; data, room on the disk, the folder of
-            checkpoints or an executor of that name are not there.
+            checkpoints, an executor of that name or an encoder to start from are not there.
     """
     publish.check(expansion)
-    options = options._replace(keep=kept_by(expansion, options))
+    options = options._replace(keep=kept_by(expansion, options), mirror=mirrors.checked(options.mirror))
     _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
     space.check_writable()
     if os.environ.get(SUBMITTED):
@@ -84,6 +86,7 @@ def prepare(
         plan = with_anew(plan, options)
         if only is not None:
             plan = plan._replace(todo=only(plan))
+        plan = startable(plan, store, looks=space.store_at.file is not None, say=say)
         later, _ = _evaluations(expansion, store, plan.records, options, only, plan.lost)
         if trains := bool(plan.todo or later.todo):
             if refusal is not None:
@@ -124,6 +127,9 @@ def sweep(
     if store.away:
         say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
     with stop_signals() as stop, contextlib.ExitStack() as after:
+        fed = mirrored(prepared.options.mirror, prepared.space.home, prepared.info, say)
+        mirror = after.enter_context(fed)
+        screen = mirror.beside(screen)
         after.callback(store.close)
         after.callback(prepared.executor.close)
         store.carry()
@@ -132,8 +138,9 @@ def sweep(
         claims = claims_of(prepared.space, stop, say, shared=shared)
         gave_up = False
         try:
-            train = functools.partial(trained, claims=claims, stop=stop, say=say, screen=screen)
-            result = _evaluated(prepared, train(prepared), train, say)
+            how = {"claims": claims, "stop": stop, "say": say, "screen": screen}
+            train, evaluate = (functools.partial(one, **how) for one in (trained_in_turns, trained))
+            result = _evaluated(prepared, train(prepared), evaluate, say)
             while larger := with_more_seeds(prepared.plan.expansion, result):
                 number = len(larger.trials) - len(prepared.plan.expansion.trials)
                 say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
@@ -141,7 +148,7 @@ def sweep(
                 prepared = prepared._replace(plan=plan)
                 more = train(prepared)
                 more = more._replace(trained=result.trained + more.trained)
-                result = _evaluated(prepared, more, train, say)
+                result = _evaluated(prepared, more, evaluate, say)
             _tell_unkept(prepared, result, say)
             _tell_gone(prepared, say)
             after.enter_context(stop.answered(WRITING_ENDS))
@@ -162,6 +169,10 @@ def sweep(
                 say(f"results are in {store.describe()}, which ends with this process; others keep them")
             if not gave_up:  # it is waited for once
                 store.flush()
+            if prepared.options.mirror and not result.interrupted:
+                mirror.catch_up(answer.expansion.trials, result.records, store)
+                if (found := result.evaluations) is not None:
+                    mirror.catch_up(found.expansion.trials, found.records, store)
     for note in store.notes:
         say(f"orch: {note}")
     return result
@@ -182,7 +193,7 @@ def _evaluations(
 
 
 def _evaluated(
-    prepared: Prepared, result: SweepResult, train: Callable[..., SweepResult], say: Say
+    prepared: Prepared, result: SweepResult, evaluate: Callable[..., SweepResult], say: Say
 ) -> SweepResult:
     """The result with what evaluations of encoders find, after those that are missing have run."""
     store, asked, records = prepared.store, prepared.plan.expansion, result.records
@@ -194,7 +205,7 @@ def _evaluated(
             plan, given = _evaluations(asked, store, records, prepared.options, prepared.only, lost)
             if plan.todo:
                 say(f"evaluations: {counted(len(plan.todo), 'trial')} of kept encoders")
-                found = train(prepared._replace(plan=plan), given=given)
+                found = evaluate(prepared._replace(plan=plan), given=given)
                 plan = plan._replace(records=found.records)
                 result = found._replace(trained=result.trained + found.trained)
             result = result._replace(evaluations=plan)

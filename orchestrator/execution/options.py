@@ -29,3 +29,5 @@ class Options(NamedTuple):
     pack: bool = False
     """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
     verbose: bool = False
+    mirror: tuple[str, ...] = ()
+    """Where finished trials are shown beside the store."""

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
-from orchestrator.errors import Interrupted, StoreAway
+from orchestrator.errors import Interrupted, StoreAway, UsageError
 from orchestrator.events import Event, Finished
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, run_sweep
 from orchestrator.execution.screen.lines import ResumeNotes, Screen
-from orchestrator.planning.plan import RETRAINS, Plan, make_plan, will_run
+from orchestrator.planning.plan import RETRAINS, Plan, make_plan, stages, start_notes, unfit, will_run
 from orchestrator.planning.trials import TrialSpec, in_words
 from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop, stop_signals
@@ -22,8 +22,8 @@ from orchestrator.process.words import counted
 from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
-from orchestrator.recording.store_port import Executor
-from orchestrator.recording.trial_files import lay_encoders, lost_encoders
+from orchestrator.recording.store_port import Executor, Store
+from orchestrator.recording.trial_files import lay_encoders, lost_encoders, parent_records
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord, record_of, unequal_metrics
 from trainers.attempt.isolation import discard_checkpoints
@@ -53,6 +53,64 @@ def with_anew(plan: Plan, options: Options) -> Plan:
     if options.retrain_changed:
         plan = plan.with_changed_anew()
     return plan.with_unkept_anew() if options.retrain_unkept else plan
+
+
+def startable(plan: Plan, store: Store, *, looks: bool, say: Say) -> Plan:
+    """The plan without trials that can never start, for what they start from came to nothing; that is said.
+
+    Args:
+        plan: what is missing.
+        store: has the encoders.
+        looks: whether those of other sweeps are looked at; from a server they would be fetched for that.
+        say: is told what a person should know.
+
+    Raises:
+        UsageError: there are such that can start when something else is trained first; nothing is.
+    """
+    first = {trial.id for trial in plan.todo}
+    waiting = [one for one in plan.todo if one.parent is not None and one.parent.id not in first]
+    parents = parent_records(waiting, plan.records, store)
+    lost = dict(plan.lost)
+    if looks:
+        lost |= lost_encoders((one for i, one in parents.items() if i not in plan.records), store)
+    found = unfit(waiting, parents, lost)
+    notes = start_notes(plan.expansion, found.values())
+    if any(one.cure is not None for one in found.values()):
+        raise UsageError("\n".join(notes))
+    for note in notes:
+        say(f"orch: {note}")
+    return plan._replace(todo=tuple(trial for trial in plan.todo if trial.id not in found))
+
+
+def trained_in_turns(
+    prepared: Prepared, claims: JointClaims, stop: Stop, say: Say, screen: Callable[[Plan], Screen]
+) -> SweepResult:
+    """Train what is planned; a trial that starts from the encoder of another comes after that.
+
+    What cannot start, for the other has come to nothing, is said and left out.
+    """
+    plan, store = prepared.plan, prepared.store
+    if all(trial.parent is None for trial in plan.todo):
+        return trained(prepared, claims, stop, say, screen)
+    turns, count = stages(plan.todo), Counter[str]()
+    result = SweepResult(count, dict(plan.records), interrupted=False)
+    for number, todo in enumerate(turns, 1):
+        parents = parent_records(todo, result.records, store)
+        without = unfit(todo, parents, {})
+        for note in start_notes(plan.expansion, without.values()):
+            say(f"orch: {note}")
+        mine = tuple(trial for trial in todo if trial.id not in without)
+        given = {one.id: parents[one.parent.id] for one in mine if one.parent is not None}
+        if turns[1:] and mine:
+            more = f", {len(given)} from encoders of others" if given else ""
+            say(f"turn {number} of {len(turns)}: {counted(len(mine), 'trial')}{more}")
+        if mine:
+            now = prepared._replace(plan=plan._replace(todo=mine, records=result.records))
+            result = trained(now, claims, stop, say, screen, given)
+            count += result.trained
+        if result.interrupted or result.hopeless or result.waits:
+            break
+    return result._replace(trained=count)
 
 
 def trained(
@@ -89,7 +147,8 @@ def trained(
         try:
             mine = _made_ready(prepared, plan, mine, given, say)
         except StoreAway as error:
-            say(f"{error}; evaluations wait until it gives encoders: the same command runs them then")
+            what = "trials" if any(trial.parent is not None for trial in mine) else "evaluations"
+            say(f"{error}; {what} wait until it gives encoders: the same command runs them then")
             return SweepResult(trained, records, interrupted=False, waits=True)
         result = _run(prepared, plan._replace(todo=mine), claims, screen, asked=asked)
         trained += result.trained
@@ -163,9 +222,14 @@ def _made_ready(
         if trial.id in without:
             told.setdefault(without[trial.id], []).append(trial)
     for (parent, why), waiting in told.items():
-        of = in_words(label for _, label in waiting[0].cell.choice[:-1])
-        wait = f"{counted(len(waiting), 'evaluation')} wait{'s' if len(waiting) == 1 else ''} for it"
-        told_of = f"the encoder of {of} · seed {waiting[0].seed} ({parent})"
+        one, what = waiting[0], "trial"
+        if one.parent is not None:
+            of = one.parent.label
+        else:
+            of, what = in_words(label for _, label in one.cell.choice[:-1]), "evaluation"
+            of = f"{of} · seed {one.seed}"
+        wait = f"{counted(len(waiting), what)} wait{'s' if len(waiting) == 1 else ''} for it"
+        told_of = f"the encoder of {of} ({parent})"
         say(f"orch: {told_of} {why}; {wait}; {RETRAINS} it anew")
     return tuple(trial for trial in mine if trial.id not in without)
 

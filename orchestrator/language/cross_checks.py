@@ -64,7 +64,8 @@ def cross_references(
         yield from checks.gpus(cells, ("resources", "cells", index, "gpus"))
     yield from checks.gpus(spec.resources, ("resources", "gpus"))
     yield from checks.names("tables", [table.name for table in spec.tables])
-    yield from checks.evaluations()
+    if spec.evaluations:
+        yield from checks.evaluations()
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
 
@@ -246,11 +247,11 @@ class _Checks:
                 yield self._problem((*at, axis), f"no level '{level}' on axis '{axis}'; {hint}")
 
     def evaluations(self) -> Problems:
-        taken = {
-            name.split("/")[0]
-            for one in self.trainers or ()
-            for name in (*one.METRICS, *getattr(one, "FINAL_METRICS", ()))
-        }
+        reporting = (*(self.trainers or ()), *_usable("methods", names("methods")))
+        lists = [getattr(one, kind, ()) for one in reporting for kind in ("METRICS", "FINAL_METRICS")]
+        taken = {name.split("/")[0] for told in lists for name in told}
+        if "evaluation" in self.spec.axes:
+            yield self._problem(("axes", "evaluation"), "tells evaluations apart; give the axis another name")
         for name in self.spec.evaluations:
             if name in taken:
                 message = f"trials report {name}/... themselves; give the evaluation another name"

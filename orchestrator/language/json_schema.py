@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
+from orchestrator.language._chains import PARENTS, StartsFrom
 from trainers.config.base import Frozen
 from trainers.config.plugins import usable
 
@@ -19,6 +20,11 @@ _SETTINGS = {
 EXTENDS = {
     "type": "string",
     "description": "Another sweep file, beside this one, that this one changes.",
+}
+FROM_DEFINITION: dict[str, Any] = {"StartsFrom": StartsFrom.model_json_schema()}
+PARENTS_SCHEMA = {
+    "type": "object",
+    "description": "Sweeps that `encoder.from` names, whole; left out: they are read from their files.",
 }
 axis_schema = WithJsonSchema(
     {
@@ -106,10 +112,12 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
     """
     own = set(_defined_here(Frozen))
     for name, definition in plain["$defs"].items():
+        _say_from(definition)
         if name not in own and definition.get("additionalProperties") is False:
             definition.pop("required", None)
             definition["patternProperties"] = _dotted(definition["properties"])
     definitions = plain["$defs"]
+    definitions |= FROM_DEFINITION
 
     def target(schema: dict[str, Any]) -> dict[str, Any]:
         found: dict[str, Any] = definitions.get(str(schema.get("$ref")).rpartition("/")[2], schema)
@@ -117,7 +125,7 @@ def sweep_schema(plain: dict[str, Any]) -> dict[str, Any]:
 
     for part in _objects(plain):
         described(part, target)
-    plain["properties"]["extends"] = EXTENDS
+    plain["properties"] |= {"extends": EXTENDS, PARENTS: PARENTS_SCHEMA}
     plain["required"] = ["version", "name"]  # a file that extends another may have everything else from there
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **plain}
 
@@ -148,6 +156,7 @@ def described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[st
     A field without words of its own has those of its block; the name that chooses a block, those of what it
     chooses.
     """
+    _say_from(schema)
     for name, field in schema["properties"].items():
         forms = [field, *field.get("anyOf", ()), *field.get("allOf", ())]
         said = [target(form).get("description", "") for form in forms]
@@ -157,6 +166,14 @@ def described(schema: dict[str, Any], target: Callable[[dict[str, Any]], dict[st
         if "description" not in field and told is not None:
             field["description"] = told.splitlines()[0]
     return schema
+
+
+def _say_from(schema: dict[str, Any]) -> None:
+    """Let a file say of an encoder whose it starts from; the other trial's id is what becomes of that."""
+    if schema.get("properties", {}).pop("from_trial", None):
+        forms = [{"$ref": "#/$defs/StartsFrom"}, {"type": "null"}]
+        told = FROM_DEFINITION["StartsFrom"]["description"]
+        schema["properties"]["from"] = {"anyOf": forms, "description": told, "default": None}
 
 
 def _dotted(properties: dict[str, Any]) -> dict[str, Any]:

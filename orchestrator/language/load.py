@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError
+from orchestrator.language._chains import PARENTS, Load, inside, parents_of, whole
 from orchestrator.language.cross_checks import cross_references
 from orchestrator.language.hints import MOST_PROBLEMS, closest, problems_of, shown
 from orchestrator.language.settings import laid
@@ -29,38 +30,52 @@ SHIPPED = Path(__file__).parents[1] / "sweeps"
 _SHIPPED_NAME = re.compile(r"orch:/{0,2}(.*?)(\.yaml)?")
 _SWEEP_KEYS = frozenset({"version", "name", "extends", "base", "axes"})
 _VERSION = re.compile(r"\bversion['\"]?\s*:")
+Read = Callable[[str, str | None], tuple[str, str]]
 
 
-def load(file: str, read: Callable[[str, str | None], tuple[str, str]], *, trust: bool = False) -> SweepSpec:
-    """The sweep that `file` describes, its `extends` resolved.
+def load(
+    file: str, read: Read, *, trust: bool = False, child: str | None = None, within: tuple[str, ...] = ()
+) -> SweepSpec:
+    """The sweep that `file` describes, its `extends` resolved, with those from whose encoders it starts.
 
     Args:
-        file: the file as the user named it.
+        file: the file as the user named it, or `child` does.
         read: (name, name of the file that refers to it) to (resolved name, text).
         trust: whether it may ask for more than a million trials.
+        child: the file that names it, if one does.
+        within: sweeps that start from its encoders.
 
     Raises:
         SpecError: with every problem found.
     """
+    own = file if child is None else str(Path(child).parent / file)
+    if (real := str(Path(own).resolve())) in within:
+        raise SpecError([Problem(f"{child}:1", "", "starts from itself; to mean this file, leave it out")])
     with knowing({}):
-        tree = _with_parents(file, None, read, ())
-    return cross_checked(validated(tree, f"{file}:1"), f"{file}:1", tree, trust=trust)
+        tree = _with_parents(file, child, read, ())
+    others = functools.partial(load, read=read, trust=trust, within=(*within, real))
+    return cross_checked(validated(tree, f"{own}:1", others), f"{own}:1", tree, trust=trust)
 
 
-def validated(tree: dict[str, Any], default: str) -> SweepSpec:
+def validated(tree: dict[str, Any], default: str, others: Load | None = None) -> SweepSpec:
     """The sweep that `tree` says, from the place `default` where its keys know none.
+
+    Sweeps from whose encoders it starts are in the tree, or `others` reads them; None: where we work.
 
     Raises:
         SpecError: with every problem found.
     """
     if "extends" in tree:  # files have been laid over what they extend
         raise SpecError([Problem(default, "extends", "only a file extends another; read it by Sweep.load")])
+    others = others or functools.partial(load, read=reader(Path(), trust=False))
+    parents = parents_of(tree, default, others, lambda one: cross_checked(validated(one, default), default))
     with knowing({}):
         _join(_named_in(tree), tree, default)  # its kinds of figure must be known
         try:
-            return SweepSpec.model_validate(tree)
+            spec = SweepSpec.model_validate({key: tree[key] for key in tree if key != PARENTS})
         except ValidationError as error:
             raise SpecError(problems_of(error, tree, default=default)) from None
+    return spec.with_parents(parents)
 
 
 def cross_checked(
@@ -88,12 +103,7 @@ def cross_checked(
     return spec.with_plugins(known)
 
 
-def _with_parents(
-    file: str,
-    child: str | None,
-    read: Callable[[str, str | None], tuple[str, str]],
-    seen: tuple[str, ...],
-) -> dict[str, Any]:
+def _with_parents(file: str, child: str | None, read: Read, seen: tuple[str, ...]) -> dict[str, Any]:
     name, text = read(file, child)
     if name in seen:
         raise SpecError([Problem(f"{child}:1", "extends", f"a circle: {' -> '.join((*seen, name))}")])
@@ -106,8 +116,10 @@ def _with_parents(
     tree = parse(text, name)
     if not tree.keys() & _SWEEP_KEYS if child is None else "version" not in tree:
         raise _no_sweep(name, child)
+    for one in whole(tree):
+        if own := _named_in(one):
+            one["plugins"] = own = [resolved(entry, Path(name).parent) for entry in own]
     if own := _named_in(tree):
-        tree["plugins"] = own = [resolved(entry, Path(name).parent) for entry in own]
         _join(own, tree, f"{name}:1")  # before anything is merged: names decide what is kept
     files_from(tree, functools.partial(placed, folder=Path(name).parent))
     parent = tree.pop("extends", None)
@@ -208,6 +220,8 @@ def _located(name: str, folder: Path, place: str) -> Path:
 
 def files_from(tree: dict[str, Any], change: Callable[[Any], Any]) -> None:
     """Change how a sweep file names the files of commands, wherever it does."""
+    for one in inside(tree):
+        files_from(one, change)
     parts = [tree.get("base"), *_values(tree.get("profiles"))]
     for axis in _values(tree.get("axes")):
         parts += _values(axis.get("levels", axis) if isinstance(axis, dict) else None)
@@ -224,7 +238,7 @@ def _values(tree: Any) -> list[Any]:
     return list(tree.values()) if isinstance(tree, dict) else []
 
 
-def reader(file: Path, *, trust: bool) -> Callable[[str, str | None], tuple[str, str]]:
+def reader(file: Path, *, trust: bool) -> Read:
     """What reads `file` and those it extends: (name, name of the file that names it) to (path, text)."""
 
     def read(name: str, child: str | None) -> tuple[str, str]:

@@ -110,6 +110,7 @@ def _kept(key: str, old: Tree, new: Tree) -> Tree:
     if key not in _FOLDERS or not isinstance(old.get("name"), str) or not isinstance(new.get("name"), str):
         return {}
     shared = shared_fields(_FOLDERS[key], old["name"], new["name"])
+    shared |= {"from"} if key == "encoder" else set()  # which says of any network where it starts
     return {field: value for field, value in old.items() if field in shared}
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from orchestrator.errors import UsageError
+from orchestrator.language._chains import Parent
 from orchestrator.language.axes import Axis, label_of, level_of
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import shown
@@ -123,12 +124,24 @@ class SweepSpec(Frozen):
     schedule: ScheduleSpec | None = None
     """A pruning scheduler, for sweeps that search; never beside a table."""
     _known: foreign.Known = PrivateAttr(default_factory=dict)
+    _parents: dict[str, Parent] = PrivateAttr(default_factory=dict)
 
     def with_plugins(self, known: foreign.Known) -> Self:
         """This sweep, whose names mean these plug-ins, whatever becomes of their files."""
         own = self.model_copy()
         own._known = known
         return own
+
+    def with_parents(self, parents: dict[str, Parent]) -> Self:
+        """This sweep, whose trials may start from the encoders of these, by what it calls them."""
+        own = self.model_copy()
+        own._parents = parents
+        return own
+
+    @property
+    def parents(self) -> dict[str, Parent]:
+        """The sweeps from whose encoders its trials may start, by what it calls them."""
+        return self._parents
 
     @contextlib.contextmanager
     def names(self) -> Iterator[None]:

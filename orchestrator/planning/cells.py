@@ -9,16 +9,17 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language.hints import closest, nearest, problems_of
+from orchestrator.language._chains import FROM, StartsFrom, without_start
+from orchestrator.language.hints import closest, nearest, problems_of, shown
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
 from orchestrator.planning.designs import Choice
 from orchestrator.planning.losses import Layer, Undone, silent_losses, undone
-from orchestrator.planning.trials import Cell
+from orchestrator.planning.trials import Cell, Start
 from trainers.config.base import NOT_IDENTITY, Exact, LoopConfig, canonical, plain
 from trainers.config.foreign import CODE, PluginError, code_of
-from trainers.config.plugins import config_type, names
+from trainers.config.plugins import behind, config_type, names
 
 
 class Builder:
@@ -55,11 +56,14 @@ class Builder:
         self.fixed_fields: dict[str, Any] = {}
         self.fixed_texts: dict[str, str] = {}
         self.fixed_valid = True
+        self.fixed_start: Start | None = None
+        self.starts = FROM[0] in getattr(behind(self.loop), "STARTS_FROM", ())
         if (code := code_of(self.loop)) is not None:
             self.before, self.fixed_texts[CODE] = sorted([*self.before, CODE]), f'"{CODE}":{canonical(code)},'
         for name in blocks:
             if name not in self.touching:
                 fixed = self._validated(name, ())
+                self.fixed_start = fixed.start or self.fixed_start
                 self.fixed_valid = fixed.put(name, self.fixed_fields, self.fixed_texts) and self.fixed_valid
         # Every model has the base's own validator; more than that look at several blocks at once.
         self.has_cross_checks = len(self.loop.__pydantic_decorators__.model_validators) > 1
@@ -81,19 +85,20 @@ class Builder:
     def cell(self, choice: Choice) -> Cell | None:
         """The cell of a choice of levels; None, with a line in `problems`, if it is invalid."""
         fields, texts, valid = dict(self.fixed_fields), dict(self.fixed_texts), self.fixed_valid
+        start = self.fixed_start
         for block, axes in self.moving:
             key = (block, _touching(choice, axes))
             known = self.blocks.get(key)
             if known is None:
                 known = self.blocks[key] = self._validated(block, key[1])
-            valid = known.put(block, fields, texts) and valid
+            valid, start = known.put(block, fields, texts) and valid, known.start or start
         if not valid:
             return None
         before = [texts[name] for name in self.before if name in texts]
         after = [texts[name] for name in self.after if name in texts]
         head = "{" + "".join(before) + '"seed":'
-        cell = Cell(choice, self.loop, fields, head, "".join(after) + "}")
-        if self.has_cross_checks:
+        cell = Cell(choice, self.loop, fields, head, "".join(after) + "}", start=start)
+        if self.has_cross_checks and start is None:  # else when it is known what network it starts from
             try:
                 cell.config()
             except ValidationError as error:
@@ -103,7 +108,12 @@ class Builder:
 
     def _validated(self, name: str, choice: Choice) -> _Block:
         """One block under the levels that touch it."""
-        tree = self._tree(choice)
+        tree, known = self._tree(choice), len(self.problems)
+        start = self._start(choice) if name == FROM[0] else None
+        if len(self.problems) > known:
+            return _Block(valid=False)
+        if start is not None and not tree[name]:
+            return _Block(default=True, start=start)  # the other trial's network
         field = self.loop.model_fields.get(name)
         if field is None and name not in tree:
             return _Block(default=True)  # only levels of another trainer set it
@@ -129,8 +139,31 @@ class Builder:
         else:
             lost = undone(name, (*self.layers, *self._levels(choice)))
             problems = [p for one in lost for p in silent_losses(one, value, self.place)]
+            if name == FROM[0] and getattr(value, "from_trial", None) is not None:
+                told = "is what a sweep makes of `from`; write {cell: ..., seed: same} there"
+                at = (name, "from_trial")
+                problems.append(Problem(place_of(tree, at, self.place), ".".join(at), told))
         self.problems += problems
-        return _Block(value, None if problems else self._text(name, value), valid=not problems, undone=lost)
+        text = None if problems else self._text(name, value)
+        return _Block(value, text, valid=not problems, undone=lost, start=start)
+
+    def _start(self, choice: Choice) -> Start | None:
+        """Whose encoder is started from under these levels; a line in `problems` if that is wrong."""
+        whole = self._whole(choice)
+        asked = without_start(whole)[1] if self.starts else None
+        place = place_of(whole, FROM, self.place)
+        if asked is None:
+            return None
+        if not isinstance(asked, dict):
+            told = "expected {cell: ..., seed: same}, of another sweep with `sweep: FILE`; got "
+            told += shown(asked)
+            self.problems.append(Problem(place, ".".join(FROM), told))
+            return None
+        try:
+            return Start(StartsFrom.model_validate(asked), place)
+        except ValidationError as error:
+            self.problems += problems_of(error, whole, default=self.place, prefix=FROM)
+            return None
 
     def _checked(self, name: str, tree: dict[str, Any]) -> tuple[list[Problem], Any]:
         """What is wrong with a block, or its value."""
@@ -163,6 +196,10 @@ class Builder:
         ]
 
     def _tree(self, choice: Choice) -> dict[str, Any]:
+        whole = self._whole(choice)
+        return without_start(whole)[0] if self.starts else whole
+
+    def _whole(self, choice: Choice) -> dict[str, Any]:
         return functools.reduce(merged, (layer.settings for layer in self._levels(choice)), self.base)
 
 
@@ -178,6 +215,7 @@ class _Block(NamedTuple):
     default: bool = False
     valid: bool = True
     undone: tuple[Undone, ...] = ()
+    start: Start | None = None
 
     def put(self, name: str, fields: dict[str, Any], texts: dict[str, str]) -> bool:
         """Enter it under `name`; whether it is valid."""

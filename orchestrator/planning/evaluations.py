@@ -114,7 +114,8 @@ def _evaluation(cell: Cell, name: str, protocol: Any, digest: str | None, seed: 
     """The cell that evaluates an encoder; of one that is not there, under a digest that no encoder has."""
     config: Any = cell.config(seed)
     loop = config_type("loops", "evaluation")
-    encoder = {"network": config.encoder, "projector": config.projector, "sha256": digest or "0" * 64}
+    network = config.encoder.starting_from(None)
+    encoder = {"network": network, "projector": config.projector, "sha256": digest or "0" * 64}
     try:
         made = loop.model_validate(
             {"encoder": encoder, "protocol": protocol, "data": protocol.data or config.data, "seed": seed}

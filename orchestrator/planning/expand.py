@@ -12,6 +12,7 @@ from orchestrator.language.seeds import seeds_listed
 from orchestrator.language.settings import merged
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
+from orchestrator.planning._chains import with_parents
 from orchestrator.planning.cells import Builder
 from orchestrator.planning.designs import Choice, choices
 from orchestrator.planning.evaluations import evaluations
@@ -48,7 +49,7 @@ def expand(
     layers = layers_of(spec, profile, changes)
     chosen_seeds = tuple(seeds) if seeds is not None else spec.seed_list
     with spec.names():
-        cells = tuple(_cells(spec, layers, default_place))
+        cells = tuple(_cells(spec, profile, layers, default_place))
     asked = Expansion(spec, profile, cells, chosen_seeds, (), tuple(map(str, changes or ())))
     given = seeds is not None
     made = asked._replace(seeds_given=given).with_seeds({} if given else dict(_own_seeds(spec, cells)))
@@ -81,7 +82,7 @@ def layers_of(spec: SweepSpec, profile: str | None, changes: dict[str, Any] | No
     return layers
 
 
-def _cells(spec: SweepSpec, layers: Sequence[Layer], place: str) -> Iterator[Cell]:
+def _cells(spec: SweepSpec, profile: str | None, layers: Sequence[Layer], place: str) -> Iterator[Cell]:
     """Every cell of the design, in the order of the axes; SpecError with every problem of every cell.
 
     A level may choose another trainer. Base and profile speak of the base's own trainer, so such a cell
@@ -114,6 +115,7 @@ def _cells(spec: SweepSpec, layers: Sequence[Layer], place: str) -> Iterator[Cel
             cells.append(cell)
     problems = unknown + [one for builder in builders.values() if builder for one in builder.problems]
     if not problems:
+        cells = with_parents(spec, profile, cells, expand)
         kept = {cell.loop: builder for cell in cells if (builder := builders[cell.trainer])}
         problems = list(merged_in_silence(cells, lambda cell: kept[cell.loop].undone(cell.choice), place))
     if spec.schedule:

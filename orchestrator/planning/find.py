@@ -6,8 +6,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.axes import level_of
 from orchestrator.language.hints import cut, nearest
 from orchestrator.planning.evaluations import Evaluations, name_of
-from orchestrator.planning.expand import Expansion
-from orchestrator.planning.trials import TrialSpec, in_words
+from orchestrator.planning.trials import Expansion, TrialSpec, in_words
 from orchestrator.process.words import listed
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import code_note, edit_notes, trained_by_other_code
 from orchestrator.planning.trials import TrialSpec, keeps
-from orchestrator.process.words import counted
+from orchestrator.process.words import counted, listed
 from orchestrator.records import MEASURED, TrialRecord
 
 RETRAINS = "`orch sweep SPEC --keep encoder --retrain-unkept` (retrain_unkept=True) trains"
@@ -85,6 +86,13 @@ class Plan(NamedTuple):
         return self.status(trial.id)
 
 
+def kept(expansion: Expansion, asked: Iterable[Literal["encoder"]]) -> tuple[Literal["encoder"], ...]:
+    """What is kept of a sweep's trials: what its file names, what is asked for, what others of it need."""
+    chained = any(cell.start is not None and cell.start.file is None for cell in expansion.cells)
+    needed: tuple[Literal["encoder"], ...] = ("encoder",) if expansion.spec.evaluations or chained else ()
+    return tuple(dict.fromkeys((*expansion.spec.keep, *asked, *needed)))
+
+
 def seeds_of_cells(expansion: Expansion) -> str:
     """How many seeds cells have, in words."""
     numbers = sorted({len(expansion.seeds_of(cell)) for cell in expansion.cells})
@@ -124,6 +132,96 @@ def encoder_notes(plan: Plan) -> list[str]:
         more = f", and {counted(len(lost) - 1, 'more encoder')} cannot be used" if lost[1:] else ""
         notes.append(f"{first}{more}; {RETRAINS} {'them' if more else 'it'} anew")
     return notes
+
+
+def stages(todo: Sequence[TrialSpec]) -> list[tuple[TrialSpec, ...]]:
+    """`todo` by turns: a trial that starts from the encoder of another of them comes after that."""
+    there = {trial.id for trial in todo}
+    turns: dict[str, int] = {}
+
+    def turn(trial: TrialSpec) -> int:
+        if trial.id not in turns:
+            parent = trial.parent
+            turns[trial.id] = 1 + turn(parent) if parent is not None and parent.id in there else 0
+        return turns[trial.id]
+
+    found: dict[int, list[TrialSpec]] = {}
+    for trial in todo:
+        found.setdefault(turn(trial), []).append(trial)
+    return [tuple(found[number]) for number in sorted(found)]
+
+
+class Unfit(NamedTuple):
+    """Why a trial cannot start: the encoder that it would start from is not there."""
+
+    trial: TrialSpec
+    why: str
+    """In words on the other trial that follow "which"."""
+    cure: Literal["train", "keep"] | None
+    """What makes the encoder: the other trial is trained, or trained anew; None: nothing, it has ended so."""
+
+
+_STANDS = {"running": "is running", "stopped": "was stopped", "pruned": "was pruned"}
+
+
+def unfit(
+    todo: Iterable[TrialSpec], parents: Mapping[str, TrialRecord], lost: Mapping[str, str]
+) -> dict[str, Unfit]:
+    """Why trials cannot start from another's encoder, by their ids; those that can are absent.
+
+    Args:
+        todo: trials.
+        parents: records of those from whose encoders they start.
+        lost: why an encoder that was kept cannot be used, by the id of its trial.
+    """
+    found: dict[str, Unfit] = {}
+    for trial in todo:
+        if (parent := trial.parent) is None:
+            continue
+        if (record := parents.get(parent.id)) is None:
+            found[trial.id] = Unfit(trial, "was not trained", "train")
+        elif record.status != "completed":
+            why = _STANDS.get(record.status, record.status) + (f" ({record.reason})" if record.reason else "")
+            found[trial.id] = Unfit(trial, why, None if record.is_done else "train")
+        elif record.encoder is None:
+            found[trial.id] = Unfit(trial, "was trained without keeping its encoder", "keep")
+        elif parent.id in lost:
+            found[trial.id] = Unfit(trial, f"has lost its encoder: it {lost[parent.id]}", "keep")
+    return found
+
+
+def start_notes(expansion: Expansion, found: Iterable[Unfit]) -> list[str]:
+    """A line on each cell from whose encoders others would start and cannot, with what to do."""
+    together: dict[tuple[str | None, str, str], list[Unfit]] = {}
+    for one in found:
+        start, parent = one.trial.cell.start, one.trial.parent
+        assert start is not None and parent is not None
+        together.setdefault((start.file, parent.cell.label, one.why), []).append(one)
+    lines = []
+    for (file, label, why), those in together.items():
+        seeds = sorted({one.trial.parent.seed for one in those if one.trial.parent is not None})
+        whose = f"{label}, seed{'s' * (len(seeds) > 1)} {listed(map(str, seeds), 8)}"
+        whose += f" of {file}" if file else ""
+        way = "a result, and stays: name another cell or seed, or leave these out by `exclude`"
+        if (cure := those[0].cure) is not None:
+            way = f"`{_training(expansion, those[0].trial, seeds, anew=cure == 'keep')}` trains it"
+        number = counted(len(those), "trial")
+        lines.append(f"{number} would start from the encoder of {whose}, which {why}; {way}")
+    return lines
+
+
+def _training(expansion: Expansion, trial: TrialSpec, seeds: Sequence[int], *, anew: bool) -> str:
+    """The command that trains what a trial starts from, under these seeds."""
+    start = trial.cell.start
+    assert start is not None
+    words, spec = ["orch", "sweep", start.file or "SPEC"], expansion.spec
+    if start.asked.sweep is not None:
+        spec = spec.parents[start.asked.sweep].spec
+        words += ["--profile", start.profile] if start.profile else []
+        words += ["--keep", "encoder"]
+    if not spec.every_seed.issuperset(seeds):
+        words += ["--seeds", f"{','.join(map(str, seeds))},"]
+    return shlex.join([*words, "--retrain-unkept"] if anew else words)
 
 
 def will_run(plan: Plan, where: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.errors import printable
+from orchestrator.language._chains import StartsFrom
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.designs import Choice
 from orchestrator.records import TrialFacts
@@ -33,6 +34,8 @@ class Cell(NamedTuple):
     tail: str
     by_seed: Mapping[int, Cell] = {}
     """The cell of each seed, where more than the seed differs: of evaluations, whose encoders do."""
+    start: Start | None = None
+    """Whose trained encoders its trials start from; its own id holds the other cell's."""
 
     @property
     def trainer(self) -> str:
@@ -46,13 +49,23 @@ class Cell(NamedTuple):
 
     def config(self, seed: int = 0) -> LoopConfig:
         """The resolved config with a seed."""
-        own = self.by_seed.get(seed, self)
+        own = self.of(seed)
         return own.loop.model_validate({**own.fields, "seed": seed})
 
     def trial_id(self, seed: int) -> str:
         """Id of the trial that this cell and `seed` make."""
-        own = self.by_seed.get(seed, self)
+        own = self.of(seed)
         return _hash(f"{own.head}{seed}{own.tail}")
+
+    def of(self, seed: int) -> Cell:
+        """The cell as a seed's trial has it: with its encoder's digest, or the trial that it starts from."""
+        own = self.by_seed.get(seed, self)
+        if own.start is None or own.start.cell is None:
+            return own
+        encoder, parent = own.fields["encoder"], own.start.trial(seed).id
+        before, now = (f'"from_trial":"{one}"' for one in (encoder.from_trial, parent))
+        fields = own.fields | {"encoder": encoder.starting_from(parent)}
+        return own._replace(fields=fields, head=own.head.replace(before, now, 1), start=None)
 
     @property
     def is_foreign(self) -> bool:
@@ -64,6 +77,26 @@ class Cell(NamedTuple):
     def id(self) -> str:
         """Hash of the config without its seed; shared by all its trials."""
         return _hash(self.head + self.tail)
+
+
+class Start(NamedTuple):
+    """Whose trained encoder the trials of a cell start from."""
+
+    asked: StartsFrom
+    place: str
+    """Where the file says so."""
+    cell: Cell | None = None
+    """The other trials' cell; None: it was not looked for yet."""
+    file: str | None = None
+    """The other sweep's file, as commands name it; None: it is the same sweep."""
+    profile: str | None = None
+    """Profile of the other sweep."""
+
+    def trial(self, seed: int) -> TrialSpec:
+        """The trial from which that of `seed` starts."""
+        assert self.cell is not None
+        own = seed if self.asked.seed == "same" else self.asked.seed
+        return TrialSpec(self.cell.trial_id(own), self.cell, own)
 
 
 class TrialSpec(NamedTuple):
@@ -86,6 +119,11 @@ class TrialSpec(NamedTuple):
     def label(self) -> str:
         """Cell and seed in words."""
         return f"{self.cell.label} · seed {self.seed}"
+
+    @property
+    def parent(self) -> TrialSpec | None:
+        """The trial from whose trained encoder it starts."""
+        return None if self.cell.start is None else self.cell.start.trial(self.seed)
 
     @property
     def facts(self) -> TrialFacts:
@@ -145,11 +183,6 @@ def _hash(text: str) -> str:
 def keeps(cell: Cell) -> tuple[str, ...]:
     """What trials of a cell can leave behind."""
     return getattr(behind(cell.loop), "KEEPS", ())
-
-
-def kept(spec: SweepSpec, asked: Iterable[Literal["encoder"]]) -> tuple[Literal["encoder"], ...]:
-    """What is kept of a sweep's trials: what its file names, what is asked for, what its evaluations need."""
-    return tuple(dict.fromkeys((*spec.keep, *asked, *(("encoder",) if spec.evaluations else ()))))
 
 
 class Aim(NamedTuple):

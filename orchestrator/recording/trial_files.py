@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -160,6 +160,20 @@ def lay_encoders(
         for trial_id, _ in own:
             files(folder / trial_id).write(GIVEN, io.BytesIO(content))
     return lost
+
+
+def parent_records(
+    todo: Iterable[TrialSpec], known: Mapping[str, TrialRecord], store: Store
+) -> dict[str, TrialRecord]:
+    """Records of the trials from whose encoders these start, by id: those that are known, others of `store`.
+
+    Raises:
+        StoreError: it does not answer.
+    """
+    wanted = {trial.parent.id for trial in todo if trial.parent is not None}
+    there = {one: known[one] for one in wanted if one in known}
+    others = wanted - there.keys()
+    return there | (store.records(others) if others else {})
 
 
 def left_encoder(folder: Folder, sha256: str) -> bytes | None:

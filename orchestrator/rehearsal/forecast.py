@@ -257,6 +257,14 @@ class _Room:
                 self.free[name] += sign * value
 
 
+def alone(config: LoopConfig) -> LoopConfig:
+    """The same trial, starting from no other's encoder: it costs the same."""
+    encoder: Any = getattr(config, "encoder", None)
+    if getattr(encoder, "from_trial", None) is None:
+        return config
+    return config.model_validate(dict(config) | {"encoder": encoder.starting_from(None)})
+
+
 def _shape(config: LoopConfig) -> Any:
     """What of a config decides the cost of its training: real numbers only by being zero or not.
 
@@ -270,7 +278,7 @@ def _shape(config: LoopConfig) -> Any:
             return [reduced(item) for item in value]
         return bool(value) if isinstance(value, float) else value
 
-    content = identity_dump(config)
+    content = identity_dump(alone(config))
     if "epochs" not in content:
         return {name: value for name, value in content.items() if name != "seed"}
     return reduced({name: value for name, value in content.items() if name not in ("seed", "epochs")})

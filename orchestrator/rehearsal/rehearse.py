@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from orchestrator.language.resources import Bundle, TrialResources
 from orchestrator.process.secrets import kept_to_itself
 from orchestrator.process.words import counted
-from orchestrator.rehearsal.forecast import FILLED, GAIN, CostClass, Measurement
+from orchestrator.rehearsal.forecast import FILLED, GAIN, CostClass, Measurement, alone
 from trainers.attempt.rehearsal import Cost, RehearsalError, pace, rehearse
 from trainers.config.base import LoopConfig, Runtime
 
@@ -46,7 +46,7 @@ def rehearsal_jobs(classes: Sequence[CostClass], runtime: Runtime) -> list[Rehea
     return [
         RehearsalJob(
             name=cost_class.name,
-            config=cost_class.trials[0].config,
+            config=alone(cost_class.trials[0].config),
             needs=cost_class.needs,
             runtime=cost_class.needs.runtime(runtime),
             number=len(cost_class.trials),

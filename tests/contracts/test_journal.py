@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import random
@@ -875,3 +876,21 @@ def test_a_reader_sees_that_the_driver_of_a_trial_is_gone(tmp_path: Path) -> Non
 def test_where_an_encoder_was_left_is_read_back_as_it_was_written(folder: Folder) -> None:
     told = journal.EncoderKept(trial_id="0" * 12, folder=folder, sha256="a" * 64)
     assert journal.parsed(journal.line(told)) == told
+
+
+def test_an_encoder_that_waits_is_found_where_its_home_was_moved_to(home: Home) -> None:
+    home.away = True
+    store, left = home.opened(), home.root.parent / "trials" / FIRST.id
+    store.begin(FIRST.facts, INFO)
+    store.finish(FIRST.id, outcome(details={"encoder": {"sha256": hashlib.sha256(b"it").hexdigest()}}), INFO)
+    left.mkdir(parents=True)
+    (left / "encoder.safetensors").write_bytes(b"it")
+    store.keep_encoder(FIRST.id, left, hashlib.sha256(b"it").hexdigest())
+    home.kill(store)
+    (home.root.parent / "moved").mkdir()
+    for name in ("journal", "trials"):
+        (home.root.parent / name).rename(home.root.parent / "moved" / name)
+    home.root, home.away = home.root.parent / "moved" / "journal", False
+    assert home.opened().encoder(FIRST.id) == b"it"
+    home.synced()
+    assert home.behind.encoder(FIRST.id) == b"it" and home.waiting == []

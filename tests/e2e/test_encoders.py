@@ -59,6 +59,13 @@ def test_an_encoder_that_was_not_kept_comes_with_the_command_that_makes_it(ready
     assert "nothing to do" in ready.orch(*command, "--executor", "serial").stderr
 
 
+def test_a_bundle_without_the_encoders_that_were_kept_says_so_where_it_is_taken_in(kept: Place) -> None:
+    kept.orch("export", "sweep.yaml")
+    told = kept.orch("import", "tiny.orch.zip", "--home", "elsewhere").stderr
+    assert "1 trial kept an encoder, which the bundle is without: `orch export --with encoders`" in told
+    assert "kept an encoder" not in kept.orch("import", "tiny.orch.zip").stderr  # this store has it
+
+
 def test_a_trial_alone_can_keep_its_encoder_in_its_bundle(ready: Place) -> None:
     ready.write(SMALL)
     assert "add --out" in ready.orch("trial", "sweep.yaml", "base", "--keep", "encoder", code=2).stderr

@@ -72,6 +72,7 @@ def test_evaluations_wait_for_encoders_that_were_not_kept(ready: Place) -> None:
     [
         ("deep: {name: linear, blocks: 5}", "evaluations.deep: is 5, but the projector has 1 hidden layers"),
         ("probe: knn", "evaluations.probe: trials report probe/... themselves"),
+        ("near: knn\naxes: {evaluation: {a: {}}}", "axes.evaluation: tells evaluations apart"),
         ("near: {name: knnn}", "no evaluation named 'knnn'; available: corruptions, fine_tune, knn"),
         ("near: {name: knn, labels: 2}", "evaluations.near.labels: input should be less than 1, got 2"),
         ("near: {name: knn, data: {name: image_folder, label: x, root: gone, size: 8}}", "gone"),

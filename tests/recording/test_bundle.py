@@ -29,7 +29,8 @@ from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import Store
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import SweepInfo
-from tests.builders import INFO, expansion, outcome, table_yaml
+from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
+from tests.planning.test_chains import AFTER
 from trainers.attempt.report import EpochReport
 
 HERE = INFO.provenance
@@ -488,6 +489,49 @@ def test_a_sweep_goes_into_a_bundle_as_one_file_that_asks_for_the_same_trials(tm
         assert alone.tables == spec.tables and alone.figures == spec.figures
     built, name, _ = whole_sources(spec, None, trust=False)
     assert list(built) == [name] == ["smoke.orch.yaml"]
+
+
+def test_a_sweep_goes_into_a_bundle_with_those_from_whose_encoders_it_starts(tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(yaml(TINY))
+    (tmp_path / "after.yaml").write_text(yaml(AFTER))
+    spec = load_sweep(tmp_path / "after.yaml")
+    texts, name, _ = whole_sources(spec, tmp_path / "after.yaml", trust=False)
+    assert {"tiny.yaml", "after.yaml", name} <= set(texts)
+    ids = [trial.id for trial in expand(spec).trials]
+    alone = load(name, lambda asked, child: (asked, {name: texts[name]}[asked].decode()))
+    assert [trial.id for trial in expand(alone).trials] == ids
+    swept = writing.Exported("after", expand(spec), filled(expand(spec)), texts, name, {})
+    writing.write(tmp_path / "one.orch.zip", [swept], HERE, say=lambda line: None)
+    (tmp_path / "tiny.yaml").unlink()
+    assert [trial.id for trial in expand(read_sweep(tmp_path / "one.orch.zip")[0]).trials] == ids
+
+
+def test_what_would_not_be_read_is_not_written(
+    tmp_path: Path, whole: Expansion, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = filled(whole)
+    for limit, most, says in (
+        ("OTHER_BYTES", 1000, r"tables/tiny/main.csv has \d+ bytes, more than 1000"),
+        ("ARRAYS_BYTES", 100, r"spectra.npz has \d+ bytes of arrays, more than 100"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(layout, limit, most)
+            with pytest.raises(UsageError, match=says):
+                exported(tmp_path / "tiny.orch.zip", store, whole)
+        assert list(tmp_path.iterdir()) == []
+    exported(tmp_path / "tiny.orch.zip", store, whole)
+
+
+def test_code_of_a_sweep_that_is_started_from_does_not_run_either(tmp_path: Path, whole: Expansion) -> None:
+    text = (
+        yaml(AFTER)
+        + "parents: {tiny.yaml: {version: 1, name: x, plugins: [./evil.py], base: {trainer: ssl}}}\n"
+    )
+    files = {"tiny.yaml": text.encode(), "evil.py": b"raise SystemExit"}
+    swept = writing.Exported("tiny", whole, filled(whole), files, "tiny.yaml", {})
+    writing.write(tmp_path / "code.orch.zip", [swept], HERE, say=lambda line: None)
+    with pytest.raises(UsageError, match="has plug-ins, which are code"):
+        read_sweep(tmp_path / "code.orch.zip")
 
 
 def test_the_code_of_a_bundle_does_not_run(tmp_path: Path, whole: Expansion) -> None:

@@ -135,6 +135,14 @@ def test_runs_are_shown_with_the_metrics_of_tables_first_and_the_summary_on_top(
     assert [run.info.run_name for run in runs] == ["summary", trials(1)[0].label]
 
 
+def test_what_knows_of_no_tables_leaves_the_columns_as_they_are(store: Any) -> None:
+    store.begin(trials(1)[0].facts, INFO.model_copy(update={"metrics": ("test/acc",)}))
+    store._experiments.clear()
+    store.begin(trials(2)[1].facts, INFO)
+    experiment = store._client.get_experiment_by_name("tiny")
+    assert "metrics.`test/acc`" in experiment.tags["mlflow.sharedViewState.orch"]
+
+
 def test_known_runs_are_looked_up_together(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = trials(4)
     for trial in found:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field
 
@@ -23,3 +23,12 @@ class EncoderConfig(Frozen):
     """What every encoder's config has."""
 
     name: str
+    from_trial: str | None = Field(None, pattern="^[0-9a-f]{12}$")
+    """Trial whose trained encoder it starts from, which `from` of a sweep names; None: the seed draws it."""
+
+    def starting_from(self, trial: str | None) -> Self:
+        """The same network, starting from that trial's encoder; None: from what the seed draws."""
+        if trial == self.from_trial:
+            return self
+        own = {name: getattr(self, name) for name in self.model_fields_set - {"from_trial"}}
+        return type(self)(**own, **({"from_trial": trial} if trial is not None else {}))

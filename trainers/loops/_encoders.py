@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 from trainers.attempt.checkpoint import ENCODER, GIVEN
 from trainers.attempt.folders import Folder, StorageError, files
+from trainers.config.base import identity_dump
+from trainers.config.lazy import torch
 from trainers.encoders.base import EncoderConfig
 from trainers.measures import frozen
 from trainers.methods.base import AbstractMethod
@@ -17,6 +20,9 @@ from trainers.views.device_images import DeviceImages
 
 DETAIL = "encoder"
 """Key of what an outcome's details say of an encoder that was left behind."""
+STARTED = "started_from"
+"""Key of what they say of the one that it started from."""
+Weights = Mapping[str, "torch.Tensor"] | None
 
 
 def leave(
@@ -35,7 +41,7 @@ def leave(
     own = kept.shapes(method.projector) == kept.shapes(build_projector(projector, dimension))
     mean, std = (tuple(values.tolist()) for values in (data.mean, data.std))
     about = About(
-        network=network,
+        network=network.starting_from(None),
         shape=data.images.shape,
         mean=mean,
         std=std,
@@ -58,14 +64,39 @@ def given(folder: Folder | None, sha256: str) -> Kept:
     Raises:
         EncoderFileError: it was given none, or another.
     """
-    try:
-        content = files(folder).read(GIVEN) if folder is not None else None
-    except FileNotFoundError:
-        content = None
-    if content is None:
-        raise EncoderFileError(f"encoder {sha256[:12]} was not given to this trial; `orch sweep` brings it")
+    content = _content(folder, sha256[:12])
     if (found := kept.sha256(content)) != sha256:
         raise EncoderFileError(
             f"encoder {sha256[:12]} is damaged: its digest is {found[:12]}; `orch sweep` brings it anew"
         )
     return kept.read(content)
+
+
+def started_from(folder: Folder | None, network: EncoderConfig) -> tuple[Weights, dict[str, Any]]:
+    """Weights that a trial's encoder starts from, and details of them for the outcome.
+
+    None, and nothing, where the seed draws them.
+
+    Raises:
+        EncoderFileError: it was given none, or one of another network.
+    """
+    if network.from_trial is None:
+        return None, {}
+    content = _content(folder, f"of trial {network.from_trial}")
+    found, wanted = kept.read(content), identity_dump(network.starting_from(None))
+    if (there := identity_dump(found.about.network)) != wanted:
+        raise EncoderFileError(
+            f"encoder of trial {network.from_trial} is another network, {there}, expected {wanted}"
+        )
+    origin = {"trial": network.from_trial, "sha256": kept.sha256(content)}
+    return found.encoder.state_dict(), {STARTED: origin}
+
+
+def _content(folder: Folder | None, which: str) -> bytes:
+    try:
+        content = files(folder).read(GIVEN) if folder is not None else None
+    except FileNotFoundError:
+        content = None
+    if content is None:
+        raise EncoderFileError(f"encoder {which} was not given to this trial; `orch sweep` brings it")
+    return content

@@ -17,7 +17,7 @@ from trainers.config.lazy import nn, torch
 from trainers.config.plugins import Plugin, behind
 from trainers.datasets.base import DatasetConfig, Images
 from trainers.encoders.base import EncoderConfig
-from trainers.loops import _encoders
+from trainers.loops._encoders import Weights, leave, started_from
 from trainers.loops._gradients import Gradients
 from trainers.measures import collapse, frozen, spectra
 from trainers.measures.probe import KnnConfig, ProbeConfig
@@ -39,7 +39,7 @@ FIGURES = ("curves", "eigenspace", "spectra", "slope")
 _OWN = ("train/loss", "train/lr", "dynamics/time", "time/epoch_s", "time/images_per_s")
 METRICS, FINAL_METRICS = (*_OWN, *spectra.METRICS, *collapse.METRICS), frozen.METRICS
 """What its trials may report after an epoch, and at their end alone."""
-KEEPS = ("encoder",)  # what its trials can leave behind
+KEEPS = STARTS_FROM = ("encoder",)  # what its trials can leave behind, and can start from
 
 
 class Config(LoopConfig):
@@ -71,13 +71,13 @@ class Config(LoopConfig):
 class Trial:
     """A trial's networks, optimizer and running F, which a checkpoint holds and a resume restores."""
 
-    def __init__(self, config: Config, images: Images, runtime: Runtime) -> None:
-        """Build everything fresh from the config's seed."""
+    def __init__(self, config: Config, images: Images, runtime: Runtime, start: Weights = None) -> None:
+        """Build everything fresh from the config's seed, but for weights that the encoder starts from."""
         self.config, self.device, self.replay = config, runtime.device, runtime.graphs
         self.gradients: Gradients | None = None
-        classes = len(images.classes)
-        blueprint = Blueprint(config.encoder, config.projector, images.shape, config.seed, classes=classes)
-        self.method: AbstractMethod = behind(type(config.method)).build(config.method, blueprint)
+        seed, classes = config.seed, len(images.classes)
+        plan = Blueprint(config.encoder, config.projector, images.shape, seed, classes, start)
+        self.method: AbstractMethod = behind(type(config.method)).build(config.method, plan)
         self.networks = self.method.networks.to(self.device, memory_format=torch.channels_last).train()
         self.optimizer = build_optimizer(self.method.trained, config.optimizer)
         self.correlation = CorrelationEMA(self.method.dimension, rho=config.spectra.rho, device=self.device)
@@ -155,7 +155,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
         details["warnings"] = [*details.get("warnings", []), f"no CUDA graph, steps are slower: {why}"]
     details |= {"wall_s": time.perf_counter() - started, "collapse": found}
     if folder and runtime.keep:
-        details |= _encoders.leave(config.encoder, config.projector, trial.method, data, folder)
+        details |= leave(config.encoder, config.projector, trial.method, data, folder)
     return Outcome(
         status="collapsed" if diagnosis.verdict == "total" else "completed",
         reason=None if diagnosis.verdict == "none" else diagnosis.evidence,
@@ -168,9 +168,10 @@ def _begin(
     config: Config, data: DeviceImages, runtime: Runtime, folder: Folder | None, report: Report
 ) -> tuple[Trial, dict[str, Any]]:
     """The trial, fresh or with all epochs of its newest checkpoint, which are reported; details of that."""
-    fresh = Trial(config, data.images, runtime)
-    details: dict[str, Any] = {"encoder_start": checkpoint.digest(fresh.method.encoder.state_dict())}
-    found, warnings = checkpoint.load(folder, lambda old: Trial(config, data.images, runtime).restored(old))
+    start, details = started_from(folder, config.encoder)
+    fresh = Trial(*(given := (config, data.images, runtime, start)))
+    details["encoder_start"] = checkpoint.digest(fresh.method.encoder.state_dict())
+    found, warnings = checkpoint.load(folder, lambda old: Trial(*given).restored(old))
     if found is None:
         report(_measured(fresh, 0, {"dynamics/time": 0.0}, data.held_out))
     else:

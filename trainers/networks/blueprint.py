@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from trainers.config.lazy import nn, torch
@@ -16,6 +17,7 @@ from trainers.networks.heads import (
     build_predictor,
     build_projector,
 )
+from trainers.networks.kept import EncoderFileError, fill
 from trainers.randomness import seeded
 
 
@@ -34,6 +36,8 @@ class Blueprint:
     seed: int
     classes: int = 10
     """Number of classes K, for the supervised reference."""
+    start: Mapping[str, torch.Tensor] | None = None
+    """Weights that every encoder starts from, of another trial; None: it draws them."""
 
     @property
     def dimension(self) -> int:
@@ -41,9 +45,20 @@ class Blueprint:
         return self.projector_config.output
 
     def encoder(self, copy_of: str = "online") -> tuple[nn.Module, int]:
-        """A fresh encoder and its feature dimension; `copy_of` names whose weights it starts from."""
+        """A fresh encoder and its feature dimension; `copy_of` names whose weights it starts from.
+
+        Raises:
+            EncoderFileError: the weights to start from are another network's.
+        """
         with seeded(self.seed, "weights", "encoder", copy_of):
             network, features = behind(type(self.encoder_config)).build(self.encoder_config, self.shape)
+        if self.start is not None:
+            try:
+                fill(network, self.start)
+            except EncoderFileError as error:
+                shape = "x".join(map(str, self.shape))
+                told = f"the encoder to start from does not take images of {shape}: {error}"
+                raise EncoderFileError(told) from None
         return network, features
 
     def projector(self, features: int, copy_of: str = "online") -> nn.Sequential:

@@ -114,9 +114,9 @@ def read(content: bytes) -> Kept:
     with seeded(0, "weights", "of a file"):  # which are replaced at once
         encoder, dimension = behind(type(about.network)).build(about.network, about.shape)
         projector = build_projector(about.projector, dimension) if about.projector else None
-    _fill(encoder, _below(OWN, tensors))
+    fill(encoder, _below(OWN, tensors))
     if projector is not None:
-        _fill(projector, _below(HEAD, tensors))
+        fill(projector, _below(HEAD, tensors))
         projector.eval()
     return Kept(about, encoder.eval(), projector)
 
@@ -159,7 +159,12 @@ def shapes(module: nn.Module) -> dict[str, tuple[int, ...]]:
     return {name: tuple(value.shape) for name, value in module.state_dict().items()}
 
 
-def _fill(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+def fill(module: nn.Module, weights: Mapping[str, torch.Tensor]) -> None:
+    """Give a network these weights.
+
+    Raises:
+        EncoderFileError: they are another network's.
+    """
     wanted, there = shapes(module), {name: tuple(value.shape) for name, value in weights.items()}
     for name in sorted(wanted.keys() | there.keys()):
         if there.get(name) != wanted.get(name):

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from orchestrator.errors import UsageError
-from orchestrator.language.json_schema import EXTENDS, described
+from orchestrator.language.json_schema import EXTENDS, FROM_DEFINITION, described
 from orchestrator.language.sweep_spec import SweepSpec
 from trainers.config.foreign import PluginError
 from trainers.config.plugins import usable
@@ -66,7 +66,7 @@ class _Fields:
         loops = sorted(usable("loops"), key=lambda loop: loop.model_fields["trainer"].default != "ssl")
         roots: list[type[BaseModel]] = [SweepSpec, *loops]  # what most sweeps have comes first
         keys, schema = models_json_schema([(root, "validation") for root in roots])
-        self._definitions = schema["$defs"]
+        self._definitions = schema["$defs"] | FROM_DEFINITION
         self._whole(keys[SweepSpec, "validation"])["properties"]["extends"] = EXTENDS
         self.sections: dict[str, _Section] = {}
         for root in roots:

@@ -13,12 +13,12 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen import grid
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.planning.evaluations import Evaluations, evaluations
-from orchestrator.planning.plan import RETRAINS, Plan, encoder_notes
+from orchestrator.planning.plan import RETRAINS, Plan, encoder_notes, stages, start_notes, unfit
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted, listed
 from orchestrator.recording.logs import log_path
-from orchestrator.recording.trial_files import lost_encoders
-from orchestrator.records import TrialRecord
+from orchestrator.recording.trial_files import lost_encoders, parent_records
+from orchestrator.records import TrialRecord, status_of
 
 
 def why(request: Request, text: str) -> Iterator[str]:
@@ -35,6 +35,7 @@ def why(request: Request, text: str) -> Iterator[str]:
             lines = _of_evaluation(request, found, trial, records)
         else:
             lines = _of_trial(request, trial, records.get(trial.id))
+            lines[(at := _after_id(lines)) : at] = _start(request, trial, records)
             more = list(_encoder(request, records.get(trial.id)))
             if beside is not None:
                 every, plan = beside
@@ -71,9 +72,39 @@ def _of_evaluation(
         return explain.waiting(request.expansion, trial, parent, records.get(parent.id))
     record = request.store().records([trial.id]).get(trial.id)
     lines = _of_trial(request, trial, record)
-    place = next(at for at, (what, _) in enumerate(lines) if what == "id")
-    lines.insert(place + 1, ("encoder", f"of {parent.label} ({parent.id})"))
+    lines.insert(_after_id(lines), ("encoder", f"of {parent.label} ({parent.id})"))
     return lines
+
+
+def _after_id(lines: list[tuple[str, str]]) -> int:
+    return 1 + next(at for at, (what, _) in enumerate(lines) if what == "id")
+
+
+def _start(
+    request: Request, trial: TrialSpec, records: Mapping[str, TrialRecord]
+) -> Iterator[tuple[str, str]]:
+    """A line on the trial from whose encoder another starts."""
+    if (parent := trial.parent) is None or trial.cell.start is None:
+        return
+    known = parent_records([trial], records, request.store())
+    file = f" of {trial.cell.start.file}" if trial.cell.start.file else ""
+    told = f"from the encoder of {parent.label}{file} ({parent.id}), {status_of(known.get(parent.id))}"
+    yield "starts", told
+
+
+def start_lines(request: Request, plan: Plan) -> Iterator[str]:
+    """Lines on missing trials that start from another's encoder: how many come later, and which cannot."""
+    waiting = [trial for trial in plan.todo if trial.parent is not None]
+    if not waiting:
+        return
+    first = {trial.id for trial in plan.todo}
+    others = [one for one in waiting if one.parent is not None and one.parent.id not in first]
+    parents = parent_records(others, plan.records, request.store())
+    lost = _lost(request, parents.values())
+    later = sum(len(turn) for turn in stages(plan.todo)[1:])
+    if later:
+        yield f"{counted(later, 'trial')} of them after others, from whose encoders they start"
+    yield from start_notes(plan.expansion, unfit(others, parents, lost).values())
 
 
 def evaluation_lines(request: Request, plan: Plan, *, causes: bool = False) -> Iterator[str]:
@@ -83,7 +114,8 @@ def evaluation_lines(request: Request, plan: Plan, *, causes: bool = False) -> I
 
 
 def encoder_lines(request: Request, plan: Plan) -> Iterator[str]:
-    """Lines on encoders that the sweep keeps and are not there; of a server's only what records say."""
+    """Lines on encoders that are started from, or kept and not there; of a server's only what records say."""
+    yield from start_lines(request, plan)
     if request.spec.keep or request.spec.evaluations:
         lost = _lost(request, (plan.records[trial.id] for trial in plan.done))
         yield from encoder_notes(plan._replace(lost=lost))

@@ -23,6 +23,7 @@ from orchestrator.recording.bundle.imported import check, keep
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.merging import (
     checked,
+    lacking_encoders,
     lay_out,
     merge,
     merge_checkpoints,
@@ -64,6 +65,7 @@ def of_bundle(path: Path, *, home: Path | None, tracking_uri: str | None, checkp
         commands = lay_out(opened, space.home / "sweeps")
         merged = merge(opened, store, trials)
         encoders = merge_encoders(opened, space.checkpoints, store)
+        without = lacking_encoders(opened, trials, store)
         begun = merge_checkpoints(opened, space.checkpoints, store)
         store.flush()
     finally:
@@ -76,6 +78,9 @@ def of_bundle(path: Path, *, home: Path | None, tracking_uri: str | None, checkp
     told += [counted(encoders, "encoder")] if encoders else []
     told += [f"{begun} with a checkpoint to go on from"] if begun else []
     typer.echo(f"{store.describe()}: {', '.join(told)}")
+    if without:
+        left = f"{counted(without, 'trial')} kept an encoder, which the bundle is without"
+        say(f"orch: {left}: `orch export --with encoders` takes them along, and importing again adds them")
     where = _words({"--home": home, "--tracking-uri": tracking_uri, "--checkpoints": checkpoints})
     for words in commands:
         typer.echo(f"  {shlex.join([*words, *where])}")

@@ -128,7 +128,10 @@ def plan_record(plan: Plan) -> dict[str, Any]:
         "cells": len(plan.expansion.cells),
         "seeds": list(plan.expansion.seeds),
         "trials": len(plan.expansion.trials),
-        "todo": [{"id": t.id, "cell": t.cell.label, "seed": t.seed} for t in plan.todo],
+        "todo": [
+            {"id": t.id, "cell": t.cell.label, "seed": t.seed} | ({"from": t.parent.id} if t.parent else {})
+            for t in plan.todo
+        ],
         "done": [t.id for t in plan.done],
         "trained_by_other_code": plan.by_other_code,
         "cell_seeds": [

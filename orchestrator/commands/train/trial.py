@@ -15,7 +15,8 @@ from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
-from orchestrator.planning.trials import TrialSpec, keeps, kept
+from orchestrator.planning.plan import kept
+from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
 from orchestrator.process.secrets import kept_to_itself
@@ -44,7 +45,7 @@ class Kept:
         writing.check(path)
         self._trial, self._path, self._store = trial, path, MemoryStore()
         has = "encoder" in keeps(trial.cell)
-        self.keep = kept(request.spec, keep) if has else request.spec.keep
+        self.keep = kept(request.expansion, keep) if has else request.spec.keep
         if keep and not has:
             raise UsageError(f"--keep encoder: trials of {trial.cell.trainer} have none; leave it out")
         self.folder = Path(tempfile.mkdtemp(prefix="orch-trial-")) if self.keep else None
@@ -103,6 +104,9 @@ def run_one(
     also: Kept | None = None,
 ) -> Outcome:
     """Train one trial in this process, printing a line per epoch, and telling `also`."""
+    if trial.parent is not None:
+        told = f"{trial.label} starts from the encoder of {trial.parent.label}, which is in a store"
+        raise UsageError(f"{told}; `orch sweep` brings it")
     problems = list(missing_data([trial], space.data_root))
     if problems and not download:
         raise UsageError("\n".join(problems))

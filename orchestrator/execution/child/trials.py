@@ -83,7 +83,7 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
     plugins: dict[str, Carried] = {}
     sets: list[filesets.FileSet] = []
     for trial in trials:
-        cell = trial.cell
+        cell = trial.cell.of(trial.seed)
         identity = f"{cell.head}\n{cell.tail}\n{cell.choice}"
         if identity not in places:
             places[identity] = len(cells)

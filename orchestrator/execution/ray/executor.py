@@ -227,6 +227,8 @@ class RayExecutor:
         if note := ray_nodes.check_nodes(self.folder, shipped=self.ship_code):
             if self.runtime.keep:
                 raise ExecutionError("encoders would stay where this driver cannot read them", note)
+            if any(getattr(one.cell.fields.get("encoder"), "from_trial", None) for one in trials):
+                raise ExecutionError("encoders to start from would lie where nodes cannot read them", note)
             self.say(note)
         self.doing("looking whether the nodes can have the plug-ins", 2 * ray_nodes.ANSWER_S)
         ray_nodes.check_plugins(trials)

@@ -15,6 +15,8 @@ only followed by another.
 
 from __future__ import annotations
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ from pydantic import Field, StringConstraints
 
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME
 from orchestrator.recording.stores.base import ENDING
+from orchestrator.recording.trial_files import SPECTRA
 from orchestrator.records import Provenance, TrialFacts, TrialId, TrialRecord, left_out_if_empty
 from trainers.config.base import Frozen
 
@@ -36,6 +39,34 @@ FileName = Annotated[
         pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*(/[^./\\\x00-\x1f][^/\\\x00-\x1f]*)*$", max_length=1000
     ),
 ]
+
+
+FILE_BYTES = 4 * 2**30
+"""No checkpoint and no encoder is larger ..."""
+OTHER_BYTES = 256 * 2**20
+"""... and no other file."""
+ARRAYS_BYTES = 2**30
+"""Nor are the arrays of one trial's curves and spectra together."""
+
+
+def most_bytes(name: str) -> int:
+    """The size of the largest file of that name that is read."""
+    return FILE_BYTES if name.startswith(("checkpoints/", "encoders/")) else OTHER_BYTES
+
+
+def arrays_bytes(content: bytes) -> int:
+    """The size of all arrays in a file of them, once they are unpacked; zipfile's errors where it is none."""
+    with zipfile.ZipFile(io.BytesIO(content)) as file:
+        return sum(one.file_size for one in file.infolist())
+
+
+def too_large(name: str, content: bytes) -> str | None:
+    """Why a bundle with such a file would not be read, in words that follow its name; None: it would."""
+    if len(content) > (most := most_bytes(name)):
+        return f"has {len(content)} bytes, more than {most}"
+    if name.endswith(f"/{SPECTRA}") and (size := arrays_bytes(content)) > ARRAYS_BYTES:
+        return f"has {size} bytes of arrays, more than {ARRAYS_BYTES}"
+    return None
 
 
 class Part(Frozen):

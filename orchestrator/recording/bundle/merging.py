@@ -141,6 +141,13 @@ def merge_encoders(bundle: Bundle, root: Folder, store: Store) -> int:
     return given
 
 
+def lacking_encoders(bundle: Bundle, trials: Mapping[str, BundledTrial], store: Store) -> int:
+    """How many trials of the bundle have kept an encoder that neither it nor the store has."""
+    left = [i for i, one in trials.items() if one.record.encoder and f"encoders/{i}/{ENCODER}" not in bundle]
+    known = store.records(left)
+    return len(lost_encoders((known[i] for i in left if i in known), store))
+
+
 def lay_out(bundle: Bundle, root: Path) -> list[list[str]]:
     """Lay the sweep files of a bundle below `root`, changing none; the words that go on with each sweep.
 

@@ -6,7 +6,6 @@ import atexit
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import shutil
 import tempfile
@@ -19,29 +18,26 @@ from typing import IO, Any, TypeVar
 from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError, UsageError
+from orchestrator.language._chains import whole
 from orchestrator.language.load import load
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import parse
 from orchestrator.planning.trials import id_of
 from orchestrator.recording.bundle.layout import (
+    ARRAYS_BYTES,
     MANIFEST,
     VERSION,
     BundledSweep,
     BundledTrial,
     Manifest,
+    arrays_bytes,
+    most_bytes,
     parts,
 )
 from orchestrator.recording.trial_files import PROVENANCE, SPECTRA, from_npz
 from orchestrator.records import Curves, Provenance
 from trainers.config.base import Frozen
 
-MANIFEST_BYTES = 256 * 2**20
-FILE_BYTES = 4 * 2**30
-"""No file of a bundle is larger; checkpoints and encoders are the largest."""
-ARRAYS_BYTES = 2**30
-"""Nor are the arrays of one trial's curves and spectra together."""
-OTHER_BYTES = 256 * 2**20
-"""Nor is any other."""
 BROKEN = (
     ArithmeticError, EOFError, KeyError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
     ValueError, zipfile.BadZipFile, zlib.error,
@@ -143,7 +139,7 @@ class Bundle:
         """
         place, main = f"{self.path}/{name}", self.manifest.sweeps[name].file
         text = self.read(f"sweeps/{name}/{main}").decode(errors="replace")
-        if parse(text, place).get("plugins"):
+        if any(one.get("plugins") for one in whole(parse(text, place))):
             raise UsageError(
                 f"{place}: has plug-ins, which are code that would run here; take the bundle's files out, "
                 f"look at them, and use its sweep file with --tracking-uri {self.path}"
@@ -194,9 +190,7 @@ class Bundle:
             return None
         content = self.read(name)
         try:
-            with zipfile.ZipFile(io.BytesIO(content)) as file:
-                size = sum(one.file_size for one in file.infolist())
-            if size > ARRAYS_BYTES:
+            if (size := arrays_bytes(content)) > ARRAYS_BYTES:
                 raise UsageError(f"{self.path}: {name} has {size} bytes of arrays, more than {ARRAYS_BYTES}")
             return from_npz(content)
         except BROKEN:
@@ -229,7 +223,7 @@ class Bundle:
             raise UsageError(f"{self.path}: {name}: {where}: {first['msg']}; it was changed") from None
 
     def _manifest(self) -> Manifest:
-        content = self._content(MANIFEST, MANIFEST_BYTES)
+        content = self._content(MANIFEST, most_bytes(MANIFEST))
         try:
             value = json.loads(content) if content is not None else None
         except (ValueError, RecursionError):
@@ -262,9 +256,8 @@ class Bundle:
             ValueError: it is another.
         """
         info = self._zip.getinfo(name)
-        limit = FILE_BYTES if name.startswith(("checkpoints/", "encoders/")) else OTHER_BYTES
         packed = info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-        if info.file_size > min(most, limit) or info.flag_bits & 1 or not packed:
+        if info.file_size > min(most, most_bytes(name)) or info.flag_bits & 1 or not packed:
             raise ValueError(name)
         return self._zip.open(info)
 

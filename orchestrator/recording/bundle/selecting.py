@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
+from orchestrator.language._chains import PARENTS
 from orchestrator.language.load import files_from, load_sweep
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key, written
@@ -85,4 +86,6 @@ def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:
     if spec.plugins:
         tree["plugins"] = [named_from(entry, folder) for entry in spec.plugins]
     files_from(tree, functools.partial(replaced, folder=folder))
+    if spec.parents:
+        tree[PARENTS] = {name: tree_of(parent.spec, folder) for name, parent in spec.parents.items()}
     return tree

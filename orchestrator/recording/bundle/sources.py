@@ -81,9 +81,16 @@ def whole_sources(spec: SweepSpec, file: Path | None, *, trust: bool) -> Sources
 
 
 def _beside(spec: SweepSpec, place: str) -> dict[Path, bytes]:
-    """The contents of a sweep's plug-ins and of its commands' files; of none that is installed."""
+    """The contents of a sweep's plug-ins and of its commands' files; of none that is installed.
+
+    Also those of the sweeps from whose encoders it starts.
+    """
     carried = [one.carried for entry in spec.plugins for one in join(entry)]
-    found = {Path(path): text.encode() for one in carried for path, text in one.files.values()}
+    others: dict[Path, bytes] = {}
+    for parent in spec.parents.values():
+        with parent.spec.names():
+            others |= _beside(parent.spec, parent.file)
+    found = others | {Path(path): text.encode() for one in carried for path, text in one.files.values()}
     try:
         return found | contents_of(_named_files(spec))
     except ValueError as error:

@@ -21,13 +21,7 @@ from orchestrator.planning.evaluations import evaluated, evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.imported import imported_into, told
-from orchestrator.recording.bundle.layout import (
-    MANIFEST,
-    VERSION,
-    BundledSweep,
-    Manifest,
-    Part,
-)
+from orchestrator.recording.bundle.layout import MANIFEST, VERSION, BundledSweep, Manifest, Part, too_large
 from orchestrator.recording.bundle.merging import differ
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
@@ -134,6 +128,8 @@ class _Writer:
     def add(self, name: str, content: bytes | str) -> None:
         """Add a file."""
         data = content.encode() if isinstance(content, str) else content
+        if (why := too_large(name, data)) is not None:
+            raise UsageError(f"{name} {why}, and no such bundle is read; export it without that")
         self.parts[name] = Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         info = zipfile.ZipInfo(name)  # of 1980: the same results are the same bytes
         info.external_attr = 0o644 << 16

@@ -153,7 +153,7 @@ class Delivery(threading.Thread):
                 self._refuse(path, f"journal {path}: a line cannot be read")
             else:
                 try:
-                    self._tell(store, entry, path)
+                    self._tell(store, journal_files.at_home(entry, path), path)
                 except _PutOff:
                     self._later.add(path)
                     return

@@ -4,7 +4,7 @@ A driver's journal is a folder; folders sort in the order in which drivers began
 says who wrote it and for which store, and opens with the version of the format. Each trial has a file of
 its own, `000007-<trial id>.jsonl`, which holds what was told of it in order; what concerns the whole sweep
 is in files of one line. Files are numbered by their first line; one whose content has arrived in the store
-is removed. This is version 3; a version is never changed, only followed by another.
+is removed. This is version 4; a version is never changed, only followed by another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 from trainers.config.base import Frozen
 
-VERSION = 3  # an encoder can be kept
+VERSION = 4  # the folder of an encoder that is kept is named from the home, which may be moved
 HEADER = "driver.json"
 FileName = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00][^/\\\x00]*$")]
 
@@ -119,6 +119,7 @@ class EncoderKept(Frozen):
     entry: Literal["encoder"] = "encoder"
     trial_id: TrialId
     folder: Folder
+    """In the home folder it is named from there."""
     sha256: str
 
     def tell(self, store: Store) -> None:

@@ -182,9 +182,17 @@ def entries(path: Path, *, reports: bool = True) -> list[Entry]:
         return []
     if not reports:
         lines = [one for one in lines if not one.startswith(_REPORT)]
-    found = [entry for one in lines if (entry := journal.parsed(one)) is not None]
+    found = [at_home(entry, path) for one in lines if (entry := journal.parsed(one)) is not None]
     needs_begin = found and isinstance(found[0], journal.Reported | Ended)
     return [] if needs_begin else found
+
+
+def at_home(entry: Entry, path: Path) -> Entry:
+    """An entry of the file at `path`, in which the folder of an encoder is named from the root."""
+    if not isinstance(entry, journal.EncoderKept) or not isinstance(entry.folder, Path):
+        return entry
+    home = path.parent.parent.parent
+    return entry.model_copy(update={"folder": home / entry.folder})  # which an older one named from the root
 
 
 def is_damaged(path: Path) -> bool:

@@ -154,6 +154,8 @@ class JournaledStore:
 
     def keep_encoder(self, trial_id: str, folder: Folder, sha256: str) -> None:
         """Move the encoder that a trial has left to its other files, when the store takes it."""
+        if isinstance(folder, Path) and folder.is_relative_to(self.root.parent):  # which may be moved first
+            folder = folder.relative_to(self.root.parent)
         self._tell(journal.EncoderKept(trial_id=trial_id, folder=folder, sha256=sha256))
 
     def set_aside(self, trial_ids: Collection[str]) -> None:

@@ -45,6 +45,8 @@ def experiment_of(client: MlflowClient, sweep: SweepInfo, *, artifacts: str | No
     there = client.get_experiment(found).tags
     if there.get(NOTE) not in (None, there.get(QUESTION)):
         tags = view  # a person's own words stay
+    if not sweep.metrics and _VIEW_TAG in there:  # what is brought from elsewhere knows of no tables
+        tags = {name: value for name, value in tags.items() if name != _VIEW_TAG}
     for name, value in tags.items():
         if there.get(name) != value:
             client.set_experiment_tag(found, name, value)

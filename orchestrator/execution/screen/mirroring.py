@@ -1,0 +1,249 @@
+"""Feeds mirrors with trials that end: written down at once, delivered beside the training, or later.
+
+A mirror is never needed: what goes wrong with one is a line, and the sweep is as it would be without.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.errors import StoreError
+from orchestrator.events import Event, Finished, Progressed, Started
+from orchestrator.execution.screen import mirrors
+from orchestrator.execution.screen.lines import Listening, Screen
+from orchestrator.execution.screen.mirrors import base
+from orchestrator.planning.plan import Plan
+from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.waiting import said_if_slow
+from orchestrator.process.words import counted
+from orchestrator.recording.store_port import Store
+from orchestrator.records import FINAL, SweepInfo, TrialRecord
+from trainers.attempt.report import Outcome
+
+EVERY_S = 30.0
+"""Between two deliveries while trials run: each is a process."""
+QUIET_S = 120.0
+"""A delivery that shows nothing for so long is ended ..."""
+PATIENCE_S = 60.0
+"""... and one that a command waits for at its end, after so long."""
+CATCH_UP_S = 30.0
+"""For so long, at the end, results that are older than the mirror are looked up."""
+BATCH = 50  # trials whose curves are read at once
+Make = Callable[[Plan], Screen]
+
+
+class Mirror:
+    """One mirror, fed by a driver."""
+
+    def __init__(self, name: str, folder: Path, info: SweepInfo) -> None:
+        """The mirror of that name, whose files are in `folder`."""
+        self.name, self.folder, self.problem, self.shown = name, folder, "", 0
+        self._info, self._trials = info, dict[str, TrialSpec]()
+        self._news, self._ending = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def know(self, plan: Plan) -> None:
+        """Trials of this plan may be heard of."""
+        self._trials |= {trial.id: trial for trial in plan.todo}
+
+    def on_event(self, event: Event) -> None:
+        """Something happened to a trial; it is written down, and nothing else is waited for."""
+        if self.problem or event.trial_id not in self._trials:
+            return
+        try:
+            self._write(event)
+        except Exception as error:  # a full disk, say: training goes on
+            self.problem = f"{type(error).__name__}: {error}"
+
+    def _write(self, event: Event) -> None:
+        part = self._path(event.trial_id, base.PART)
+        if isinstance(event, Started):
+            part.parent.mkdir(parents=True, exist_ok=True)
+            part.write_text(base.head(self._trials[event.trial_id].facts, self._info), encoding="utf-8")
+        elif isinstance(event, Progressed) and part.exists():
+            _add(part, base.epoch(event.report.epoch, event.report.metrics))
+        elif isinstance(event, Finished) and part.exists():
+            if event.outcome.status not in FINAL:
+                part.unlink()
+                return
+            _add(part, base.end(event.outcome))
+            self._put(part)
+
+    def add(self, trial: TrialSpec, record: TrialRecord, curves: Mapping[int, Mapping[str, float]]) -> None:
+        """Write down a result that was there before."""
+        part = self._path(trial.id, base.PART)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        lines = [base.head(trial.facts, self._info)]
+        lines += [base.epoch(number, metrics) for number, metrics in sorted(curves.items())]
+        ended = Outcome(status=record.status, metrics=record.metrics)
+        part.write_text("".join([*lines, base.end(ended)]), encoding="utf-8")
+        self._put(part)
+
+    def missing(self, trials: Sequence[TrialSpec], records: Mapping[str, TrialRecord]) -> list[TrialSpec]:
+        """Those that have a result which was neither shown nor waits."""
+        known = base.delivered(self.folder).keys() | {path.stem for path in base.waiting(self.folder)}
+        return [
+            one for one in trials if one.id in records and records[one.id].is_done and one.id not in known
+        ]
+
+    def _path(self, trial_id: str, ending: str) -> Path:
+        return self.folder / base.OUTBOX / f"{trial_id}{ending}"
+
+    def _put(self, part: Path) -> None:
+        part.replace(part.with_suffix(base.WHOLE))
+        self._news.set()
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=f"orch-{self.name}", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        """Deliver now and then while trials run; a mirror that fails is tried again by the next command."""
+        while not self._ending.is_set() and not self.problem:
+            if self._news.wait(timeout=0.5):
+                self._news.clear()
+                self.deliver(QUIET_S)
+                self._ending.wait(EVERY_S)
+
+    def deliver(self, limit_s: float) -> None:
+        """Show what waits, in a process of its own, which is ended when it shows nothing for `limit_s`."""
+        words = [sys.executable, "-P", "-m", mirrors.__name__, self.name, str(self.folder)]
+        with contextlib.ExitStack() as after:
+            log = after.enter_context((self.folder / "log.txt").open("ab"))
+            self._child = child = subprocess.Popen(
+                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+            )
+            heard = threading.Thread(target=self._hear, args=(child,), daemon=True)
+            after.callback(heard.join, 5.0)
+            after.callback(_ended, child)  # first, for that ends what is heard
+            heard.start()
+            shown, since = self.shown, time.monotonic()
+            while heard.is_alive():
+                heard.join(0.1)
+                if self.shown > shown:
+                    shown, since = self.shown, time.monotonic()
+                if time.monotonic() - since > limit_s:
+                    self.problem = self.problem or f"it shows nothing for {limit_s:.0f} s"
+                    return
+
+    def _hear(self, child: subprocess.Popen[bytes]) -> None:
+        assert child.stdout is not None
+        with child.stdout:
+            for line in child.stdout:
+                with contextlib.suppress(ValueError, AttributeError):
+                    told = json.loads(line)
+                    self.shown += "shown" in told
+                    self.problem = told.get("error", self.problem)
+        if child.wait() and not self.problem:
+            self.problem = f"its process ended with {child.returncode}"
+
+    def close(self, *, wait: bool) -> Iterator[str]:
+        """End; with `wait` after what waits was shown. What became of it, in a line."""
+        self._ending.set()
+        until = time.monotonic() + (PATIENCE_S if wait else 0.0)
+        if (thread := self._thread) is not None:
+            thread.join(max(0.0, until - time.monotonic()))
+            if wait and thread.is_alive():
+                self.problem = self.problem or f"it did not end within {PATIENCE_S:.0f} s"
+        if wait and not self.problem and base.waiting(self.folder):
+            self.deliver(max(1.0, until - time.monotonic()))
+        if self._child is not None:
+            _ended(self._child)
+        left = len(base.waiting(self.folder))
+        if self.problem or left:
+            why = " ".join((self.problem or "stopped").split())[:300]
+            waits = f"{counted(left, 'result')} wait{'s' * (left == 1)} in {self.folder}"
+            yield f"orch: mirror {self.name}: {why}; {waits}, for the same command"
+        elif self.shown:
+            where = mirrors.load(self.name).where(self.folder, self._info.name)
+            yield f"mirrored {counted(self.shown, 'trial')} in {self.name}: {where}"
+
+
+class Mirrors:
+    """Those that a sweep feeds; none, as a rule."""
+
+    def __init__(self, names: Sequence[str], home: Path, info: SweepInfo) -> None:
+        """Those of these names, with files in the home folder."""
+        self._all = [Mirror(name, home / "mirrors" / name, info) for name in names]
+        self.whole = False
+        """Whether the sweep has come to its end, so that what waits is waited for."""
+
+    def beside(self, screen: Make) -> Make:
+        """A screen that mirrors hear of, too."""
+        if not self._all:
+            return screen
+
+        def made(plan: Plan) -> Screen:
+            for one in self._all:
+                one.know(plan)
+            return Listening(screen(plan), self._on_event)
+
+        return made
+
+    def _on_event(self, event: Event) -> None:
+        for one in self._all:
+            one.on_event(event)
+
+    def catch_up(self, trials: Sequence[TrialSpec], records: Mapping[str, TrialRecord], store: Store) -> None:
+        """Write down results that were there before a mirror was asked for, as far as time allows."""
+        self.whole = True
+        until = time.monotonic() + CATCH_UP_S
+        for one in self._all:
+            try:
+                left = one.missing(trials, records)
+                while left and not one.problem and time.monotonic() < until:
+                    batch, left = left[:BATCH], left[BATCH:]
+                    curves = store.curves([trial.id for trial in batch])
+                    for trial in batch:
+                        by_epoch: dict[int, dict[str, float]] = {}
+                        drawn = curves[trial.id].metrics if trial.id in curves else {}
+                        for name, pairs in drawn.items():
+                            for number, value in pairs:
+                                by_epoch.setdefault(number, {})[name] = value
+                        one.add(trial, records[trial.id], by_epoch)
+                if left:
+                    one.problem = one.problem or f"{counted(len(left), 'older result')} not looked up yet"
+            except (StoreError, OSError) as error:
+                one.problem = one.problem or str(error)
+
+    def close(self, *, wait: bool) -> Iterator[str]:
+        """End them; a line on each that has something to say."""
+        for one in self._all:
+            yield from one.close(wait=wait)
+
+
+@contextlib.contextmanager
+def mirrored(
+    names: Sequence[str], home: Path, info: SweepInfo, say: Callable[[str], None]
+) -> Iterator[Mirrors]:
+    """Inside, these mirrors are fed; at the end they are waited for a little, and say what became of it."""
+    fed = Mirrors(names, home, info)
+    try:
+        yield fed
+    finally:
+        with said_if_slow("mirrors show what has ended", say):
+            lines = list(fed.close(wait=fed.whole))
+        for line in lines:
+            say(line)
+
+
+def _add(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(line)
+
+
+def _ended(child: subprocess.Popen[bytes]) -> None:
+    """End a process with everything that it has started."""
+    if child.poll() is None:
+        with contextlib.suppress(OSError):
+            os.killpg(child.pid, signal.SIGKILL)
+    child.wait()

@@ -1,0 +1,108 @@
+"""What a mirror shows of a finished trial, and the files in which that waits to be delivered.
+
+A mirror's folder has an outbox, a file for each trial that ended: a line of what the trial is, one for each
+epoch, one of its end; `delivered.jsonl`, a line for each result that was shown; and what the mirror itself
+writes. Nothing in it is needed by anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from orchestrator.records import SweepInfo, TrialFacts
+from trainers.attempt.report import Outcome
+from trainers.config.base import canonical
+
+OUTBOX, DELIVERED, WHOLE, PART = "outbox", "delivered.jsonl", ".jsonl", ".part"
+
+
+class MirroredRun(NamedTuple):
+    """A finished trial, as a mirror shows it."""
+
+    trial: TrialFacts
+    sweep: str
+    profile: str | None
+    curves: tuple[tuple[int, Mapping[str, float]], ...]
+    """Metrics by epoch, in order."""
+    status: str
+    metrics: Mapping[str, float]
+    """Final ones."""
+
+    @property
+    def digest(self) -> str:
+        """What tells this result of the trial from another."""
+        lasting = {name: value for name, value in self.metrics.items() if not name.startswith("time/")}
+        return hashlib.sha256(canonical([self.status, lasting]).encode()).hexdigest()[:12]
+
+    @property
+    def last(self) -> int:
+        """Its last epoch."""
+        return max((epoch for epoch, _ in self.curves), default=0)
+
+
+def head(trial: TrialFacts, sweep: SweepInfo) -> str:
+    """The line of what a trial is."""
+    return _line({"trial": trial.model_dump(mode="json"), "sweep": sweep.name, "profile": sweep.profile})
+
+
+def epoch(number: int, metrics: Mapping[str, float]) -> str:
+    """The line of an epoch."""
+    return _line({"epoch": number, "metrics": dict(metrics)})
+
+
+def end(outcome: Outcome) -> str:
+    """The line of how it ended."""
+    return _line({"status": outcome.status, "metrics": outcome.metrics})
+
+
+def _line(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":")) + "\n"
+
+
+def read(path: Path) -> MirroredRun | None:
+    """What a file of an outbox holds; None if it is not whole."""
+    try:
+        first, *rest = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+        by_epoch = {int(one["epoch"]): one["metrics"] for one in rest[:-1]}
+        facts = TrialFacts.model_validate(first["trial"])
+        ended = rest[-1]
+        curves = tuple(sorted(by_epoch.items()))
+        return MirroredRun(
+            facts, first["sweep"], first["profile"], curves, ended["status"], dict(ended["metrics"])
+        )
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
+        return None
+
+
+def waiting(folder: Path) -> list[Path]:
+    """The files of what waits to be delivered, the oldest first."""
+    found = [path for path in (folder / OUTBOX).glob(f"*{WHOLE}") if path.is_file()]
+    return sorted(found, key=lambda path: path.stat().st_mtime)
+
+
+def delivered(folder: Path) -> dict[str, str]:
+    """The digest of the newest result that was shown, by trial id."""
+    return dict(_shown(folder / DELIVERED))
+
+
+def _shown(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        try:
+            one = json.loads(line)
+            yield str(one["trial"]), str(one["digest"])
+        except (ValueError, KeyError, TypeError):  # torn when somebody was killed
+            continue
+
+
+def note_delivered(folder: Path, run: MirroredRun) -> None:
+    """Write down that this result is shown."""
+    with (folder / DELIVERED).open("a", encoding="utf-8") as file:
+        file.write("\n" + _line({"trial": run.trial.trial_id, "digest": run.digest}))
