@@ -124,9 +124,12 @@ def test_details_that_are_no_json_are_written_as_python_shows_them(monkeypatch: 
 @pytest.mark.parametrize(
     ("details", "told"),
     [
-        ({"collapse": "total"}, "details['collapse'] of an outcome is a str, expected a dict"),
-        ({"collapse": {"verdict": "yes"}}, "details['collapse'] has verdict 'yes', expected none, "),
-        ({"warnings": 3}, "details['warnings'] of an outcome is a int, expected a list"),
+        ({"collapse": "total"}, "Outcome.details.collapse: got 'total'; Input should be a valid dict"),
+        ({"collapse": {"verdict": "yes"}}, "Outcome.details.collapse.verdict: got 'yes'; Input should be 'no"),
+        ({"warnings": 3}, "Outcome.details.warnings: got 3; Input should be a valid list"),
+        ({"wall_s": "soon"}, "Outcome.details.wall_s: got 'soon'; Input should be a valid number"),
+        ({"wall_s": float("nan")}, "Outcome.details.wall_s: got nan; Input should be a finite number"),
+        ({"data_fingerprint": 7}, "Outcome.details.data_fingerprint: got 7; Input should be a valid string"),
     ],
 )
 def test_details_of_another_kind_fail_their_trial_alone(
@@ -134,6 +137,11 @@ def test_details_of_another_kind_fail_their_trial_alone(
 ) -> None:
     outcome = returning(monkeypatch, Outcome(status="completed", details=details))
     assert outcome.status == "failed" and told in str(outcome.reason)
+
+
+def test_a_number_that_is_none_is_told_in_one_line_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = returning(monkeypatch, None, {"loss": 1.0, "acc": float("nan")}).reason
+    assert told == "ValidationError: EpochReport.metrics.acc: got nan; Input should be a finite number"
 
 
 def test_a_metric_that_no_store_takes_is_left_out_and_the_others_stay(

@@ -12,9 +12,10 @@ import os
 import random
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import to_jsonable_python
 from threadpoolctl import threadpool_limits
 
@@ -30,8 +31,26 @@ from trainers.datasets.base import MissingDataError
 
 TRACEBACK = "traceback"
 """Name of a failure's traceback among the details of its outcome."""
-_KINDS = {"collapse": dict, "encoder": dict, "source": dict, "output": list, "warnings": list}
-"""What those details are of which records and logs are made, where an outcome has them."""
+
+
+class _Collapse(BaseModel):
+    verdict: Literal["none", "dimensional", "total"] | None = None
+
+
+class _Told(BaseModel):
+    """Details of which records, logs and the screen are made, where an outcome has them."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, title="Outcome.details")
+
+    collapse: _Collapse = _Collapse()
+    encoder: dict[str, str | int | None] = {}
+    source: dict[str, str] = {}
+    output: list[str] = []
+    warnings: list[str] = []
+    data_fingerprint: str | None = None
+    streams_fingerprint: str | None = None
+    data_listing: str | None = None
+    wall_s: float | None = None
 
 
 def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
@@ -143,19 +162,14 @@ def _written(details: dict[str, Any]) -> dict[str, Any]:
     """`details` as JSON has them: of what is none, the words by which Python shows it.
 
     Raises:
-        TypeError: one of those that records are made of is of another kind.
+        ValidationError: one of those that records are made of is of another kind.
     """
 
     def shown(value: Any) -> Any:
         return value.tolist() if isinstance(value, np.generic | np.ndarray) else repr(value)
 
     written: dict[str, Any] = to_jsonable_python(details, fallback=shown, bytes_mode="base64")
-    for name, kind in _KINDS.items():
-        if name in written and not isinstance(written[name], kind):
-            got = type(written[name]).__name__
-            raise TypeError(f"details['{name}'] of an outcome is a {got}, expected a {kind.__name__}")
-    if (verdict := written.get("collapse", {}).get("verdict")) not in (None, "none", "dimensional", "total"):
-        raise TypeError(f"details['collapse'] has verdict {verdict!r}, expected none, dimensional or total")
+    _Told.model_validate(written)
     return written
 
 
@@ -167,6 +181,10 @@ def _is_out_of_gpu_memory(error: BaseException) -> bool:
 
 def _words(error: BaseException) -> str:
     """What an error says; one whose own words fail, too, is still that trial's and nobody else's."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        at = ".".join(map(str, (error.title, *first["loc"])))
+        return f"{at}: got {repr(first['input'])[:60]}; {first['msg']}"
     try:
         return str(error)
     except Exception as second:
