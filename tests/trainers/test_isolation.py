@@ -71,6 +71,90 @@ def test_libraries_below_torch_run_out_of_gpu_memory_in_their_own_words(text: st
     assert run(config(), report=report).error == "memory"
 
 
+def test_an_error_without_readable_words_is_its_trials_and_nobody_elses() -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no words")
+
+    def report(_: EpochReport) -> None:
+        raise Mute
+
+    outcome = run(config(), report=report)
+    assert (outcome.status, outcome.error) == ("failed", "code")
+    assert outcome.reason == "Mute: its message cannot be read (RuntimeError)"
+
+
+def returning(patch: pytest.MonkeyPatch, returned: object, *metrics: dict[str, float]) -> Outcome:
+    """What becomes of a trial whose trainer reports these numbers and returns that."""
+
+    def fit(config: object, *, report: Any, **_: object) -> Any:
+        for epoch, numbers in enumerate(metrics):
+            report(EpochReport(epoch=epoch, epochs=len(metrics), metrics=numbers))
+        return returned
+
+    patch.setattr("trainers.loops.ssl.fit", fit)
+    return run(config(), report=heard.append)
+
+
+heard: list[EpochReport] = []
+
+
+@pytest.mark.parametrize(("returned", "told"), [(None, "NoneType"), ({"acc": 1.0}, "dict")])
+def test_a_trainer_that_returns_no_outcome_is_told_what_is_expected(
+    monkeypatch: pytest.MonkeyPatch, returned: object, told: str
+) -> None:
+    outcome = returning(monkeypatch, returned)
+    assert outcome.status == "failed"
+    assert outcome.reason == f"TypeError: `fit` of trainer ssl returned {told}, expected an Outcome"
+
+
+def test_details_that_are_no_json_are_written_as_python_shows_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    details = {"norm": np.float32(0.5), "ranks": np.arange(3), "where": Path("x"), "odd": 1j, "raw": b"\xff"}
+    outcome = returning(monkeypatch, Outcome(status="completed", metrics={"a": 1.0}, details=details))
+    assert outcome.status == "completed"
+    written = json.loads(outcome.model_dump_json())["details"]
+    assert (written["norm"], written["ranks"], written["where"], written["odd"]) == (
+        0.5,
+        [0, 1, 2],
+        "x",
+        "1j",
+    )
+
+
+@pytest.mark.parametrize(
+    ("details", "told"),
+    [
+        ({"collapse": "total"}, "Outcome.details.collapse: got 'total'; Input should be a valid dict"),
+        ({"collapse": {"verdict": "yes"}}, "Outcome.details.collapse.verdict: got 'yes'; Input should be 'no"),
+        ({"warnings": 3}, "Outcome.details.warnings: got 3; Input should be a valid list"),
+        ({"wall_s": "soon"}, "Outcome.details.wall_s: got 'soon'; Input should be a valid number"),
+        ({"wall_s": float("nan")}, "Outcome.details.wall_s: got nan; Input should be a finite number"),
+        ({"data_fingerprint": 7}, "Outcome.details.data_fingerprint: got 7; Input should be a valid string"),
+    ],
+)
+def test_details_of_another_kind_fail_their_trial_alone(
+    monkeypatch: pytest.MonkeyPatch, details: dict[str, Any], told: str
+) -> None:
+    outcome = returning(monkeypatch, Outcome(status="completed", details=details))
+    assert outcome.status == "failed" and told in str(outcome.reason)
+
+
+def test_a_number_that_is_none_is_told_in_one_line_with_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = returning(monkeypatch, None, {"loss": 1.0, "acc": float("nan")}).reason
+    assert told == "ValidationError: EpochReport.metrics.acc: got nan; Input should be a finite number"
+
+
+def test_a_metric_that_no_store_takes_is_left_out_and_the_others_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    heard.clear()
+    numbers = {"acc@1": 0.5, "loss": 1.0}
+    outcome = returning(monkeypatch, Outcome(status="completed", metrics=numbers), numbers)
+    assert outcome.metrics == heard[0].metrics == {"loss": 1.0}
+    (line,) = outcome.details["warnings"]
+    assert line.startswith("metric 'acc@1' is left out: expected letters, digits")
+
+
 def test_an_error_that_names_a_file_in_another_encoding_can_be_written_down() -> None:
     def report(_: EpochReport) -> None:
         raise OSError("cannot read caf\udce9.png")

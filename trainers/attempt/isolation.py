@@ -12,14 +12,17 @@ import os
 import random
 import traceback
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_jsonable_python
 from threadpoolctl import threadpool_limits
 
 from trainers.attempt import checkpoint
+from trainers.attempt.command.numbers import name_fault
 from trainers.attempt.folders import Folder, StorageError
-from trainers.attempt.report import ErrorClass, Outcome, Report
+from trainers.attempt.report import EpochReport, ErrorClass, Outcome, Report
 from trainers.attempt.source import files_of, imported
 from trainers.config.base import LoopConfig, Runtime
 from trainers.config.lazy import torch
@@ -28,6 +31,26 @@ from trainers.datasets.base import MissingDataError
 
 TRACEBACK = "traceback"
 """Name of a failure's traceback among the details of its outcome."""
+
+
+class _Collapse(BaseModel):
+    verdict: Literal["none", "dimensional", "total"] | None = None
+
+
+class _Told(BaseModel):
+    """Details of which records, logs and the screen are made, where an outcome has them."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, title="Outcome.details")
+
+    collapse: _Collapse = _Collapse()
+    encoder: dict[str, str | int | None] = {}
+    source: dict[str, str] = {}
+    output: list[str] = []
+    warnings: list[str] = []
+    data_fingerprint: str | None = None
+    streams_fingerprint: str | None = None
+    data_listing: str | None = None
+    wall_s: float | None = None
 
 
 def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
@@ -39,11 +62,29 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
         folder: the trial's own folder for checkpoints; None keeps nothing.
         report: called after each epoch.
     """
+    left_out: dict[str, str] = {}  # why, by name of a metric that no store takes
+
+    def named(numbers: dict[str, float]) -> dict[str, float]:
+        left_out.update({name: why for name in numbers if (why := name_fault(name))})
+        return {name: value for name, value in numbers.items() if name not in left_out}
+
+    def tell(message: EpochReport) -> None:
+        metrics = named(message.metrics)
+        same = len(metrics) == len(message.metrics)
+        report(message if same else message.model_copy(update={"metrics": metrics}))
+
     with clean_process(threads=runtime.threads):
         try:
             origin = _origin(config)  # before the training, in which files may change
-            outcome: Outcome = behind(type(config)).fit(config, runtime=runtime, folder=folder, report=report)
-            return outcome.model_copy(update={"details": origin | outcome.details})
+            outcome = behind(type(config)).fit(config, runtime=runtime, folder=folder, report=tell)
+            if not isinstance(outcome, Outcome):
+                got = type(outcome).__name__
+                raise TypeError(f"`fit` of trainer {config.trainer} returned {got}, expected an Outcome")
+            details, metrics = _written(origin | outcome.details), named(outcome.metrics)
+            if left_out:
+                told = [f"metric {name[:60]!a} is left out: {why}" for name, why in left_out.items()]
+                details["warnings"] = [*details.get("warnings", ()), *told[:20]]
+            return outcome.model_copy(update={"details": details, "metrics": metrics})
         except MissingDataError as error:
             return Outcome(status="failed", reason=_printable(str(error)), error="data")
         except StorageError as error:
@@ -117,10 +158,37 @@ def _origin(config: LoopConfig) -> dict[str, Any]:
     return {}
 
 
+def _written(details: dict[str, Any]) -> dict[str, Any]:
+    """`details` as JSON has them: of what is none, the words by which Python shows it.
+
+    Raises:
+        ValidationError: one of those that records are made of is of another kind.
+    """
+
+    def shown(value: Any) -> Any:
+        return value.tolist() if isinstance(value, np.generic | np.ndarray) else repr(value)
+
+    written: dict[str, Any] = to_jsonable_python(details, fallback=shown, bytes_mode="base64")
+    _Told.model_validate(written)
+    return written
+
+
 def _is_out_of_gpu_memory(error: BaseException) -> bool:
     """Whether torch's allocator, CUDA itself or one of its libraries found no room."""
     signs = ("CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-    return isinstance(error, torch.cuda.OutOfMemoryError) or any(sign in str(error) for sign in signs)
+    return isinstance(error, torch.cuda.OutOfMemoryError) or any(sign in _words(error) for sign in signs)
+
+
+def _words(error: BaseException) -> str:
+    """What an error says; one whose own words fail, too, is still that trial's and nobody else's."""
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        at = ".".join(map(str, (error.title, *first["loc"])))
+        return f"{at}: got {repr(first['input'])[:60]}; {first['msg']}"
+    try:
+        return str(error)
+    except Exception as second:
+        return f"its message cannot be read ({type(second).__name__})"
 
 
 def _printable(text: str) -> str:
@@ -129,7 +197,7 @@ def _printable(text: str) -> str:
 
 
 def _failed(error: BaseException, kind: ErrorClass) -> Outcome:
-    text = _printable(" ".join(str(error).split())) or "no message"
+    text = _printable(" ".join(_words(error).split())) or "no message"
     return Outcome(
         status="failed",
         reason=f"{type(error).__name__}: {text[:300]}",

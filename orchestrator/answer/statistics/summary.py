@@ -6,6 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+SQUARED = 1e150
+"""Numbers up to this can be squared and summed."""
+
 
 class Summary(NamedTuple):
     """A sample in numbers."""
@@ -36,6 +39,12 @@ def summarise(values: Sequence[float]) -> Summary | None:
     n = len(values)
     if n == 0:
         return None
+    largest = max(map(abs, values))
+    if largest > SQUARED:  # a loss on its way to infinity: its square is no number
+        part = summarise([v / largest for v in values])
+        assert part is not None
+        spread = (None if one is None else one * largest for one in part[2:])
+        return Summary(n, part.mean * largest, *spread)
     mean = math.fsum(values) / n
     if n == 1:
         return Summary(1, mean, None, None, None)

@@ -25,6 +25,13 @@ def test_one_value_has_no_spread_and_none_has_no_summary() -> None:
     assert summarise([]) is None
 
 
+def test_numbers_whose_squares_overflow_have_a_summary_all_the_same() -> None:
+    small, large = summarise([1.0, 2.0, -3.5]), summarise([1e300, 2e300, -3.5e300])
+    assert small is not None and large is not None
+    assert [one / 1e300 for one in large[1:] if one is not None] == pytest.approx(list(small[1:]))
+    assert summarise([1e308] * 3) == pytest.approx((3, 1e308, 0, 1e308, 1e308))
+
+
 def test_equal_values_have_no_spread() -> None:
     summary = summarise([0.3, 0.3, 0.3])
     assert summary is not None and summary.sd == pytest.approx(0, abs=1e-12)
