@@ -146,8 +146,11 @@ class Run(NamedTuple):
 
     def made(self, values: dict[str, Any]) -> Options:
         """How it is run, by the options' values."""
-        read = {"keep": kept, "mirror": lambda words: tuple(words or ())}
-        return Options(**{name: read.get(name, lambda same: same)(value) for name, value in values.items()})
+        if "keep" in values:
+            values = values | {"keep": kept(values["keep"])}
+        if "mirror" in values:
+            values = values | {"mirror": tuple(values["mirror"] or ())}
+        return Options(**values)
 
 
 def runs(*fields: str) -> Any:

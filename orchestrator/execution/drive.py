@@ -138,8 +138,8 @@ def sweep(
         claims = claims_of(prepared.space, stop, say, shared=shared)
         gave_up = False
         try:
-            how = {"claims": claims, "stop": stop, "say": say, "screen": screen}
-            train, evaluate = (functools.partial(one, **how) for one in (trained_in_turns, trained))
+            train = functools.partial(trained_in_turns, claims=claims, stop=stop, say=say, screen=screen)
+            evaluate = functools.partial(trained, claims=claims, stop=stop, say=say, screen=screen)
             result = _evaluated(prepared, train(prepared), evaluate, say)
             while larger := with_more_seeds(prepared.plan.expansion, result):
                 number = len(larger.trials) - len(prepared.plan.expansion.trials)
