@@ -240,7 +240,7 @@ def test_a_trial_out_of_gpu_memory_is_tried_again_with_a_larger_share_of_the_gpu
             outcome = Outcome.model_validate(error if short else {"status": "completed"})
             told = (Started(trial.id, 1, "node:1"), Finished(trial.id, outcome))
             tunes = SimpleNamespace(num_failures=0, max_failures=3)
-            listener.on_trial_result(0, [], tunes, {"events": EVENTS.line(told)})
+            listener.on_trial_result(0, [], tunes, {"events": EVENTS.line(tuple(told))})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     monkeypatch.setattr(ray_tune.RayExecutor, "_look_over", lambda self, *_: None)
@@ -268,7 +268,7 @@ def test_a_worker_that_is_lost_after_its_trials_end_changes_nothing(
 
     def fit(self: object, left: object, needs: object, listener: Any, *_: object) -> None:
         for told in ([Started(trial.id, 1, "node:1"), end], [Started(trial.id, 1, "node:2")], [end]):
-            listener.on_trial_result(0, [], tunes, {"events": EVENTS.line(told)})
+            listener.on_trial_result(0, [], tunes, {"events": EVENTS.line(tuple(told))})
 
     monkeypatch.setattr(ray_tune.RayExecutor, "_fit", fit)
     on_ray(tmp_path).run([trial], events.append)

@@ -174,5 +174,5 @@ class Wire(Generic[_Message]):
 
 FROM_CHILD: Wire[FromChild] = Wire(Annotated[FromChild, Field(discriminator="event")])
 FROM_DRIVER: Wire[FromDriver] = Wire(Annotated[FromDriver, Field(discriminator="ask")])
-EVENTS: Wire[list[Event]] = Wire(list[Annotated[Event, Field(discriminator="event")]])
+EVENTS: Wire[tuple[Event, ...]] = Wire(tuple[Annotated[Event, Field(discriminator="event")], ...])
 """Events together, for whoever passes them on unread."""

@@ -66,7 +66,7 @@ def train_one(word: str, common: bytes, carried: Sequence[Parcel]) -> None:
             if watched and isinstance(event, Progressed) and watched in event.report.metrics:
                 seen.update({"epoch": event.report.epoch, watched: event.report.metrics[watched]})
         try:
-            tune.report({"events": EVENTS.line(list(events)), **seen})
+            tune.report({"events": EVENTS.line(events), **seen})
         except SystemExit:
             raise _PrunedError from None
 
