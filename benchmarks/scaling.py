@@ -1,6 +1,7 @@
 """How much one driver bears: queued trials, trials at once, reports per second, runs in the store, nodes.
 
     python benchmarks/scaling.py [--quick] [--out raw.json] [--write docs/scaling.md] [--plot scaling.png]
+                                 [--growth growth.png]
     python benchmarks/scaling.py --read raw.json [--write ...] [--plot ...]    # measures nothing
 
 The driver is the product's own (`scaling_driver.py`); only trials are pretended (`scaling_trials.py`), and
@@ -23,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 from benchmarks_machine import machine
 
 HERE = Path(__file__).parent
@@ -37,7 +39,7 @@ def points(*, quick: bool) -> Iterator[tuple[str, list[str]]]:
     def driver(kind: str, **case: Any) -> tuple[str, list[str]]:
         return kind, ["scaling_driver.py", json.dumps(case)]
 
-    for trials in (200,) if quick else (100, 1000, 10_000):
+    for trials in (20, 200) if quick else (10, 100, 1000, 10_000):
         yield driver("queue", trials=trials, width=2, trial="alone")
     if not quick:
         yield driver("queue", trials=300, width=2, trial="alone", store="mlflow")
@@ -64,9 +66,9 @@ def points(*, quick: bool) -> Iterator[tuple[str, list[str]]]:
             yield driver("store", **case, rates=rates, store=store)
     yield (
         "runs",
-        ["scaling_stores.py", "runs", *(("50", "320") if quick else ("300", "1000", "3000", "10000"))],
+        ["scaling_stores.py", "runs", *(("50", "320") if quick else ("100", "300", "1000", "3000", "10000"))],
     )
-    for number in (2,) if quick else (2, 8, 24):
+    for number in (1, 2) if quick else (1, 2, 3, 8, 24):
         yield "nodes", ["scaling_stores.py", "nodes", str(number)]
 
 
@@ -174,6 +176,7 @@ def runs_table(answers: Sequence[Point]) -> str:
         [
             f"{one['runs']:,}".replace(",", " "),
             f"{one['plan_s']:.1f} s, {max(0, one['plan_mb']):.0f} MB",
+            f"{one['read_s']:.2f} s",
             *(
                 f"{1000 * one[name]:.0f} ms"
                 for name in ("begin_s", "report_s", "finish_s", "claim_s", "beat_s")
@@ -181,8 +184,8 @@ def runs_table(answers: Sequence[Point]) -> str:
         ]
         for one in answers
     ]
-    heads = ["runs", "plan: read all records", "a trial begins", "a report", "a trial ends", "claim all"]
-    return table([*heads, "heartbeat"], rows)
+    heads = ["runs", "read all records: by MLflow", "without it", "a trial begins", "a report"]
+    return table([*heads, "a trial ends", "claim all", "heartbeat"], rows)
 
 
 def nodes_table(answers: Sequence[Point]) -> str:
@@ -197,6 +200,38 @@ def nodes_table(answers: Sequence[Point]) -> str:
         for one in answers
     ]
     return table(["nodes", "look over, first", "of it the driver's CPU", "again"], rows)
+
+
+def growth(answers: dict[str, list[Point]]) -> list[tuple[str, str, list[tuple[float, float]]]]:
+    """What grows, with what, and the seconds of all together at each number, in order."""
+    queues = [one for one in answers["queue"] if one["case"]["store"] == "none"]
+    found = [
+        ("main thread, all trials", "queued trials", [_queue_cost(one) for one in queues]),
+        ("reading every record", "runs", [(one["runs"], one["read_s"]) for one in answers["runs"]]),
+        ("a look at every node", "nodes", [(one["nodes"], one["warm_s"]) for one in answers["nodes"]]),
+    ]
+    return [(what, number, sorted(points)) for what, number, points in found]
+
+
+def _queue_cost(answer: Point) -> tuple[float, float]:
+    trials, (early, late) = answer["case"]["trials"], answer["main_s_per_trial"]
+    return trials, trials * (early + late) / 2
+
+
+def exponent(points: Sequence[tuple[float, float]]) -> float:
+    """p of cost ∝ number^p, by least squares of the logarithms: 1 is linear."""
+    numbers, seconds = zip(*points, strict=True)
+    return float(np.polyfit(np.log(numbers), np.log(seconds), 1)[0])
+
+
+def growth_table(answers: dict[str, list[Point]]) -> str:
+    """What each of many costs, at the ends, and how all together grow."""
+    rows = []
+    for what, number, points in growth(answers):
+        (few, less), (many, more) = points[0], points[-1]
+        ends = f"{1000 * less / few:.1f} → {1000 * more / many:.1f} ms"
+        rows.append([what, f"{few:,} → {many:,} {number}".replace(",", " "), ends, f"{exponent(points):.2f}"])
+    return table(["what", "from → to", "of each", "exponent"], rows)
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -239,6 +274,7 @@ def main() -> None:
     parser.add_argument("--read", type=Path)
     parser.add_argument("--write", type=Path)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--growth", type=Path, help="a figure of how costs grow")
     asked = parser.parse_args()
     if asked.read:
         raw = json.loads(asked.read.read_text())
@@ -249,6 +285,7 @@ def main() -> None:
         asked.out.write_text(json.dumps(raw, indent=1))
     tables = {"machine": f"{raw['machine']}; {raw['date']}."}
     tables |= {kind: TABLES[kind](answers) for kind, answers in raw["answers"].items()}
+    tables["growth"] = growth_table(raw["answers"])
     print("\n\n".join(tables.values()))
     if asked.write:
         asked.write.write_text(replaced(asked.write.read_text(), tables))
@@ -256,6 +293,11 @@ def main() -> None:
         from scaling_plot import draw
 
         draw(asked.plot, raw["answers"])
+    if asked.growth:
+        from scaling_plot import draw_growth
+
+        curves = [(*one, exponent(one[2])) for one in growth(raw["answers"])]
+        draw_growth(asked.growth, curves)
 
 
 def replaced(page: str, tables: dict[str, str]) -> str:

@@ -53,5 +53,21 @@ def draw(path: Path, answers: dict[str, list[dict[str, Any]]]) -> None:
     figure.savefig(path, dpi=150)
 
 
+def draw_growth(path: Path, curves: list[tuple[str, str, list[tuple[float, float]], float]]) -> None:
+    """What all together cost by their number, on logarithmic axes; dashed: as much for each as for the first.
+
+    `curves` have what it is, what it grows with, (number, seconds) in order, and the exponent.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 3.2), layout="constrained")
+    for axes, (what, number, points, power) in zip(figure.subplots(1, len(curves)), curves, strict=True):
+        at, seconds = zip(*points, strict=True)
+        axes.loglog(at, seconds, marker="o")
+        axes.loglog(at, [seconds[0] * one / at[0] for one in at], "k--", linewidth=0.8)
+        axes.set(xlabel=number, ylabel="seconds", title=f"{what}\nexponent {power:.2f}")
+    figure.savefig(path, dpi=150)
+
+
 def _length(answer: dict[str, Any]) -> int:
     return int(answer["case"]["trials"])

@@ -30,6 +30,7 @@ from orchestrator.execution.run import plan_sweep
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.driver import this_driver
 from orchestrator.recording.claims.shared import SharedClaims
+from orchestrator.recording.mlflow.reader import SqliteReader
 from orchestrator.recording.mlflow.registry import MlflowRegistry
 from orchestrator.recording.mlflow.store import MlflowStore
 
@@ -57,10 +58,13 @@ def runs(sizes: Sequence[int]) -> None:
             read, plan = timed(lambda: plan_sweep(expansion, store))  # noqa: B023
             assert len(plan.done) == size, (len(plan.done), size)
             after = memory_mb()
+            ids = [trial.id for trial in expansion.trials]
+            without, records = timed(lambda: SqliteReader(home / "mlflow.db", name="").records(ids))  # noqa: B023
+            assert len(records) == size
             steps = [tell(store, fresh.pop()) for _ in range(REPEATS)]
-            found = {"runs": size, "plan_s": read, "plan_mb": after - before}
+            found = {"runs": size, "plan_s": read, "plan_mb": after - before, "read_s": without}
             found |= {name: statistics.median(step[name] for step in steps) for name in steps[0]}
-            print(json.dumps(found | claims(uri, [trial.id for trial in expansion.trials])), flush=True)
+            print(json.dumps(found | claims(uri, ids)), flush=True)
 
 
 def tell(store: MlflowStore, trial: TrialSpec) -> dict[str, float]:

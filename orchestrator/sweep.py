@@ -32,7 +32,6 @@ from orchestrator.recording.bundle.selecting import read_sweep, save
 from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import TrialRecord
-from trainers.networks.kept import module_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -267,6 +266,8 @@ class Sweep:
 
     def encoder(self, cell: str, seed: int = 0) -> nn.Module:
         """A trial's encoder, in eval mode: normalised images [N, C, H, W] to [N, D]; UsageError: not kept."""
+        from trainers.networks.kept import module_of
+
         with self.spec.names():
             return module_of(kept_encoder(self.expansion, self.store(), cell, seed)[1])
 

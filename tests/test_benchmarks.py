@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -20,22 +22,34 @@ SMALLEST = {
     "first_command.py": ["--runs", "1", "--spec", "sweep.yaml", "--", "--executor", "serial"],
     "matrix_roots.py": ["--sizes", "16"],
     "modes_speed.py": ["--trajectories", "200", "--processes", "1"],
-    "overhead.py": ["--trials", "6"],
+    "overhead.py": ["--trials", "6", "--beside"],
     "plan_speed.py": ["--repeats", "1"],
     "reading_speed.py": ["--runs", "8", "--repeats", "1"],
     "scaling.py": ["--quick"],
     "shapes_difficulty.py": ["--size", "8", "--seeds", "1", "--epochs", "1"],
     "soak.py": ["--trials", "2", "--epochs", "1", "--images", "64"],
+    "student_speed.py": ["--rounds", "1", "--epochs", "1", "--train", "256"],
     "step_speed.py": ["--width", "4", "--batch", "8", "--rounds", "1", "--steps", "1"],
 }
-ELSEWHERE = {"chaos.py", "scaling_driver.py", "scaling_stores.py"}
-"""Started by tests/e2e/test_chaos.py and by scaling.py."""
-NEEDS = {"step_speed.py": "lightly"}
+ELSEWHERE = {"chaos.py", "scaling_driver.py", "scaling_stores.py", "student.py"}
+"""Started by tests/e2e/test_chaos.py, by scaling.py and by student_speed.py."""
+NEEDS = {"step_speed.py": "lightly", "student_speed.py": "lightly"}
 SCRIPTS = {path.name for path in FOLDER.glob("*.py") if "__main__" in path.read_text(encoding="utf-8")}
 
 
 def test_every_script_has_a_smallest_size() -> None:
     assert SMALLEST.keys() | ELSEWHERE == SCRIPTS
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("**/*.py")), ids=lambda path: path.name)
+def test_what_a_benchmark_takes_from_the_packages_is_there(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(("orchestrator", "trainers")):
+            at = FOLDER.parent / str(node.module).replace(".", "/")
+            file = at.with_suffix(".py") if at.with_suffix(".py").exists() else at / "__init__.py"
+            named = re.findall(r"\w+", file.read_text(encoding="utf-8"))  # read, for to import Ray takes long
+            parts = {part.stem for part in at.glob("*")}
+            assert {one.name for one in node.names} <= {*named, *parts}, (node.module, file)
 
 
 @pytest.mark.slow

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,14 +19,13 @@ from orchestrator.language.load import cross_checked
 from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.table_spec import MARKS, asked_table
 from orchestrator.language.yaml_text import Key, parse
-from orchestrator.planning.evaluations import Evaluations, evaluations
+from orchestrator.planning.evaluations import Evaluations, evaluated, evaluations
 from orchestrator.planning.expand import layers_of
 from orchestrator.planning.find import find_evaluations, find_trials
 from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import make_plan, size
 from orchestrator.process.command import typed_command
 from orchestrator.process.words import exact, listed, one_of
-from orchestrator.recording.bundle.imported import imported_into
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.trial_files import kept_encoder
@@ -67,7 +67,7 @@ class Request(Sweep):
         """
         self.file = file
         self._opened: Store | None = None
-        self._read: dict[tuple[str | None, int], dict[str, TrialRecord]] = {}
+        self._read: dict[tuple[str | None, int] | frozenset[str], dict[str, TrialRecord]] = {}
         words = {"--profile": profile, "--seeds": seeds}
         numbers = {"--precision": precision, "--max-seeds": max_seeds}
         words |= {flag: None if number is None else exact(number) for flag, number in numbers.items()}
@@ -112,19 +112,24 @@ class Request(Sweep):
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
         key = asked.profile, len(asked.trials)
         if key not in self._read:  # once under each profile
-            self._read[key] = super()._records(store, asked)
+            known = functools.partial(self._known, store)
+            self._read[key] = evaluated(asked, known([trial.id for trial in asked.every_trial]), known)
+        return self._read[key]
+
+    def _known(self, store: Store, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        """What the store knows of these trials, asked once."""
+        if (key := frozenset(trial_ids)) not in self._read:
+            self._read[key] = store.records(trial_ids)
         return self._read[key]
 
     def others(self, wanted: str | None) -> list[TrialRecord]:
-        """What others have measured of its cells, if `--with imported` asks for that.
-
-        Raises:
-            UsageError: it asks for something else, or nothing was imported.
-        """
+        """What others have measured of its cells, where `--with imported` asks; UsageError: none is there."""
         if wanted not in (None, "imported"):
             raise UsageError(f"--with {cut(wanted)}: expected imported")
         if wanted is None:
             return []
+        from orchestrator.recording.bundle.imported import imported_into
+
         if not (found := imported_into(self.store(), self.spec.name)):
             raise UsageError(
                 f"--with imported: {self.store().describe()} has no runs of others for {self.spec.name}; "
@@ -168,15 +173,11 @@ class Request(Sweep):
     def evaluation_plan(self, records: Mapping[str, TrialRecord]) -> tuple[Evaluations, Plan]:
         """The evaluations that it asks for, and how those stand whose encoders are there."""
         found = evaluations(self.expansion, records)
-        known = self.store().records([trial.id for trial in found.expansion.trials])
+        known = self._known(self.store(), [trial.id for trial in found.expansion.trials])
         return found, make_plan(found.expansion, known)
 
     def encoder_file(self, cell: str) -> tuple[TrialSpec, bytes]:
-        """The trial of a cell, and the file with its encoder; one seed is asked for.
-
-        Raises:
-            UsageError: there is no such cell, or its encoder was not kept; with the command that keeps it.
-        """
+        """A cell's trial of the one seed, and its encoder's file; UsageError: there is none, and why."""
         return kept_encoder(self.expansion, self.store(), cell, self.expansion.seeds[0], self._keeping)
 
     def _keeping(self, anew: bool) -> str:
@@ -269,11 +270,7 @@ class Request(Sweep):
         return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder, encoders)
 
     def needs_published_profile(self) -> None:
-        """Check that published numbers, or what a theory expects, can be compared with.
-
-        Raises:
-            UsageError: there are none, or they are for another profile or for unchanged settings.
-        """
+        """Check that published or expected numbers can be compared with; UsageError: they cannot, and why."""
         wanted = {table.published.profile for table in self.spec.tables if table.published}
         if not wanted and any(table.expected or table.expectations for table in self.spec.tables):
             return

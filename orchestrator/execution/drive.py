@@ -82,7 +82,8 @@ def prepare(
         # From a server they are fetched only where they are needed.
         if options.keep and (space.store_at.file is not None or options.retrain_unkept):
             with said_if_slow("looking at the encoders that were kept", say):
-                plan = plan._replace(lost=lost_encoders((plan.records[t.id] for t in plan.done), store))
+                had = (plan.records[t.id] for t in plan.done)
+                plan = plan._replace(lost=lost_encoders(had, store, space.whole_encoders))
         plan = with_anew(plan, options)
         if only is not None:
             plan = plan._replace(todo=only(plan))
@@ -218,7 +219,7 @@ def _evaluated(
 def _still_lost(prepared: Prepared, result: SweepResult) -> dict[str, str]:
     """The encoders that were lost and are, after training: those whose trials were not trained anew."""
     had = (result.records[i] for i in prepared.plan.lost if i in result.records)
-    return lost_encoders(had, prepared.store)
+    return lost_encoders(had, prepared.store, prepared.space.whole_encoders)
 
 
 def _tell_unkept(prepared: Prepared, result: SweepResult, say: Say) -> None:

@@ -193,7 +193,8 @@ def _planned_again(
     asked = prepared.store.away is None
     # Another driver may have trained anew what had lost its encoder.
     had_lost = [records[i] for i in prepared.plan.lost if i in wanted and i in records]
-    lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store)
+    whole = prepared.space.whole_encoders
+    lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store, whole)
     plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited, lost=lost)
     return with_anew(plan, prepared.options), asked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from orchestrator.events import OnEvent
@@ -80,6 +81,13 @@ class Reader(Protocol):
 
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; None if it was not kept, or is not there any more."""
+
+
+class FileReader(Reader, Protocol):
+    """Reads a store that is in a file on this machine."""
+
+    def encoder_files(self, trial_ids: Collection[str]) -> dict[str, Path]:
+        """Where encoders of these trials would lie; those of which that is not known are absent."""
 
 
 class Store(Reader, Protocol):

@@ -8,7 +8,7 @@ import io
 import itertools
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -108,20 +108,29 @@ def whole_encoder(record: TrialRecord, store: Store) -> bytes:
     return content
 
 
-def lost_encoders(records: Iterable[TrialRecord], store: Store) -> dict[str, str]:
+def lost_encoders(
+    records: Iterable[TrialRecord],
+    store: Store,
+    whole: Callable[[Mapping[str, str]], Collection[str]] = lambda digests: (),
+) -> dict[str, str]:
     """Why encoders that were kept cannot be used any more, by trial id, in words that follow "its encoder".
 
     Of a store that does not answer nothing is known.
+
+    Args:
+        records: of the trials.
+        store: has the encoders.
+        whole: tells, of digests by trial id, which of the encoders need not be read.
     """
-    told = {}
+    told, kept = {}, {one.trial_id: one for one in records if one.encoder is not None}
     with contextlib.suppress(StoreAway):
-        for record in records:
+        unread = whole({trial_id: str(record.encoder) for trial_id, record in kept.items()})
+        for trial_id in kept.keys() - set(unread):
             try:
-                if record.encoder is not None:
-                    whole_encoder(record, store)
+                whole_encoder(kept[trial_id], store)
             except EncoderLostError as why:
-                told[record.trial_id] = str(why)
-    return told
+                told[trial_id] = str(why)
+    return {trial_id: told[trial_id] for trial_id in kept if trial_id in told}
 
 
 def _seconds(store: Store, trial_id: str) -> float | None:

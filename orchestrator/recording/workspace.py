@@ -8,22 +8,24 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.process.command import SUBMITTED, typed_command
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.streams import to_stderr
 from orchestrator.recording import stores
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
+from orchestrator.recording.journal.whole import WholeEncoders
 from orchestrator.recording.logs import log_path
 from orchestrator.recording.memory import MemoryStore
-from orchestrator.recording.store_port import Store
+from orchestrator.recording.store_port import CannotTell, Store
 from orchestrator.recording.stores.base import StoreAddress
 from orchestrator.recording.stores.sqlite import make_folder
+from orchestrator.recording.stores.tracking import JOURNALS
 from trainers.attempt.folders import Folder, S3Folder
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
@@ -70,7 +72,7 @@ class Workspace(NamedTuple):
     @property
     def journals(self) -> Path:
         """Folder of what waits to be told to a store, one folder per driver."""
-        return self.home / "journal"
+        return self.home / JOURNALS
 
     def open_store(self, *, say: Say = to_stderr) -> Store:
         """The store to read from; an empty one in memory if it has no file yet. Writes nothing.
@@ -117,6 +119,18 @@ class Workspace(NamedTuple):
             reader=at.reader() if lazily else None,
             say=say,
         )
+
+    def whole_encoders(self, digests: Mapping[str, str]) -> Collection[str]:
+        """Trials whose encoders lie beside the store's file and have these digests (sha256); others may, too.
+
+        What was read once, here or by an earlier command, is read again only if it was changed.
+        """
+        reader = self.store_at.reader() if digests else None
+        try:
+            files = {} if reader is None else reader.encoder_files(digests)
+        except (CannotTell, StoreError):  # then the store itself gives them
+            files = {}
+        return WholeEncoders(self.journals, store=self.store_at.name).among(files, digests)
 
     def check_writable(self) -> None:
         """Make the home folder, if it is not there.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Collection
 
 import pytest
 from rich.console import Console
@@ -16,6 +17,7 @@ from orchestrator.planning.evaluations import Evaluations, evaluations
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
+from orchestrator.records import TrialRecord
 from tests.builders import INFO, TINY, expansion, outcome, yaml
 from tests.place import Place
 from tests.planning.test_evaluations import CELLS, digest
@@ -157,6 +159,25 @@ def test_a_watch_counts_evaluations_and_does_not_end_before_them(
     first, *_, last = watched(place, "1,", done="No EMA · seed 1")
     assert first == "tiny: 2 completed, evaluations: 1 completed, 1 missing"
     assert last.startswith("nobody has trained")
+
+
+def test_each_look_asks_the_store_once_for_trials_and_once_for_evaluations(
+    place: Place, found: Evaluations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = Request(place.folder / "sweep.yaml", home=place.folder / "runs")
+    asked: list[frozenset[str]] = []
+    records = MemoryStore.records
+
+    def noted(store: MemoryStore, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+        asked.append(frozenset(trial_ids))
+        return records(store, trial_ids)
+
+    monkeypatch.setattr(MemoryStore, "records", noted)
+    for look in (1, 2):
+        plan = request.look_again()
+        request.evaluation_plan(plan.records)
+        assert len(asked) == 2 * look
+    assert asked[1] == {trial.id for trial in found.expansion.trials}
 
 
 def test_a_forecast_names_evaluations_now_and_after_training(

@@ -143,7 +143,7 @@ def test_an_encoder_that_is_lost_between_plan_and_start_leaves_its_evaluations_w
     store, made = Store(), expansion(SPEC)
     filled(store, tmp_path / "left", made)
     (tmp_path / "left" / made.trials[0].id / ENCODER).unlink()
-    monkeypatch.setattr(drive, "lost_encoders", lambda records, store: {})
+    monkeypatch.setattr(drive, "lost_encoders", lambda records, store, whole: {})
     monkeypatch.setitem(globals(), "lost_encoders", lambda records, store: {})
     ran = Ran(store, tmp_path, monkeypatch)
     assert ran.labels == ["near · seed 1", "near · seed 2"]

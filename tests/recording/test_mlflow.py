@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
 from orchestrator.recording.mlflow.tags import READ, TAG_LENGTH, UNDEFINED, axis_tag, end_tags, record_from
 from orchestrator.recording.workspace import workspace
@@ -162,6 +163,39 @@ def test_known_runs_are_looked_up_together(store: Any, monkeypatch: pytest.Monke
     with monkeypatch.context():
         store._client.delete_run(store._runs[ids[0]])
     assert set(store.records(ids)) == set(ids[1:])
+
+
+def test_runs_that_an_earlier_command_has_seen_are_looked_up_together(
+    store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    from orchestrator.recording.stores import tracking
+
+    found = trials(4)
+    for trial in found:
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(), INFO)
+    ids = [trial.id for trial in found]
+    there = store.records(ids)
+    FinishedTrials(tmp_path / tracking.JOURNALS, store=store.uri).add(there.values())
+    asked: list[str] = []
+    whole = MlflowClient.search_runs
+
+    def search(
+        client: MlflowClient, experiments: list[str], query: str = "", *more: Any, **named: Any
+    ) -> Any:
+        asked.append(query)
+        return whole(client, experiments, query, *more, **named)
+
+    monkeypatch.setattr(MlflowClient, "search_runs", search)
+    # As of a server: nothing but the address is known.
+    assert tracking.at(store.uri, "test", home=tmp_path).to_read().records(ids) == there
+    assert len(asked) == 1
+    store._client.delete_run(str(there[ids[0]].run))
+    store._client.set_tag(str(there[ids[1]].run), "orch.status", "diverged")
+    now = tracking.at(store.uri, "test", home=tmp_path).to_read().records(ids)
+    assert set(now) == set(ids[1:]) and now[ids[1]].status == "diverged"
 
 
 def test_the_pages_of_sweeps_are_named(

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import sys
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from tests.trainers import builders
 from trainers.config.families import members, module
 from trainers.networks.rates import ScheduleConfig, build_optimizer, set_rates
 from trainers.optimizers import adam, lars, sgd
-from trainers.optimizers.base import OptimizerConfig
+from trainers.optimizers.base import MARKED, OptimizerConfig, uncompiled
 
 # One step in float64 against the same formula in another order: some 10 roundings of 1e-16.
 EXACT: dict[str, Any] = {"rtol": 1e-13, "atol": 1e-15}
@@ -215,3 +218,34 @@ def test_a_step_leaves_each_gradient_in_its_tensor(name: str) -> None:
     before = {name: p.grad for name, p in parameters(nets).items()}
     build_optimizer(nets, module("trainers.optimizers", name).Config()).step()
     assert all(p.grad is before[name] for name, p in parameters(nets).items())
+
+
+# What torch.compile would need
+
+
+@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW])
+def test_an_optimizer_without_marks_for_torch_compile_steps_as_torchs_own_bit_for_bit(kind: Any) -> None:
+    mine, theirs = (list(parameters(networks()).values()) for _ in range(2))
+    how = {"lr": 0.3, "weight_decay": 0.05} | ({"momentum": 0.8} if kind is torch.optim.SGD else {})
+    own, other = uncompiled(kind)(mine, **how), kind(theirs, **how)
+    for _ in range(3):
+        for one, two in zip(mine, theirs, strict=True):
+            two.grad = one.grad.clone()
+        own.step()
+        other.step()
+        assert all(torch.equal(one, two) for one, two in zip(mine, theirs, strict=True))
+        own.zero_grad()
+        assert all(one.grad is None for one in mine)
+        new_gradients({"all": nn.ParameterList(mine)})
+    assert own.state_dict()["param_groups"] == other.state_dict()["param_groups"]
+    other.load_state_dict(own.state_dict())
+    own.load_state_dict(other.state_dict())
+
+
+def test_a_trial_is_trained_and_probed_without_the_compiler_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Each function that is marked for it remembers it, once it was imported.
+    for name in MARKED:
+        function = inspect.unwrap(getattr(torch.optim.Optimizer, name))
+        monkeypatch.delattr(function, "__dynamo_disable", raising=False)
+    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import of it is an error
+    assert builders.fit(builders.config()).status == "completed"

@@ -42,9 +42,9 @@ def sample(tree: Tree, root: torch.Tensor, generator: torch.Generator) -> list[t
     """The variables below `root`, 0 or 1 [N], by depth: [N, 2^k] float32 at depth k, the leaves last."""
     levels = [root[:, None].float()]
     for deltas in tree.deltas:
-        parents = levels[-1].repeat_interleave(2, dim=1)
-        flipped = torch.rand(parents.shape, generator=generator) >= (1 + deltas) / 2
-        levels.append((parents != flipped).float())
+        number, parents = len(root), levels[-1][:, :, None]
+        flipped = torch.rand(number, len(deltas), generator=generator) >= (1 + deltas) / 2
+        levels.append((parents != flipped.unflatten(1, (-1, 2))).flatten(1).float())
     return levels
 
 
@@ -102,21 +102,46 @@ class TreeNetwork:
         Args:
             leaves: [N, 2^depth].
         """
-        below = leaves.T[:, :, None]  # [leaves, N, 1]
-        inputs, outputs = [], []
+        inputs, outputs = list[torch.Tensor](), list[torch.Tensor]()
+        below = leaves.T[:, :, None]  # [leaves, N, 1]; as they are 0 or 1, ReLU leaves them
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            active = torch.relu(below)
-            paired = torch.cat((active[0::2], active[1::2]), dim=2)
-            below = torch.baddbmm(bias, paired, weight)
-            inputs.append(paired)
+            active = torch.relu(below) if outputs else below
+            # Two children side by side: [nodes, N, inputs].
+            inputs.append(active.unflatten(0, (-1, 2)).transpose(1, 2).flatten(2).contiguous())
+            below = torch.baddbmm(bias, inputs[-1], weight)
             outputs.append(below)
         return inputs, outputs
 
     def embed(self, leaves: torch.Tensor) -> torch.Tensor:
-        """The root's output at length 1, [N, hidden]; 1e-4 keeps a dead one from dividing by zero."""
-        root = self.forward(leaves)[1][-1][0]
-        embedding: torch.Tensor = root / (root.norm(dim=1, keepdim=True) + 1e-4)
-        return embedding
+        """The root's output at length 1, [N, hidden]."""
+        return at_length_one(self.forward(leaves)[1][-1][0])
+
+    def gradients(
+        self, inputs: list[torch.Tensor], outputs: list[torch.Tensor], of_root: torch.Tensor
+    ) -> list[torch.Tensor]:
+        """Gradients of `parameters`, from that of the root's output: bit for bit as autograd has them.
+
+        Autograd fills the place of each half of a layer with zeros and adds, which takes most of its time.
+
+        Args:
+            inputs, outputs: of `forward`.
+            of_root: gradient of the last of `outputs`, [1, N, hidden].
+        """
+        weights, biases, above = [], [], of_root
+        for level in reversed(range(len(outputs))):
+            weights.append(torch.bmm(inputs[level].transpose(1, 2), above))
+            biases.append(above.sum(dim=1, keepdim=True))
+            if level > 0:
+                both = torch.bmm(above, self.weights[level].transpose(1, 2))
+                children = both.unflatten(2, (2, -1)).transpose(1, 2).flatten(0, 1)
+                above = torch.ops.aten.threshold_backward(children, outputs[level - 1], 0)
+        return [*reversed(weights), *reversed(biases)]
+
+
+def at_length_one(root: torch.Tensor) -> torch.Tensor:
+    """The root's output [N, hidden] at length 1; 1e-4 keeps a dead one from dividing by zero."""
+    embedding: torch.Tensor = root / (root.norm(dim=1, keepdim=True) + 1e-4)
+    return embedding
 
 
 def best_correlations(latents: list[torch.Tensor], outputs: list[torch.Tensor]) -> list[torch.Tensor]:

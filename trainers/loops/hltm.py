@@ -161,10 +161,13 @@ def train_epoch(config: Config, tree: Tree, network: TreeNetwork, epoch: int) ->
     parameters = network.parameters
     for step in range(steps):
         batch = views[step * config.batch_size : (step + 1) * config.batch_size]
-        embedded = network.embed(batch.transpose(0, 1).flatten(0, 1)).unflatten(0, (3, -1))
-        loss = contrast(*embedded, config=config)
-        gradients = torch.autograd.grad(loss, parameters)
         with torch.no_grad():
+            inputs, outputs = network.forward(batch.transpose(0, 1).flatten(0, 1))
+        root = outputs[-1].requires_grad_()
+        loss = contrast(*trees.at_length_one(root[0]).unflatten(0, (3, -1)), config=config)
+        (of_root,) = torch.autograd.grad(loss, root)
+        with torch.no_grad():
+            gradients = network.gradients(inputs, outputs, of_root)
             torch._foreach_add_(parameters, gradients, alpha=-config.lr)
         losses[step] = loss.detach()
     return losses

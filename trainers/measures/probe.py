@@ -9,6 +9,7 @@ from pydantic import Field
 
 from trainers.config.base import Frozen
 from trainers.config.lazy import F, nn, torch
+from trainers.optimizers.base import uncompiled
 
 METRICS = tuple(f"probe/{name}" for name in ("top1", "top5", "train_top1", "train_loss", "best_top1"))
 """The names of everything that `linear_probe` may give."""
@@ -121,7 +122,7 @@ def fitted(
     device, (number, width) = train.device, train.shape
     weight, bias = (start.to(device).requires_grad_() for start in _start(classes, width, config, generator))
     decay, eps = config.weight_decay or 0.0, 1e-8 if config.library == "torch" else 1e-7
-    optimizer = torch.optim.Adam([weight, bias], lr=config.lr, eps=eps, weight_decay=decay)
+    optimizer = uncompiled(torch.optim.Adam)([weight, bias], lr=config.lr, eps=eps, weight_decay=decay)
     best: list[float] = []
     batch = min(config.batch_size, number)
     used = number // batch * batch if config.drop_last else number

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trainers.config.lazy import torch
-from trainers.optimizers.base import OptimizerConfig
+from trainers.optimizers.base import OptimizerConfig, uncompiled
 
 
 class Config(OptimizerConfig):
@@ -27,4 +27,6 @@ class Config(OptimizerConfig):
 def build(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """The optimizer over parameter groups that carry their own `lr` and `weight_decay`."""
     kind = torch.optim.AdamW if config.decoupled else torch.optim.Adam
-    return kind(groups, lr=config.lr, betas=(config.beta1, config.beta2))
+    betas = (config.beta1, config.beta2)
+    made: torch.optim.Optimizer = uncompiled(kind)(groups, lr=config.lr, betas=betas)
+    return made

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import functools
+import inspect
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from trainers.config.base import Frozen
+from trainers.config.lazy import torch
+
+MARKED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+"""What torch's optimizers have as functions that are marked for `torch.compile`, beside `step`."""
+
+
+@functools.cache
+def uncompiled(kind: type[torch.optim.Optimizer]) -> Any:
+    """The same optimizer, of which `torch.compile` knows nothing: the same numbers, bit for bit.
+
+    torch marks functions of its optimizers for `torch.compile`, which nobody calls here; the marks import
+    `torch._dynamo` when an optimizer is made, and that takes as long as torch itself.
+    """
+    bare = {name: inspect.unwrap(getattr(kind, name)) for name in MARKED}
+    return type(kind.__name__, (kind,), bare | {"step": torch.no_grad()(inspect.unwrap(kind.step))})
 
 
 class NetworkRates(Frozen):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trainers.config.lazy import torch
-from trainers.optimizers.base import OptimizerConfig
+from trainers.optimizers.base import OptimizerConfig, uncompiled
 
 
 class Config(OptimizerConfig):
@@ -35,7 +35,7 @@ def build(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer
     """The optimizer over parameter groups that carry their own `lr` and `weight_decay`."""
 
     # Inside `build`, because a class body would import torch when the config is read.
-    class Lars(torch.optim.SGD):
+    class Lars(uncompiled(torch.optim.SGD)):  # type: ignore[misc]
         """torch's SGD on gradients that were scaled first."""
 
         def step(self, closure: Any = None) -> Any:

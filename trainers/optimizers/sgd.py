@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from trainers.config.lazy import torch
-from trainers.optimizers.base import OptimizerConfig
+from trainers.optimizers.base import OptimizerConfig, uncompiled
 
 
 class Config(OptimizerConfig):
@@ -24,4 +24,5 @@ class Config(OptimizerConfig):
 
 def build(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """The optimizer over parameter groups that carry their own `lr` and `weight_decay`."""
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum)
+    made: torch.optim.Optimizer = uncompiled(torch.optim.SGD)(groups, lr=config.lr, momentum=config.momentum)
+    return made

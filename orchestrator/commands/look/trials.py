@@ -61,7 +61,9 @@ def _encoder(request: Request, record: TrialRecord | None) -> Iterator[tuple[str
 
 def _lost(request: Request, records: Iterable[TrialRecord]) -> dict[str, str]:
     """Why kept encoders cannot be used; nothing of a server's, from which they would be fetched for that."""
-    return lost_encoders(records, request.store()) if request.space.store_at.file is not None else {}
+    if request.space.store_at.file is None:
+        return {}
+    return lost_encoders(records, request.store(), request.space.whole_encoders)
 
 
 def _of_evaluation(

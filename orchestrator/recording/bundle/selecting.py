@@ -16,7 +16,6 @@ from orchestrator.language.yaml_text import Key, written
 from orchestrator.planning.expand import Aim
 from orchestrator.process.words import exact
 from orchestrator.recording.bundle.layout import parts
-from orchestrator.recording.bundle.reading import open_bundle
 from trainers.config.filesets import replaced
 from trainers.config.foreign import named_from
 
@@ -35,6 +34,8 @@ def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str,
     named = parts(path)
     if named is None:
         return load_sweep(path, trust=trust), {}
+    from orchestrator.recording.bundle.reading import open_bundle  # which most commands never need
+
     bundle = open_bundle(named[0])
     key, sweep = bundle.sweep(named[1])
     kept: dict[str, Any] = {"tracking_uri": str(named[0])}

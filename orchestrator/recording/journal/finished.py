@@ -1,4 +1,9 @@
-"""Which trials are done, as far as this home knows: for a sweep that starts while its tracker is away."""
+"""Which trials are done, as far as this home knows: for a sweep that starts while its tracker is away.
+
+While the tracker answers, it says what is true: an index of records could not tell what was deleted or tagged
+anew there, for MLflow tells nobody what has changed. Only the names of runs are taken from here, which it is
+then asked for.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +54,11 @@ class FinishedTrials:
         """What is known of these trials."""
         there = self._read()
         return {trial_id: there[trial_id] for trial_id in trial_ids if trial_id in there}
+
+    @property
+    def runs(self) -> dict[str, str]:
+        """Names of runs by trial: a server gives those that are named together, and others one by one."""
+        return {one: record.run for one, record in self._read().items() if record.run is not None}
 
     def _read(self) -> dict[str, TrialRecord]:
         if self._records is None:

@@ -53,10 +53,10 @@ _ASKED_FOR = f"""
     order by start_time is null, start_time, asked.run_uuid
 """
 _FILES_OF = f"""
-    select artifact_uri
+    select trial.value, artifact_uri
     from tags as trial join (select run_uuid, runs.artifact_uri, start_time from {_LIVING}) using (run_uuid)
-    where trial.key = 'orch.trial_id' and trial.value = ?
-    order by start_time is null, start_time, run_uuid limit 1
+    where trial.key = 'orch.trial_id' and trial.value in (select value from json_each(?))
+    order by start_time is null, start_time, run_uuid
 """
 _PUBLISHED = f"""
     select content.value
@@ -128,13 +128,9 @@ class SqliteReader:
 
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder, if it was kept beside this one; raises as `records`."""
-        with self._look() as base:
-            found = None if base is None else base.execute(_FILES_OF, [trial_id]).fetchone()
-        address = urlsplit(found[0]) if found else None
-        if address is None:
+        if not (found := self._artifacts([trial_id])):
             return None
-        folder = Path(url2pathname(address.path))
-        if address.scheme != "file" or not folder.is_relative_to(self.file.parent):
+        if (folder := found[trial_id]) is None:
             raise CannotTell  # of a home that was moved MLflow's own files say where they lay
         try:
             return (folder / ENCODER).read_bytes()
@@ -142,6 +138,23 @@ class SqliteReader:
             return None
         except OSError:
             raise CannotTell from None
+
+    def encoder_files(self, trial_ids: Collection[str]) -> dict[str, Path]:
+        """Where encoders of these trials lie if they were kept beside this file; raises as `records`."""
+        return {one: at / ENCODER for one, at in self._artifacts(trial_ids).items() if at is not None}
+
+    def _artifacts(self, trial_ids: Collection[str]) -> dict[str, Path | None]:
+        """The folders of these trials' files; None for one that is not beside this file."""
+        with self._look() as base:
+            wanted = [json.dumps([*trial_ids])]
+            found = [] if base is None else base.execute(_FILES_OF, wanted).fetchall()
+        folders: dict[str, Path | None] = {}
+        for trial_id, text in found:
+            address = urlsplit(text)
+            folder = Path(url2pathname(address.path))
+            beside = address.scheme == "file" and folder.is_relative_to(self.file.parent)
+            folders.setdefault(trial_id, folder if beside else None)  # the oldest counts
+        return folders
 
     @contextlib.contextmanager
     def _look(self) -> Iterator[sqlite3.Connection | None]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -65,8 +66,9 @@ class MlflowStore:
         artifacts: Path | None = None,
         movable: bool = False,
         new: bool = False,
+        runs: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """Connect to the tracking store at `uri`.
+        """Connect to the tracking store at `uri`; StoreError: it does not answer, or another version made it.
 
         Args:
             uri: sqlite:///file.db, a database's or a server's address.
@@ -74,16 +76,14 @@ class MlflowStore:
             artifacts: folder for artifacts; None leaves it to the server.
             movable: whether `artifacts` has those of every run, wherever it lay when they were written.
             new: whether it is this user's own and has just been made.
-
-        Raises:
-            StoreError: it does not answer, or another version made it.
+            runs: names of runs by trial, as an earlier command has seen them; they need not be right.
         """
         self.uri, self.artifacts = uri, artifacts
         self._artifacts = Artifacts(uri, home=artifacts if movable else None)
         self._name = name or without_secret(uri)
         self._open: dict[str, OpenTrial] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
-        self._runs: dict[str, str] = {}  # names of runs by trial
+        self._runs = dict(runs)
         with self._errors():
             self._client = MlflowClient(tracking_uri=uri)
             self._client.search_experiments(max_results=1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
-    from orchestrator.recording.store_port import DriverRegistry, Reader, Store
+    from orchestrator.recording.store_port import DriverRegistry, FileReader, Store
 
 ENDING = ".orch.zip"
 """Of a bundle's name: the one kind of store whose addresses have no scheme."""
@@ -36,7 +36,7 @@ class StoreAddress(NamedTuple):
     to_write: Callable[[], Store]
     """Opens it, and makes it before if it is not there; perhaps in another thread."""
     for_mlflow: MlflowAddress
-    reader: Callable[[], Reader | None] = lambda: None
+    reader: Callable[[], FileReader | None] = lambda: None
     """Reads it without opening it."""
     registry: Callable[[], DriverRegistry | None] = lambda: None
     """Where drivers of other home folders leave notes; None: it is this folder's or this process's alone."""

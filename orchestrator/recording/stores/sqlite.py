@@ -12,7 +12,7 @@ from orchestrator.recording.stores import tracking
 from orchestrator.recording.stores.base import StoreAddress, scheme_of
 
 if TYPE_CHECKING:
-    from orchestrator.recording.store_port import DriverRegistry, Reader, Store
+    from orchestrator.recording.store_port import DriverRegistry, FileReader, Store
 
 FORMS = ("sqlite:////folder/mlflow.db",)
 DATABASE, ARTIFACTS = "mlflow.db", "artifacts"
@@ -107,7 +107,7 @@ def _at(file: Path, text: str, home: Path, settings: Mapping[str, Any], *, own: 
         make_database(file, artifacts=artifacts)
         return opened(writes=True)
 
-    def reader() -> Reader | None:
+    def reader() -> FileReader | None:
         from orchestrator.recording.mlflow.reader import SqliteReader
 
         # Settings are of the connection, which a reader makes for itself.

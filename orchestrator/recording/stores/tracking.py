@@ -12,6 +12,8 @@ from orchestrator.recording.stores.base import StoreAddress, scheme_of
 if TYPE_CHECKING:
     from orchestrator.recording.store_port import DriverRegistry, Store
 
+JOURNALS = "journal"
+"""In the home folder."""
 FORMS = ("http://127.0.0.1:5000", "postgresql://user@host/database")
 SERVERS = ("http", "https")
 OTHERS = ("databricks", "file", "mssql", "mysql", "postgresql")
@@ -37,9 +39,11 @@ def at(address: str, source: str, *, home: Path) -> StoreAddress:
     name, scheme = without_secret(address), scheme_of(address)
 
     def opened() -> Store:
+        from orchestrator.recording.journal.finished import FinishedTrials
         from orchestrator.recording.mlflow.store import MlflowStore
 
-        return MlflowStore(address)
+        known = FinishedTrials(home / JOURNALS, store=name, writes=False)
+        return MlflowStore(address, runs=known.runs)
 
     def for_mlflow(*, writes: bool) -> str:
         from urllib.parse import urlsplit

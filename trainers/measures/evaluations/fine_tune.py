@@ -13,6 +13,7 @@ from trainers.attempt.report import EpochReport
 from trainers.config.lazy import F, nn, torch
 from trainers.measures import frozen
 from trainers.measures.evaluations.base import TOP1, EvaluationConfig, Subject
+from trainers.optimizers.base import uncompiled
 from trainers.randomness import seeded, stream
 from trainers.views.augmentation import shifted
 
@@ -55,7 +56,7 @@ def evaluate(config: Config, subject: Subject) -> dict[str, float]:
         {"params": list(network.parameters()), "lr": config.lr},
         {"params": list(head.parameters()), "lr": config.head_lr},
     ]
-    optimizer = torch.optim.SGD(
+    optimizer = uncompiled(torch.optim.SGD)(
         groups, momentum=config.momentum, nesterov=True, weight_decay=config.weight_decay
     )
     both = nn.ModuleDict({"encoder": network, "head": head})
