@@ -262,7 +262,7 @@ def test_a_server_that_hangs_is_said_to_be_waited_for_and_is_given_up(
         journaled.begin(trials(1)[0].facts, INFO)
         journaled.flush()  # would hang for as long as its own bound
         journaled.close()
-    assert journaled.waits and f"{address} takes what was learnt …" in said
+    assert journaled.waits and f"writing results to {address} …" in said
     assert "orch sync" in "".join(journaled.notes)
 
 

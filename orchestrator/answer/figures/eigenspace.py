@@ -115,7 +115,9 @@ def _draw_row(
         axes.tick_params(labelbottom=False)
         panels.append(Panel(axes, COLUMNS[name].draw(axes, cell, ranks)))
         if not panels[-1].bands:
-            reason = "not recorded" if cell.reporting else cell.note or "nothing reported"
+            spectra = {name for curves in cell.curves for name in curves.spectra}
+            recorded = "not recorded" if "Wp" in spectra or "F" not in spectra else "no predictor matrix"
+            reason = recorded if cell.reporting else cell.note or "nothing reported"
             page.no_data(axes, reason)
     page.bottom_in = top + height
     return panels

@@ -29,6 +29,7 @@ _CITED = {  # by family and name, where the entry is called otherwise
     "cifar10": "cifar",
     "cifar100": "cifar",
 }
+_FIRST = re.compile(r"(?<=\w{3}\.) (?=[A-Z])")  # the end of a sentence, and not of "et al." or "vs."
 
 
 _TOLD = frozenset(
@@ -52,7 +53,7 @@ class Part(NamedTuple):
     """Such as "method"."""
     name: str
     words: str
-    """What it is, in a sentence: the first line of its file."""
+    """What it is, in a sentence: the first of its file."""
     reference: str | None
     """BibTeX, where there is a work to cite."""
 
@@ -78,7 +79,7 @@ def parts_of(configs: Iterable[LoopConfig]) -> list[Part]:
         what, name = SINGULAR[kind], str(getattr(config, "trainer" if kind == "loops" else "name"))
         if (what, name) not in found:
             module = behind(type(config))
-            words = (inspect.getdoc(module) or "").partition("\n")[0]
+            words = _FIRST.split((inspect.getdoc(module) or "").partition("\n")[0], maxsplit=1)[0]
             own = getattr(module, "REFERENCE", None)
             cited = own if isinstance(own, str) else entries().get(_CITED.get(name, name))
             found[what, name] = Part(what, name, words, cited)

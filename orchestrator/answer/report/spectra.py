@@ -12,7 +12,7 @@ import numpy as np
 from orchestrator.answer.figures._bands import Band, CellCurves, spectrum_band
 
 NAMES = ("F", "Wp")
-"""Eigenvalues of the features' correlation and of the predictor, where they are recorded."""
+"""Eigenvalues of F, of the embeddings, and of the predictor, where they are recorded."""
 MOST_EPOCHS, MOST_RANKS, DECADES = 60, 64, 6
 WIDTH, HEIGHT = 220, 120  # of a panel, in units of its drawing
 

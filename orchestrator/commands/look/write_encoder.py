@@ -40,6 +40,6 @@ def write_encoder(request: Request, cell: str, out: Path | None, form: str) -> I
         raise UsageError(f"{path}: cannot be written: {error.strerror}; choose another with --out") from None
     numbers = (", ".join(f"{value:.4g}" for value in values) for values in (about.mean, about.std))
     mean, std = numbers
-    yield f"{path}: encoder of {trial.label}, {about.network.name}, {len(converted) / 2**20:.1f} MiB"
+    yield f"{path}: encoder of {trial.label}, {about.network.name}, {len(converted) / 2**20:.3g} MiB"
     yield f"  images [N, {', '.join(map(str, about.shape))}] in [0, 1], minus ({mean}), over ({std})"
     yield from chosen.lines(about, str(path))

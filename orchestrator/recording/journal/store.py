@@ -194,7 +194,7 @@ class JournaledStore:
         self.carry()
         assert self._carrier is not None
         self._carrier.scan_abandoned()
-        with said_if_slow(f"{self.name} takes what was learnt", self._say):
+        with said_if_slow(f"writing results to {self.name}", self._say):
             self._carrier.wait()
         self.away = self._carrier.problem
 

@@ -142,6 +142,12 @@ def test_what_ran_is_named_with_the_work_to_cite() -> None:
     assert "arXiv:2006.07733" in made(told(expansion())) and "arXiv:2011.10566" not in made(told(expansion()))
 
 
+def test_what_ran_is_told_in_one_sentence_each_without_words_for_programmers() -> None:
+    words = {part.name: part.words for part in parts_of(configs_of(expansion()))}
+    assert words["shapes"] == "Ten classes of drawn shapes in colour: the data set that needs no files."
+    assert words["ssl"] == "Self-supervised training of two views: config to report, top to bottom."
+
+
 @pytest.mark.parametrize("name", [one for one in members("trainers.methods") if one != "supervised"])
 def test_every_method_has_a_work_to_cite(name: str) -> None:
     method = {"name": name} | ({"predictor": {"hidden": 16}} if name == "byol" else {})
