@@ -12,7 +12,7 @@ from orchestrator.errors import Interrupted, StoreAway, UsageError
 from orchestrator.events import Event, Finished
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, run_sweep
-from orchestrator.execution.screen.lines import ResumeNotes, Screen
+from orchestrator.execution.screen.lines import ResumeNotes, Screen, another_result
 from orchestrator.planning.plan import RETRAINS, Plan, make_plan, stages, start_notes, unfit, will_run
 from orchestrator.planning.trials import TrialSpec, in_words
 from orchestrator.process.driver import Owner
@@ -25,7 +25,7 @@ from orchestrator.recording.logs import TrialLogs
 from orchestrator.recording.store_port import Executor, Store
 from orchestrator.recording.trial_files import lay_encoders, lost_encoders, parent_records
 from orchestrator.recording.workspace import Workspace
-from orchestrator.records import SweepInfo, TrialRecord, record_of, unequal_metrics
+from orchestrator.records import SweepInfo, TrialRecord
 from trainers.attempt.isolation import discard_checkpoints
 
 Say = Callable[[str], None]
@@ -267,7 +267,7 @@ def _run(
     resumes = ResumeNotes(plan, folder)
 
     def on_event(event: Event) -> None:
-        note = resumes.note(event) or _another_result(prepared, plan, event)
+        note = resumes.note(event) or another_result(plan, event, prepared.info.provenance)
         logs.on_event(event, note)
         if note:
             with ignoring_closed_pipes():
@@ -293,23 +293,3 @@ def _run(
     finally:
         with ignoring_closed_pipes():
             shown.close()
-
-
-def _another_result(prepared: Prepared, plan: Plan, event: Event) -> str | None:
-    """That a trial which was trained anew has another result than before; None if it has not."""
-    before = plan.records.get(event.trial_id)
-    if event.trial_id not in plan.anew or before is None or not isinstance(event, Finished):
-        return None
-    now = record_of(event.trial_id, event.outcome, prepared.info.provenance)
-    told = [f"{now.status}, before {before.status}"] if now.status != before.status else []
-    names = [n for n in unequal_metrics(now, before) if n in now.metrics and n in before.metrics]
-    if now.status == before.status and names:
-        name = next((one for one in names if one.startswith("probe/")), names[0])
-        more = f" and {counted(len(names) - 1, 'more metric')}" if names[1:] else ""
-        told = [f"{name} {now.metrics.get(name)}, before {before.metrics.get(name)}{more}"]
-    if now.encoder and before.encoder and now.encoder != before.encoder:
-        told.append(f"encoder {now.encoder[:12]}, before {before.encoder[:12]}: its evaluations run anew")
-    if not told or not (now.is_done and before.is_done):
-        return None
-    kept = f"; run {before.run}, set aside, has what was before" if before.run else ""
-    return f"trained anew with another result: {'; '.join(told)}{kept}"

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+
+from orchestrator.recording.mlflow.database import address_of, make_database
+from orchestrator.recording.mlflow.store import MlflowStore
+from tests.builders import INFO, outcome, trials
 
 ROOT = Path(__file__).parents[2]
 MAKER = """
@@ -40,3 +47,18 @@ def test_a_process_that_was_forked_while_a_store_was_made_keeps_nobody_from_maki
         finally:
             os.kill(fork, signal.SIGKILL)
             maker.communicate("")
+
+
+@pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
+def test_a_store_that_was_removed_is_made_again_in_the_same_process(tmp_path: Path) -> None:
+    file = tmp_path / "runs" / "mlflow.db"
+    (trial,) = trials(1)
+    for _ in range(2):
+        file.parent.mkdir()
+        make_database(file, artifacts=file.parent)
+        store = MlflowStore(address_of(file), artifacts=file.parent)
+        assert not store.records([trial.id])
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(), INFO)
+        assert store.records([trial.id])[trial.id].is_done
+        shutil.rmtree(file.parent)

@@ -125,7 +125,10 @@ def test_details_that_are_no_json_are_written_as_python_shows_them(monkeypatch: 
     ("details", "told"),
     [
         ({"collapse": "total"}, "Outcome.details.collapse: got 'total'; Input should be a valid dict"),
-        ({"collapse": {"verdict": "yes"}}, "Outcome.details.collapse.verdict: got 'yes'; Input should be 'no"),
+        (
+            {"collapse": {"verdict": "yes"}},
+            "Outcome.details.collapse.verdict: got 'yes'; Input should be 'no",
+        ),
         ({"warnings": 3}, "Outcome.details.warnings: got 3; Input should be a valid list"),
         ({"wall_s": "soon"}, "Outcome.details.wall_s: got 'soon'; Input should be a valid number"),
         ({"wall_s": float("nan")}, "Outcome.details.wall_s: got nan; Input should be a finite number"),

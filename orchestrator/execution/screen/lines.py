@@ -10,7 +10,8 @@ from orchestrator.answer.marks import MARKS
 from orchestrator.events import Deferred, Event, Finished, Progressed, Started
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.process.words import duration
+from orchestrator.process.words import counted, duration
+from orchestrator.records import Provenance, record_of, unequal_metrics
 from trainers.attempt.folders import Folder
 
 SETTLED_S = 60.0  # after which epochs alone make a forecast
@@ -261,3 +262,23 @@ class ResumeNotes:
                 f"starts anew on {self._workers.get(identity, 'its worker')}: no checkpoint there in {where}"
             )
         return None
+
+
+def another_result(plan: Plan, event: Event, provenance: Provenance) -> str | None:
+    """That a trial which was trained anew has another result than before; None if it has not."""
+    before = plan.records.get(event.trial_id)
+    if event.trial_id not in plan.anew or before is None or not isinstance(event, Finished):
+        return None
+    now = record_of(event.trial_id, event.outcome, provenance)
+    told = [f"{now.status}, before {before.status}"] if now.status != before.status else []
+    names = [n for n in unequal_metrics(now, before) if n in now.metrics and n in before.metrics]
+    if now.status == before.status and names:
+        name = next((one for one in names if one.startswith("probe/")), names[0])
+        more = f" and {counted(len(names) - 1, 'more metric')}" if names[1:] else ""
+        told = [f"{name} {now.metrics.get(name)}, before {before.metrics.get(name)}{more}"]
+    if now.encoder and before.encoder and now.encoder != before.encoder:
+        told.append(f"encoder {now.encoder[:12]}, before {before.encoder[:12]}: its evaluations run anew")
+    if not told or not (now.is_done and before.is_done):
+        return None
+    kept = f"; run {before.run}, set aside, has what was before" if before.run else ""
+    return f"trained anew with another result: {'; '.join(told)}{kept}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,10 +58,27 @@ def make_database(file: Path, *, artifacts: Path) -> None:
     with _alone_in(file.parent):
         if not file.exists():
             # MLflow makes a database in many steps, and cannot go on with a half-made one.
-            part = file.with_name(f".{file.name}.part")
-            part.unlink(missing_ok=True)
+            for left in file.parent.glob(f".{glob.escape(file.name)}*.part*"):
+                left.unlink(missing_ok=True)
+            # Under a new name: MLflow takes one that this process has seen before for made.
+            part = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.part")
             MlflowStore(address_of(part), artifacts=artifacts, new=True)
             part.replace(file)
+            _forget_former(file)
+
+
+def _forget_former(file: Path) -> None:
+    """Close MLflow's connections to a file of this name that has been removed.
+
+    It keeps them for as long as the process lives, and would write to what nobody can read any more.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy import make_url
+
+    name = make_url(address_of(file)).database
+    for engine in list(SqlAlchemyStore._engine_map.values()):
+        if engine.url.database == name:
+            engine.dispose()
 
 
 @contextlib.contextmanager
