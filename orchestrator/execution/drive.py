@@ -30,6 +30,7 @@ from orchestrator.execution.screen.mirroring import mirrored
 from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, encoder_notes, make_plan
+from orchestrator.planning.trials import keeps
 from orchestrator.process.command import SUBMITTED
 from orchestrator.process.provenance import provenance
 from orchestrator.process.signals import stop_signals
@@ -236,8 +237,9 @@ def _tell_gone(prepared: Prepared, say: Say) -> None:
     folder = prepared.space.checkpoints
     if not prepared.options.keep_checkpoints or not isinstance(folder, Path):
         return  # S3 would be asked once for each trial
-    if bare := sum(not names_in(folder / trial.id) for trial in prepared.plan.done):
+    if bare := [trial for trial in prepared.plan.done if not names_in(folder / trial.id)]:
+        anew = "; --keep encoder --retrain-unkept trains anew and keeps encoders"
         say(
-            f"no checkpoints are left of {counted(bare, 'trial')} done before: --keep-checkpoints keeps "
-            "those of trials that it trains; --keep encoder --retrain-unkept trains anew and keeps encoders"
+            f"no checkpoints are left of {counted(len(bare), 'trial')} done before: --keep-checkpoints keeps "
+            f"those of trials that it trains{anew if 'encoder' in keeps(bare[0].cell) else ''}"
         )

@@ -87,7 +87,7 @@ def call(rng: random.Random, commands: tuple[str, ...]) -> tuple[list[str], dict
         words.insert(rng.randrange(len(words) + 1), rng.choice(WORDS))
     if name in ("sweep", "retry") and "--executor" not in words:
         words += ["--executor", "serial"]
-    settings = rng.sample(SETTINGS, rng.choice((0, 0, 0, 1, 2)))
+    settings = rng.sample(SETTINGS, rng.choice((0, 0, 0, 0, 0, 1, 2)))
     return [name, *words], {one: rng.choice(WORDS) for one in settings}
 
 
@@ -139,7 +139,7 @@ def test_two_thousand_mutated_calls_end_with_0_or_2_and_in_words(
         shutil.copy(database, folder / home)
     counts = fuzzed(250, seed, TRAINING if seed > 4 else READING)
     print(f"seed {seed}: {dict(counts)}")
-    assert min(counts[COMPLETE], counts[USAGE]) >= 25
+    assert min(counts[COMPLETE], counts[USAGE]) >= 15
 
 
 def test_a_store_that_mlflow_does_not_know_ends_a_stop_in_a_line(folder: Path) -> None:  # found by the calls
