@@ -98,16 +98,22 @@ def prepare(
             check_before_training(plan, space, options, say=say, evaluations=later)
         else:
             executor.close()
-        spec, profile = expansion.spec, expansion.setting
         with said_if_slow("looking at the code and this machine", say):
-            asks = {
-                "question": spec.question,
-                "metrics": tuple(dict.fromkeys(m for t in spec.tables for m in t.metrics)),
-                "expected": written_down(expansion),
-            }
-            info = SweepInfo(name=spec.name, profile=profile, provenance=provenance(), **asks)
+            info = _info(expansion)
         undo.pop_all()
     return Prepared(plan, store, executor, info, space, options, only, trains)
+
+
+def _info(expansion: Expansion) -> SweepInfo:
+    spec = expansion.spec
+    return SweepInfo(
+        name=spec.name,
+        profile=expansion.setting,
+        provenance=provenance(),
+        question=spec.question,
+        metrics=tuple(dict.fromkeys(m for t in spec.tables for m in t.metrics)),
+        expected=written_down(expansion),
+    )
 
 
 def sweep(
@@ -142,15 +148,7 @@ def sweep(
         try:
             train = functools.partial(trained_in_turns, claims=claims, stop=stop, say=say, screen=screen)
             evaluate = functools.partial(trained, claims=claims, stop=stop, say=say, screen=screen)
-            result = _evaluated(prepared, train(prepared), evaluate, say)
-            while larger := with_more_seeds(prepared.plan.expansion, result):
-                number = len(larger.trials) - len(prepared.plan.expansion.trials)
-                say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
-                plan = plan_sweep(larger, store)._replace(lost=prepared.plan.lost)
-                prepared = prepared._replace(plan=plan)
-                more = train(prepared)
-                more = more._replace(trained=result.trained + more.trained)
-                result = _evaluated(prepared, more, evaluate, say)
+            prepared, result = _completed(prepared, train, evaluate, say)
             _tell_unkept(prepared, result, say)
             _tell_gone(prepared, say)
             after.enter_context(stop.answered(WRITING_ENDS))
@@ -178,6 +176,22 @@ def sweep(
     for note in store.notes:
         say(f"orch: {note}")
     return result
+
+
+def _completed(
+    prepared: Prepared, train: Callable[..., SweepResult], evaluate: Callable[..., SweepResult], say: Say
+) -> tuple[Prepared, SweepResult]:
+    """What training and evaluating find, and the sweep with the seeds that intervals asked for meanwhile."""
+    result = _evaluated(prepared, train(prepared), evaluate, say)
+    while larger := with_more_seeds(prepared.plan.expansion, result):
+        number = len(larger.trials) - len(prepared.plan.expansion.trials)
+        say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
+        plan = plan_sweep(larger, prepared.store)._replace(lost=prepared.plan.lost)
+        prepared = prepared._replace(plan=plan)
+        more = train(prepared)
+        more = more._replace(trained=result.trained + more.trained)
+        result = _evaluated(prepared, more, evaluate, say)
+    return prepared, result
 
 
 def _evaluations(

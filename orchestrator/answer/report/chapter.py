@@ -66,13 +66,11 @@ def chapter(
         others: results that were imported, if they are asked for.
     """
     told = [*problems, *expansion.left_out]
-    files = _figure_files(expansion, records, curves, told) if figures is None else figures
-    metrics = list(dict.fromkeys(name for table in expansion.spec.tables for name in table.metrics))
+    metrics = list(dict.fromkeys(name for one in expansion.spec.tables for name in one.metrics))
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
-    spoken = cell_curves(expansion, drawn_cells(expansion), records, curves)
     first, configs, told_of = expansion.cells[0], configs_of(expansion), set[str]()
-    parts = parts_of(configs)
+    drawn = _figure_files(expansion, records, curves, told) if figures is None else figures
     return Chapter(
         anchor=anchor,
         name=expansion.spec.name,
@@ -83,15 +81,15 @@ def chapter(
         problems=told,
         missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
-        figures=_figures(expansion, files),
-        spectra=spectra_of(spoken),
+        figures=_figures(expansion, drawn),
+        spectra=spectra_of(cell_curves(expansion, drawn_cells(expansion), records, curves)),
         not_drawn=max(0, len(expansion.cells) - DRAWN),
         metrics=metrics,
         cells=listed,
         not_listed=left,
         first=first.label,
         config=json.dumps(first.config().model_dump(mode="json"), indent=2),
-        parts=parts,
+        parts=(parts := parts_of(configs)),
         methods=methods_of(expansion, records, parts, settings := settings_of(configs)),
         settings=settings,
         origin=_origin(expansion, records),
