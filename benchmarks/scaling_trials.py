@@ -27,7 +27,7 @@ from ray.tune.execution import tune_controller
 from ray.tune.result import RESULT_DUPLICATE
 
 from orchestrator.events import Event, Finished, Progressed, Started
-from orchestrator.execution.child.messages import encode_events
+from orchestrator.execution.child.messages import EVENTS
 from orchestrator.execution.ray import executor as ray_tune
 from trainers.attempt.report import EpochReport, Outcome
 
@@ -83,7 +83,7 @@ def alone(pace: Pace) -> Iterator[None]:
 def _pretend(word: str, common: bytes, *, pace: Pace) -> None:
     time.sleep(pace.wait_s(first=True))
     for events in messages(word.partition(":")[0], pace.epochs):
-        tune.report({"events": encode_events(events)})
+        tune.report({"events": EVENTS.line(events)})
         time.sleep(pace.wait_s(first=False))
 
 
@@ -193,7 +193,7 @@ class _Lodged:
             return {RESULT_DUPLICATE: True, "done": False, "should_checkpoint": False}
         self.iteration += 1
         return {
-            "events": encode_events(events),
+            "events": EVENTS.line(events),
             "done": False,
             "training_iteration": self.iteration,
             "trial_id": self.info.trial_id,

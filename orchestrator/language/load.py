@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import functools
 import itertools
+import os
 import re
 import stat
 from collections.abc import Callable, Sequence
@@ -49,7 +50,7 @@ def load(
         SpecError: with every problem found.
     """
     own = file if child is None else str(Path(child).parent / file)
-    if (real := str(Path(own).resolve())) in within:
+    if (real := os.path.abspath(own)) in within:
         raise SpecError([Problem(f"{child}:1", "", "starts from itself; to mean this file, leave it out")])
     with knowing({}):
         tree = _with_parents(file, child, read, ())

@@ -167,8 +167,8 @@ def test_a_command_reads_its_file_expands_it_and_makes_its_table_once(old: Place
     with Walk() as walk:
         old.orch(command, "smoke.yaml")
     assert (walk.counted["files parsed"], walk.counted["expanded"]) == (1, 1)
-    # A sweep's page compares its cells beside the table, by one of its own.
-    assert walk.counted["tables made"] == {"plan": 0, "table": 1, "sweep": 2}[command]
+    # A sweep's page compares cells and axes beside the table, by one of its own each.
+    assert walk.counted["tables made"] == {"plan": 0, "table": 1, "sweep": 3}[command]
     # A sweep plans before it claims, and again by what others have done until it had its claims.
     assert walk.counted["planned"] == {"plan": 1, "table": 1, "sweep": 3}[command]
     assert walk.counted["store asked"] <= (2 if command == "sweep" else 1)
