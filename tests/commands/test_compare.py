@@ -141,6 +141,16 @@ def test_two_cells_stand_side_by_side_with_settings_numbers_and_curves(drawn: Pl
     ]
 
 
+def test_two_cells_stand_in_the_order_in_which_they_were_named(drawn: Place) -> None:
+    said = drawn.orch("compare", "sweep.yaml", *reversed(TWO), "--seeds", "3").stdout.splitlines()
+    assert said[1:3] == ["  A: No EMA · symmetric", "  B: EMA · symmetric"]
+    (top1,) = [line.split() for line in said if line.startswith("  probe/top1 in %")]
+    assert (top1[3], top1[7], top1[11]) == ("20.1", "85.1", "+65.0")
+    document = drawn.orch("compare", "sweep.yaml", *reversed(TWO), "--seeds", "3", "-f", "json").stdout
+    (metric,) = json.loads(document)["metrics"]
+    assert metric["first"]["mean"] < metric["second"]["mean"] and metric["difference"]["mean"] > 0
+
+
 def test_two_cells_are_one_document_for_programs(drawn: Place) -> None:
     words = ["compare", "sweep.yaml", TWO[0], "EMA · regular", "--seeds", "3", "-f", "json"]
     found = json.loads(drawn.orch(*words).stdout)

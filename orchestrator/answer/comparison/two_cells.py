@@ -154,8 +154,9 @@ def _by_epoch(expansion: Expansion, metric: str | None) -> Sequence[str]:
 
 def _final(expansion: Expansion, metric: str, records: Mapping[str, TrialRecord]) -> Final:
     of = of_every_cell(expansion, records, metric)
-    (_, first), (_, second) = of.cells
-    return Final(of, (first.values, second.values))
+    values = {cell.choice: entry.values for cell, entry in of.cells}  # in the order of the axes, not as asked
+    first, second = (values[cell.choice] for cell in expansion.cells)
+    return Final(of, (first, second))
 
 
 def records_of(found: TwoCells) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen.board import SPARKS, sparkline
 from orchestrator.errors import UsageError, printable
 from orchestrator.planning.difference import in_a_word
+from orchestrator.process.words import in_columns
 
 FORMATS = ("json", "text")
 SIGNS = ("A", "B")
@@ -133,6 +134,4 @@ def _blocks(band: Band | None, low: float, top: float) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows below a head and a rule, in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    head, *body = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return [f"  {line}".rstrip() for line in (head, "  ".join("─" * width for width in widths), *body)]
+    return [f"  {line}".rstrip() for line in in_columns([rows[0], None, *rows[1:]])]
