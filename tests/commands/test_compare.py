@@ -153,7 +153,9 @@ def test_two_cells_stand_in_the_order_in_which_they_were_named(drawn: Place) -> 
 
 def test_two_cells_whose_trials_end_early_are_not_sent_to_a_test_that_refuses_them(drawn: Place) -> None:
     text = table_yaml().partition("tables:")[0]
-    drawn.write(text + "schedule: {name: asha, metric: train/loss, mode: min, grace_epochs: 1}\n", "early.yaml")
+    drawn.write(
+        text + "schedule: {name: asha, metric: train/loss, mode: min, grace_epochs: 1}\n", "early.yaml"
+    )
     said = drawn.orch("compare", "early.yaml", *TWO).stdout
     assert "has a `schedule`, which ends trials early" in said and "--against" not in said
     assert "has a `schedule`" in drawn.orch("compare", "early.yaml", *BASELINE, code=2).stderr
