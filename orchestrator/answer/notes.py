@@ -40,9 +40,8 @@ def notes(
         getattr(behind(cell.loop), "PAIRED", "") == "declared" for cell in expansion.cells
     ):
         yield "pairing by seed is declared, not verified: what a command draws is its own"
-    unpaired = _unpaired(expansion, records)
-    if unpaired:
-        cells = ", ".join(unpaired)
+    if odd := unpaired(expansion, records):
+        cells = ", ".join(odd)
         yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
 
 
@@ -95,7 +94,7 @@ def _groups(
     return f"{'; '.join(parts)}; the others {usual}"
 
 
-def _unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:
+def unpaired(expansion: Expansion, records: Mapping[str, TrialRecord]) -> list[str]:
     """Cells that saw other random draws than most cells of the same seed."""
     odd: dict[str, None] = {}
     for seed in expansion.every_seed:

@@ -183,7 +183,7 @@ def compare(
     two: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[CELL CELL]",
+            metavar="CELL CELL",
             help=f"Two cells: settings and curves side by side. {CELL}",
             show_default=False,
         ),
@@ -193,7 +193,10 @@ def compare(
         bool, typer.Option("--effects", help="Instead: what each axis does, alone and with another.")
     ] = False,
     metric: Annotated[
-        str | None, typer.Option(help="Final metric.  [default: of the first table]", show_default=False)
+        str | None,
+        typer.Option(
+            help="Final metric; two cells: any, alone.  [default: of the first table]", show_default=False
+        ),
     ] = None,
     margin: Annotated[
         float | None,
@@ -201,9 +204,11 @@ def compare(
             help="Test for equality up to this difference; shares: 0.01 is a point.", show_default=False
         ),
     ] = None,
-    form: Annotated[str, typer.Option("--format", "-f", help="text, csv or json.")] = "text",
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="text, csv or json; two cells: text or json.")
+    ] = "text",
 ) -> None:
-    """Tell which differences between cells are real, and what the seeds cannot decide. Changes nothing."""
+    """Tell which differences between cells are real, or show two side by side. Changes nothing."""
     from orchestrator.answer.comparison import cells
     from orchestrator.answer.comparison import effects as of_axes
     from orchestrator.commands.screen.comparison import written

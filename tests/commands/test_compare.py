@@ -13,7 +13,7 @@ from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import Curves, TrialRecord
 from tests.answer.test_comparison import records
-from tests.builders import expansion
+from tests.builders import expansion, table_yaml
 from tests.place import Place
 
 TWO = ["EMA · symmetric", "ema=No EMA,predictor=symmetric"]
@@ -139,6 +139,27 @@ def test_two_cells_stand_side_by_side_with_settings_numbers_and_curves(drawn: Pl
         ["train/loss", "A", "4", "2", "█▁"],
         ["B", "4", "2", "█▁"],
     ]
+
+
+def test_two_cells_stand_in_the_order_in_which_they_were_named(drawn: Place) -> None:
+    said = drawn.orch("compare", "sweep.yaml", *reversed(TWO), "--seeds", "3").stdout.splitlines()
+    assert said[1:3] == ["  A: No EMA · symmetric", "  B: EMA · symmetric"]
+    (top1,) = [line.split() for line in said if line.startswith("  probe/top1 in %")]
+    assert (top1[3], top1[7], top1[11]) == ("20.1", "85.1", "+65.0")
+    document = drawn.orch("compare", "sweep.yaml", *reversed(TWO), "--seeds", "3", "-f", "json").stdout
+    (metric,) = json.loads(document)["metrics"]
+    assert metric["first"]["mean"] < metric["second"]["mean"] and metric["difference"]["mean"] > 0
+
+
+def test_two_cells_whose_trials_end_early_are_not_sent_to_a_test_that_refuses_them(drawn: Place) -> None:
+    text = table_yaml().partition("tables:")[0]
+    drawn.write(
+        text + "schedule: {name: asha, metric: train/loss, mode: min, grace_epochs: 1}\n", "early.yaml"
+    )
+    said = drawn.orch("compare", "early.yaml", *TWO).stdout
+    assert "has a `schedule`, which ends trials early" in said and "--against" not in said
+    assert "has a `schedule`" in drawn.orch("compare", "early.yaml", *BASELINE, code=2).stderr
+    assert "--against CELL" in drawn.orch("compare", "sweep.yaml", *TWO).stdout
 
 
 def test_two_cells_are_one_document_for_programs(drawn: Place) -> None:

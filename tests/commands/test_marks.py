@@ -1,9 +1,10 @@
-"""`orch table --marks` says marks in words, whatever the file says."""
+"""Marks in words, and the logs behind them, whatever the file says."""
 
 from __future__ import annotations
 
 import pytest
 
+from orchestrator.commands.look import write_report
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, expansion, outcome, table_yaml
@@ -35,3 +36,20 @@ def test_marks_are_words_where_the_command_or_the_file_says_so(half: Place) -> N
 def test_other_marks_are_told_with_those_that_are(half: Place) -> None:
     told = half.orch("table", "sweep.yaml", "--marks", "emoji", code=2).stderr
     assert told == "orch: --marks emoji: expected signs or words\n"
+
+
+def test_of_many_logs_a_report_has_those_of_failed_trials_first(
+    half: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write_report, "LOGS", 1)
+    store = Workspace.open_store(None)  # type: ignore[arg-type]
+    last = expansion(seeds=[1]).trials[-1]
+    store.begin(last.facts, INFO)
+    store.finish(last.id, outcome(0.1, "failed", error="code", reason="ValueError: no"), INFO)
+    logs = half.folder / "runs" / "logs"
+    logs.mkdir(parents=True)
+    for trial in expansion(seeds=[0, 1]).trials:
+        (logs / f"{trial.id}.log").write_text(f"the end of {trial.label}\n", encoding="utf-8")
+    half.orch("report", "sweep.yaml", "-o", "told.html")
+    told = (half.folder / "told.html").read_text(encoding="utf-8")
+    assert f"the end of {last.label}" in told and told.count("the end of ") == 1

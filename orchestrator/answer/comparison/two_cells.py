@@ -19,6 +19,7 @@ from orchestrator.planning.trials import Cell
 from orchestrator.records import Curves, TrialRecord
 
 Values = Mapping[int, float]
+UNEQUAL = "the file has a `schedule`, which ends trials early: budgets differ, so a difference shows little"
 
 
 class Final(NamedTuple):
@@ -64,6 +65,8 @@ class TwoCells(NamedTuple):
     finals: tuple[Final, ...]
     curves: tuple[Curve, ...]
     notes: tuple[str, ...]
+    tests: bool
+    """Whether `--against` may test their difference: their budgets are equal."""
 
 
 def cells_named(expansion: Expansion, first: str, second: str) -> tuple[Cell, Cell]:
@@ -109,6 +112,7 @@ def side_by_side(
         raise UsageError(f"metric '{metric}' was never reported; {hint}")
     finals = [_final(two, name, records) for name in _finals(expansion, known, metric)]
     shown = [name for name in _by_epoch(expansion, metric) if name in epochs]
+    unequal = [UNEQUAL] if expansion.spec.schedule else []
     different = [one for one in settings(*cells) if one[1] != one[2]]
     return TwoCells(
         expansion.spec.name,
@@ -119,7 +123,8 @@ def side_by_side(
         sum(1 for _ in settings(*cells)) - len(different),
         tuple(finals),
         tuple(Curve(name, (metric_band(first, name), metric_band(second, name))) for name in shown),
-        tuple(dict.fromkeys(note for one in finals for note in one.of.notes)),
+        tuple(dict.fromkeys([*unequal, *(note for one in finals for note in one.of.notes)])),
+        not unequal,
     )
 
 
@@ -154,8 +159,9 @@ def _by_epoch(expansion: Expansion, metric: str | None) -> Sequence[str]:
 
 def _final(expansion: Expansion, metric: str, records: Mapping[str, TrialRecord]) -> Final:
     of = of_every_cell(expansion, records, metric)
-    (_, first), (_, second) = of.cells
-    return Final(of, (first.values, second.values))
+    values = {cell.choice: entry.values for cell, entry in of.cells}  # in the order of the axes, not as asked
+    first, second = (values[cell.choice] for cell in expansion.cells)
+    return Final(of, (first, second))
 
 
 def records_of(found: TwoCells) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from orchestrator.answer.report.values import Detail
 from orchestrator.answer.tables import Table
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
+from orchestrator.planning.layout import layout
 from orchestrator.records import TrialRecord
 
 MOST_EFFECTS = 40
@@ -23,13 +24,12 @@ def against_baseline(
     expansion: Expansion, records: Mapping[str, TrialRecord], table: Table
 ) -> Iterator[Comparison]:
     """The sweep's cells against the table's baseline, for each of its metrics; none without a baseline."""
-    if not table.spec.baseline or expansion.spec.schedule:
+    baseline = layout(expansion, table.spec).baseline
+    if baseline is None or expansion.spec.schedule:
         return
-    levels = (table.spec.where | table.spec.baseline).items()
-    chosen = ",".join(f"{axis}={level}" for axis, level in levels)
     for metric in (part.spec.metric for part in table.parts):
         with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so
-            yield compare(expansion, records, chosen, metric=metric)
+            yield compare(expansion, records, baseline.id, metric=metric)  # no label: one may hold a comma
 
 
 def of_comparison(found: Comparison) -> Detail:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
+from orchestrator.answer.notes import unpaired
+from orchestrator.answer.statistics.sign_flips import EXACT
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import size
 from orchestrator.process.words import counted, listed
@@ -102,9 +104,11 @@ def methods_of(
     if alike := [f"{path} {value}" for path, value in settings if path in _TOLD]:
         told.append(f"All cells share {', '.join(alike)}.")
     paired = any(table.baseline for table in expansion.spec.tables)
-    if paired and not any(getattr(behind(cell.loop), "PAIRED", "") for cell in expansion.cells):
+    declared = any(getattr(behind(cell.loop), "PAIRED", "") for cell in expansion.cells)
+    if paired and not declared and not unpaired(expansion, records):
         told.append("Cells of a seed share their random streams, so differences are paired by seed.")
     there = [records[one.id] for one in expansion.trials if one.id in records]
+    there = [one for one in there if one.code_version]
     if versions := sorted({one.code_version for one in there if one.code_version}):
         gpu = sum(one.on_gpu for one in there)
         told.append(
@@ -113,9 +117,11 @@ def methods_of(
         )
     told.append("Numbers are means ± standard deviations over seeds, intervals are of 95 % by Student's t.")
     if paired:
+        most = max(len(expansion.seeds_of(cell)) for cell in expansion.cells)
+        exact = "exact " if most <= EXACT else ""  # of more seeds, signs are drawn
         told.append(
-            "Differences are tested by exact two-sided sign flips, adjusted by Holm's method over all "
-            "comparisons [holm]; rates of collapse and divergence have Clopper–Pearson intervals "
+            f"Differences are tested by {exact}two-sided sign flips, adjusted by Holm's method over all "
+            "comparisons of a metric [holm]; rates of collapse and divergence have Clopper–Pearson intervals "
             "[clopper_pearson]."
         )
     return told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shlex
 from collections.abc import Sequence
@@ -52,10 +51,12 @@ def write_report(requests: Sequence[Request], path: Path | None, *, beside: str 
 def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
     others = request.others(beside)
     expansion, records = request.expansion, request.records()
-    ended = {one.id: one.label for one in request.trials if status_of(records.get(one.id)) in TOLD}
+    states = {one.id: status_of(records.get(one.id)) for one in request.trials}
+    ended = {one.id: one.label for one in request.trials if states[one.id] in TOLD}
+    first = sorted(ended, key=lambda i: states[i] != "failed")  # whose log matters most
     logs = {
-        i: printable("\n".join(tail([(label, path)], lines=LOG_LINES)), keep="\n\t")
-        for i, label in itertools.islice(ended.items(), LOGS)
+        i: printable("\n".join(tail([(ended[i], path)], lines=LOG_LINES)), keep="\n\t")
+        for i in first[:LOGS]
         if (path := request.space.log_of(i)) is not None
     }
     if parts(request.file) is None:

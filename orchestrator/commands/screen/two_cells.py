@@ -17,6 +17,7 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen.board import SPARKS, sparkline
 from orchestrator.errors import UsageError, printable
 from orchestrator.planning.difference import in_a_word
+from orchestrator.process.words import in_columns
 
 FORMATS = ("json", "text")
 SIGNS = ("A", "B")
@@ -53,7 +54,7 @@ def written(found: TwoCells, form: str) -> str:
         return json.dumps(records_of(found), indent=2, ensure_ascii=False) + "\n"
     profile = f", profile {found.profile}" if found.profile else ""
     lines = [f"{found.sweep}: two cells side by side{profile}", *_named(found), "", *_settings(found)]
-    lines += ["", *_finals(found.finals)] if found.finals else ["", "after training: no number yet"]
+    lines += ["", *_finals(found)] if found.finals else ["", "after training: no number yet"]
     lines += ["", *_curves(found.curves)] if found.curves else ["", "by epoch: no curve yet"]
     lines += ["", *(f"  {note}" for note in found.notes)] if found.notes else []
     return "\n".join(printable(line) for line in lines) + "\n"
@@ -77,14 +78,14 @@ def _short(value: object) -> str:
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
-def _finals(finals: Sequence[Final]) -> list[str]:
+def _finals(found: TwoCells) -> list[str]:
     rows = []
-    for one in finals:
+    for one in found.finals:
         name = one.of.metric + " in %" * one.of.in_percent
         rows.append([name, *(_mean(one.of, summary) for summary in one.summaries), _difference(one)])
     head = ["", *SIGNS, "B - A, paired by seed [95 %]"]
     told = "whether a difference is real: `orch compare SPEC --against CELL`"
-    return ["after training: mean ± sd (n)", *_aligned([head, *rows]), f"  {told}"]
+    return ["after training: mean ± sd (n)", *_aligned([head, *rows]), *[f"  {told}"] * found.tests]
 
 
 def _mean(of: Measured, summary: Summary | None) -> str:
@@ -133,6 +134,4 @@ def _blocks(band: Band | None, low: float, top: float) -> str:
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     """Rows below a head and a rule, in columns."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    head, *body = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
-    return [f"  {line}".rstrip() for line in (head, "  ".join("─" * width for width in widths), *body)]
+    return [f"  {line}".rstrip() for line in in_columns([rows[0], None, *rows[1:]])]

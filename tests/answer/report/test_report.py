@@ -268,6 +268,25 @@ def test_what_ran_is_told_in_sentences_that_cite() -> None:
         assert key in entries()
 
 
+def test_no_sentence_on_what_ran_says_more_than_is_known() -> None:
+    whole = expansion(table_yaml(PUBLISHED))
+    first, *others = whole.trials
+    mixed = {one.id: record(one.id, streams_fingerprint="usual") for one in others}
+    mixed[first.id] = record(first.id, code_version="v1", streams_fingerprint="other")
+    text = " ".join(told(whole, mixed).methods)
+    assert "paired by seed" not in text  # as the note under the table says
+    assert "1 trial of the code v1." in text
+    assert "tested by two-sided" in " ".join(told(expansion(seeds=range(25)), {}).methods)
+
+
+def test_a_baseline_whose_label_has_a_comma_is_compared_with() -> None:
+    text = table_yaml(PUBLISHED).replace("EMA: {method.momentum: 0.9}", "'EMA, long': {method.momentum: 0.9}")
+    (table,) = told(expansion(text.replace("{ema: EMA,", "{ema: 'EMA, long',"))).tables
+    assert (
+        table.details[0].title == "probe/top1 in %: each cell against EMA, long · regular" and table.decision
+    )
+
+
 def test_a_trial_says_where_its_numbers_are_from() -> None:
     whole = expansion()
     first = whole.trials[0].id
