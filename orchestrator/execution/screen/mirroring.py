@@ -116,6 +116,12 @@ class Mirror:
 
     def deliver(self, limit_s: float) -> None:
         """Show what waits, in a process of its own, which is ended when it shows nothing for `limit_s`."""
+        try:
+            self._deliver(limit_s)
+        except OSError as error:  # a full disk, say, or no room for a process
+            self.problem = self.problem or f"{type(error).__name__}: {error}"
+
+    def _deliver(self, limit_s: float) -> None:
         words = [sys.executable, "-P", "-m", mirrors.__name__, self.name, str(self.folder)]
         with contextlib.ExitStack() as after:
             log = after.enter_context((self.folder / "log.txt").open("ab"))
