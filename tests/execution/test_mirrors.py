@@ -173,6 +173,20 @@ def test_a_delivery_that_cannot_be_begun_is_a_line_too(tmp_path: Path) -> None:
     assert line.startswith("orch: mirror tensorboard: IsADirectoryError") and "1 result waits" in line
 
 
+def test_a_command_waits_at_its_end_no_longer_than_it_says_however_much_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, busy = fed(tmp_path, *trials(1)), tmp_path / "busy"
+    shows = """for one in 1 2 3 4 5 6 7 8 9; do echo '{"shown": "it"}'; sleep 0.4; done"""
+    busy.write_text(f"#!/bin/sh\n{shows}\n")
+    busy.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(busy))
+    monkeypatch.setattr(mirroring, "PATIENCE_S", 1.0)
+    (line,) = made.close(wait=True)
+    assert line.startswith("orch: mirror tensorboard: it did not end within 1 s; 1 result waits in ")
+    assert 0 < made.shown < 9
+
+
 @pytest.mark.parametrize("look", [1, 2])
 def test_what_another_driver_delivers_just_now_does_not_wait_any_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: int
