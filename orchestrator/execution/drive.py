@@ -223,7 +223,8 @@ def _evaluated(
                 say(f"evaluations: {counted(len(plan.todo), 'trial')} of kept encoders")
                 found = evaluate(prepared._replace(plan=plan), given=given)
                 plan = plan._replace(records=found.records)
-                result = found._replace(trained=result.trained + found.trained)
+                both, waits = result.trained + found.trained, result.waits or found.waits
+                result = found._replace(trained=both, waits=waits)
             result = result._replace(evaluations=plan)
         return result._replace(records=evaluated(asked, records, store.records))
     except StoreAway as error:

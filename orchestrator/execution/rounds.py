@@ -13,7 +13,7 @@ from orchestrator.events import Event, Finished
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, run_sweep
 from orchestrator.execution.screen.lines import ResumeNotes, Screen, another_result
-from orchestrator.planning.plan import RETRAINS, Plan, make_plan, stages, start_notes, unfit, will_run
+from orchestrator.planning.plan import RETRAINS, Plan, Unfit, make_plan, stages, start_notes, unfit, will_run
 from orchestrator.planning.trials import TrialSpec, in_words
 from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop, stop_signals
@@ -22,12 +22,13 @@ from orchestrator.process.words import counted
 from orchestrator.recording.claims.joint import JointClaims
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.logs import TrialLogs
-from orchestrator.recording.store_port import Executor, Store
+from orchestrator.recording.store_port import Executor
 from orchestrator.recording.trial_files import lay_encoders, lost_encoders, parent_records
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo, TrialRecord
 from trainers.attempt.isolation import discard_checkpoints
 
+UNTIL = "wait until it gives encoders: the same command runs them then"
 Say = Callable[[str], None]
 Only = Callable[[Plan], tuple[TrialSpec, ...]]
 WAIT_S = 2.0  # between two looks at what another driver has done
@@ -55,14 +56,10 @@ def with_anew(plan: Plan, options: Options) -> Plan:
     return plan.with_unkept_anew() if options.retrain_unkept else plan
 
 
-def startable(plan: Plan, store: Store, *, looks: bool, say: Say) -> Plan:
+def startable(plan: Plan, store: JournaledStore, *, looks: bool, say: Say) -> Plan:
     """The plan without trials that can never start, for what they start from came to nothing; that is said.
 
-    Args:
-        plan: what is missing.
-        store: has the encoders.
-        looks: whether those of other sweeps are looked at; from a server they would be fetched for that.
-        say: is told what a person should know.
+    `looks`: whether encoders of other sweeps are looked at; from a server they would be fetched for that.
 
     Raises:
         UsageError: there are such that can start when something else is trained first; nothing is.
@@ -73,7 +70,10 @@ def startable(plan: Plan, store: Store, *, looks: bool, say: Say) -> Plan:
     lost = dict(plan.lost)
     if looks:
         lost |= lost_encoders((one for i, one in parents.items() if i not in plan.records), store)
-    found = unfit(waiting, parents, lost)
+    found = {} if store.away else unfit(waiting, parents, lost)  # which else would know what is there
+    for turn in stages(plan.todo):
+        never = {i for i, one in found.items() if one.cure is None}
+        found |= unfit([one for one in turn if one.parent and one.parent.id in never], parents, lost, found)
     notes = start_notes(plan.expansion, found.values())
     if any(one.cure is not None for one in found.values()):
         raise UsageError("\n".join(notes))
@@ -92,13 +92,17 @@ def trained_in_turns(
     plan, store = prepared.plan, prepared.store
     if all(trial.parent is None for trial in plan.todo):
         return trained(prepared, claims, stop, say, screen)
-    turns, count = stages(plan.todo), Counter[str]()
+    turns, count, left, waits = stages(plan.todo), Counter[str](), dict[str, Unfit](), False
     result = SweepResult(count, dict(plan.records), interrupted=False)
     for number, todo in enumerate(turns, 1):
         parents = parent_records(todo, result.records, store)
-        without = unfit(todo, parents, {})
-        for note in start_notes(plan.expansion, without.values()):
+        without = unfit(todo, parents, {}, left)
+        if unknown := [one for one in without.values() if store.away and not one.known]:
+            waits = True
+            say(f"{store.away}; {counted(len(unknown), 'trial')} {UNTIL}")
+        for note in start_notes(plan.expansion, [one for one in without.values() if one not in unknown]):
             say(f"orch: {note}")
+        left |= without
         mine = tuple(trial for trial in todo if trial.id not in without)
         given = {one.id: parents[one.parent.id] for one in mine if one.parent is not None}
         if turns[1:] and mine:
@@ -110,7 +114,7 @@ def trained_in_turns(
             count += result.trained
         if result.interrupted or result.hopeless or result.waits:
             break
-    return result._replace(trained=count)
+    return result._replace(trained=count, waits=waits or result.waits)
 
 
 def trained(
@@ -148,7 +152,7 @@ def trained(
             mine = _made_ready(prepared, plan, mine, given, say)
         except StoreAway as error:
             what = "trials" if any(trial.parent is not None for trial in mine) else "evaluations"
-            say(f"{error}; {what} wait until it gives encoders: the same command runs them then")
+            say(f"{error}; {what} {UNTIL}")
             return SweepResult(trained, records, interrupted=False, waits=True)
         result = _run(prepared, plan._replace(todo=mine), claims, screen, asked=asked)
         trained += result.trained

@@ -158,14 +158,20 @@ class Unfit(NamedTuple):
     why: str
     """In words on the other trial that follow "which"."""
     cure: Literal["train", "keep"] | None
-    """What makes the encoder: the other trial is trained, or trained anew; None: nothing, it has ended so."""
+    """What makes the encoder: the other trial is trained, or trained anew; None: nothing does."""
+    known: bool = True
+    """Whether there is a record of the other trial, or it is known that there can be none."""
 
 
+_NEVER = "can never start"
 _STANDS = {"running": "is running", "stopped": "was stopped", "pruned": "was pruned"}
 
 
 def unfit(
-    todo: Iterable[TrialSpec], parents: Mapping[str, TrialRecord], lost: Mapping[str, str]
+    todo: Iterable[TrialSpec],
+    parents: Mapping[str, TrialRecord],
+    lost: Mapping[str, str],
+    before: Mapping[str, Unfit] = {},
 ) -> dict[str, Unfit]:
     """Why trials cannot start from another's encoder, by their ids; those that can are absent.
 
@@ -173,13 +179,16 @@ def unfit(
         todo: trials.
         parents: records of those from whose encoders they start.
         lost: why an encoder that was kept cannot be used, by the id of its trial.
+        before: those of earlier turns.
     """
     found: dict[str, Unfit] = {}
     for trial in todo:
         if (parent := trial.parent) is None:
             continue
-        if (record := parents.get(parent.id)) is None:
-            found[trial.id] = Unfit(trial, "was not trained", "train")
+        if parent.id in before and before[parent.id].cure is None:
+            found[trial.id] = Unfit(trial, _NEVER, None)
+        elif (record := parents.get(parent.id)) is None:
+            found[trial.id] = Unfit(trial, "was not trained", "train", known=False)
         elif record.status != "completed":
             why = _STANDS.get(record.status, record.status) + (f" ({record.reason})" if record.reason else "")
             found[trial.id] = Unfit(trial, why, None if record.is_done else "train")
@@ -202,7 +211,8 @@ def start_notes(expansion: Expansion, found: Iterable[Unfit]) -> list[str]:
         seeds = sorted({one.trial.parent.seed for one in those if one.trial.parent is not None})
         whose = f"{label}, seed{'s' * (len(seeds) > 1)} {listed(map(str, seeds), 8)}"
         whose += f" of {file}" if file else ""
-        way = "a result, and stays: name another cell or seed, or leave these out by `exclude`"
+        way = "name another cell or seed, or leave these out by `exclude`"
+        way = way if why == _NEVER else f"a result, and stays: {way}"
         if (cure := those[0].cure) is not None:
             way = f"`{_training(expansion, those[0].trial, seeds, anew=cure == 'keep')}` trains it"
         number = counted(len(those), "trial")
@@ -229,7 +239,9 @@ def will_run(plan: Plan, where: str) -> str:
     other = code_note(len(plan.done), plan.by_other_code)
     other = f"; {other}; --retrain-changed trains them anew" if other else ""
     if not plan.todo:
-        return f"nothing to do: all {len(plan.done)} trials are in {where}{other}"
+        every, number = len(plan.expansion.trials), len(plan.done)
+        those = f"all {number}" if number == every else f"{number} of {every}"
+        return f"nothing to do: {those} trials are in {where}{other}"
     number = len(plan.todo)
     parts = ["1 trial will run" if number == 1 else f"{number} trials will run", f"{len(plan.done)} done"]
     if plan.interrupted:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from orchestrator import __version__
 from orchestrator.process.command import typed_command
+from orchestrator.process.secrets import passed_on
 from orchestrator.records import Provenance
 
 _PACKAGES = ("torch", "torchvision", "ray", "mlflow", "pydantic", "numpy", "scikit-learn")
@@ -72,7 +73,9 @@ def _gpus() -> str:
 
 def _output(*command: str) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=10, check=False, env=passed_on()
+        )
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -22,7 +22,7 @@ from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import make_plan, size
 from orchestrator.records import TrialRecord
-from tests.builders import expansion, record, table_yaml
+from tests.builders import TINY, expansion, record, table_yaml, yaml
 
 SPREAD = {
     "EMA · symmetric": 0.001,
@@ -162,6 +162,30 @@ def test_a_seed_that_is_excluded_is_not_added_again() -> None:
     made = expansion(table_yaml() + EXCLUDE.replace("seed: 1", "seed: 3"), seeds=range(3))
     baseline = seeds_by_cell(aimed(made, 0.01, 5, numbers))["EMA · regular"]
     assert baseline == (0, 1, 2, 4)
+
+
+CHAIN = """
+    axes:
+      way:
+        steady: {}
+        between: {encoder.from: {cell: steady}}
+        wide: {encoder.from: {cell: between}}
+    tables: [{name: all, rows: way}]
+    seeds: 3
+"""
+
+
+def test_what_starts_from_others_of_the_sweep_gets_seeds_together_with_them() -> None:
+    def numbers(made: Expansion) -> dict[str, TrialRecord]:
+        spread = {"steady": 0.0001, "between": 0.0001, "wide": 0.2}
+        return {
+            one.id: record(one.id, 0.5 + spread[one.cell.label] * (-1) ** one.seed * (1 + one.seed))
+            for one in made.trials
+        }
+
+    assert seeds_by_cell(aimed(expansion(yaml(TINY, CHAIN)), 1.5, 5, numbers)) == {
+        name: (0, 1, 2, 3, 4) for name in ("steady", "between", "wide")
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,11 @@ import typer
 
 from orchestrator.commands.options import reported
 from orchestrator.commands.screen import tables
-from orchestrator.commands.train.trial import run_one
+from orchestrator.commands.train.trial import outcome_text, run_one
 from orchestrator.recording.workspace import workspace
 from tests.builders import expansion
 from tests.place import Place, own_signals
+from trainers.attempt.report import Outcome
 
 MODES = """
 version: 1
@@ -67,3 +68,8 @@ def test_ctrl_c_is_a_line_and_130_once_a_command_has_begun() -> None:
         with pytest.raises(typer.Exit) as ended, reported():
             signal.raise_signal(signal.SIGINT)
     assert ended.value.exit_code == 130
+
+
+def test_a_trial_whose_trainer_gives_a_verdict_without_evidence_is_shown() -> None:
+    outcome = Outcome(status="collapsed", details={"collapse": {"verdict": "total"}})
+    assert outcome_text(outcome).splitlines() == ["collapsed", "  collapse: total"]

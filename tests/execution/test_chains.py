@@ -69,6 +69,7 @@ class Ran:
         executor: Any = Trained(home / "trials", fate)
         plan = rounds.startable(plan_sweep(made, store), store, looks=True, say=self.said.append)
         prepared: Any = rounds.Prepared(plan, store, executor, INFO, space, options)  # type: ignore[arg-type]
+        self.prepared = prepared
         monkeypatch.setattr(drive, "claims_of", lambda *given, shared: Claims())
         monkeypatch.setattr(drive, "published", lambda plan, store, answer, info, say: answer.result)
         self.result: SweepResult = drive.sweep(
@@ -117,9 +118,11 @@ def test_children_of_what_collapsed_are_left_out_with_a_line_and_others_run(
     assert list(ran.given) == ["a · seed 0", "a · seed 1", "b · seed 0", "c · seed 0"]
     lines = [line for line in ran.said if line.startswith("orch: 1 trial would start")]
     assert "from the encoder of a, seed 1, which collapsed; a result, and stays: " in lines[0]
-    assert "from the encoder of b, seed 1, which was not trained" in lines[1]
+    never = "of b, seed 1, which can never start; name another cell or seed, or leave these out by `exclude`"
+    assert lines[1].endswith(never)  # nothing that anybody trains would change that
     again = Ran(TINY + LEVELS, store, tmp_path, monkeypatch)  # it is said again, and is no error
-    assert again.given == {} and "which collapsed" in again.said[0]
+    assert again.given == {} and "which collapsed" in again.said[0] and again.said[1].endswith(never)
+    assert not again.prepared.plan.todo and any("nothing to do: 4 of 6 trials" in one for one in again.said)
 
 
 def test_children_of_what_failed_wait_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +146,18 @@ def test_a_parent_of_another_sweep_is_not_trained_but_told_before_anything_is(
     ran = Ran(AFTER, store, tmp_path, monkeypatch)
     parents = [trial.parent.id for trial in after(AFTER).trials if trial.parent]
     assert ran.given == {f"base · seed {seed}": parents[seed] for seed in (0, 1)}
+
+
+def test_while_the_store_is_away_nobody_says_that_what_it_may_have_was_not_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store: Any = Store()
+    store.away = "the tracker does not answer"
+    ran = Ran(AFTER, store, tmp_path, monkeypatch)
+    assert "the tracker does not answer; 2 trials wait until it gives encoders: " in "".join(ran.said)
+    assert ran.given == {} and ran.result.waits and "was not trained" not in "".join(ran.said)
+    made = Ran(TINY + LEVELS, store, tmp_path, monkeypatch)  # what this driver trains is known
+    assert len(made.given) == 6 and not made.result.waits
 
 
 def test_a_parent_whose_encoder_is_gone_is_told_before_anything_is_trained(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,18 @@ def test_a_store_that_gives_no_encoders_still_prints_the_table(
     assert ran.labels == [] and ran.result.waits
     assert [table.spec.name for table in ran.shown[0].tables] == ["main"]
     assert "a store does not answer; evaluations wait until it gives encoders" in ran.said[-1]
+
+
+def test_trials_that_wait_for_a_store_still_do_after_evaluations_have_run(tmp_path: Path) -> None:
+    store, made = Store(), expansion(SPEC)
+    filled(store, tmp_path / "left", made)
+    options, space = Options("serial", keep=("encoder",)), workspace(tmp_path, None, None)
+    records = store.records([trial.id for trial in made.trials])
+    prepared: Any = rounds.Prepared(plan_sweep(made, store), store, None, INFO, space, options)  # type: ignore[arg-type]
+    before, ran = SweepResult(Counter(), records, interrupted=False, waits=True), list[int]()
+
+    def evaluate(asked: rounds.Prepared, **how: Any) -> SweepResult:
+        ran.append(len(asked.plan.todo))
+        return SweepResult(Counter(), asked.plan.records, interrupted=False)
+
+    assert drive._evaluated(prepared, before, evaluate, lambda line: None).waits and ran == [3]

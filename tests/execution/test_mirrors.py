@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -165,6 +166,44 @@ def test_a_disk_that_takes_nothing_stops_no_trial(tmp_path: Path) -> None:
     assert line.startswith("orch: mirror tensorboard: NotADirectoryError")
 
 
+def test_a_delivery_that_cannot_be_begun_is_a_line_too(tmp_path: Path) -> None:
+    made = fed(tmp_path, *trials(1))
+    (tmp_path / "log.txt").mkdir()
+    (line,) = made.close(wait=True)
+    assert line.startswith("orch: mirror tensorboard: IsADirectoryError") and "1 result waits" in line
+
+
+def test_a_command_waits_at_its_end_no_longer_than_it_says_however_much_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, busy = fed(tmp_path, *trials(1)), tmp_path / "busy"
+    shows = """for one in 1 2 3 4 5 6 7 8 9; do echo '{"shown": "it"}'; sleep 0.4; done"""
+    busy.write_text(f"#!/bin/sh\n{shows}\n")
+    busy.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(busy))
+    monkeypatch.setattr(mirroring, "PATIENCE_S", 1.0)
+    (line,) = made.close(wait=True)
+    assert line.startswith("orch: mirror tensorboard: it did not end within 1 s; 1 result waits in ")
+    assert 0 < made.shown < 9
+
+
+@pytest.mark.parametrize("look", [1, 2])
+def test_what_another_driver_delivers_just_now_does_not_wait_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: int
+) -> None:
+    fed(tmp_path, *trials(1))
+    (path,), looks, stat = base.waiting(tmp_path), list[Path](), Path.stat
+
+    def gone(self: Path, **how: Any) -> os.stat_result:
+        looks.extend([self] if self == path else [])
+        if len(looks) == look:
+            path.unlink(missing_ok=True)
+        return stat(self, **how)
+
+    monkeypatch.setattr(Path, "stat", gone)
+    assert set(base.waiting(tmp_path)) <= {path}
+
+
 def small(seeds: int = 2) -> Any:
     return sweep(yaml(TINY, f"seeds: {seeds}\n"))
 
@@ -225,16 +264,22 @@ def test_a_mirror_that_fails_is_a_line_and_the_sweep_is_as_without(
     assert [one["id"] for one in shown()] == [trial.id]
 
 
-def test_what_cannot_be_mirrored_is_told_before_training(shown: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_mirrored_is_told_before_training(
+    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert mirrors.checked(["wandb", "wandb"]) == ("wandb",)
     with pytest.raises(UsageError, match="--mirror wb: no such mirror; known: tensorboard, wandb"):
         mirrors.checked(["wb"])
     monkeypatch.setenv("WANDB_MODE", "disabled")
     with pytest.raises(UsageError, match="--mirror wandb shows nothing under WANDB_MODE=disabled"):
         mirrors.checked(["wandb"])
-    monkeypatch.setattr(mirrors.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"needs the package wandb, .* `pip install 'orch-ssl\[wandb\]'`"):
-        mirrors.checked(["wandb"])
+    (tmp_path / "folder" / "wandb").mkdir(parents=True)  # as W&B makes one where it is called
+    for there in (None, PathFinder.find_spec("wandb", [str(tmp_path / "folder")])):
+        monkeypatch.setattr(mirrors.importlib.util, "find_spec", lambda name, there=there: there)
+        with pytest.raises(
+            UsageError, match=r"needs the package wandb, .* `pip install 'orch-ssl\[wandb\]'`"
+        ):
+            mirrors.checked(["wandb"])
 
 
 @pytest.mark.parametrize("name", mirrors.names())

@@ -19,6 +19,7 @@ from orchestrator.commands.train import trial
 from orchestrator.execution.child.messages import Submit
 from orchestrator.execution.child.process import Child
 from orchestrator.language.resources import SweepResources, TrialResources
+from orchestrator.process import provenance
 from orchestrator.process.secrets import secrets_open_to_others, without_secret
 from orchestrator.process.signals import stop_from_elsewhere
 from orchestrator.recording.workspace import workspace
@@ -264,3 +265,10 @@ def test_doctor_names_files_with_secrets_that_others_can_read(place: Place, user
     token.chmod(0o600)
     assert "chmod" not in place.orch("doctor", RAY_AUTH_TOKEN_PATH=str(token)).stdout
     assert f"chmod 600 {other}" in place.orch("doctor", code=2, RAY_AUTH_TOKEN_PATH=str(other)).stdout
+
+
+def test_programs_that_say_what_this_machine_is_are_not_told_the_webhook(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3cr3t")
+    assert "s3cr3t" not in provenance._output("env") != ""

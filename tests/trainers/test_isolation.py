@@ -133,6 +133,9 @@ def test_details_that_are_no_json_are_written_as_python_shows_them(monkeypatch: 
         ({"wall_s": "soon"}, "Outcome.details.wall_s: got 'soon'; Input should be a valid number"),
         ({"wall_s": float("nan")}, "Outcome.details.wall_s: got nan; Input should be a finite number"),
         ({"data_fingerprint": 7}, "Outcome.details.data_fingerprint: got 7; Input should be a valid string"),
+        ({"encoder": {"sha256": 7}}, "Outcome.details.encoder.sha256: got 7; Input should be a valid string"),
+        ({"imported": ["os"]}, "Outcome.details.imported: got ['os']; Input should be None"),
+        ({"traceback": 7}, "Outcome.details.traceback: got 7; Input should be a valid string"),
     ],
 )
 def test_details_of_another_kind_fail_their_trial_alone(

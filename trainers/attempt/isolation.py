@@ -37,13 +37,21 @@ class _Collapse(BaseModel):
     verdict: Literal["none", "dimensional", "total"] | None = None
 
 
+class _Left(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    sha256: str | None = None
+
+
 class _Told(BaseModel):
     """Details of which records, logs and the screen are made, where an outcome has them."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False, title="Outcome.details")
 
     collapse: _Collapse = _Collapse()
-    encoder: dict[str, str | int | None] = {}
+    encoder: _Left = _Left()
+    imported: None = None  # which says of a result that it was not trained here
+    traceback: str | None = None
     source: dict[str, str] = {}
     output: list[str] = []
     warnings: list[str] = []

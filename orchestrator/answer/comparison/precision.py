@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from orchestrator.answer.statistics.precision import is_narrow, next_number
 from orchestrator.answer.tables import tabulate
@@ -70,7 +70,8 @@ def aimed(
 def grown(expansion: Expansion, records: Records) -> Expansion | None:
     """The same with more seeds where intervals are too wide; None where no cell needs or may have more.
 
-    A cell that is compared gets its seeds together with the baseline: differences are paired.
+    A cell that is compared gets its seeds together with the baseline: differences are paired. One that starts
+    from encoders of its own sweep gets them together with those.
     """
     aim = expansion.aim
     if aim is None:
@@ -88,7 +89,7 @@ def grown(expansion: Expansion, records: Records) -> Expansion | None:
             if len(have) < aim.most_seeds:
                 number = next_number(sample, len(have), half, most=aim.most_seeds)
                 more = _more(expansion, cell, number - len(have))
-                for choice in {cell.choice, (baseline or cell).choice}:
+                for choice in {*_with_those_before(cell), *_with_those_before(baseline or cell)}:
                     wanted.setdefault(choice, set()).update(have, more)
     if not wanted:
         return None
@@ -98,6 +99,14 @@ def grown(expansion: Expansion, records: Records) -> Expansion | None:
     }
     larger = expansion.with_seeds({**expansion.own_seeds, **own})
     return larger if len(larger.trials) > len(expansion.trials) else None
+
+
+def _with_those_before(cell: Cell) -> Iterator[Choice]:
+    """The cell, and those of its sweep from whose encoders its trials start, seed by seed."""
+    yield cell.choice
+    start = cell.start
+    if start is not None and start.cell is not None and start.file is None and start.asked.seed == "same":
+        yield from _with_those_before(start.cell)
 
 
 def _more(expansion: Expansion, cell: Cell, number: int) -> list[int]:

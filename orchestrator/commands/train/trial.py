@@ -134,9 +134,9 @@ def outcome_text(outcome: Outcome) -> str:
     lines = [f"{outcome.status}" + (f": {outcome.reason}" if outcome.reason else "")]
     width = max((len(name) for name in outcome.metrics), default=0)
     lines += [f"  {name:{width}}  {value:.6g}" for name, value in sorted(outcome.metrics.items())]
-    verdict = outcome.details.get("collapse")
-    if verdict:
-        lines.append(f"  collapse: {verdict['verdict']} ({verdict['evidence']})")
+    if verdict := outcome.details.get("collapse"):
+        evidence = f" ({verdict['evidence']})" if verdict.get("evidence") else ""
+        lines.append(f"  collapse: {verdict.get('verdict')}{evidence}")
     return "\n".join(lines)
 
 

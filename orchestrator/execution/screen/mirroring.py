@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -114,8 +115,17 @@ class Mirror:
                 self.deliver(QUIET_S)
                 self._ending.wait(EVERY_S)
 
-    def deliver(self, limit_s: float) -> None:
-        """Show what waits, in a process of its own, which is ended when it shows nothing for `limit_s`."""
+    def deliver(self, limit_s: float, until: float = math.inf) -> None:
+        """Show what waits, in a process of its own.
+
+        It is ended when it shows nothing for `limit_s`, and when the clock has come to `until`.
+        """
+        try:
+            self._deliver(limit_s, until)
+        except OSError as error:  # a full disk, say, or no room for a process
+            self.problem = self.problem or f"{type(error).__name__}: {error}"
+
+    def _deliver(self, limit_s: float, until: float) -> None:
         words = [sys.executable, "-P", "-m", mirrors.__name__, self.name, str(self.folder)]
         with contextlib.ExitStack() as after:
             log = after.enter_context((self.folder / "log.txt").open("ab"))
@@ -131,6 +141,9 @@ class Mirror:
                 heard.join(0.1)
                 if self.shown > shown:
                     shown, since = self.shown, time.monotonic()
+                if time.monotonic() > until:
+                    self.problem = self.problem or _late()
+                    return
                 if time.monotonic() - since > limit_s:
                     self.problem = self.problem or f"it shows nothing for {limit_s:.0f} s"
                     return
@@ -153,9 +166,9 @@ class Mirror:
         if (thread := self._thread) is not None:
             thread.join(max(0.0, until - time.monotonic()))
             if wait and thread.is_alive():
-                self.problem = self.problem or f"it did not end within {PATIENCE_S:.0f} s"
+                self.problem = self.problem or _late()
         if wait and not self.problem and base.waiting(self.folder):
-            self.deliver(max(1.0, until - time.monotonic()))
+            self.deliver(QUIET_S, max(until, time.monotonic() + 1.0))
         if self._child is not None:
             _ended(self._child)
         left = len(base.waiting(self.folder))
@@ -234,6 +247,10 @@ def mirrored(
             lines = list(fed.close(wait=fed.whole))
         for line in lines:
             say(line)
+
+
+def _late() -> str:
+    return f"it did not end within {PATIENCE_S:.0f} s"
 
 
 def _add(path: Path, line: str) -> None:

@@ -38,7 +38,8 @@ def checked(wanted: Iterable[str]) -> tuple[str, ...]:
         if name not in names():
             raise UsageError(f"--mirror {name}: no such mirror; known: {', '.join(names())}")
         package = load(name).PACKAGE
-        if importlib.util.find_spec(package) is None:
+        spec = importlib.util.find_spec(package)
+        if spec is None or spec.origin is None:  # a folder of that name, as W&B makes one, is none
             told = f"--mirror {name} needs the package {package}, which is not installed"
             raise UsageError(f"{told}; `pip install 'orch-ssl[{name}]'` brings it")
         if (why := load(name).refused()) is not None:

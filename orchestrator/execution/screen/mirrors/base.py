@@ -7,6 +7,7 @@ writes. Nothing in it is needed by anything else.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
@@ -80,8 +81,11 @@ def read(path: Path) -> MirroredRun | None:
 
 def waiting(folder: Path) -> list[Path]:
     """The files of what waits to be delivered, the oldest first."""
-    found = [path for path in (folder / OUTBOX).glob(f"*{WHOLE}") if path.is_file()]
-    return sorted(found, key=lambda path: path.stat().st_mtime)
+    found = dict[Path, float]()
+    for path in (folder / OUTBOX).glob(f"*{WHOLE}"):
+        with contextlib.suppress(OSError):  # another driver's process has delivered it just now
+            found[path] = path.stat().st_mtime
+    return sorted(found, key=lambda path: found[path])
 
 
 def delivered(folder: Path) -> dict[str, str]:
