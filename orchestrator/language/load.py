@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import functools
 import itertools
-import os
 import re
 import stat
 from collections.abc import Callable, Sequence
@@ -49,8 +49,10 @@ def load(
     Raises:
         SpecError: with every problem found.
     """
-    own = file if child is None else str(Path(child).parent / file)
-    if (real := os.path.abspath(own)) in within:
+    own = real = file if child is None else str(Path(child).parent / file)
+    with contextlib.suppress(OSError, RuntimeError, ValueError):  # no name of a file: told when it is read
+        real = str(Path(own).resolve())
+    if real in within:
         raise SpecError([Problem(f"{child}:1", "", "starts from itself; to mean this file, leave it out")])
     with knowing({}):
         tree = _with_parents(file, child, read, ())
