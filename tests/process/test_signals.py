@@ -131,6 +131,7 @@ def test_what_a_batch_system_warns_with_asks_a_command_to_stop_and_never_at_once
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     monkeypatch.setattr(command, "_typed", True)
+    before = signal.getsignal(number)
     with stop_signals() as stop:
         for _ in range(3):
             time.sleep(0.01)
@@ -138,7 +139,7 @@ def test_what_a_batch_system_warns_with_asks_a_command_to_stop_and_never_at_once
         assert stop.requested and not stop.at_once
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(number) == signal.SIG_DFL
+    assert signal.getsignal(number) == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP])
