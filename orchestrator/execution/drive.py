@@ -25,7 +25,7 @@ from orchestrator.execution.run import (
     with_more_seeds,
 )
 from orchestrator.execution.screen import mirrors
-from orchestrator.execution.screen.lines import Screen
+from orchestrator.execution.screen.lines import Make
 from orchestrator.execution.screen.mirroring import mirrored
 from orchestrator.planning.evaluations import evaluated
 from orchestrator.planning.expand import Expansion
@@ -116,9 +116,7 @@ def _info(expansion: Expansion) -> SweepInfo:
     )
 
 
-def sweep(
-    prepared: Prepared, *, say: Say, show: Callable[[Answer], None], screen: Callable[[Plan], Screen]
-) -> SweepResult:
+def sweep(prepared: Prepared, *, say: Say, show: Callable[[Answer], None], screen: Make) -> SweepResult:
     """Complete a sweep, show it, and then publish its tables and figures in the store.
 
     Trials that another driver with the same home folder is training are waited for, and taken over if that

@@ -12,8 +12,19 @@ from orchestrator.errors import Interrupted, StoreAway, UsageError
 from orchestrator.events import Event, Finished
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, run_sweep
-from orchestrator.execution.screen.lines import ResumeNotes, Screen, another_result
-from orchestrator.planning.plan import RETRAINS, Plan, Unfit, make_plan, stages, start_notes, unfit, will_run
+from orchestrator.execution.screen.lines import Make, ResumeNotes, another_result
+from orchestrator.planning.plan import (
+    RETRAINS,
+    Plan,
+    Unfit,
+    from_elsewhere,
+    hindered,
+    make_plan,
+    stages,
+    start_notes,
+    unfit,
+    will_run,
+)
 from orchestrator.planning.trials import TrialSpec, in_words
 from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop, stop_signals
@@ -64,16 +75,11 @@ def startable(plan: Plan, store: JournaledStore, *, looks: bool, say: Say) -> Pl
     Raises:
         UsageError: there are such that can start when something else is trained first; nothing is.
     """
-    first = {trial.id for trial in plan.todo}
-    waiting = [one for one in plan.todo if one.parent is not None and one.parent.id not in first]
-    parents = parent_records(waiting, plan.records, store)
+    parents = parent_records(from_elsewhere(plan.todo), plan.records, store)
     lost = dict(plan.lost)
     if looks:
         lost |= lost_encoders((one for i, one in parents.items() if i not in plan.records), store)
-    found = {} if store.away else unfit(waiting, parents, lost)  # which else would know what is there
-    for turn in stages(plan.todo):
-        never = {i for i, one in found.items() if one.cure is None}
-        found |= unfit([one for one in turn if one.parent and one.parent.id in never], parents, lost, found)
+    found = {} if store.away else hindered(plan.todo, parents, lost)  # which else would know what is there
     notes = start_notes(plan.expansion, found.values())
     if any(one.cure is not None for one in found.values()):
         raise UsageError("\n".join(notes))
@@ -83,7 +89,7 @@ def startable(plan: Plan, store: JournaledStore, *, looks: bool, say: Say) -> Pl
 
 
 def trained_in_turns(
-    prepared: Prepared, claims: JointClaims, stop: Stop, say: Say, screen: Callable[[Plan], Screen]
+    prepared: Prepared, claims: JointClaims, stop: Stop, say: Say, screen: Make
 ) -> SweepResult:
     """Train what is planned; a trial that starts from the encoder of another comes after that.
 
@@ -122,7 +128,7 @@ def trained(
     claims: JointClaims,
     stop: Stop,
     say: Say,
-    screen: Callable[[Plan], Screen],
+    screen: Make,
     given: Mapping[str, TrialRecord] = {},
 ) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for.
@@ -257,14 +263,7 @@ def _waited(
     return False
 
 
-def _run(
-    prepared: Prepared,
-    plan: Plan,
-    claims: JointClaims,
-    screen: Callable[[Plan], Screen],
-    *,
-    asked: bool,
-) -> SweepResult:
+def _run(prepared: Prepared, plan: Plan, claims: JointClaims, screen: Make, *, asked: bool) -> SweepResult:
     shown = screen(plan)
     logs = TrialLogs(prepared.space.logs)
     folder = prepared.space.checkpoints

@@ -199,6 +199,26 @@ def unfit(
     return found
 
 
+def from_elsewhere(todo: Sequence[TrialSpec]) -> list[TrialSpec]:
+    """Those that start from the encoder of a trial which is none of `todo`."""
+    there = {trial.id for trial in todo}
+    return [one for one in todo if one.parent is not None and one.parent.id not in there]
+
+
+def hindered(
+    todo: Sequence[TrialSpec], parents: Mapping[str, TrialRecord], lost: Mapping[str, str]
+) -> dict[str, Unfit]:
+    """Why trials of a plan cannot start, by their ids; also those that would start from such for good.
+
+    Arguments are those of `unfit`, with `parents` of the trials `from_elsewhere`.
+    """
+    found = unfit(from_elsewhere(todo), parents, lost)
+    for turn in stages(todo):
+        never = {i for i, one in found.items() if one.cure is None}
+        found |= unfit([one for one in turn if one.parent and one.parent.id in never], parents, lost, found)
+    return found
+
+
 def start_notes(expansion: Expansion, found: Iterable[Unfit]) -> list[str]:
     """A line on each cell from whose encoders others would start and cannot, with what to do."""
     together: dict[tuple[str | None, str, str], list[Unfit]] = {}

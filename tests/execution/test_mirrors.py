@@ -312,3 +312,18 @@ def test_tensorboard_has_each_number_once_and_a_trial_replaces_what_there_was_of
     assert run.values["probe/top1"] == pytest.approx(0.7)
     assert [step for step, _ in run.curve("train/loss")] == [0, 1, 2]
     assert len(list((tmp_path / "runs").rglob("*tfevents*"))) == 1
+
+
+def test_what_delivers_is_not_given_the_webhook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, str]] = []
+
+    def popen(words: list[str], *, env: dict[str, str], **options: object) -> None:
+        given.append(env)
+        raise OSError("no room for a process")
+
+    monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3cr3t")
+    monkeypatch.setenv("OTHER", "told")
+    monkeypatch.setattr(mirroring.subprocess, "Popen", popen)
+    made = fed(tmp_path, *trials(1))
+    made.deliver(1.0)
+    assert given[0]["OTHER"] == "told" and "ORCH_NOTIFY" not in given[0] and "no room" in made.problem

@@ -13,7 +13,15 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen import grid
 from orchestrator.errors import StoreError, UsageError
 from orchestrator.planning.evaluations import Evaluations, evaluations
-from orchestrator.planning.plan import RETRAINS, Plan, encoder_notes, stages, start_notes, unfit
+from orchestrator.planning.plan import (
+    RETRAINS,
+    Plan,
+    encoder_notes,
+    from_elsewhere,
+    hindered,
+    stages,
+    start_notes,
+)
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted, listed
 from orchestrator.recording.logs import log_path
@@ -96,17 +104,14 @@ def _start(
 
 def start_lines(request: Request, plan: Plan) -> Iterator[str]:
     """Lines on missing trials that start from another's encoder: how many come later, and which cannot."""
-    waiting = [trial for trial in plan.todo if trial.parent is not None]
-    if not waiting:
+    if all(trial.parent is None for trial in plan.todo):
         return
-    first = {trial.id for trial in plan.todo}
-    others = [one for one in waiting if one.parent is not None and one.parent.id not in first]
-    parents = parent_records(others, plan.records, request.store())
+    parents = parent_records(from_elsewhere(plan.todo), plan.records, request.store())
     lost = _lost(request, parents.values())
     later = sum(len(turn) for turn in stages(plan.todo)[1:])
     if later:
         yield f"{counted(later, 'trial')} of them after others, from whose encoders they start"
-    yield from start_notes(plan.expansion, unfit(others, parents, lost).values())
+    yield from start_notes(plan.expansion, hindered(plan.todo, parents, lost).values())
 
 
 def evaluation_lines(request: Request, plan: Plan, *, causes: bool = False) -> Iterator[str]:

@@ -34,6 +34,10 @@ class Screen(Protocol):
         """Nothing follows."""
 
 
+Make = Callable[[Plan], Screen]
+"""Makes what shows how the trials of a plan go."""
+
+
 class Listening:
     """A screen beside which somebody else hears of events, too."""
 

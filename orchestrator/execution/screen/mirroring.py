@@ -20,10 +20,11 @@ from pathlib import Path
 from orchestrator.errors import StoreError
 from orchestrator.events import Event, Finished, Progressed, Started
 from orchestrator.execution.screen import mirrors
-from orchestrator.execution.screen.lines import Listening, Screen
+from orchestrator.execution.screen.lines import Listening, Make, Screen
 from orchestrator.execution.screen.mirrors import base
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.process.secrets import passed_on
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted
 from orchestrator.recording.store_port import Store
@@ -39,7 +40,6 @@ PATIENCE_S = 60.0
 CATCH_UP_S = 30.0
 """For so long, at the end, results that are older than the mirror are looked up."""
 BATCH = 50  # trials whose curves are read at once
-Make = Callable[[Plan], Screen]
 
 
 class Mirror:
@@ -130,7 +130,12 @@ class Mirror:
         with contextlib.ExitStack() as after:
             log = after.enter_context((self.folder / "log.txt").open("ab"))
             self._child = child = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, start_new_session=True
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                env=passed_on(),
             )
             heard = threading.Thread(target=self._hear, args=(child,), daemon=True)
             after.callback(heard.join, 5.0)

@@ -20,7 +20,7 @@ from urllib.parse import SplitResult, urlsplit
 from orchestrator.errors import ExecutionLost, StoreError, UsageError, printable
 from orchestrator.events import Event, Finished
 from orchestrator.execution.run import SweepResult
-from orchestrator.execution.screen.lines import Listening, Screen
+from orchestrator.execution.screen.lines import Listening, Make, Screen
 from orchestrator.planning.plan import Plan
 from orchestrator.process.secrets import WEBHOOK, without_secret
 from orchestrator.process.words import counted
@@ -29,7 +29,6 @@ QUIET_S = 5.0
 """A webhook that says nothing for so long is given up ..."""
 WEBHOOK_S = 10.0
 """... and one that says little after so long."""
-Make = Callable[[Plan], Screen]
 Ended = Callable[[SweepResult], SweepResult]
 
 
