@@ -12,9 +12,10 @@ from orchestrator.language._chains import FROM
 from orchestrator.language.hints import nearest, problems_of
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.designs import Choice
+from orchestrator.planning.difference import in_pairs
 from orchestrator.planning.find import find_trial
 from orchestrator.planning.trials import Cell, Expansion, Start, cell_of, keeps
-from trainers.config.base import flat, identity_dump
+from trainers.config.base import identity_dump
 
 MOST_SHOWN = 3  # differences between two networks that are told
 
@@ -149,10 +150,8 @@ def _child(cell: Cell, start: Start, parent: Start) -> Cell:
 
 def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
     """The settings of two networks that differ, in words; empty where none does."""
-    mine, other = dict(flat(ours)), dict(flat(theirs))
-    paths = [path for path in sorted({*mine, *other}) if mine.get(path) != other.get(path)]
-    told = [f"{path} is {other.get(path)} there and {mine.get(path)} here" for path in paths[:MOST_SHOWN]]
-    return ", ".join(told)
+    unequal = [one for one in in_pairs(ours, theirs) if one[1] != one[2]]
+    return ", ".join(f"{path} is {other} there and {mine} here" for path, mine, other in unequal[:MOST_SHOWN])
 
 
 def _problem(start: Start, field: str, message: str) -> SpecError:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from orchestrator.planning.expand import Expansion
-from orchestrator.planning.trials import Cell
+from orchestrator.planning.trials import Cell, Expansion
 from trainers.config.base import flat, identity_dump
 
 
@@ -61,7 +60,12 @@ def changes(old: Cell, new: Cell) -> Iterator[str]:
 
 def settings(first: Cell, second: Cell) -> Iterator[tuple[str, Any, Any]]:
     """Path and both values of every field that decides the numbers of one of the two; None: it is not set."""
-    before, after = (dict(flat(identity_dump(cell.config()))) for cell in (first, second))
+    yield from in_pairs(*(identity_dump(cell.config()) for cell in (first, second)))
+
+
+def in_pairs(first: dict[str, Any], second: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    """Path and both values of every field of one of two nested settings; None: it is not set."""
+    before, after = (dict(flat(one)) for one in (first, second))
     for path in sorted({*before, *after}):
         yield path, before.get(path), after.get(path)
 

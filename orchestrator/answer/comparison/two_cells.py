@@ -113,14 +113,15 @@ def side_by_side(
     finals = [_final(two, name, records) for name in _finals(expansion, known, metric)]
     shown = [name for name in _by_epoch(expansion, metric) if name in epochs]
     unequal = [UNEQUAL] if expansion.spec.schedule else []
-    different = [one for one in settings(*cells) if one[1] != one[2]]
+    both = list(settings(*cells))
+    different = [one for one in both if one[1] != one[2]]
     return TwoCells(
         expansion.spec.name,
         expansion.brief_setting,
         cells,
         (first.note, second.note),
         tuple(different),
-        sum(1 for _ in settings(*cells)) - len(different),
+        len(both) - len(different),
         tuple(finals),
         tuple(Curve(name, (metric_band(first, name), metric_band(second, name))) for name in shown),
         tuple(dict.fromkeys([*unequal, *(note for one in finals for note in one.of.notes)])),

@@ -24,11 +24,11 @@ def cells_table(found: Comparison) -> list[list[str]]:
     body = []
     for row in found.rows:
         versus = row.versus
-        shown = [row.cell, f"{row.summary.n if row.summary else 0}", _mean(of, row.summary)]
+        shown = [row.cell, f"{row.summary.n if row.summary else 0}", mean(of, row.summary)]
         if versus is None:
             shown += ["baseline", "", "", "", *[""] * len(alike), ""]
         else:
-            shown += [_difference(of, versus.difference), _p(versus.p), _p(versus.p_holm)]
+            shown += [difference(of, versus.difference), _p(versus.p), _p(versus.p_holm)]
             shown += [_effect(versus.effect), *[_p(versus.equivalence_p_holm)] * len(alike), versus.verdict]
         body.append(shown + [_rate(row.rates[name]) for name in rates])
     return [head, *body]
@@ -41,7 +41,7 @@ def effects_table(found: Effects) -> list[list[str]]:
         [
             row.name,
             f"{row.difference.n if row.difference else 0}",
-            _difference(found.of, row.difference),
+            difference(found.of, row.difference),
             _p(row.p),
             _p(row.p_holm),
             _effect(row.effect),
@@ -51,18 +51,20 @@ def effects_table(found: Effects) -> list[list[str]]:
     return [head, *body]
 
 
-def _mean(of: Measured, summary: Summary | None) -> str:
+def mean(of: Measured, summary: Summary | None) -> str:
+    """Mean ± sd."""
     if summary is None:
         return "-"
     spread = "" if summary.sd is None else f" ± {of.written(summary.sd, points=False)}"
     return of.written(summary.mean, points=False) + spread
 
 
-def _difference(of: Measured, difference: Summary | None) -> str:
-    if difference is None:
+def difference(of: Measured, summary: Summary | None) -> str:
+    """A difference with its interval."""
+    if summary is None:
         return "-"
-    bounds = [b for b in (difference.low, difference.high) if b is not None]
-    return _with_bounds([of.written(v, signed=True, points=False) for v in (difference.mean, *bounds)])
+    bounds = [b for b in (summary.low, summary.high) if b is not None]
+    return _with_bounds([of.written(v, signed=True, points=False) for v in (summary.mean, *bounds)])
 
 
 def _effect(effect: EffectSize | None) -> str:

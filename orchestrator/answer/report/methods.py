@@ -109,7 +109,7 @@ def methods_of(
         told.append("Cells of a seed share their random streams, so differences are paired by seed.")
     there = [records[one.id] for one in expansion.trials if one.id in records]
     there = [one for one in there if one.code_version]
-    if versions := sorted({one.code_version for one in there if one.code_version}):
+    if versions := sorted({str(one.code_version) for one in there}):
         gpu = sum(one.on_gpu for one in there)
         told.append(
             f"{counted(len(there), 'trial')} of the code {', '.join(versions)}"

@@ -11,6 +11,7 @@ import numpy as np
 from orchestrator.answer.comparison import two_cells
 from orchestrator.answer.comparison.measured import Measured
 from orchestrator.answer.comparison.two_cells import Curve, Final, TwoCells, records_of
+from orchestrator.answer.comparison.written import difference, mean
 from orchestrator.answer.figures._bands import Band
 from orchestrator.answer.statistics import Summary
 from orchestrator.commands.request import Request
@@ -89,19 +90,11 @@ def _finals(found: TwoCells) -> list[str]:
 
 
 def _mean(of: Measured, summary: Summary | None) -> str:
-    if summary is None:
-        return "—"
-    spread = "" if summary.sd is None else f" ± {of.written(summary.sd, points=False)}"
-    return f"{of.written(summary.mean, points=False)}{spread} ({summary.n})"
+    return "—" if summary is None else f"{mean(of, summary)} ({summary.n})"
 
 
 def _difference(one: Final) -> str:
-    found = one.difference
-    if found is None:
-        return "—"
-    ends = [of for of in (found.low, found.high) if of is not None]
-    mean, *bounds = (one.of.written(value, signed=True, points=False) for value in (found.mean, *ends))
-    return mean + (f" [{', '.join(bounds)}]" if bounds else "")
+    return "—" if one.difference is None else difference(one.of, one.difference)
 
 
 def _curves(curves: Sequence[Curve]) -> list[str]:
