@@ -247,5 +247,6 @@ def test_a_trial_is_trained_and_probed_without_the_compiler_of_torch(monkeypatch
     for name in MARKED:
         function = inspect.unwrap(getattr(torch.optim.Optimizer, name))
         monkeypatch.delattr(function, "__dynamo_disable", raising=False)
-    monkeypatch.setitem(sys.modules, "torch._dynamo", None)  # an import of it is an error
+    for name in ("torch._dynamo", "torch._inductor.config"):
+        monkeypatch.setitem(sys.modules, name, None)  # an import of it is an error
     assert builders.fit(builders.config()).status == "completed"

@@ -124,7 +124,8 @@ def clean_process(*, threads: int) -> Iterator[None]:
         torch.set_num_threads(torch_threads)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
-        torch.use_deterministic_algorithms(deterministic)
+        if torch.are_deterministic_algorithms_enabled() != deterministic:  # else it only loads a compiler, for seconds
+            torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = benchmark
         os.environ.clear()
         os.environ.update(environment)

@@ -10,8 +10,10 @@ trial where a fresh actor costs over a second, plus torch's import.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -211,6 +213,7 @@ class RayExecutor:
                 failure_config=tune.FailureConfig(max_failures=self.resources.retries),
             ),
         )
+        _count_no_trackers()
         with _secrets_kept():
             tuner.fit()
 
@@ -235,6 +238,24 @@ class RayExecutor:
         if not self.runtime.download:
             self.doing("looking for the data on the nodes", 2 * ray_nodes.ANSWER_S)
             ray_nodes.check_data(trials, self.runtime.data_root)
+
+
+def _count_no_trackers() -> None:
+    """Load Tune's callbacks for trackers without the trackers themselves.
+
+    Tune counts which of them it was given, ours is none, and imports all that are installed in order to:
+    MLflow and W&B take seconds, in which no worker is started.
+    """
+    hidden = [name for name in ("mlflow", "wandb", "aim", "comet_ml") if name not in sys.modules]
+    for name in hidden:
+        sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails
+    try:
+        for name in ("air.integrations.mlflow", "air.integrations.wandb", "tune.logger.aim"):
+            with contextlib.suppress(ImportError):
+                importlib.import_module(f"ray.{name}")
+    finally:
+        for name in hidden:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager
