@@ -89,8 +89,10 @@ def prepare(
         if only is not None:
             plan = plan._replace(todo=only(plan))
         plan = startable(plan, store, looks=space.store_at.file is not None, say=say)
-        later, _ = _evaluations(expansion, store, plan.records, options, only, plan.lost)
-        if trains := bool(plan.todo or later.todo):
+        later: Plan | None = None
+        if expansion.spec.evaluations:
+            later, _ = _evaluations(expansion, store, plan.records, options, only, plan.lost)
+        if trains := bool(plan.todo or (later is not None and later.todo)):
             if refusal is not None:
                 raise refusal
             executor.prepare(certain=not options.address)
