@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.comparison.expectations import Judged, judged
-from orchestrator.answer.notes import marked, narrowness, notes
 from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
+from orchestrator.answer.tables.notes import marked, narrowness, notes
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
 from orchestrator.language.table_spec import EVALUATIONS, TableSpec
