@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.answer import draw, publish
-from orchestrator.answer._drawn import cell_curves
 from orchestrator.answer.comparison.beside import levels_of
+from orchestrator.answer.draw.cells import cell_curves
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.marks import MARKS, MEANINGS
