@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.language.axes import Axis, label_of, level_of
+from orchestrator.language.cells.axes import Axis, label_of, level_of
 from orchestrator.language.cross_checks import declared_metrics, unknown_metric
 from orchestrator.language.hints import cut, nearest, problems_of
 from orchestrator.language.sweep_spec import SweepSpec
