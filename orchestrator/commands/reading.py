@@ -209,9 +209,8 @@ def compare(
     ] = "text",
 ) -> None:
     """Tell which differences between cells are real, or show two side by side. Changes nothing."""
-    from orchestrator.answer.comparison import cells
+    from orchestrator.answer.comparison import cells, measured
     from orchestrator.answer.comparison import effects as of_axes
-    from orchestrator.answer.comparison.measured import measured
     from orchestrator.commands.screen.comparison import written
     from orchestrator.commands.screen.two_cells import side_by_side
 
@@ -224,7 +223,7 @@ def compare(
         typer.echo(side_by_side(request, two, metric, form), nl=False)
         return
     if against is None:
-        of = measured(request.expansion, request.records(), metric)
+        of = measured.measured(request.expansion, request.records(), metric)
         found = of_axes.effects(request.expansion, of)
         typer.echo(written(found, form), nl=False)
     else:
