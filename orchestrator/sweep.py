@@ -247,10 +247,9 @@ class Sweep:
         Raises:
             UsageError: the design has no such effects, or there is no such metric.
         """
-        from orchestrator.answer.comparison.effects import effects
-        from orchestrator.answer.comparison.measured import measured
+        from orchestrator.answer.comparison import effects
 
-        return effects(self.expansion, measured(self.expansion, self.records(), metric)).frame()
+        return effects.effects(self.expansion, self.records(), metric=metric).frame()
 
     def figure(self, kind: str, **how: Any) -> Figure:
         """The sweep's figure of that name, or one of that kind with columns, axes, over, where, width.

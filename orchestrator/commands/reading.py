@@ -209,7 +209,7 @@ def compare(
     ] = "text",
 ) -> None:
     """Tell which differences between cells are real, or show two side by side. Changes nothing."""
-    from orchestrator.answer.comparison import cells, measured
+    from orchestrator.answer.comparison import cells
     from orchestrator.answer.comparison import effects as of_axes
     from orchestrator.commands.screen.comparison import written
     from orchestrator.commands.screen.two_cells import side_by_side
@@ -223,8 +223,7 @@ def compare(
         typer.echo(side_by_side(request, two, metric, form), nl=False)
         return
     if against is None:
-        of = measured.measured(request.expansion, request.records(), metric)
-        found = of_axes.effects(request.expansion, of)
+        found = of_axes.effects(request.expansion, request.records(), metric=metric)
         typer.echo(written(found, form), nl=False)
     else:
         told = cells.compare(request.expansion, request.records(), against, metric=metric, margin=margin)

@@ -60,13 +60,6 @@ class Prepared(NamedTuple):
     """Whether anything is to be trained or evaluated."""
 
 
-def with_anew(plan: Plan, options: Options) -> Plan:
-    """The plan with what the options say is trained again."""
-    if options.retrain_changed:
-        plan = plan.with_changed_anew()
-    return plan.with_unkept_anew() if options.retrain_unkept else plan
-
-
 def startable(plan: Plan, store: JournaledStore, *, looks: bool, say: Say) -> Plan:
     """The plan without trials that can never start, for what they start from came to nothing; that is said.
 
@@ -212,7 +205,7 @@ def _planned_again(
     whole = prepared.space.whole_encoders
     lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store, whole)
     again = make_plan(plan.expansion, dict(records))._replace(edited=plan.edited, lost=lost)
-    return with_anew(again, prepared.options), asked
+    return prepared.options.with_anew(again), asked
 
 
 def _made_ready(

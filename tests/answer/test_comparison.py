@@ -9,7 +9,6 @@ import pytest
 
 from orchestrator.answer.comparison import cells, effects
 from orchestrator.answer.comparison.cells import Comparison, Row, Versus, compare
-from orchestrator.answer.comparison.measured import measured
 from orchestrator.commands.screen.comparison import written
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
@@ -173,15 +172,14 @@ def test_numbers_are_a_frame_with_the_decision_beside() -> None:
 
 def test_the_effects_of_a_grid_are_tested_together() -> None:
     made = expansion(seeds=range(9))
-    told = effects.effects(made, measured(made, records(made), None))
-    found = {one.name: one for one in told.rows}
+    found = {one.name: one for one in effects.effects(made, records(made)).rows}
     ema = found["ema: No EMA - EMA"].difference
     both = found["ema: No EMA × predictor: regular"].difference
     assert ema is not None and both is not None
     assert ema.mean == pytest.approx(((0.2 - 0.85) + (0.84 - 0.84)) / 2, abs=0.003)
     assert both.mean == pytest.approx((0.84 - 0.84) - (0.2 - 0.85), abs=0.005)
     assert found["ema: No EMA - EMA"].p_holm == 3 * 2 / 2**9
-    assert told.frame().index[0] == "ema: No EMA - EMA"
+    assert effects.effects(made, records(made)).frame().index[0] == "ema: No EMA - EMA"
 
 
 def test_the_effects_of_leaving_one_out_are_what_parts_are_worth() -> None:
@@ -197,8 +195,7 @@ def test_the_effects_of_leaving_one_out_are_what_parts_are_worth() -> None:
     )
     made = expansion(text)
     value = {"on · wide": 0.9, "wide": 0.7, "on": 0.85}
-    known = records(made, lambda label, seed: {"value": value[label]})
-    found = effects.effects(made, measured(made, known, None))
+    found = effects.effects(made, records(made, lambda label, seed: {"value": value[label]}))
     worth = {one.name: one.difference.mean for one in found.rows if one.difference}
     assert worth == {"momentum: on": pytest.approx(0.2), "width: wide": pytest.approx(0.05)}
 
@@ -208,7 +205,7 @@ def test_a_design_without_effects_says_what_to_do() -> None:
         table_yaml().replace("seeds: 2", "seeds: 2\ndesign: one_at_a_time").partition("tables:")[0]
     )
     with pytest.raises(UsageError, match=r"design one_at_a_time; compare its cells with --against CELL"):
-        effects.effects(made, measured(made, {}, None))
+        effects.effects(made, {})
 
 
 def test_a_metric_has_the_unit_of_the_table_that_shows_it() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.answer.comparison.measured import Measured, framed
+from orchestrator.answer.comparison.measured import Measured, framed, measured
 from orchestrator.answer.statistics import Summary, summarise
 from orchestrator.answer.statistics.contrasts import Contrast, factorial, leave_one_out
 from orchestrator.answer.statistics.decision import Compared, is_shown, words
@@ -14,6 +14,7 @@ from orchestrator.answer.statistics.holm import holm
 from orchestrator.answer.statistics.sign_flips import sign_flip_p
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
+from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
     import pandas
@@ -43,16 +44,24 @@ class Effects(NamedTuple):
         return framed(records_of(self), "effect", self.decision, self.notes)
 
 
-def effects(expansion: Expansion, of: Measured) -> Effects:
+def effects(
+    expansion: Expansion, records: Mapping[str, TrialRecord], *, metric: str | None = None
+) -> Effects:
     """Main effects and interactions of a grid, or what each part of a leave-one-out design is worth.
 
     Args:
         expansion: the trials asked for.
-        of: a metric of every cell.
+        records: what arrived, by trial id.
+        metric: final metric of a trial; None: that of the sweep's first table.
 
     Raises:
-        UsageError: the design has no such effects.
+        UsageError: the design has no such effects, or there is no such metric.
     """
+    return effects_on(expansion, measured(expansion, records, metric))
+
+
+def effects_on(expansion: Expansion, of: Measured) -> Effects:
+    """The same of a metric that was measured; UsageError: the design has no such effects."""
     contrasts = list(_contrasts(expansion, of))
     # Missing ones count, too: the seeds that come must not change how many comparisons there are.
     ps = [sign_flip_p(one.differences) for one in contrasts]

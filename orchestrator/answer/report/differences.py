@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.answer.comparison.cells import Comparison, compare
-from orchestrator.answer.comparison.effects import effects
+from orchestrator.answer.comparison.effects import effects_on
 from orchestrator.answer.comparison.measured import Measured
 from orchestrator.answer.comparison.written import BRACKETS, cells_table, effects_table
 from orchestrator.answer.report.values import Detail
@@ -48,7 +48,7 @@ def of_axes(expansion: Expansion, measured: Iterable[Measured]) -> Iterator[Deta
         return
     for of in measured:
         with contextlib.suppress(UsageError):  # the design has none
-            found = effects(expansion, of)
+            found = effects_on(expansion, of)
             head, *body = effects_table(found)
             title = f"{of.metric}{' in %' * of.in_percent}: what each axis does"
             yield Detail(title, head, body, [BRACKETS, *found.notes, found.decision])
