@@ -17,8 +17,8 @@ from orchestrator.answer.comparison.precision import aimed
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.execution.run import SweepResult, evaluation_plan, plan_sweep
+from orchestrator.language.cells.seeds import seed_list
 from orchestrator.language.load import cross_checked, validated
-from orchestrator.language.seeds import seed_list
 from orchestrator.language.settings import as_in_a_file
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key

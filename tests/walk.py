@@ -26,7 +26,7 @@ COUNTED = {
     "files parsed": ("language/yaml_text.py", "parse"),
     "expanded": ("planning/expand.py", "expand"),
     "planned": ("planning/plan.py", "make_plan"),
-    "tables made": ("answer/tables.py", "tabulate"),
+    "tables made": ("answer/tables/__init__.py", "tabulate"),
     "store asked": ("recording/mlflow/reader.py", "records"),
     "journals replayed": ("recording/journal/files.py", "waiting"),
 }

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from pydantic import ValidationError
 
 from orchestrator.answer import draw, formats
-from orchestrator.answer._drawn import bare_cells, cell_curves, check_finals, drawn_cells, with_finals
+from orchestrator.answer.draw.cells import bare_cells, cell_curves, check_finals, drawn_cells, with_finals
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import UsageError

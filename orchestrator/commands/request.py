@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from orchestrator.answer import publish
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.language.cells.seeds import seed_list, seeds_in
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
-from orchestrator.language.seeds import seed_list, seeds_in
 from orchestrator.language.table_spec import MARKS, asked_table
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.evaluations import Evaluations, evaluated, evaluations

@@ -44,7 +44,7 @@ def check_before_training(
     """
     with listed_once():
         _check_data(plan, space, options, say=say)
-        if evaluations is not None and evaluations.expansion.spec.evaluations:
+        if evaluations is not None:
             every = evaluations._replace(todo=every_evaluation(evaluations))
             _check_data(every, space, options, say=say)
     executors.load(options.executor).check(plan.expansion.spec, options, say=say)

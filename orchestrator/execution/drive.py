@@ -17,7 +17,7 @@ from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.rounds import Only as Only
 from orchestrator.execution.rounds import Prepared as Prepared
-from orchestrator.execution.rounds import Say, startable, trained, trained_in_turns, with_anew
+from orchestrator.execution.rounds import Say, startable, trained, trained_in_turns
 from orchestrator.execution.run import (
     SweepResult,
     evaluation_plan,
@@ -85,12 +85,14 @@ def prepare(
             with said_if_slow("looking at the encoders that were kept", say):
                 had = (plan.records[t.id] for t in plan.done)
                 plan = plan._replace(lost=lost_encoders(had, store, space.whole_encoders))
-        plan = with_anew(plan, options)
+        plan = options.with_anew(plan)
         if only is not None:
             plan = plan._replace(todo=only(plan))
         plan = startable(plan, store, looks=space.store_at.file is not None, say=say)
-        later, _ = _evaluations(expansion, store, plan.records, options, only, plan.lost)
-        if trains := bool(plan.todo or later.todo):
+        later: Plan | None = None
+        if expansion.spec.evaluations:
+            later, _ = _evaluations(expansion, store, plan.records, options, only, plan.lost)
+        if trains := bool(plan.todo or (later is not None and later.todo)):
             if refusal is not None:
                 raise refusal
             executor.prepare(certain=not options.address)
@@ -202,7 +204,7 @@ def _evaluations(
 ) -> tuple[Plan, Mapping[str, TrialRecord]]:
     """The evaluations that run now, and the record of whose encoder each takes; none of a lost encoder."""
     plan, given = evaluation_plan(expansion, store, records, only)
-    plan = with_anew(plan, options)
+    plan = options.with_anew(plan)
     return plan._replace(todo=tuple(t for t in plan.todo if given[t.id].trial_id not in lost)), given
 
 

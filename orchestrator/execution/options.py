@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from orchestrator.planning.plan import Plan
 
 
 class Options(NamedTuple):
@@ -31,3 +34,9 @@ class Options(NamedTuple):
     verbose: bool = False
     mirror: tuple[str, ...] = ()
     """Where finished trials are shown beside the store."""
+
+    def with_anew(self, plan: Plan) -> Plan:
+        """The plan with what is trained again."""
+        if self.retrain_changed:
+            plan = plan.with_changed_anew()
+        return plan.with_unkept_anew() if self.retrain_unkept else plan

@@ -60,13 +60,6 @@ class Prepared(NamedTuple):
     """Whether anything is to be trained or evaluated."""
 
 
-def with_anew(plan: Plan, options: Options) -> Plan:
-    """The plan with what the options say is trained again."""
-    if options.retrain_changed:
-        plan = plan.with_changed_anew()
-    return plan.with_unkept_anew() if options.retrain_unkept else plan
-
-
 def startable(plan: Plan, store: JournaledStore, *, looks: bool, say: Say) -> Plan:
     """The plan without trials that can never start, for what they start from came to nothing; that is said.
 
@@ -115,8 +108,8 @@ def trained_in_turns(
             more = f", {len(given)} from encoders of others" if given else ""
             say(f"turn {number} of {len(turns)}: {counted(len(mine), 'trial')}{more}")
         if mine:
-            now = prepared._replace(plan=plan._replace(todo=mine, records=result.records))
-            result = trained(now, claims, stop, say, screen, given)
+            now = prepared._replace(plan=plan._replace(todo=mine))
+            result = trained(now, claims, stop, say, screen, given, result.records)
             count += result.trained
         if result.interrupted or result.hopeless or result.waits:
             break
@@ -130,22 +123,25 @@ def trained(
     say: Say,
     screen: Make,
     given: Mapping[str, TrialRecord] = {},
+    known: Mapping[str, TrialRecord] | None = None,
 ) -> SweepResult:
     """Train what nobody else trains, again and again until nothing is left to wait for.
 
-    `given` has the record of the trial whose encoder another starts from, by the other's id.
+    `given` has the record of the trial whose encoder another starts from, by the other's id; `known` what
+    is known of the sweep's trials by now, None: what was planned with.
     """
-    wanted = {trial.id for trial in prepared.plan.todo}
+    plan = prepared.plan
+    wanted = {trial.id for trial in plan.todo}
     if wanted and prepared.store.away is None:
         prepared.store.flush()  # what was claimed before is anybody's from here on, and must be known
     trained: Counter[str] = Counter()
-    first, told, records = True, list[str](), dict(prepared.plan.records)
+    first, told, records = True, list[str](), dict(plan.records if known is None else known)
     stopped = functools.partial(SweepResult, trained, records, interrupted=True)
     while True:
         held = _taken(claims, wanted) if wanted else {}
         if held is None:
             return stopped()
-        plan, asked = _planned_again(prepared, wanted, records)
+        plan, asked = _planned_again(prepared, plan, wanted, records)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
         prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
@@ -193,20 +189,23 @@ def _taken(claims: JointClaims, wanted: Collection[str]) -> dict[str, Owner] | N
 
 
 def _planned_again(
-    prepared: Prepared, wanted: Collection[str], records: dict[str, TrialRecord]
+    prepared: Prepared, plan: Plan, wanted: Collection[str], records: dict[str, TrialRecord]
 ) -> tuple[Plan, bool]:
     """The plan by what the store has now, which is added to `records`; and whether the store has answered.
 
-    What another driver finished until just now is done, and what it began is known.
+    What another driver finished until just now is done, and what it began is known. It is `plan` where
+    that was made of the same records.
     """
     records |= prepared.store.records(wanted) if wanted else {}
     asked = prepared.store.away is None
     # Another driver may have trained anew what had lost its encoder.
     had_lost = [records[i] for i in prepared.plan.lost if i in wanted and i in records]
+    if records == plan.records and not had_lost:
+        return plan, asked
     whole = prepared.space.whole_encoders
     lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store, whole)
-    plan = make_plan(prepared.plan.expansion, records)._replace(edited=prepared.plan.edited, lost=lost)
-    return with_anew(plan, prepared.options), asked
+    again = make_plan(plan.expansion, dict(records))._replace(edited=plan.edited, lost=lost)
+    return prepared.options.with_anew(again), asked
 
 
 def _made_ready(

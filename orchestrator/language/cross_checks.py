@@ -10,11 +10,11 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import Problem
-from orchestrator.language.axes import unfit
+from orchestrator.language.cells.axes import unfit
+from orchestrator.language.cells.seeds import seeds_listed
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut, nearest
 from orchestrator.language.resources import TrialResources
-from orchestrator.language.seeds import seeds_listed
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of

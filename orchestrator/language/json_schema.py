@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import GetJsonSchemaHandler, WithJsonSchema
 from pydantic_core import CoreSchema
 
-from orchestrator.language._chains import PARENTS, StartsFrom
+from orchestrator.language.cells.chains import PARENTS, StartsFrom
 from trainers.config.base import Frozen
 from trainers.config.plugins import usable
 

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language._chains import PARENTS, Load, inside, parents_of, whole
+from orchestrator.language.cells.chains import PARENTS, Load, inside, parents_of, whole
 from orchestrator.language.cross_checks import cross_references
 from orchestrator.language.hints import MOST_PROBLEMS, closest, problems_of, shown
 from orchestrator.language.settings import laid

@@ -11,13 +11,20 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, PrivateAttr, ValidationInfo, field_validator, model_validator
 
 from orchestrator.errors import UsageError
-from orchestrator.language._chains import Parent
-from orchestrator.language.axes import Axis, label_of, level_of
+from orchestrator.language.cells.axes import Axis, label_of, level_of
+from orchestrator.language.cells.chains import Parent
+from orchestrator.language.cells.seeds import (
+    CellSeeds,
+    Excluded,
+    Seeds,
+    given_seeds,
+    or_a_range,
+    seeds_listed,
+)
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import shown
 from orchestrator.language.json_schema import settings_schema, sweep_schema
 from orchestrator.language.resources import SweepResources
-from orchestrator.language.seeds import CellSeeds, Excluded, Seeds, given_seeds, or_a_range, seeds_listed
 from orchestrator.language.settings import nested
 from orchestrator.language.table_spec import LONGEST_NAME, LONGEST_PROFILE, NAME, TableSpec
 from trainers.config import foreign

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
-from orchestrator.language.axes import Level
+from orchestrator.language.cells.axes import Level
 from orchestrator.language.sweep_spec import SweepSpec
 
 Choice = tuple[tuple[str, str | None], ...]

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from orchestrator.errors import Problem, SpecError, UsageError
+from orchestrator.language.cells.seeds import seeds_listed
 from orchestrator.language.hints import cut, nearest
-from orchestrator.language.seeds import seeds_listed
 from orchestrator.language.settings import merged
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import place_of
-from orchestrator.planning._chains import with_parents
 from orchestrator.planning.cells import Builder
+from orchestrator.planning.cells.chains import with_parents
 from orchestrator.planning.designs import Choice, choices
 from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.losses import CHANGES, Layer, layer_of, merged_in_silence

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.errors import UsageError
-from orchestrator.language.axes import level_of
+from orchestrator.language.cells.axes import level_of
 from orchestrator.language.hints import cut, nearest
 from orchestrator.planning.evaluations import Evaluations, name_of
 from orchestrator.planning.trials import Expansion, TrialSpec, in_words

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.errors import printable
-from orchestrator.language._chains import StartsFrom
+from orchestrator.language.cells.chains import StartsFrom
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.designs import Choice
 from orchestrator.records import TrialFacts

@@ -48,7 +48,7 @@ def others(made: Expansion) -> list[TrialRecord]:
 @pytest.mark.parametrize("form", ["text", "md", "html", "tex", "json", "csv"])
 def test_what_others_measured_stands_beside_each_of_a_tables_metrics(more: str, form: str) -> None:
     made = asked(more)
-    table = with_others(tabulate(made, made.spec.tables[0], records(made)), made, others(made))
+    table = with_others(tabulate(made, made.spec.tables[0], records(made)), others(made))
     text = text_of(form, table)
     shown = ("0.9", "0.7") if form in ("json", "csv") else ("90.0", "70.0")
     assert all(number in text for number in shown)

@@ -34,7 +34,7 @@ HOSTILE = (
 @pytest.fixture(autouse=True)
 def any_label_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a sweep file may not say, an older store or somebody's Python may."""
-    monkeypatch.setattr("orchestrator.language.axes.unfit", lambda label: None)
+    monkeypatch.setattr("orchestrator.language.cells.axes.unfit", lambda label: None)
 
 
 def made(labels: tuple[str, ...] = HOSTILE, **more: object) -> Table:

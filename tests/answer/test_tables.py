@@ -4,7 +4,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from orchestrator.answer.tables import Entry, Table, tabulate
+from orchestrator.answer.tables import Table, tabulate
+from orchestrator.answer.tables.entries import Entry
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout

@@ -16,6 +16,7 @@ from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import answered, published
 from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.execution.screen.lines import Listening
+from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop
 from orchestrator.recording.memory import MemoryStore
@@ -132,6 +133,34 @@ def test_a_driver_that_was_taken_for_dead_trains_only_what_is_left(tmp_path: Pat
     assert [trial.id for trial in executor.ran] == [trials[0].id, trials[6].id, trials[7].id]
     assert any("have done 6 trials" in line for line in said)
     assert len(result.records) == 8 and all(record.is_done for record in result.records.values())
+
+
+def test_a_sweep_is_planned_again_only_where_the_store_has_more_once_claims_are_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Plan] = []
+
+    def counted(*given: Any) -> Plan:
+        made.append(make_plan(*given))
+        return made[-1]
+
+    monkeypatch.setattr(rounds, "make_plan", counted)
+    first, *others = expansion().trials
+    everything = Fates(lambda trial: "completed")
+    trained(Store(), Script(), tmp_path, everything)
+    assert (len(everything.ran), made) == (8, [])
+
+    store, the_rest = Store(), Fates(lambda trial: "completed")
+
+    class JustBefore(Script):
+        def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:
+            store.begin(first.facts, INFO)
+            store.finish(first.id, outcome(), INFO)
+            return {}
+
+    result, _ = trained(store, JustBefore(), tmp_path, the_rest)
+    assert [trial.id for trial in the_rest.ran] == [trial.id for trial in others]
+    assert [plan.done for plan in made] == [(first,)] and len(result.records) == 8
 
 
 def shown_by(store: Store, seeds: list[int], done: list[int]) -> str:

@@ -87,7 +87,7 @@ class Ran:
         options = Options("serial", None, keep=("encoder",), **how)
         plan = plan_sweep(expansion(SPEC), store)
         lost = lost_encoders((plan.records[trial.id] for trial in plan.done), store)
-        plan = rounds.with_anew(plan._replace(lost=lost), options)
+        plan = options.with_anew(plan._replace(lost=lost))
         space = workspace(home, None, None)
         prepared: Any = rounds.Prepared(plan, store, executor, INFO, space, options)  # type: ignore[arg-type]
         monkeypatch.setattr(drive, "claims_of", lambda *given, shared: Claims())

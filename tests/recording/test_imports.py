@@ -69,7 +69,7 @@ def kept(store: MemoryStore, made: Filled, *, replace: bool = False) -> tuple[in
 def table(whole: Expansion, store: MemoryStore) -> Table:
     """The tiny sweep's table with what was imported."""
     own = publish.table(whole, store.records([trial.id for trial in whole.trials]), None)
-    return with_others(own, whole, imported_into(store, "tiny"))
+    return with_others(own, imported_into(store, "tiny"))
 
 
 def test_columns_are_found_by_their_names(whole: Expansion, file: Path) -> None:

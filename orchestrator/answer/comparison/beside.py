@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.statistics import summarise
-from orchestrator.answer.tables import Beside, Source, Table
+from orchestrator.answer.tables import Source, Table
+from orchestrator.answer.tables.entries import Beside
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.records import Curves, Imported, TrialRecord
 
@@ -28,23 +28,21 @@ def by_source(records: Sequence[TrialRecord]) -> dict[str, list[tuple[Imported, 
     return found
 
 
-def with_others(table: Table, expansion: Expansion, records: Sequence[TrialRecord]) -> Table:
+def with_others(table: Table, records: Sequence[TrialRecord]) -> Table:
     """`table` with what others have measured of its places, a column for each source; its own numbers stay.
 
     Args:
         table: of the sweep.
-        expansion: the sweep.
         records: results of others.
     """
     metric = table.spec.metric
-    cells = layout(expansion, table.spec).cells
     sources, columns, notes = list[Source](), list[dict[str, Mapping[int, float]]](), list[str]()
     for name, results in by_source(records).items():
         values: dict[str, dict[int, float]] = {}
         for origin, record in results:
             if math.isfinite(value := record.metrics.get(metric, math.nan)):
                 values.setdefault(_key(origin.levels), {})[origin.seed] = value
-        shown = {_key(levels_of(cell)) for line in cells for cell in line if cell is not None}
+        shown = {_key(levels_of(entry.cell)) for _, _, entry in table.flat() if entry.cell is not None}
         if values.keys().isdisjoint(shown):
             notes.append(f"{name} (imported) has no {metric} of these cells")
             continue
@@ -52,12 +50,11 @@ def with_others(table: Table, expansion: Expansion, records: Sequence[TrialRecor
         columns.append(dict(values))
     entries = tuple(
         tuple(
-            entry._replace(beside=tuple(_place(cell, column) for column in columns))
-            for entry, cell in zip(line, row, strict=True)
+            entry._replace(beside=tuple(_place(entry.cell, column) for column in columns)) for entry in line
         )
-        for line, row in zip(table.entries, cells, strict=True)
+        for line in table.entries
     )
-    more = tuple(with_others(one, expansion, records) for one in table.others)
+    more = tuple(with_others(one, records) for one in table.others)
     told = (*table.notes, *notes)
     return table._replace(entries=entries, sources=tuple(sources), notes=told, others=more)
 

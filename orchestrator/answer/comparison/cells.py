@@ -16,7 +16,7 @@ from orchestrator.answer.statistics.holm import holm
 from orchestrator.answer.statistics.rates import Rate, rate
 from orchestrator.answer.statistics.sign_flips import sign_flip_p
 from orchestrator.answer.statistics.summary import differences, summarise
-from orchestrator.answer.tables import Entry
+from orchestrator.answer.tables.entries import Entry
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.find import find_trials

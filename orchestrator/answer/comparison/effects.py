@@ -57,7 +57,11 @@ def effects(
     Raises:
         UsageError: the design has no such effects, or there is no such metric.
     """
-    of = measured(expansion, records, metric)
+    return effects_on(expansion, measured(expansion, records, metric))
+
+
+def effects_on(expansion: Expansion, of: Measured) -> Effects:
+    """The same of a metric that was measured; UsageError: the design has no such effects."""
     contrasts = list(_contrasts(expansion, of))
     # Missing ones count, too: the seeds that come must not change how many comparisons there are.
     ps = [sign_flip_p(one.differences) for one in contrasts]

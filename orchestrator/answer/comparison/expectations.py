@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.statistics.bounds import above, below, interval_90, mostly
@@ -18,7 +18,7 @@ from orchestrator.process.words import counted, exact
 from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
-    from orchestrator.answer.tables import Entry
+    from orchestrator.answer.tables.entries import Entry
 
 Verdict = Literal["holds", "does not hold", "undecided"]
 ENDED = ("completed", "dimensional", "collapsed", "diverged")
@@ -65,7 +65,7 @@ def judged(
     expansion: Expansion,
     spec: TableSpec,
     records: Mapping[str, TrialRecord],
-    places: Sequence[tuple[Cell | None, Entry]],
+    places: Iterable[Entry],
 ) -> list[Judged]:
     """What became of each expectation of a table.
 
@@ -76,9 +76,9 @@ def judged(
         expansion: the trials asked for.
         spec: the table.
         records: what arrived, by trial id.
-        places: cell and entry of each place of the table.
+        places: the entry of each place of the table.
     """
-    entries = {cell.choice: entry for cell, entry in places if cell is not None}
+    entries = {entry.cell.choice: entry for entry in places if entry.cell is not None}
     tests, cells = [], []
     for one in spec.expectations:
         named = _cells(expansion, spec, one)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orchestrator.answer.tables import Entry, tabulate
+from orchestrator.answer.tables.entries import Entry, every_cell
+from orchestrator.answer.tables.notes import notes
 from orchestrator.errors import UsageError
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.records import TrialRecord
 
@@ -89,9 +89,6 @@ def of_every_cell(
     else:
         shown = {"metric": metric} if metric else {}
     spec = TableSpec.model_validate({"name": "compare", "rows": "cells", **shown})
-    places = [line[0] for line in layout(expansion, spec).cells]
-    table = tabulate(expansion, spec, records)
-    cells = tuple(
-        (cell, line[0]) for cell, line in zip(places, table.entries, strict=True) if cell is not None
-    )
-    return Measured(table.sweep, table.profile, table.seeds, spec, cells, table.notes)
+    cells = tuple(every_cell(expansion, spec, records))
+    told = tuple(notes(expansion, spec, records, compared=True))
+    return Measured(expansion.spec.name, expansion.brief_setting, expansion.seeds, spec, cells, told)

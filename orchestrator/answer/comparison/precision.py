@@ -11,7 +11,6 @@ from orchestrator.answer.tables import tabulate
 from orchestrator.errors import UsageError
 from orchestrator.planning.designs import Choice
 from orchestrator.planning.expand import Aim, Expansion
-from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.process.words import exact
 from orchestrator.records import TrialRecord
@@ -79,11 +78,11 @@ def grown(expansion: Expansion, records: Records) -> Expansion | None:
     wanted: dict[Choice, set[int]] = {}
     half = aim.half_width / aim.scale
     for spec in (table for table in expansion.spec.tables if table.metric == aim.metric):
-        places, baseline = layout(expansion, spec).cells, layout(expansion, spec).baseline
-        entries = tabulate(expansion, spec, records).entries
-        for cell, one in zip(itertools.chain(*places), itertools.chain(*entries), strict=True):
-            sample = one.summary if baseline is None else one.against
-            if cell is None or (baseline is not None and one.is_baseline) or is_narrow(sample, half):
+        made = tabulate(expansion, spec, records)
+        baseline = made.baseline
+        for _, _, one in made.flat():
+            cell, sample = one.cell, one.summary if baseline is None else one.against
+            if cell is None or one.is_baseline or is_narrow(sample, half):
                 continue
             have = expansion.seeds_of(cell)
             if len(have) < aim.most_seeds:

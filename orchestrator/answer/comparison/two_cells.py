@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from orchestrator.answer._drawn import cell_curves
 from orchestrator.answer.comparison.measured import Measured, of_every_cell
+from orchestrator.answer.draw.cells import cell_curves
 from orchestrator.answer.figures import curves as by_epoch
 from orchestrator.answer.figures._bands import Band, metric_band, reported_metrics
 from orchestrator.answer.statistics import Summary, paired, summarise

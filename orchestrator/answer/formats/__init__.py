@@ -32,7 +32,7 @@ def load(name: str) -> ModuleType:
     Raises:
         UsageError: there is no such format, or it is of another package and cannot be used.
     """
-    from orchestrator.answer import _plugged  # which loads pydantic: help does without
+    from orchestrator.answer import plugged  # which loads pydantic: help does without
 
     known = names()
     if name not in known:
@@ -41,7 +41,7 @@ def load(name: str) -> ModuleType:
         if own is None:
             raise UsageError(f"no table format '{name}'; known: {', '.join(known)}")
         name = own
-    return _plugged.load("formats", name)
+    return plugged.load("formats", name)
 
 
 def text_of(name: str, table: Table) -> str:
@@ -50,7 +50,7 @@ def text_of(name: str, table: Table) -> str:
     Raises:
         UsageError: there is no such format.
     """
-    from orchestrator.answer._plugged import blamed
+    from orchestrator.answer.plugged import blamed
 
     form = load(name)
     with blamed("formats", form):
@@ -64,7 +64,7 @@ def written(name: str, tables: Sequence[Table]) -> str:
     Raises:
         UsageError: there is no such format.
     """
-    from orchestrator.answer._plugged import blamed
+    from orchestrator.answer.plugged import blamed
 
     form = load(name)
     together: Callable[[Sequence[Table]], str] | None = getattr(form, "together", None)
@@ -79,9 +79,9 @@ def kept() -> tuple[str, ...]:
 
 def _usable() -> Iterator[tuple[str, ModuleType]]:
     """The formats by name, but for those of other packages that cannot be used: told who asks for one."""
-    from orchestrator.answer import _plugged
+    from orchestrator.answer import plugged
 
     own = members(__name__)
     for name in names():
         with contextlib.suppress(UsageError):
-            yield name, module(__name__, name) if name in own else _plugged.load("formats", name)
+            yield name, module(__name__, name) if name in own else plugged.load("formats", name)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.answer.tables import Beside, Entry, Source, Table
+from orchestrator.answer.tables import Source, Table
+from orchestrator.answer.tables.entries import Beside, Entry
 from orchestrator.language.table_spec import Published
 
 

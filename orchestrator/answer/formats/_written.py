@@ -5,7 +5,8 @@ from __future__ import annotations
 from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.answer.statistics import Summary
-from orchestrator.answer.tables import Beside, Entry, Table
+from orchestrator.answer.tables import Table
+from orchestrator.answer.tables.entries import Beside, Entry
 from orchestrator.errors import printable
 
 _TEX_MARKS = {

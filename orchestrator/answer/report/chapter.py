@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from orchestrator.answer import draw, publish
-from orchestrator.answer._drawn import cell_curves
 from orchestrator.answer.comparison.beside import levels_of
+from orchestrator.answer.draw.cells import cell_curves
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.marks import MARKS, MEANINGS
@@ -147,9 +147,9 @@ def _table(
     head, body = cells(table)
     found = list(against_baseline(expansion, records, table))
     decisions = [f"{one.of.metric}: {one.decision}" if table.others else one.decision for one in found]
-    metrics = dict.fromkeys(one.of.metric for one in found if one.of.metric not in told)
-    details = [*map(of_comparison, found), *of_axes(expansion, records, metrics)] if records else []
-    told.update(metrics)
+    new = {one.of.metric: one.of for one in found if one.of.metric not in told}
+    details = [*map(of_comparison, found), *of_axes(expansion, new.values())] if records else []
+    told.update(new)
     return TablePart(title(table), head, body, legend(table), " ".join(decisions), details)
 
 

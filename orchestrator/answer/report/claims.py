@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from orchestrator.answer.formats._written import VERDICT_SIGNS, ours, published
 from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.report.values import Claim
-from orchestrator.answer.tables import Entry, Table
+from orchestrator.answer.tables import Table
+from orchestrator.answer.tables.entries import Entry
 
 SIGNS = {"holds": "✓ holds", "fails": "✗ fails", "does not hold": "✗ does not hold"}
 

@@ -7,13 +7,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.answer.comparison.cells import Comparison, compare
-from orchestrator.answer.comparison.effects import effects
+from orchestrator.answer.comparison.effects import effects_on
+from orchestrator.answer.comparison.measured import Measured
 from orchestrator.answer.comparison.written import BRACKETS, cells_table, effects_table
 from orchestrator.answer.report.values import Detail
 from orchestrator.answer.tables import Table
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
-from orchestrator.planning.layout import layout
 from orchestrator.records import TrialRecord
 
 MOST_EFFECTS = 40
@@ -24,7 +24,7 @@ def against_baseline(
     expansion: Expansion, records: Mapping[str, TrialRecord], table: Table
 ) -> Iterator[Comparison]:
     """The sweep's cells against the table's baseline, for each of its metrics; none without a baseline."""
-    baseline = layout(expansion, table.spec).baseline
+    baseline = table.baseline
     if baseline is None or expansion.spec.schedule:
         return
     for metric in (part.spec.metric for part in table.parts):
@@ -40,17 +40,15 @@ def of_comparison(found: Comparison) -> Detail:
     return Detail(title, head, body, [f"{BRACKETS}; d_z: difference over its own sd", *found.notes])
 
 
-def of_axes(
-    expansion: Expansion, records: Mapping[str, TrialRecord], metrics: Iterable[str]
-) -> Iterator[Detail]:
+def of_axes(expansion: Expansion, measured: Iterable[Measured]) -> Iterator[Detail]:
     """Main effects and interactions, or what each part is worth, where more than one axis has some."""
     others = [len(axis.levels) - 1 for axis in expansion.spec.axes.values() if len(axis.levels) > 1]
     number = sum(others) + sum(a * b for a, b in itertools.combinations(others, 2))
     if (len(others) < 2 and expansion.spec.design != "leave_one_out") or number > MOST_EFFECTS:
         return
-    for metric in metrics:
+    for of in measured:
         with contextlib.suppress(UsageError):  # the design has none
-            found = effects(expansion, records, metric=metric)
+            found = effects_on(expansion, of)
             head, *body = effects_table(found)
-            title = f"{metric}{' in %' * found.of.in_percent}: what each axis does"
+            title = f"{of.metric}{' in %' * of.in_percent}: what each axis does"
             yield Detail(title, head, body, [BRACKETS, *found.notes, found.decision])

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import NamedTuple
 
-from orchestrator.answer.notes import unpaired
 from orchestrator.answer.statistics.sign_flips import EXACT
+from orchestrator.answer.tables.notes import unpaired
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import size
 from orchestrator.process.words import counted, listed

@@ -10,7 +10,7 @@ from orchestrator.answer.statistics.summary import Summary, student_t
 from orchestrator.process.words import listed
 
 if TYPE_CHECKING:
-    from orchestrator.answer.tables import Entry
+    from orchestrator.answer.tables.entries import Entry
 
 LEAST = 3
 """Fewer seeds are never called enough: two of them are often close together by chance."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from orchestrator.answer.statistics import Summary, paired
 
 if TYPE_CHECKING:
-    from orchestrator.answer.tables import Entry
+    from orchestrator.answer.tables.entries import Entry
 
 Prediction = Literal["holds", "fails", "undecided", "incomplete"]
 

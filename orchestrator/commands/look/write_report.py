@@ -76,7 +76,7 @@ def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
         expansion,
         records,
         request.store().curves(drawn_trials(expansion)),
-        tables=[with_others(one, expansion, others) for one in tables] if others else tables,
+        tables=[with_others(one, others) for one in tables] if others else tables,
         problems=problems,
         anchor=anchor,
         command=shlex.join(words),

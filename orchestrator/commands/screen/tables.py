@@ -39,7 +39,7 @@ def made_tables(
     """
     problems: list[str] = []
     made = publish.tables(request.expansion, records, problems, name=name)
-    return [with_others(one, request.expansion, others) for one in made] if others else made, problems
+    return [with_others(one, others) for one in made] if others else made, problems
 
 
 def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) -> Shown:

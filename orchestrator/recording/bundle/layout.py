@@ -31,14 +31,9 @@ from trainers.config.base import Frozen
 VERSION = 1
 MANIFEST = "orch-bundle.json"
 PLAIN = r"[^./\\\x00-\x1f][^/\\\x00-\x1f]*"
-# No part of a name may lead out of its folder, or be hidden.
-Name = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*$", max_length=255)]
-FileName = Annotated[
-    str,
-    StringConstraints(
-        pattern=r"^[^./\\\x00-\x1f][^/\\\x00-\x1f]*(/[^./\\\x00-\x1f][^/\\\x00-\x1f]*)*$", max_length=1000
-    ),
-]
+"""A part of a name: none may lead out of its folder, or be hidden."""
+Name = Annotated[str, StringConstraints(pattern=f"^{PLAIN}$", max_length=255)]
+FileName = Annotated[str, StringConstraints(pattern=f"^{PLAIN}(/{PLAIN})*$", max_length=1000)]
 
 
 FILE_BYTES = 4 * 2**30

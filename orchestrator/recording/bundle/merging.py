@@ -58,8 +58,7 @@ def checked(bundle: Bundle) -> dict[str, BundledTrial]:
         if encoder in bundle and bundle.manifest.files[encoder].sha256 != trial.record.encoder:
             raise UsageError(f"{bundle.path}: {encoder} is another than its trial left; it was changed")
     # What no sweep asks for, and nobody has imported, is left where it is.
-    trials = {i: one for i, one in trials.items() if one.record.imported or i not in others}
-    return trials
+    return {i: one for i, one in trials.items() if one.record.imported or i not in others}
 
 
 def merge(bundle: Bundle, store: Store, trials: Mapping[str, BundledTrial]) -> Merged:

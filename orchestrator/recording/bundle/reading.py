@@ -18,7 +18,7 @@ from typing import IO, Any, TypeVar
 from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError, UsageError
-from orchestrator.language._chains import whole
+from orchestrator.language.cells.chains import whole
 from orchestrator.language.load import load
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import parse

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UsageError
-from orchestrator.language._chains import PARENTS
+from orchestrator.language.cells.chains import PARENTS
 from orchestrator.language.load import files_from, load_sweep
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key, written

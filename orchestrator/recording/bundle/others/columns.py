@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator
 
 from orchestrator.errors import SpecError, UsageError
-from orchestrator.language.axes import Axis, label_of, level_of
+from orchestrator.language.cells.axes import Axis, label_of, level_of
 from orchestrator.language.cross_checks import declared_metrics, unknown_metric
 from orchestrator.language.hints import cut, nearest, problems_of
 from orchestrator.language.sweep_spec import SweepSpec
@@ -86,7 +86,7 @@ def columns_from(words: Sequence[str], spec: SweepSpec) -> Columns:
     files = [word for word in words if "=" not in word]
     if len(files) > 1:
         raise UsageError(f"--map {files[1]}: one file is enough; expected NAME=COLUMN besides it")
-    said = _from_file(Path(files[0]), spec) if files else Columns()
+    said = _from_file(Path(files[0])) if files else Columns()
     fields = said.model_dump()
     for word in words:
         name, sign, column = (part.strip() for part in word.partition("="))
@@ -105,7 +105,7 @@ def columns_from(words: Sequence[str], spec: SweepSpec) -> Columns:
     return made
 
 
-def _from_file(path: Path, spec: SweepSpec) -> Columns:
+def _from_file(path: Path) -> Columns:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -10,7 +10,7 @@ from io import BytesIO
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from orchestrator.answer import _plugged
+from orchestrator.answer import plugged
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
@@ -25,7 +25,7 @@ def load(kind: str) -> ModuleType:
     Raises:
         UsageError: it is of another package, and cannot be used.
     """
-    return _plugged.load("figures", kind)
+    return plugged.load("figures", kind)
 
 
 def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: str) -> Figure:
@@ -45,7 +45,7 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     if not cells:
         raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
     kind = load(figure.kind)
-    with styled(), _plugged.blamed("figures", kind):
+    with styled(), plugged.blamed("figures", kind):
         drawn: Figure = kind.draw(figure, cells, title=title, stamp=stamp)
     return drawn
 
@@ -59,7 +59,7 @@ def check(figure: FigureSpec) -> None:
     kind = load(figure.kind)
     if figure.axes and not getattr(kind, "TAKES_AXES", False):
         raise UsageError(f"figure '{figure.file_name}': kind {figure.kind} has no use for `axes`; remove it")
-    with _plugged.blamed("figures", kind):
+    with plugged.blamed("figures", kind):
         kind.check(figure)
 
 
@@ -71,7 +71,7 @@ def check_cells(figure: FigureSpec, cells: Sequence[CellCurves]) -> None:
     """
     kind = load(figure.kind)
     if hasattr(kind, "check_cells"):
-        with _plugged.blamed("figures", kind):
+        with plugged.blamed("figures", kind):
             kind.check_cells(figure, cells)
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.answer.comparison.expectations import Judged, judged
-from orchestrator.answer.notes import marked, narrowness, notes
-from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
-from orchestrator.errors import UsageError
-from orchestrator.language.hints import nearest
+from orchestrator.answer.tables.entries import Entry, check_metric, entry_of, values_of
+from orchestrator.answer.tables.notes import marked, narrowness, notes
 from orchestrator.language.table_spec import EVALUATIONS, TableSpec
 from orchestrator.planning.evaluations import protocols
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
-from orchestrator.records import MEASURED, Imported, TrialRecord, status_of
+from orchestrator.records import Imported, TrialRecord
 
 if TYPE_CHECKING:
     import pandas
-
-Verdict = Literal["within", "outside", "incomplete"]
 
 
 class Source(NamedTuple):
@@ -33,49 +28,6 @@ class Source(NamedTuple):
     name: str
     origins: tuple[Imported, ...]
     """Of one result of each file and day that it was imported from."""
-
-
-class Beside(NamedTuple):
-    """What others have measured of a place."""
-
-    values: Mapping[int, float]
-    """By their seeds, which are not ours."""
-    summary: Summary | None
-
-
-class Entry(NamedTuple):
-    """One place of a table."""
-
-    seeds: Mapping[int, str]
-    """Status by seed of the trials the sweep asks for here, none where the design has no such cell; "missing"
-    without a record, "dimensional" if completed with embeddings in a tenth of their dimensions or less."""
-    values: Mapping[int, float]
-    """Metric by seed, as far as it was reported, in [0, 1] for shares."""
-    summary: Summary | None
-    against: Summary | None
-    """Paired difference from the baseline; None for the baseline itself."""
-    published: float | None
-    """Published value in the same unit as `values`."""
-    published_sd: float | None
-    """Its standard deviation, where it is published."""
-    gap: float | None
-    """Mean minus published; only under the published profile."""
-    verdict: Verdict | None
-    is_baseline: bool
-    beside: tuple[Beside, ...] = ()
-    """For each of the table's `sources`; never a part of any number above."""
-    is_best: bool | None = None
-    """Whether this is the table's best, or is not told apart from it; None where the table marks none."""
-
-    @property
-    def asked(self) -> int:
-        """Trials the sweep asks for here."""
-        return len(self.seeds)
-
-    @property
-    def statuses(self) -> Mapping[str, int]:
-        """How many of them have which status."""
-        return Counter(self.seeds.values())
 
 
 class Table(NamedTuple):
@@ -98,6 +50,11 @@ class Table(NamedTuple):
     """The same table of each evaluation and further metric."""
     sources: tuple[Source, ...] = ()
     """Where the numbers of others are from that were asked for."""
+
+    @property
+    def baseline(self) -> Cell | None:
+        """The cell that others are compared with."""
+        return next((entry.cell for _, _, entry in self.flat() if entry.is_baseline), None)
 
     @property
     def parts(self) -> tuple[Table, ...]:
@@ -164,15 +121,15 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     Raises:
         UsageError: the metric was never reported, or the table has no `layout`.
     """
-    _check_metric(spec, expansion, records)
+    check_metric(spec, expansion, records)
     rows, columns, cells, published, published_sd, baseline = layout(expansion, spec)
-    reference = _values(expansion, baseline, spec, records) if baseline else None
+    reference = values_of(expansion, baseline, spec, records) if baseline else None
     compared = not expansion.changed and (
         spec.published is None or spec.published.profile in (None, expansion.profile)
     )
     entries = tuple(
         tuple(
-            _entry(
+            entry_of(
                 expansion,
                 cell,
                 spec,
@@ -194,8 +151,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     if spec.expected:
         prediction, said = predicted(spec.expected, rows, columns, entries)
         told.insert(0, said)
-    places = list(zip(itertools.chain(*cells), itertools.chain(*entries), strict=True))
-    verdicts = tuple(judged(expansion, spec, records, places))
+    verdicts = tuple(judged(expansion, spec, records, itertools.chain(*entries)))
     told[:0] = [one.line for one in verdicts]
     if expansion.aim and spec.metric == expansion.aim.metric and spec in expansion.spec.tables:
         told.insert(0, narrowness(expansion.aim, spec, rows, columns, entries, paired=baseline is not None))
@@ -230,70 +186,3 @@ def _further(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
             yield tabulate(expansion, own, records)._replace(columns=(f"{name}: {words}",))
     for one in spec.further:
         yield tabulate(expansion, one, records)
-
-
-def _entry(
-    expansion: Expansion,
-    cell: Cell | None,
-    spec: TableSpec,
-    records: Mapping[str, TrialRecord],
-    *,
-    baseline: Cell | None,
-    reference: dict[int, float] | None,
-    published: tuple[float | None, float | None],
-    compared: bool,
-) -> Entry:
-    number, spread = published
-    if cell is None:
-        return Entry({}, {}, None, None, number, spread, None, None, False)
-    statuses = {seed: status_of(records.get(i)) for seed, i in _ids(expansion, cell).items()}
-    values = _values(expansion, cell, spec, records)
-    summary = summarise(list(values.values()))
-    is_baseline = baseline is not None and cell.choice == baseline.choice
-    against = paired(values, reference) if reference is not None and not is_baseline else None
-    gap: float | None = None
-    verdict: Verdict | None = None
-    if number is not None and compared and spec.published is not None:
-        tolerance = spec.published.tolerance
-        verdict = "incomplete" if tolerance is not None else None
-        if summary is not None:
-            gap = summary.mean - number
-            if summary.n == len(statuses) and tolerance is not None:
-                limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
-                verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
-    return Entry(statuses, values, summary, against, number, spread, gap, verdict, is_baseline)
-
-
-def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:
-    """Trial id by seed."""
-    return {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
-
-
-def _values(
-    expansion: Expansion, cell: Cell, spec: TableSpec, records: Mapping[str, TrialRecord]
-) -> dict[int, float]:
-    found = {seed: records.get(identity) for seed, identity in _ids(expansion, cell).items()}
-    return {
-        seed: record.metrics[spec.metric]
-        for seed, record in found.items()
-        if record is not None and record.is_done and math.isfinite(record.metrics.get(spec.metric, math.nan))
-    }
-
-
-def _check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, TrialRecord]) -> None:
-    if spec.columns == EVALUATIONS and not expansion.spec.evaluations:
-        raise UsageError(
-            f"table '{spec.name}': columns: evaluations, and sweep '{expansion.spec.name}' has none; add "
-            "`evaluations:` to its file"
-        )
-    ids = {trial.id for trial in expansion.trials}
-    # Where every trial diverged or failed nobody could report it: that is a table of marks, no mistake.
-    measured = (record for i, record in records.items() if i in ids and record.status in MEASURED)
-    reported = {name for record in measured for name in record.metrics}
-    if spec.metric.partition("/")[0] in expansion.spec.evaluations and not any(
-        spec.metric in record.metrics for record in records.values()
-    ):
-        return  # nothing is evaluated yet: a table of gaps
-    if reported and spec.metric not in reported:
-        hint = nearest(spec.metric, sorted(reported))
-        raise UsageError(f"table '{spec.name}': metric '{spec.metric}' was never reported; {hint}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.figures._finals import Final
 from orchestrator.answer.marks import MEANINGS
-from orchestrator.answer.tables import tabulate
+from orchestrator.answer.tables.entries import every_cell
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.table_spec import Published, TableSpec
@@ -121,16 +121,14 @@ def _finals(
     """A metric of every cell, as a table of all cells has it."""
     asked = _asked(expansion, spec, metric)
     with _of_the_figure():
-        places = [line[0] for line in layout(expansion, asked).cells]
-        entries = [line[0] for line in tabulate(expansion, asked, records).entries]
+        own = every_cell(expansion, asked, records)
     published = dict(_published(expansion, _tables(expansion, metric)))
     words, found = _in_words(expansion, asked), dict[Choice, Final]()
-    for cell, entry in zip(places, entries, strict=True):
-        if cell is not None:
-            values = {seed: asked.scale * value for seed, value in entry.values.items()}
-            number, source = published.get(cell.choice, (None, ""))
-            number = None if number is None else asked.scale * number
-            found[cell.choice] = Final(words, values, dict(entry.seeds), number, source)
+    for cell, entry in own:
+        values = {seed: asked.scale * value for seed, value in entry.values.items()}
+        number, source = published.get(cell.choice, (None, ""))
+        number = None if number is None else asked.scale * number
+        found[cell.choice] = Final(words, values, dict(entry.seeds), number, source)
     return found
 
 

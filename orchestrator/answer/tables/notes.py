@@ -16,7 +16,7 @@ from orchestrator.records import Origin, TrialRecord
 from trainers.config.plugins import behind
 
 if TYPE_CHECKING:
-    from orchestrator.answer.tables import Entry
+    from orchestrator.answer.tables.entries import Entry
 
 NAMED = 6  # trials in a line
 

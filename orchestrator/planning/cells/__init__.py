@@ -9,7 +9,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import TypeAdapter, ValidationError
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language._chains import FROM, StartsFrom, without_start
+from orchestrator.language.cells.chains import FROM, StartsFrom, without_start
 from orchestrator.language.hints import closest, nearest, problems_of, shown
 from orchestrator.language.settings import merged, nested
 from orchestrator.language.sweep_spec import SweepSpec

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError, UsageError
-from orchestrator.language._chains import FROM
+from orchestrator.language.cells.chains import FROM
 from orchestrator.language.hints import nearest, problems_of
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.designs import Choice
