@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from orchestrator.answer.comparison.expectations import Judged, judged
-from orchestrator.answer.notes import marked, narrowness, notes
+from orchestrator.answer.notes import marked, narrowness, notes, too_large
 from orchestrator.answer.statistics import Summary, paired, summarise
 from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.errors import UsageError
@@ -186,7 +186,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         )
         for i, line in enumerate(cells)
     )
-    told = list(notes(expansion, spec, records, compared=compared))
+    told = [*notes(expansion, spec, records, compared=compared), *too_large(rows, columns, entries)]
     if spec.best:
         entries, said = marked(entries, spec.metric, highest=spec.best == "highest")
         told.insert(0, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -23,6 +24,8 @@ SIGNS = {"collapsed": "x", "dimensional": "+", "pruned": "1", "diverged": "X"}
 MARKERS = ("o", "s", "^", "D", "v", "P", "h")
 LOG_FROM = 1000.0
 """Ratio of the largest to the least value from which a metric is shown on a logarithmic axis."""
+FARTHEST = 1e300
+"""What is beyond lies outside a panel: an axis that shows it cannot be computed."""
 
 
 class View(NamedTuple):
@@ -56,6 +59,7 @@ def view_of(finals: Iterable[Final], *, intervals: bool = True) -> View:
         for end in (summary.low, summary.high)
         if end is not None
     ]
+    points = [min(max(value, -FARTHEST), FARTHEST) for value in points]
     spans = min(points) > 0 and max(points) / min(points) >= LOG_FROM
     scaled = np.log10(points) if spans else np.array(points)
     low, high = float(scaled.min()), float(scaled.max())
@@ -65,7 +69,8 @@ def view_of(finals: Iterable[Final], *, intervals: bool = True) -> View:
     low, high = max(min([low, *ends]), low - room / 2), min(max([high, *ends]), high + room / 2)
     room = 0.06 * (high - low) or room
     low, high = low - room, high + room
-    return View(10**low, 10**high, True) if spans else View(low, high, False)
+    farthest = math.log10(FARTHEST)
+    return View(10**low, 10 ** min(high, farthest), True) if spans else View(low, high, False)
 
 
 def show(axes: Axes, view: View, *, along: Along, ticks: int = 5) -> None:
