@@ -35,8 +35,8 @@ NEXT_AFTER = {
     "on a larger GPU `orch retry SPEC CELL`",
     "worker": "its worker was lost too often at one place: look at the node's memory and system log, then "
     "`orch retry SPEC CELL`",
-    "storage": "give its folder of checkpoints room, or bring S3 back, then `orch retry SPEC CELL`: it goes on "
-    "from the last checkpoint that was written",
+    "storage": "give its folder of checkpoints room, or bring S3 back, then `orch retry SPEC CELL`: it goes "
+    "on from the last checkpoint that was written",
 }
 """Next step by class of failure; CELL stands for what the cell is called."""
 

@@ -11,7 +11,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.axes import level_of, same_number
 from orchestrator.language.hints import cut, nearest
 from orchestrator.planning.designs import Choice
-from orchestrator.planning.evaluations import EVALUATION, Evaluations, name_of
+from orchestrator.planning.evaluations import EVALUATION, Evaluations
 from orchestrator.planning.trials import BASE, BETWEEN, Expansion, TrialSpec, in_words
 from orchestrator.process.words import listed
 

@@ -48,11 +48,20 @@ def test_a_command_about_a_cell_names_the_seeds_that_precision_added() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("`orch sweep` trains it", f"`orch sweep s.yaml {ASKED} {PLACE} --data d --checkpoints s3://bucket/c`"),
-        ("`orch sweep SPEC --seeds 7, --set a=1`", "`orch sweep s.yaml --seeds 7, --set a=1 --profile paper "),
+        (
+            "`orch sweep` trains it",
+            f"`orch sweep s.yaml {ASKED} {PLACE} --data d --checkpoints s3://bucket/c`",
+        ),
+        (
+            "`orch sweep SPEC --seeds 7, --set a=1`",
+            "`orch sweep s.yaml --seeds 7, --set a=1 --profile paper ",
+        ),
         ("`orch sweep --retrain-changed` trains", "`orch sweep s.yaml --retrain-changed --profile paper "),
         ("`orch logs SPEC 'EMA · few'`", "`orch logs s.yaml 'EMA · few' --profile paper --seeds 0,1, "),
-        ("`orch sweep other.yaml --keep encoder`", f"`orch sweep other.yaml --keep encoder {PLACE} --data d "),
+        (
+            "`orch sweep other.yaml --keep encoder`",
+            f"`orch sweep other.yaml --keep encoder {PLACE} --data d ",
+        ),
         ("`orch import b.orch.zip`", f"`orch import b.orch.zip {PLACE} --checkpoints s3://bucket/c`"),
         ("`orch sync` delivers it", f"`orch sync {PLACE}` delivers it"),
         ("`orch sync --home there`", "`orch sync --home there --tracking-uri http://host:5000`"),
@@ -104,5 +113,7 @@ def test_failures_end_in_the_commands_that_look_into_them(
 ) -> None:
     file = failed.folder / "sweep.yaml"
     print_failures(["failed: a"], Request(file, seeds="1", home=Path("there")))
-    told = f"orch: `orch why {file} ID --seeds 1 --home there` and `orch logs {file} ID --seeds 1 --home there`"
+    told = (
+        f"orch: `orch why {file} ID --seeds 1 --home there` and `orch logs {file} ID --seeds 1 --home there`"
+    )
     assert f"{told} tell more of each, `orch retry {file} --seeds 1 --home there`" in capsys.readouterr().err

@@ -177,7 +177,9 @@ def test_a_result_is_not_deleted_for_an_older_run_that_somebody_restores(store: 
     assert not store.records([trial.id])[trial.id].is_done  # the oldest counts ...
     store.begin(trial.facts, INFO)
     store._runs.clear()
-    assert store.records([trial.id])[trial.id].metrics == {"probe/top1": 0.25}  # ... until it would be trained
+    assert store.records([trial.id])[trial.id].metrics == {
+        "probe/top1": 0.25
+    }  # ... until it would be trained
 
 
 def test_runs_that_an_earlier_command_has_seen_are_looked_up_together(
