@@ -42,8 +42,8 @@ class Typed(NamedTuple):
         `seeds` are all that the sweep has: a command about a cell knows no --precision, which may add some.
         """
         flags = dict(self.flags)
-        if name in _OF_A_CELL and flags.pop("--precision", None):
-            flags.pop("--max-seeds", None)
+        if name in _OF_A_CELL and flags.pop("--precision", ()):
+            flags.pop("--max-seeds", ())
             flags["--seeds"] = (f"{','.join(map(str, seeds))},",)
         return _command(name, [self.file, *more], flags)
 
