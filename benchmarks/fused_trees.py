@@ -74,8 +74,8 @@ def main() -> None:
             for seed, one in enumerate(alone)
         )
         print(
-            f"{hidden} hidden: {asked.seeds} networks one by one take {statistics.median(ratios):.2f} times what "
-            f"they take as one ({min(ratios):.2f}-{max(ratios):.2f}, n = {asked.rounds}); "
+            f"{hidden} hidden: {asked.seeds} networks one by one take "
+            f"{statistics.median(ratios):.2f} times what they take as one ({min(ratios):.2f}-{max(ratios):.2f}, n = {asked.rounds}); "
             f"weights differ by {apart_by:g} at most"
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.errors import printable
@@ -26,17 +27,18 @@ NEXT = {
 
 
 NEXT_AFTER = {
-    "code": "an exception in the trial's own code: `orch logs` shows the traceback; remove the cause, then "
-    "`orch retry`, or `orch sweep` if that was in the sweep file: an edited cell is another trial",
-    "data": "bring the data there, then `orch retry`",
+    "code": "an exception in the trial's own code: `orch logs SPEC CELL` shows the traceback; remove the "
+    "cause, then `orch retry SPEC CELL`, or `orch sweep` if that was in the sweep file: an edited cell is "
+    "another trial",
+    "data": "bring the data there, then `orch retry SPEC CELL`",
     "memory": "the GPU is too small even for this trial alone: a smaller batch or network is another trial; "
-    "on a larger GPU `orch retry`",
+    "on a larger GPU `orch retry SPEC CELL`",
     "worker": "its worker was lost too often at one place: look at the node's memory and system log, then "
-    "`orch retry`",
-    "storage": "give its folder of checkpoints room, or bring S3 back, then `orch retry`: it goes on from "
-    "the last checkpoint that was written",
+    "`orch retry SPEC CELL`",
+    "storage": "give its folder of checkpoints room, or bring S3 back, then `orch retry SPEC CELL`: it goes "
+    "on from the last checkpoint that was written",
 }
-"""Next step by class of failure."""
+"""Next step by class of failure; CELL stands for what the cell is called."""
 
 
 def failed(
@@ -92,7 +94,7 @@ def explanation(
     if log:
         lines.append(("log", log))
     if record is not None and record.error is not None:
-        lines.append(("next", NEXT_AFTER[record.error]))
+        lines.append(("next", NEXT_AFTER[record.error].replace("CELL", shlex.quote(trial.cell.label))))
     elif record is None and trial.seed not in expansion.spec.every_seed:
         alone = f"`orch sweep SPEC --seeds {trial.seed},` trains it alone"
         lines.append(("next", f"the file does not ask for this seed: {alone}"))

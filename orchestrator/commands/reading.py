@@ -68,7 +68,7 @@ def plan(
         typer.echo(json.dumps(records, indent=2))
     for index, (request, found, left, _) in enumerate(() if as_json else plans):
         typer.echo(request.headline)
-        typer.echo(grid.plan_text(found, left))
+        typer.echo(request.filled(grid.plan_text(found, left)))
         for line in (*trials.evaluation_lines(request, found), *trials.encoder_lines(request, found)):
             typer.echo(line)
         if forecasts:
@@ -88,7 +88,7 @@ def _hint_at_others(request: Request) -> None:
     from orchestrator.planning.origin import edit_notes
 
     if notes := edit_notes(request.plan().edited):
-        typer.echo(f"orch: {'; '.join(notes)}; `orch sweep` trains them anew", err=True)
+        typer.echo(request.filled(f"orch: {'; '.join(notes)}; `orch sweep` trains them anew"), err=True)
         return
     if request.records():
         return

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from orchestrator.answer import publish
+from orchestrator.commands._typed import settings_in, typed
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.cells.seeds import seed_list, seeds_in
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
 from orchestrator.language.table_spec import MARKS, asked_table
-from orchestrator.language.yaml_text import Key, parse
 from orchestrator.planning.evaluations import Evaluations, evaluated, evaluations
 from orchestrator.planning.expand import layers_of
 from orchestrator.planning.find import find_evaluations, find_trials
 from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import make_plan, size
-from orchestrator.process.command import typed_command
-from orchestrator.process.words import exact, listed, one_of
+from orchestrator.process.words import listed, one_of
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.trial_files import kept_encoder
@@ -67,18 +65,19 @@ class Request(Sweep):
         """
         self.file = file
         self._opened: Store | None = None
-        self._read: dict[tuple[str | None, int] | frozenset[str], dict[str, TrialRecord]] = {}
-        words = {"--profile": profile, "--seeds": seeds}
-        numbers = {"--precision": precision, "--max-seeds": max_seeds}
-        words |= {flag: None if number is None else exact(number) for flag, number in numbers.items()}
-        self.typed = [word for flag, value in words.items() if value is not None for word in (flag, value)]
-        """Flags that ask for the same."""
-        self.typed += [word for change in changes or [] for word in ("--set", change)]
-        self.typed += ["--trust"] if trust else []
+        self._known: dict[frozenset[str], dict[str, TrialRecord]] = {}
+        """What the store knew of these trials, whichever were asked for together."""
+        self._found: dict[frozenset[str], dict[str, TrialRecord]] = {}
+        """The same of a whole sweep's trials, with what evaluations of their encoders have found."""
+        named = None if profile == "auto" else profile
+        said: dict[str, object] = {"profile": named, "seeds": seeds, "precision": precision}
+        said |= {"max_seeds": max_seeds, "set": changes, "trust": trust, "home": home}
+        said |= {"tracking_uri": tracking_uri, "data": data, "checkpoints": checkpoints}
+        self.typed = typed(file, said)
         self.trust = trust
         spec, kept = read_sweep(file, trust=trust)
-        typed = {
-            "profile": None if profile == "auto" else profile,
+        over = {
+            "profile": named,
             "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
             "changes": {**kept.get("changes", {}), **settings_in(changes or [])},
             "precision": precision,
@@ -87,7 +86,7 @@ class Request(Sweep):
         }
         super().__init__(
             spec,
-            **kept | {name: value for name, value in typed.items() if value is not None},
+            **kept | {name: value for name, value in over.items() if value is not None},
             home=home,
             data=data,
             checkpoints=checkpoints,
@@ -103,24 +102,24 @@ class Request(Sweep):
 
     def look_again(self) -> Plan:
         """The plan by what the store has now, whatever was read before."""
-        self._read.clear()
+        self._known.clear()
+        self._found.clear()
         if not isinstance(self._opened, JournaledStore):  # perhaps somebody has made the file meanwhile
             self._opened = None
         self._aim()
         return self.plan()
 
     def _records(self, store: Store, asked: Expansion) -> dict[str, TrialRecord]:
-        key = asked.profile, len(asked.trials)
-        if key not in self._read:  # once under each profile
-            known = functools.partial(self._known, store)
-            self._read[key] = evaluated(asked, known([trial.id for trial in asked.every_trial]), known)
-        return self._read[key]
+        ids, known = [trial.id for trial in asked.every_trial], functools.partial(self._ask, store)
+        if (key := frozenset(ids)) not in self._found:
+            self._found[key] = evaluated(asked, known(ids), known)
+        return self._found[key]
 
-    def _known(self, store: Store, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+    def _ask(self, store: Store, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What the store knows of these trials, asked once."""
-        if (key := frozenset(trial_ids)) not in self._read:
-            self._read[key] = store.records(trial_ids)
-        return self._read[key]
+        if (key := frozenset(trial_ids)) not in self._known:
+            self._known[key] = store.records(trial_ids)
+        return self._known[key]
 
     def others(self, wanted: str | None) -> list[TrialRecord]:
         """What others have measured of its cells, where `--with imported` asks; UsageError: none is there."""
@@ -133,7 +132,7 @@ class Request(Sweep):
         if not (found := imported_into(self.store(), self.spec.name)):
             raise UsageError(
                 f"--with imported: {self.store().describe()} has no runs of others for {self.spec.name}; "
-                f"`orch import csv FILE --into {self.file}` brings some"
+                f"`{self.typed.elsewhere('import', 'csv', 'FILE', '--into', str(self.file))}` brings some"
             )
         return found
 
@@ -173,7 +172,7 @@ class Request(Sweep):
     def evaluation_plan(self, records: Mapping[str, TrialRecord]) -> tuple[Evaluations, Plan]:
         """The evaluations that it asks for, and how those stand whose encoders are there."""
         found = evaluations(self.expansion, records)
-        known = self._known(self.store(), [trial.id for trial in found.expansion.trials])
+        known = self._ask(self.store(), [trial.id for trial in found.expansion.trials])
         return found, make_plan(found.expansion, known)
 
     def encoder_file(self, cell: str) -> tuple[TrialSpec, bytes]:
@@ -182,13 +181,19 @@ class Request(Sweep):
 
     def _keeping(self, anew: bool) -> str:
         """The command that keeps encoders of the same trials."""
-        words = ["orch", "sweep", str(self.file), *self.typed, "--keep", "encoder"]
-        return f"`{shlex.join([*words, '--retrain-unkept'] if anew else words)}`"
+        return f"`{self.command('sweep', '--keep', 'encoder', *['--retrain-unkept'] * anew)}`"
 
-    @property
-    def again(self) -> str:
-        """The command that goes on with this one."""
-        return typed_command()
+    def command(self, name: str, *more: str) -> str:
+        """The command of that name about the same selection, with these words."""
+        return self.typed.command(name, *more, seeds=self.expansion.every_seed)
+
+    def filled(self, line: str) -> str:
+        """`line` with the commands in it as they are typed about the same selection."""
+        return self.typed.filled(line, seeds=self.expansion.every_seed)
+
+    def saying(self, say: Callable[[str], None]) -> Callable[[str], None]:
+        """`say`, which is told each line so."""
+        return lambda line: say(self.filled(line))
 
     @property
     def folder_name(self) -> str:
@@ -283,15 +288,3 @@ class Request(Sweep):
             raise UsageError(
                 f"--check compares under profile {needed}, this is '{self.profile}'; add --profile {needed}"
             )
-
-
-def settings_in(changes: list[str]) -> dict[str, Any]:
-    """Settings from "path=value", values read as in a sweep file."""
-    settings: dict[str, Any] = {}
-    for change in changes:
-        path, sign, value = change.partition("=")
-        if not sign or not path.strip():
-            raise UsageError(f"--set {change}: expected path=value, such as optimizer.lr=0.1")
-        place = f"--set {change}"
-        settings[Key(path.strip(), place)] = parse(f"value: {value}", place)["value"]
-    return settings

@@ -36,6 +36,7 @@ from orchestrator.commands.options import (
     kept,
     reported,
 )
+from orchestrator.errors import OrchError
 from orchestrator.execution.options import Options
 
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=.*")
@@ -178,7 +179,13 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         with reported():
             for name, selection in chosen.items():
                 values[name] = selection.made({option: values.pop(option) for option in selection.options})
-            function(**values)
+            about = next((one for one in values.values() if hasattr(one, "filled")), None)
+            try:
+                function(**values)
+            except OrchError as error:
+                if about is not None:  # who raised it did not know what was typed
+                    error.args = (about.filled(str(error)),)
+                raise
 
     typed.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     typed.__annotations__ = {one.name: one.annotation for one in parameters}

@@ -27,6 +27,7 @@ from orchestrator.commands.options import (
 from orchestrator.commands.selection import runs, selects
 from orchestrator.errors import ExecutionLost, StoreError, UsageError
 from orchestrator.execution.options import Options
+from orchestrator.process.command import typed_command
 from orchestrator.process.exit_codes import FAILED, INTERRUPTED, OUTSIDE, STOPPED, USAGE
 from orchestrator.process.signals import ignore_signals
 
@@ -54,7 +55,7 @@ def sweep(
     hook = address_from(notify)
     if check:
         request.needs_published_profile()
-    say = sayer(silent=as_json or quiet)
+    say = request.saying(sayer(silent=as_json or quiet))
     say(request.headline)
     prepared = drive.prepare(request.expansion, request.space, options, say=say)
     output = "json" if as_json else "quiet" if quiet else "person"
@@ -77,7 +78,7 @@ def retry(
 
     hook = address_from(None)
     options = options._replace(keep_going=True, fresh=fresh)
-    (say := sayer(silent=quiet))(request.headline)
+    (say := request.saying(sayer(silent=quiet)))(request.headline)
     prepared = drivers.prepared_again(request, cell, options, say=say)
     _complete(request, prepared, say, "quiet" if quiet else "person", hook=hook)
 
@@ -113,7 +114,8 @@ def submit(
     if home is not None and not home.is_absolute():
         raise UsageError(f"--home {home}: expected a folder of the cluster's nodes from the root, /...")
     flags = {"--home": str(home) if home else None, "--checkpoints": sent.there(checkpoints)}
-    words = [*request.typed, *(word for flag, value in flags.items() if value for word in (flag, value))]
+    words = request.typed.words
+    words += [word for flag, value in flags.items() if value for word in (flag, value)]
     switches = {"--download": download, "--pack": pack, "--keep-going": keep_going}
     words += [flag for flag, on in switches.items() if on]
     for line in sent.submit(request, request.file, words, address=address, say=sayer(silent=False)):
@@ -212,13 +214,13 @@ def _complete(
     from orchestrator.execution.screen.notify import told
     from orchestrator.process.streams import FULL, forget_lost_readers, not_written
 
-    shown, tell, printed = Shown(0, complete=True), sayer(silent=False), True
+    shown, tell, printed = Shown(0, complete=True), request.saying(sayer(silent=False)), True
     answers: list[Answer] = []
 
     def show(answer: Answer) -> None:
         nonlocal shown, printed
         answers.append(answer)
-        result = answer.result
+        request.expansion, result = answer.expansion, answer.result  # with the seeds that were added
         if result.interrupted and not any(record.is_done for record in result.records.values()):
             return
         try:
@@ -230,7 +232,7 @@ def _complete(
             printed = False  # which keeps the results from no store
             tell(f"orch: {not_written(error)}")
         if not result.interrupted:
-            print_failures(answer.failures, str(request.file))
+            print_failures(answer.failures, request)
 
     try:
         try:
@@ -242,12 +244,12 @@ def _complete(
             forget_lost_readers()  # or reads the rest
     except (StoreError, ExecutionLost) as error:
         tell(f"orch: {error}")
-        tell(f"orch: finished trials and checkpoints are kept; go on with: {request.again}")
+        tell(f"orch: finished trials and checkpoints are kept; go on with: {typed_command()}")
         raise typer.Exit(STOPPED) from None
     if result.interrupted:
         done = any(record.is_done for record in result.records.values())
         left = f"with {answers[-1].left()} to go" if done else "before a trial was done"
-        tell(f"orch: stopped {left}; go on with: {request.again}")
+        tell(f"orch: stopped {left}; go on with: {typed_command()}")
         raise typer.Exit(INTERRUPTED)
     if result.hopeless:
         left, more = answers[-1].left(begun=False), "remove the cause, or go on with --keep-going"

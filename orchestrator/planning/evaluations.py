@@ -16,6 +16,9 @@ from orchestrator.records import MEASURED, Origin, TrialRecord
 from trainers.config.base import LoopConfig
 from trainers.config.plugins import Plugin, config_type
 
+EVALUATION = "evaluation"
+"""What stands before an evaluation's name where levels are named by their axes."""
+
 
 def protocols(expansion: Expansion) -> dict[str, str]:
     """What each evaluation of a sweep is, in a few words, by its name."""
@@ -124,7 +127,7 @@ def _evaluation(cell: Cell, name: str, protocol: Any, digest: str | None, seed: 
         told = f"{error.errors()[0]['msg'].removeprefix('Value error, ')}, in cell '{cell.label}'"
         raise SpecError([Problem(place, f"evaluations.{name}", told)]) from None
     assert isinstance(made, LoopConfig)
-    return cell_of(made, (*cell.choice, ("evaluation", name)))
+    return cell_of(made, (*cell.choice, (EVALUATION, name)))
 
 
 def evaluated(

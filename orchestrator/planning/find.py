@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
 from orchestrator.errors import UsageError
-from orchestrator.language.cells.axes import level_of
+from orchestrator.language.cells.axes import level_of, same_number
 from orchestrator.language.hints import cut, nearest
-from orchestrator.planning.evaluations import Evaluations, name_of
-from orchestrator.planning.trials import Expansion, TrialSpec, in_words
+from orchestrator.planning.designs import Choice
+from orchestrator.planning.evaluations import EVALUATION, Evaluations
+from orchestrator.planning.trials import BASE, BETWEEN, Expansion, TrialSpec, in_words
 from orchestrator.process.words import listed
+
+One = TypeVar("One")
 
 
 def find_trial(expansion: Expansion, text: str) -> TrialSpec:
@@ -36,28 +44,25 @@ def find_counted(expansion: Expansion, text: str) -> list[TrialSpec]:
 def find_trials(expansion: Expansion, text: str) -> list[TrialSpec]:
     """The trials of the one cell that `text` names: label, levels as axis=level, or the start of an id.
 
-    Those that do not count are among them. Of several cells that are one config each may be named.
+    Those that do not count are among them. Of several cells that are one config each may be named. What a
+    cell is called exactly comes before what differs in capitals, or in how numbers are written.
 
     Raises:
         UsageError: it names no cell, or several.
     """
     wanted = _levels(expansion, text)
-
-    def fits(trial: TrialSpec) -> bool:
-        if trial.cell.label.casefold() == text.casefold():
-            return True
-        if wanted:
-            return wanted.items() <= dict(trial.cell.choice).items()
-        return len(text) >= 4 and (trial.id.startswith(text) or trial.cell.id.startswith(text))
-
+    chosen = _called(expansion.cells, text, lambda cell: cell.choice)
+    if not chosen and wanted:
+        chosen = [cell for cell in expansion.cells if wanted.items() <= dict(cell.choice).items()]
+    by_id = not chosen and not wanted and len(text) >= 4
     found: dict[str, TrialSpec] = {}
     for seed in expansion.every_seed:
-        for cell in expansion.cells:
+        for cell in expansion.cells if by_id else chosen:
             if seed not in expansion.own_seeds.get(cell.choice, expansion.seeds):
                 continue
             trial = TrialSpec(cell.trial_id(seed), cell, seed)
-            if trial.id not in found and fits(trial):
-                found[trial.id] = trial
+            if not by_id or trial.id.startswith(text) or cell.id.startswith(text):
+                found.setdefault(trial.id, trial)
     named = list(dict.fromkeys(trial.cell.label for trial in found.values()))
     if len(named) == 1:
         return list(found.values())
@@ -74,17 +79,14 @@ def find_evaluations(found: Evaluations, text: str) -> list[TrialSpec]:
     Raises:
         UsageError: it names several.
     """
-    wanted = _levels(found.sweep, text)
-
-    def fits(trial: TrialSpec) -> bool:
-        of = in_words(label for _, label in trial.cell.choice[:-1])
-        if text.casefold() in (trial.cell.label.casefold(), f"{of} · {name_of(trial)}".casefold()):
-            return True
-        if "evaluation" in wanted:
-            return wanted.items() <= dict(trial.cell.choice).items()
-        return len(text) >= 4 and trial.id in found.parents and trial.id.startswith(text)
-
-    chosen = [trial for trial, _ in found.every if fits(trial)]
+    wanted, every = _levels(found.sweep, text), [trial for trial, _ in found.every]
+    chosen = _called(every, text, lambda trial: trial.cell.choice)
+    if not chosen:  # of a sweep without axes: base · evaluation
+        chosen = _called(every, text, lambda trial: ((BASE, BASE), *trial.cell.choice))
+    if not chosen and EVALUATION in wanted:
+        chosen = [trial for trial in every if wanted.items() <= dict(trial.cell.choice).items()]
+    if not chosen and not wanted and len(text) >= 4:
+        chosen = [trial for trial in every if trial.id in found.parents and trial.id.startswith(text)]
     named = list(dict.fromkeys(trial.cell.label for trial in chosen))
     if len({one.id for one in chosen}) == 1 and chosen[0].id in found.parents:
         return chosen[:1]  # of encoders that are one, whatever their cells are called
@@ -93,9 +95,36 @@ def find_evaluations(found: Evaluations, text: str) -> list[TrialSpec]:
     return chosen
 
 
+def _called(ones: Iterable[One], text: str, choice: Callable[[One], Choice]) -> list[One]:
+    """Those whose levels in words are `text`; else but for capitals; else but for how numbers are written."""
+    parts = [part.strip() for part in text.split(BETWEEN.strip())]
+    near: dict[int, list[One]] = {}
+    for one in ones:
+        labels = [label for _, label in choice(one) if label is not None]
+        name = in_words(labels)
+        if name == text:
+            near.setdefault(0, []).append(one)
+        elif _folded(name) == _folded(text):
+            near.setdefault(1, []).append(one)
+        elif len(labels) == len(parts) and all(map(_alike, labels, parts)):
+            near.setdefault(2, []).append(one)
+    return near[min(near)] if near else []
+
+
+def _alike(label: str, text: str) -> bool:
+    return _folded(label) == _folded(text) or same_number(label, text)
+
+
+def _folded(text: str) -> str:
+    """`text` whatever its capitals, and however its accents are encoded."""
+    return unicodedata.normalize("NFC", text).casefold()
+
+
 def _levels(expansion: Expansion, text: str) -> dict[str, str]:
-    """Levels that `text` names as axis=level,..., by axis."""
+    """Levels that `text` names as axis=level,..., by axis; a level may have commas of its own."""
     axes = expansion.spec.axes
-    pairs = [part.partition("=") for part in text.split(",") if "=" in part]
-    wanted = {axis.strip(): level.strip() for axis, _, level in pairs}
-    return {a: level_of(axes[a], level) if a in axes else level for a, level in wanted.items()}
+    names = "|".join(sorted(map(re.escape, [*axes, EVALUATION]), key=len, reverse=True))
+    before, *parts = re.split(rf"(?:^|,)\s*({names})\s*=", text)
+    pairs = zip(parts[::2], parts[1::2], strict=True)
+    wanted = {axis: level.strip() for axis, level in pairs} if not before.strip() else {}
+    return {axis: level_of(axes[axis], level) if axis in axes else level for axis, level in wanted.items()}

@@ -20,6 +20,8 @@ from trainers.config.plugins import behind
 ID_LENGTH = 12
 BASE = "base"
 """What stands where no axis has a level, and a table's `baseline` may call it too."""
+BETWEEN = " · "
+"""What parts the levels of a cell in words."""
 
 
 class Cell(NamedTuple):
@@ -155,7 +157,7 @@ def cell_of(config: LoopConfig, choice: Choice) -> Cell:
 
 def in_words(labels: Iterable[str | None]) -> str:
     """Labels of levels as a person reads them, in one line; None where an axis has no level."""
-    return " · ".join(printable(label) or '""' for label in labels if label is not None) or BASE
+    return BETWEEN.join(printable(label) or '""' for label in labels if label is not None) or BASE
 
 
 def same_configs(cells: Iterable[Cell]) -> list[list[Cell]]:

@@ -41,7 +41,13 @@ def dots(made: Expansion, records: dict[str, TrialRecord], **how: Any) -> Any:
 
 
 def labelled(axes: Any, label: str) -> list[Any]:
+    """What looks alike is one line of matplotlib's, in the order of the cells."""
     return [line for line in axes.lines if line.get_label().startswith(label)]
+
+
+def points(axes: Any, label: str) -> np.ndarray:
+    """The points of that label, [N, 2], in the order of the cells where each looks otherwise."""
+    return np.concatenate([np.column_stack(line.get_data()) for line in labelled(axes, label)])
 
 
 def cells(number: int, *, seeds: int = 3, **finals: float) -> list[CellCurves]:
@@ -69,13 +75,13 @@ def test_every_seed_is_a_point_and_the_cells_stand_in_the_order_of_the_file() ->
     made = asked()
     records = results(made)
     figure = dots(made, records)
-    found = [line.get_xdata()[0] for line in labelled(panel(figure, "probe/top1"), "seed")]
+    found = points(panel(figure, "probe/top1"), "seed")[:, 0]
     by_cell = [
         100 * records[cell.trial_id(seed)].metrics["probe/top1"] for cell in made.cells for seed in range(3)
     ]
     assert found == pytest.approx(by_cell)
-    heights = [line.get_ydata()[0] for line in labelled(panel(figure, "probe/top1"), "mean")]
-    assert heights == sorted(heights)
+    heights = list(points(panel(figure, "probe/top1"), "mean")[:, 1])
+    assert len(heights) == len(made.cells) and heights == sorted(heights)
     tops = [
         text.get_position()[1]
         for cell in made.cells
@@ -89,7 +95,7 @@ def test_what_is_published_is_an_open_marker_and_whose_it_is_is_said() -> None:
     made = asked()
     figure = dots(made, results(made))
     marks = labelled(panel(figure, "probe/top1"), "published")
-    assert [mark.get_xdata()[0] for mark in marks] == pytest.approx([85.7, 84.2, 20.3, 79.4])
+    assert [x for mark in marks for x in mark.get_xdata()] == pytest.approx([85.7, 84.2, 20.3, 79.4])
     assert {mark.get_markerfacecolor() for mark in marks} == {"none"}
     assert "published" in words(figure) and any("a paper, Table 1" in line for line in words(figure))
 
@@ -103,7 +109,7 @@ def test_what_is_published_of_another_profile_says_so() -> None:
 def test_one_seed_is_a_point_without_an_interval() -> None:
     made = asked(seeds=1)
     axes = panel(dots(made, results(made)), "probe/top1")
-    assert len(labelled(axes, "seed")) == 4
+    assert len(points(axes, "seed")) == 4
     assert not labelled(axes, "mean") and not labelled(axes, "interval")
 
 
@@ -124,7 +130,7 @@ def test_an_interval_that_is_much_longer_than_the_points_are_apart_ends_in_an_ar
     made = asked(extra="", seeds=2)
     axes = panel(dots(made, results(made)), "probe/top1")
     low, high = axes.get_xlim()
-    values = [line.get_xdata()[0] for line in labelled(axes, "seed")]
+    values = points(axes, "seed")[:, 0]
     assert high - low < 3 * (max(values) - min(values))
     assert labelled(axes, "goes on")
 
@@ -135,9 +141,17 @@ def test_many_cells_and_long_labels_keep_their_rows_apart(number: int) -> None:
         one._replace(label=f"{one.label} of a sweep with labels that are long " * 2) for one in cells(number)
     ]
     figure = draw(FigureSpec(kind="dots"), rows, title="", stamp="")
-    heights = [line.get_ydata()[0] for line in labelled(panel(figure, "m"), "mean")]
+    heights = np.sort(points(panel(figure, "m"), "mean")[:, 1])
     assert len(heights) == number and min(np.diff(heights)) > 0.15
     assert figure.get_size_inches()[1] < 1 + number
+
+
+def test_hundreds_of_cells_are_drawn_by_a_few_lines_and_none_joins_two_cells() -> None:
+    axes = draw(FigureSpec(kind="dots"), cells(300), title="", stamp="").axes[0]
+    assert len(axes.lines) + len(axes.collections) < 40 and len(points(axes, "seed")) == 900
+    for line in labelled(axes, "interval"):
+        (starts,) = np.nonzero(np.isfinite(line.get_xdata())[:-1] & np.isfinite(line.get_xdata())[1:])
+        assert (line.get_ydata()[starts] == line.get_ydata()[starts + 1]).all()
 
 
 def test_several_metrics_share_their_rows_and_each_says_its_unit() -> None:

@@ -59,12 +59,12 @@ def test_why_finds_an_evaluation_by_cell_and_name_and_by_its_id(place: Place, fo
     one = found.expansion.trials[1]
     assert one.label == "EMA · few · seed 0"
     (by_name,) = why(place, "EMA · few", "--seed", "0")
-    (by_id,) = why(place, one.id[:8])
+    (by_id,) = why(place, one.id[:8], "--seed", "0")
     assert by_name == by_id
     assert by_id["evaluation"] == one.label and by_id["cause"] == "out of luck"
     assert by_id["id"] == one.id and by_id["encoder"].startswith("of EMA · seed 0 (")
     assert by_id["asked for"].startswith("evaluation few (linear, 20 % of the labels), sweep.yaml:")
-    assert "`orch retry`" in by_id["next"]
+    assert "`orch retry sweep.yaml 'EMA · few' --seeds 0,`" in by_id["next"]
 
 
 def test_why_of_a_cell_says_how_its_evaluations_stand(place: Place, found: Evaluations) -> None:
@@ -79,7 +79,8 @@ def test_why_says_what_an_evaluation_waits_for(place: Place, found: Evaluations)
     (unkept,) = why(place, "No EMA · near", "--seed", "0")
     assert unkept["status"] == "waits for the encoder" and "--retrain-unkept" in unkept["next"]
     (missing,) = why(place, "No EMA · near", "--seed", "1")
-    assert "which is missing" in missing["encoder"] and missing["next"].startswith("`orch sweep` trains")
+    assert "which is missing" in missing["encoder"]
+    assert missing["next"].startswith("`orch sweep sweep.yaml --seeds 1,` trains")
 
 
 def test_what_names_nothing_is_told_with_the_evaluations_there_are(place: Place, found: Evaluations) -> None:

@@ -80,7 +80,7 @@ def test_storage_that_fails_in_mid_sweep_fails_trials_that_retry_then_cures(
     failed = ready.orch("sweep", *words, code=3, **environment)
     assert failed.stderr.count(": failed  s3://") == 3 and "answers with an error (503)" in failed.stderr
     told = ready.orch("why", "sweep.yaml", "No EMA · regular", "--seed", "0").stdout
-    assert "bring S3 back, then `orch retry`" in told
+    assert "bring S3 back, then `orch retry sweep.yaml 'No EMA · regular' --seeds 0,`" in told
     proxy.rule = lambda number, line: None
     cured = ready.orch("retry", *words, **environment)
     proxy.close()

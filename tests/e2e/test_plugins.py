@@ -56,7 +56,8 @@ def test_who_edits_a_plug_in_reads_that_it_changed_and_a_comment_is_no_edit(coun
     written(counting.folder, counting=TRAINER.replace("epoch * config.step", "epoch + config.step"))
     said = "loops/counting changed since 2 trials"
     assert f"2 will run, 0 done, {said}" in counting.orch("plan", "sweep.yaml").stdout
-    assert counting.orch("status", "sweep.yaml").stderr == f"orch: {said}; `orch sweep` trains them anew\n"
+    told = f"orch: {said}; `orch sweep sweep.yaml` trains them anew\n"
+    assert counting.orch("status", "sweep.yaml").stderr == told
     assert said in counting.orch("sweep", "sweep.yaml", "--executor", "serial").stderr
     assert "changed since" not in counting.orch("plan", "sweep.yaml").stdout
 

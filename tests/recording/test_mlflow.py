@@ -165,6 +165,23 @@ def test_known_runs_are_looked_up_together(store: Any, monkeypatch: pytest.Monke
     assert set(store.records(ids)) == set(ids[1:])
 
 
+def test_a_result_is_not_deleted_for_an_older_run_that_somebody_restores(store: Any) -> None:
+    (trial,) = trials(1)
+    store.begin(trial.facts, INFO)
+    (former,) = store._find([trial.id]).values()
+    store._client.delete_run(former.info.run_id)
+    store.begin(trial.facts, INFO)
+    store.finish(trial.id, outcome(0.25), INFO)
+    store._client.restore_run(former.info.run_id)
+    store._runs.clear()
+    assert not store.records([trial.id])[trial.id].is_done  # the oldest counts ...
+    store.begin(trial.facts, INFO)
+    store._runs.clear()
+    assert store.records([trial.id])[trial.id].metrics == {
+        "probe/top1": 0.25
+    }  # ... until it would be trained
+
+
 def test_runs_that_an_earlier_command_has_seen_are_looked_up_together(
     store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

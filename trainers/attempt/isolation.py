@@ -124,7 +124,7 @@ def clean_process(*, threads: int) -> Iterator[None]:
         torch.set_num_threads(torch_threads)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
-        if torch.are_deterministic_algorithms_enabled() != deterministic:  # else it only loads a compiler, for seconds
+        if torch.are_deterministic_algorithms_enabled() != deterministic:  # it loads a compiler, in seconds
             torch.use_deterministic_algorithms(deterministic)
         torch.backends.cudnn.benchmark = benchmark
         os.environ.clear()

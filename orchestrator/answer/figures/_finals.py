@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator.answer.statistics import Summary, summarise
+from orchestrator.answer.statistics.summary import average
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 
@@ -61,7 +61,7 @@ def averaged(finals: Sequence[Final]) -> Final:
     if len(finals) == 1:
         return finals[0]
     seeds = set.intersection(*(set(one.values) for one in finals))
-    values = {seed: math.fsum(one.values[seed] for one in finals) / len(finals) for seed in sorted(seeds)}
+    values = {seed: average([one.values[seed] for one in finals]) for seed in sorted(seeds)}
     every = dict.fromkeys(seed for one in finals for seed in one.statuses)
     return Final(finals[0].words, values, {seed: _gravest(finals, seed) for seed in every})
 

@@ -21,6 +21,7 @@ from orchestrator.answer.figures._page import (
     wrapped,
 )
 from orchestrator.answer.figures._points import (
+    Marks,
     View,
     draw_mean,
     draw_published,
@@ -123,12 +124,15 @@ def _draw_panel(
         page.no_data(axes, "no trial has reported it yet")
         return set()
     view = view_of(finals)
-    signs: set[str] = set()
+    signs, marks, across = set[str](), Marks(axes), axes.get_yaxis_transform()
+    for places, color, zorder in (
+        ([row.rule for row in rows if row.rule is not None], "#bbbbbb", 0.5),
+        ([row.middle for row in rows], "#e6e6e6", 0.4),
+    ):
+        axes.hlines(places, 0, 1, transform=across, colors=color, linewidths=0.5, zorder=zorder)
     for row, final, look in zip(rows, finals, looks(cells), strict=True):
-        if row.rule is not None:
-            axes.axhline(row.rule, color="#bbbbbb", linewidth=0.5, zorder=0.5)
-        axes.axhline(row.middle, color="#e6e6e6", linewidth=0.5, zorder=0.4)
-        signs |= _draw_row(axes, final, row.middle, view, look["color"])
+        signs |= _draw_row(marks, final, row.middle, view, look["color"])
+    marks.draw()
     axes.set_ylim(height, 0)
     axes.set_yticks([])
     axes.spines["left"].set_visible(False)
@@ -136,8 +140,8 @@ def _draw_panel(
     return signs
 
 
-def _draw_row(axes: Axes, final: Final, middle: float, view: View, color: str) -> set[str]:
+def _draw_row(marks: Marks, final: Final, middle: float, view: View, color: str) -> set[str]:
     """Mean and interval on the line, its seeds below; what is published above."""
-    has_mean = draw_mean(axes, final, middle - 0.03, along="x", view=view, color=color)
-    draw_published(axes, final, middle - 0.03 * has_mean, along="x")
-    return draw_seeds(axes, final, middle + (0.055 if has_mean else 0), along="x", view=view, color=color)
+    has_mean = draw_mean(marks, final, middle - 0.03, along="x", view=view, color=color)
+    draw_published(marks, final, middle - 0.03 * has_mean, along="x")
+    return draw_seeds(marks, final, middle + (0.055 if has_mean else 0), along="x", view=view, color=color)

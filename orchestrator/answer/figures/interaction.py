@@ -29,6 +29,7 @@ from orchestrator.answer.figures._page import (
     wrapped,
 )
 from orchestrator.answer.figures._points import (
+    Marks,
     View,
     draw_mean,
     draw_published,
@@ -162,7 +163,7 @@ def _draw_panel(page: Page, slot: Slot, design: Design, finals: _Finals, number:
     if not any(final.values or "diverged" in final.statuses.values() for final in inside):
         page.no_data(slot.axes, "no trial has reported it yet")
         return set()
-    signs: set[str] = set()
+    signs, marks = set[str](), Marks(slot.axes)
     dodge = min(0.16, 0.5 / len(lines))  # beside each other, so that intervals do not hide each other
     for index, line in enumerate(lines):
         look = level_look(index)
@@ -171,12 +172,13 @@ def _draw_panel(page: Page, slot: Slot, design: Design, finals: _Finals, number:
         means = []
         for x, level in zip(places, along, strict=True):
             final = finals[panel, line, level]
-            has_mean = draw_mean(slot.axes, final, x, along="y", view=view, **own)
+            has_mean = draw_mean(marks, final, x, along="y", view=view, **own)
             aside = 0.3 * dodge if has_mean else 0.0
-            signs |= draw_seeds(slot.axes, final, x + aside, along="y", view=view, **own)
-            draw_published(slot.axes, final, x - aside, along="y", color=look["color"])
+            signs |= draw_seeds(marks, final, x + aside, along="y", view=view, **own)
+            draw_published(marks, final, x - aside, along="y", color=look["color"])
             means.append(summary.mean if (summary := final.summary) else np.nan)
         slot.axes.plot(places, means, zorder=1, label=line, **(look | {"marker": None}))
+    marks.draw()
     slot.axes.set_xlim(-0.5, len(along) - 0.5)
     slot.axes.set_xticks(range(len(along)), [""] * len(along))
     show(slot.axes, view, along="y")

@@ -17,6 +17,7 @@ from orchestrator.answer.figures._finals import (
 from orchestrator.answer.figures._levels import check_axes, gap_in_grid, groups, named, numeric, varied
 from orchestrator.answer.figures._page import INK, LABEL_PT, MARGIN_IN, WIDTH_IN, KeyEntry, Page
 from orchestrator.answer.figures._points import (
+    Marks,
     View,
     draw_mean,
     draw_published,
@@ -158,20 +159,21 @@ def _draw_panel(page: Page, slot: Slot, part: Part, metric: str, view: View, loo
     if not any(final.values or "diverged" in final.statuses.values() for final in inside.values()):
         page.no_data(slot.axes, "no trial has reported it yet")
         return set()
-    signs: set[str] = set()
+    signs, marks = set[str](), Marks(slot.axes)
     for levels, own in part.groups.items():
         look = looks[part.by, levels]
         drawn = {"color": look["color"], "marker": look["marker"]}
         means = []
         for x, final in _points(part, own, metric):
-            signs |= draw_seeds(slot.axes, final, x, along="y", view=view, **drawn)
+            signs |= draw_seeds(marks, final, x, along="y", view=view, **drawn)
             if part.is_joined:
-                draw_mean(slot.axes, final, x, along="y", view=view, interval=False, **drawn)
-                draw_published(slot.axes, final, x, along="y", color=look["color"])
+                draw_mean(marks, final, x, along="y", view=view, interval=False, **drawn)
+                draw_published(marks, final, x, along="y", color=look["color"])
             if (summary := final.summary) is not None:
                 means.append((x, summary.mean))
         if part.is_joined and means:
             slot.axes.plot(*zip(*means, strict=True), zorder=1, label="line", **(look | {"marker": None}))
+    marks.draw()
     show_values(slot.axes, [cell.numbers[part.axis] for own in part.groups.values() for cell in own])
     show(slot.axes, view, along="y")
     return signs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.answer.statistics import Summary
+from orchestrator.answer.statistics.precision import half_width
 from orchestrator.answer.tables import Table
 from orchestrator.answer.tables.entries import Beside, Entry
 from orchestrator.errors import printable
@@ -131,9 +132,8 @@ def _difference(entry: Entry, table: Table) -> str:
 
 
 def _interval(summary: Summary, table: Table) -> str:
-    if summary.low is None or summary.high is None:
-        return ""
-    return f" ± {_number((summary.high - summary.low) / 2, table)}"
+    half = half_width(summary)
+    return "" if half is None else f" ± {_number(half, table)}"
 
 
 def _number(value: float, table: Table) -> str:

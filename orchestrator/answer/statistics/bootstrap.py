@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -13,7 +14,7 @@ DRAWS = 1_999
 
 
 def bca_interval(values: Sequence[float]) -> tuple[float, float] | None:
-    """95 % interval of the mean by BCa over 1 999 resamples; None of fewer than 40 values.
+    """95 % interval of the mean by BCa over 1 999 resamples; None of fewer than 40 values, or too large ones.
 
     The resamples are drawn with a fixed seed: equal values give an equal interval. Assumes that the values
     are independent draws of one distribution, of any shape with a finite variance.
@@ -32,4 +33,5 @@ def bca_interval(values: Sequence[float]) -> tuple[float, float] | None:
         found = bootstrap(
             (np.asarray(values),), np.mean, n_resamples=DRAWS, method="BCa", random_state=generator
         )
-    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+    low, high = map(float, found.confidence_interval)
+    return (low, high) if math.isfinite(low) and math.isfinite(high) else None

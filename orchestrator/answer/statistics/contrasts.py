@@ -40,7 +40,8 @@ def factorial(axes: Axes, values: Mapping[tuple[str, ...], Mapping[int, float]])
         values: numbers by seed for each combination of levels, in the order of `axes`.
 
     Returns:
-        Contrasts; without differences where a combination is missing or no seed has all.
+        Contrasts; without differences where a combination is missing or no seed has all, and without those
+        that no number can hold.
 
     Source: Box, Hunter & Hunter 2005, Statistics for Experimenters, ch. 5; seeds as blocks: Montgomery
     2017, Design and Analysis of Experiments, § 5.6.
@@ -55,7 +56,9 @@ def factorial(axes: Axes, values: Mapping[tuple[str, ...], Mapping[int, float]])
             for levels in itertools.product(*(axes[axis][1:] for axis in chosen)):
                 picked = dict(zip(chosen, levels, strict=True))
                 named = tuple((axis, level, axes[axis][0]) for axis, level in picked.items())
-                yield Contrast(named, tuple(map(float, _of(cube, axes, picked))))
+                with np.errstate(over="ignore", invalid="ignore"):
+                    found = _of(cube, axes, picked)
+                yield Contrast(named, tuple(map(float, found[np.isfinite(found)])))
 
 
 def _of(cube: np.ndarray, axes: Axes, picked: Mapping[str, str]) -> np.ndarray:

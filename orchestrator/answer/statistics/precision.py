@@ -20,7 +20,7 @@ def half_width(sample: Summary | None) -> float | None:
     """Half of the 95 % interval; None of fewer than two values."""
     if sample is None or sample.low is None or sample.high is None:
         return None
-    return (sample.high - sample.low) / 2
+    return sample.high / 2 - sample.low / 2  # their difference may be more than a number can hold
 
 
 def is_narrow(sample: Summary | None, half: float) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from orchestrator.answer.statistics.summary import SQUARED
+
 EXACT = 24
 """Up to so many differences every sign counts; of more, signs are drawn."""
 DRAWS = 19_999
@@ -33,8 +35,10 @@ def sign_flip_p(differences: Sequence[float], *, greater: bool = False) -> float
     Biol. 9, 39.
     """
     d = np.asarray(differences, dtype=float)
-    if d.size == 0:
+    if d.size == 0 or not np.isfinite(d).all():
         return 1.0
+    if (largest := np.abs(d).max()) > SQUARED:  # their sum may be more than a number can hold
+        d = d / largest
     # Sums that are equal on paper differ in their last digits, and shares of test images are often equal.
     own = (d.sum() if greater else abs(d.sum())) - 1e-12 * np.abs(d).sum()
     if d.size <= EXACT:

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 SQUARED = 1e150
 """Numbers up to this can be squared and summed."""
+DOUBLED = 8e307
+"""Numbers up to this have differences that a number can hold."""
 
 
 class Summary(NamedTuple):
@@ -16,10 +18,10 @@ class Summary(NamedTuple):
     n: int
     mean: float
     sd: float | None
-    """Standard deviation with n - 1; None for a single value."""
+    """Standard deviation with n - 1; None for a single value, and where no number can hold these."""
     low: float | None
     high: float | None
-    """95 % confidence interval of the mean by Student's t; None for a single value."""
+    """95 % confidence interval of the mean by Student's t; None as `sd` is."""
 
     @property
     def varies(self) -> bool:
@@ -43,8 +45,9 @@ def summarise(values: Sequence[float]) -> Summary | None:
     if largest > SQUARED:  # a loss on its way to infinity: its square is no number
         part = summarise([v / largest for v in values])
         assert part is not None
-        spread = (None if one is None else one * largest for one in part[2:])
-        return Summary(n, part.mean * largest, *spread)
+        spread = [one * largest for one in part[2:] if one is not None]
+        held = n > 1 and all(map(math.isfinite, spread))
+        return Summary(n, part.mean * largest, *(spread if held else (None, None, None)))
     mean = math.fsum(values) / n
     if n == 1:
         return Summary(1, mean, None, None, None)
@@ -59,8 +62,20 @@ def paired(values: Mapping[int, float], baseline: Mapping[int, float]) -> Summar
 
 
 def differences(values: Mapping[int, float], baseline: Mapping[int, float]) -> list[float]:
-    """`values` - `baseline` for each seed that both have, in the order of the seeds."""
-    return [values[seed] - baseline[seed] for seed in sorted(values.keys() & baseline.keys())]
+    """`values` - `baseline` for each seed that both have, in the order of the seeds.
+
+    A difference that no number can hold is left out, as tables say of numbers so large.
+    """
+    found = (values[seed] - baseline[seed] for seed in sorted(values.keys() & baseline.keys()))
+    return [one for one in found if math.isfinite(one)]
+
+
+def average(values: Sequence[float]) -> float:
+    """The mean of `values`, also where their sum is more than a number can hold."""
+    try:
+        return math.fsum(values) / len(values)
+    except OverflowError:
+        return math.fsum(value / len(values) for value in values)
 
 
 def student_t(degrees: int, quantile: float) -> float:

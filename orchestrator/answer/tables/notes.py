@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.answer.comparison.best import best
 from orchestrator.answer.statistics import precision
+from orchestrator.answer.statistics.summary import DOUBLED
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.process.words import exact, listed
@@ -130,11 +131,27 @@ def narrowness(
     paired: bool,
 ) -> str:
     """How far a sweep got that adds seeds until intervals are narrow."""
-    names = [
-        " · ".join([row, *[column] * (len(columns) > 1)]) for row, column in itertools.product(rows, columns)
-    ]
-    places = list(zip(names, itertools.chain(*entries), strict=True))
+    places = _named(rows, columns, entries)
     own = aim.half_width * spec.scale / aim.scale  # another table may have another unit
     written = f"{exact(own)}{' points' if spec.in_percent else ''}"
     half = aim.half_width / aim.scale
     return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)
+
+
+def too_large(rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]) -> list[str]:
+    """A line on the cells whose numbers are so large that spreads and differences may be none; or no line."""
+    places = _named(rows, columns, entries)
+    found = [name for name, one in places if any(abs(value) > DOUBLED for value in one.values.values())]
+    most = f"numbers beyond {DOUBLED:g} in {listed(found, NAMED)}"
+    told = f"{most}: spreads, intervals and differences that are more than any number here are left out"
+    return [told] if found else []
+
+
+def _named(
+    rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]
+) -> list[tuple[str, Entry]]:
+    """Each place of a table with its name."""
+    names = [
+        " · ".join([row, *[column] * (len(columns) > 1)]) for row, column in itertools.product(rows, columns)
+    ]
+    return list(zip(names, itertools.chain(*entries), strict=True))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,8 @@ def why(request: Request, text: str) -> Iterator[str]:
                 every, plan = beside
                 more += explain.evaluation_lines(every.of([trial]), every, plan.records)
             lines[-1:-1] = more  # what to do next comes last
-        yield ("\n" if number else "") + "\n".join(f"{what:11}{words}" for what, words in lines)
+        told = (f"{what:11}{request.filled(words)}" for what, words in lines)
+        yield ("\n" if number else "") + "\n".join(told)
 
 
 def _of_trial(request: Request, trial: TrialSpec, record: TrialRecord | None) -> list[tuple[str, str]]:
@@ -111,7 +111,7 @@ def start_lines(request: Request, plan: Plan) -> Iterator[str]:
     later = sum(len(turn) for turn in stages(plan.todo)[1:])
     if later:
         yield f"{counted(later, 'trial')} of them after others, from whose encoders they start"
-    yield from start_notes(plan.expansion, hindered(plan.todo, parents, lost).values())
+    yield from map(request.filled, start_notes(plan.expansion, hindered(plan.todo, parents, lost).values()))
 
 
 def evaluation_lines(request: Request, plan: Plan, *, causes: bool = False) -> Iterator[str]:
@@ -125,7 +125,7 @@ def encoder_lines(request: Request, plan: Plan) -> Iterator[str]:
     yield from start_lines(request, plan)
     if request.spec.keep or request.spec.evaluations:
         lost = _lost(request, (plan.records[trial.id] for trial in plan.done))
-        yield from encoder_notes(plan._replace(lost=lost))
+        yield from map(request.filled, encoder_notes(plan._replace(lost=lost)))
 
 
 def evaluation_records(request: Request, plan: Plan) -> dict[str, Any]:
@@ -181,5 +181,5 @@ def note_on_evaluations(request: Request, text: str) -> str | None:
         labels = list(dict.fromkeys(one.cell.label for one in there))
     if not labels:
         return None
-    command = shlex.join(["orch", "logs", str(request.file), labels[0]])
+    command = request.command("logs", labels[0])
     return f"orch: evaluations have logs of their own: {listed(labels, 4, '; ')}; `{command}`"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator import __version__
@@ -33,19 +34,39 @@ def write_report(requests: Sequence[Request], path: Path | None, *, beside: str 
         UsageError: the file cannot be written.
         StoreError: a store does not answer.
     """
-    chapters = [
-        _chapter(one, f"{one.folder_name}-{number}", beside) for number, one in enumerate(requests, 1)
-    ]
     file = path or Path(f"{requests[0].folder_name if len(requests) == 1 else 'report'}.html")
-    try:
-        if file.exists() and b"orch report</title>" not in file.read_bytes()[:2000]:
+    with _named(file):  # first: to look at results takes long
+        if file.exists() and not _is_report(file):
             raise UsageError(f"{file}: is there already and is no report; choose another with --out")
         part = file.with_name(f".{file.name[:200]}.{os.getpid()}.part")
-        part.write_text(page(chapters, version=__version__), encoding="utf-8")
-        part.replace(file)
+        part.touch()
+    try:
+        chapters = [
+            _chapter(one, f"{one.folder_name}-{number}", beside) for number, one in enumerate(requests, 1)
+        ]
+        with _named(file):
+            part.write_text(page(chapters, version=__version__), encoding="utf-8")
+            part.replace(file)
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    return file
+
+
+@contextlib.contextmanager
+def _named(file: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}; choose another with --out") from None
-    return file
+
+
+def _is_report(file: Path) -> bool:
+    """Whether it is a file that a report may replace; a device would be read without an end."""
+    if not file.is_file():
+        return False
+    with file.open("rb") as there:
+        return b"orch report</title>" in there.read(2000)
 
 
 def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -64,11 +63,12 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
     return Shown(outside, complete=not problems)
 
 
-def print_failures(lines: Sequence[str], file: str) -> None:
-    """Print a line for each trial or evaluation of a sweep file that failed, and what to do next."""
+def print_failures(lines: Sequence[str], request: Request) -> None:
+    """Print a line for each trial or evaluation of a sweep that failed, and what to do next."""
     tell = sayer(silent=False)
     for line in lines:
         tell(f"orch: {line}")
     if lines:
-        why, logs, retry = (shlex.join(["orch", what, file]) for what in ("why", "logs", "retry"))
-        tell(f"orch: `{why} ID` and `{logs} ID` tell more of each, `{retry}` runs them again")
+        why, logs = (request.command(what, "ID") for what in ("why", "logs"))
+        retry = request.command("retry")
+        tell(f"orch: `{why}` and `{logs}` tell more of each, `{retry}` runs them again")

@@ -38,9 +38,9 @@ def side_by_side(request: Request, names: Sequence[str], metric: str | None, for
         )
     cells = two_cells.cells_named(request.expansion, *names)
     curves = request.store().curves(two_cells.trials_of(request.expansion, cells))
-    return written(
-        two_cells.side_by_side(request.expansion, request.records(), curves, cells, metric=metric), form
-    )
+    found = two_cells.side_by_side(request.expansion, request.records(), curves, cells, metric=metric)
+    text = written(found, form)
+    return request.filled(text) if form == "text" else text
 
 
 def written(found: TwoCells, form: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def write(folder: Path) -> Iterator[str]:
     yield f"{folder / 'mybyol.py'}: a method of your own, BYOL with one change"
     yield f"{sweep}: a sweep of it beside BYOL"
     yield f"{schema}: lets an editor complete and check the sweep; README.md: what to type"
-    yield f"next:  orch sweep {sweep}"
+    yield f"next:  {shlex.join(['orch', 'sweep', str(sweep)])}"
 
 
 def _texts(name: str) -> dict[str, str]:

@@ -46,7 +46,7 @@ def prepared_again(
         where = f"of cell '{named}'" if named else f"of sweep '{name}'"
         notes = encoder_notes(prepared.plan) if prepared.plan.lost else []
         why = f" and has its encoder; {notes[-1]}" if notes else "; `orch status` shows how they stand"
-        raise UsageError(f"{what} {where} has failed{why}")
+        raise UsageError(request.filled(f"{what} {where} has failed{why}"))
     return prepared
 
 

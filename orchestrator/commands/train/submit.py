@@ -39,8 +39,9 @@ def submit(
         raise type(error)(f"{error}; {look}" if str(error) else look) from None
     yield f"{request.spec.name}: submitted as {job}; it runs without this machine"
     yield f"follow it:  ray job logs --follow {job} --address {shown}"
-    yield f"its state:  orch status {spec} --tracking-uri ADDRESS-OF-MLFLOW   (and orch table, orch figures)"
-    yield f"stop it:    orch stop {spec} --tracking-uri ADDRESS-OF-MLFLOW"
+    at = ("--tracking-uri", "ADDRESS-OF-MLFLOW")
+    yield f"its state:  {request.command('status', *at)}   (and orch table, orch figures)"
+    yield f"stop it:    {request.command('stop', *at)}"
 
 
 def there(checkpoints: str | None) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -75,7 +76,7 @@ class Kept:
         if os.path.lexists(path):  # by now; what was trained is not lost for that
             path = path.with_name(f"{self._trial.id}-{path.name}")
         writing.write(path, [self._exported], self._sweep.provenance, say=lambda line: None)
-        say(f"{path}: written; `orch import {path}` puts it into a store")
+        say(f"{path}: written; `orch import {shlex.quote(str(path))}` puts it into a store")
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -221,10 +221,15 @@ def level_of(axis: _Axis, value: Any) -> str:
     """The label of the level that `value` names, by its text or, for a number, by what it comes to."""
     labels = axis.labels
     text = value if isinstance(value, str) else label_of(value)
-    number = None if text in labels else _number(text)
-    if number is None:
+    if text in labels:
         return text
-    return next((label for label in labels if _number(label) == number), text)
+    return next((label for label in labels if same_number(label, text)), text)
+
+
+def same_number(first: str, second: str) -> bool:
+    """Whether both are numbers, and one: 1 and 1.0, 0.01 and 1e-2."""
+    number = _number(first)
+    return number is not None and number == _number(second)
 
 
 def _number(text: str) -> float | None:

@@ -288,5 +288,6 @@ def each(files: Iterable[Path]) -> list[Path]:
         if named is None or named[1] is not None:
             found.append(file)
         else:
-            found += [named[0] / name for name in open_bundle(named[0]).manifest.sweeps]
+            there = [named[0] / name for name in open_bundle(named[0]).manifest.sweeps]
+            found += there or [named[0]]  # which has none, as is told where it is looked for
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection
 from typing import Any, NoReturn
 
@@ -84,4 +85,4 @@ class BundleStore:
 
 def read_only(path: str) -> str:
     """What is said to who would train into a bundle."""
-    return f"{path}: a bundle is only read; `orch import {path}` puts its results into a store"
+    return f"{path}: a bundle is only read; `orch import {shlex.quote(path)}` puts its results into a store"

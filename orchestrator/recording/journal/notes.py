@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def of_journals(root: Path, store: str, *, away: str | None = None) -> list[str]
     left = [path for path in mine if not path.name.endswith(journal_files.KEPT)]
     if left and away:
         own = store == journal_files.own_store(root)
-        sync = f"orch sync --home {root.parent}" + ("" if own else f" --tracking-uri {store}")
+        sync = shlex.join(
+            ["orch", "sync", "--home", str(root.parent), *([] if own else ["--tracking-uri", store])]
+        )
         lines.append(
             f"{counted(len(left), 'file')} in {root} wait for the tracker, which is away ({away}); "
             f"`{sync}` delivers them, and so does the next sweep"

@@ -70,13 +70,14 @@ def make_database(file: Path, *, artifacts: Path) -> None:
 def _forget_former(file: Path) -> None:
     """Close MLflow's connections to a file of this name that has been removed.
 
-    It keeps them for as long as the process lives, and would write to what nobody can read any more.
+    It keeps them for as long as the process lives, and would write to what nobody can read any more. It has
+    no public name for them; a version that keeps none has none to close.
     """
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
     from sqlalchemy import make_url
 
     name = make_url(address_of(file)).database
-    for engine in list(SqlAlchemyStore._engine_map.values()):
+    for engine in list(getattr(SqlAlchemyStore, "_engine_map", {}).values()):
         if engine.url.database == name:
             engine.dispose()
 

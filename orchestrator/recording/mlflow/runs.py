@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
 from orchestrator.recording.mlflow.experiments import experiment_ids, perhaps_twice
-from orchestrator.recording.mlflow.tags import ENDING, record_from
+from orchestrator.recording.mlflow.tags import ENDING, is_done, record_from
 from orchestrator.recording.store_errors import readable
 from orchestrator.records import TrialFacts, TrialRecord
 from trainers.config.base import flat
@@ -114,9 +114,12 @@ def labels_of(client: MlflowClient, sweep: str) -> dict[str, str]:
 
 
 def oldest(client: MlflowClient, runs: Sequence[Run]) -> Run:
-    """The oldest of several runs of one thing; the others are deleted."""
-    by_id = {run.info.run_id: run for run in runs}
-    first, *others = sorted(by_id.values(), key=lambda run: (run.info.start_time, run.info.run_id))
+    """The oldest of several runs of one thing, of those with a result if any has; the others are deleted."""
+
+    def order(run: Run) -> tuple[bool, int, str]:  # a restored run is older than the result that came since
+        return not is_done(run.data.tags), run.info.start_time, run.info.run_id
+
+    first, *others = sorted({run.info.run_id: run for run in runs}.values(), key=order)
     for run in others:
         client.delete_run(run.info.run_id)
     return first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 
 from orchestrator.errors import UsageError
@@ -29,8 +30,8 @@ def at(address: str, source: str, *, home: Path) -> StoreAddress:
 
     def for_mlflow(*, writes: bool) -> str:
         raise UsageError(
-            f"{path}: is a bundle; `orch import {path}` puts its results into a store, `orch report` makes a "
-            "page of it"
+            f"{path}: is a bundle; `orch import {shlex.quote(path)}` puts its results into a store, `orch "
+            "report` makes a page of it"
         )
 
     return StoreAddress(path, without_secret(path), opened, opened, for_mlflow, only_read=read_only(path))

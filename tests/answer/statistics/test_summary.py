@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from orchestrator.answer.statistics import paired, summarise
-from orchestrator.answer.statistics.summary import least_squares
+from orchestrator.answer.statistics.sign_flips import sign_flip_p
+from orchestrator.answer.statistics.summary import average, differences, least_squares
 
 SAMPLE = [0.71, 0.68, 0.74, 0.70]
 
@@ -71,3 +72,19 @@ def test_through_two_points_goes_a_line_without_an_interval_and_through_fewer_no
     assert line is not None and (line.slope, line.at(2.0), line.half_width) == (3.0, 5.0, None)
     assert least_squares([0.1 + 0.2, 0.3], [1.0, 2.0]) is None  # but for rounding one place
     assert least_squares([1.0], [2.0]) is None and least_squares([], []) is None
+
+
+def test_what_no_number_can_hold_is_left_out_and_nothing_else() -> None:
+    far = summarise([1.7e308, -1.7e308])  # the spread would be 2.4e308
+    assert far == (2, 0.0, None, None, None)
+    assert summarise([1.7e308]) == (1, 1.7e308, None, None, None)
+    assert differences({0: 1.7e308, 1: 3.0}, {0: -1.7e308, 1: 1.0}) == [2.0]
+    assert paired({0: 1.7e308}, {0: -1.7e308}) is None
+    assert average([1.7e308, 1.7e308]) == pytest.approx(1.7e308) and average([1.0, 2.0]) == 1.5
+
+
+@pytest.mark.parametrize("n", [6, 30])
+def test_sign_flips_of_numbers_whose_sum_overflows_are_those_of_small_ones(n: int) -> None:
+    small = [1.0 + 0.01 * i for i in range(n)]
+    assert sign_flip_p([1e307 * one for one in small]) == sign_flip_p(small) < 0.05
+    assert sign_flip_p([math.inf, 1.0]) == 1.0

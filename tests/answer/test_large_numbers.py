@@ -1,0 +1,74 @@
+"""Numbers near the largest that there is: what cannot be computed of them is left out, and that is said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from orchestrator.answer.comparison import cells, effects
+from orchestrator.answer.figures._finals import Final, averaged
+from orchestrator.answer.figures._points import view_of
+from orchestrator.answer.tables import Table, tabulate
+from orchestrator.commands.screen.comparison import written
+from tests.builders import expansion, record, table_yaml
+
+SAID = "numbers beyond 8e+307 in "
+SOURCE = table_yaml("    metric: train/loss\n").replace("seeds: 2", "seeds: 3")
+
+
+def strict(text: str) -> Any:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+@pytest.fixture
+def far() -> tuple[Any, dict[str, Any]]:
+    """Losses that are large with one sign in the baseline and with the other elsewhere."""
+    made = expansion(SOURCE)
+    sign = {"EMA · regular": 1.0}
+    values = {t.id: sign.get(t.cell.label, -1.0) * (1.7e308 - t.seed * 1e306) for t in made.trials}
+    return made, {i: record(i, metrics={"train/loss": value}) for i, value in values.items()}
+
+
+def table(far: tuple[Any, dict[str, Any]]) -> Table:
+    made, records = far
+    return tabulate(made, made.spec.tables[0], records)
+
+
+def test_a_table_says_that_differences_of_such_numbers_are_left_out(far: tuple[Any, dict[str, Any]]) -> None:
+    found = table(far)
+    (note,) = [one for one in found.notes if one.startswith(SAID)]
+    assert "EMA · symmetric" in note and "differences that are more than any number here are left out" in note
+    told = strict(found.written("json"))
+    assert {one["difference"] for one in told["entries"]} == {None}
+    shown = found.written("text")
+    assert "inf" not in shown and "nan" not in shown and SAID in shown
+
+
+@pytest.mark.parametrize("form", ["text", "json", "csv"])
+def test_a_comparison_and_effects_have_no_number_that_is_none(
+    far: tuple[Any, dict[str, Any]], form: str
+) -> None:
+    for found in (cells.compare(*far, "EMA · regular", margin=1.0), effects.effects(*far)):
+        said = written(found, form)
+        assert "nan" not in said.lower().replace("explanation", "") and "inf" not in said.lower()
+        if form == "json":
+            assert SAID in " ".join(strict(said)["notes"])
+
+
+def test_a_table_of_usual_numbers_says_nothing_of_that() -> None:
+    made = expansion(SOURCE)
+    records = {t.id: record(t.id, metrics={"train/loss": 1e300}) for t in made.trials}
+    assert not any(note.startswith("numbers beyond") for note in table((made, records)).notes)
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308])
+def test_a_panel_of_such_numbers_has_an_axis(value: float) -> None:
+    finals = [Final("loss", {0: value, 1: 1.0}, {0: "completed", 1: "completed"})] * 2
+    view = view_of(finals)
+    assert view.low < view.high and abs(view.low) < 1e302 and view.high < 1e302
+    assert averaged(finals).values[0] == pytest.approx(value)

@@ -1,0 +1,119 @@
+"""Commands that a message suggests repeat the file, the selection and the place that were typed."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from orchestrator.commands import _typed
+from orchestrator.commands._typed import typed
+from orchestrator.commands.app import app
+from orchestrator.commands.request import Request
+from orchestrator.commands.screen.tables import print_failures
+from orchestrator.errors import UsageError
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.workspace import Workspace
+from tests.builders import INFO, expansion, outcome, table_yaml
+from tests.place import Place
+
+EVERYTHING = {
+    "profile": "paper", "seeds": "0,3", "precision": 0.5, "max_seeds": 9, "set": ["epochs=1", "data.size=8"],
+    "trust": True, "home": Path("my runs"), "tracking_uri": "http://me:secret@host:5000", "data": Path("d"),
+    "checkpoints": "s3://bucket/c",
+}  # fmt: skip
+ASKED = "--profile paper --seeds 0,3 --precision 0.5 --max-seeds 9 --set epochs=1 --set data.size=8 --trust"
+PLACE = "--home 'my runs' --tracking-uri http://host:5000"
+NAMES = {*_typed._OF_A_FILE, *_typed._OF_A_CELL, "compare", "export", "report", "stop"}
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_suggested_command_is_one_that_orch_takes(name: str) -> None:
+    group = typer.main.get_command(app)
+    more = ["CELL"] if name in _typed._OF_A_CELL else []
+    said = typed(Path("my sweep.yaml"), EVERYTHING).command(name, *more, seeds=[0, 3, 4])
+    orch, command, *words = shlex.split(said)
+    context = group.commands[command].make_context(command, words)  # type: ignore[attr-defined]
+    assert orch == "orch" and not context.args
+    assert "secret" not in said and f"{PLACE}" in said and "--set epochs=1 --set data.size=8" in said
+
+
+def test_a_command_about_a_cell_names_the_seeds_that_precision_added() -> None:
+    said = typed(Path("s.yaml"), {"precision": 1.0, "max_seeds": 5}).command("why", "ID", seeds=[0, 1, 7])
+    assert said == "orch why s.yaml ID --seeds 0,1,7,"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "`orch sweep` trains it",
+            f"`orch sweep s.yaml {ASKED} {PLACE} --data d --checkpoints s3://bucket/c`",
+        ),
+        (
+            "`orch sweep SPEC --seeds 7, --set a=1`",
+            "`orch sweep s.yaml --seeds 7, --set a=1 --profile paper ",
+        ),
+        ("`orch sweep --retrain-changed` trains", "`orch sweep s.yaml --retrain-changed --profile paper "),
+        ("`orch logs SPEC 'EMA · few'`", "`orch logs s.yaml 'EMA · few' --profile paper --seeds 0,1, "),
+        (
+            "`orch sweep other.yaml --keep encoder`",
+            f"`orch sweep other.yaml --keep encoder {PLACE} --data d ",
+        ),
+        ("`orch import b.orch.zip`", f"`orch import b.orch.zip {PLACE} --checkpoints s3://bucket/c`"),
+        ("`orch sync` delivers it", f"`orch sync {PLACE}` delivers it"),
+        ("`orch sync --home there`", "`orch sync --home there --tracking-uri http://host:5000`"),
+        ("`orch --help`", "`orch --help`"),
+        ("`orch compare --help`", "`orch compare --help`"),
+        ("`orch why 'it`", "`orch why 'it`"),
+        ("no command", "no command"),
+    ],
+)
+def test_messages_name_commands_as_they_are_typed(line: str, said: str) -> None:
+    assert typed(Path("s.yaml"), EVERYTHING).filled(line, seeds=[0, 1]).startswith(said)
+
+
+def test_a_message_after_a_plain_command_names_the_file_alone() -> None:
+    nothing = dict.fromkeys(EVERYTHING) | {"trust": False}
+    assert typed(Path("s.yaml"), nothing).filled("`orch sweep` goes on") == "`orch sweep s.yaml` goes on"
+
+
+@pytest.fixture
+def failed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
+    """A place whose store has a trial that failed."""
+    store, trial = MemoryStore(), expansion().trials[0]
+    monkeypatch.setattr(Workspace, "open_store", lambda self, **how: store)
+    store.begin(trial.facts, INFO)
+    store.finish(trial.id, outcome(status="failed", reason="out of luck", error="code", metrics={}), INFO)
+    place.write(table_yaml())
+    return place
+
+
+def test_why_names_the_next_commands_with_what_was_typed(failed: Place) -> None:
+    words = ("--home", "my runs", "--set", "data.size=8")
+    said = failed.orch("why", "sweep.yaml", "EMA · symmetric", *words).stdout
+    assert "`orch logs sweep.yaml 'EMA · symmetric' --set data.size=8 --home 'my runs'` shows" in said
+    assert "`orch retry sweep.yaml 'EMA · symmetric' --set data.size=8 --home 'my runs'`" in said
+    assert "`orch sweep sweep.yaml --set data.size=8 --home 'my runs'`" in said
+
+
+def test_errors_name_commands_with_what_was_typed(failed: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise UsageError("it is not there; `orch sweep SPEC --keep encoder` makes it")
+
+    monkeypatch.setattr("orchestrator.execution.drive.prepare", refuse)
+    said = failed.orch("sweep", "sweep.yaml", "--home", "there", code=2).stderr
+    assert "; `orch sweep sweep.yaml --keep encoder --home there` makes it" in said
+
+
+def test_failures_end_in_the_commands_that_look_into_them(
+    failed: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = failed.folder / "sweep.yaml"
+    print_failures(["failed: a"], Request(file, seeds="1", home=Path("there")))
+    told = (
+        f"orch: `orch why {file} ID --seeds 1 --home there` and `orch logs {file} ID --seeds 1 --home there`"
+    )
+    assert f"{told} tell more of each, `orch retry {file} --seeds 1 --home there`" in capsys.readouterr().err
