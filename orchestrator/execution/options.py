@@ -30,4 +30,4 @@ class Options(NamedTuple):
     """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
     verbose: bool = False
     mirror: tuple[str, ...] = ()
-    """Where finished trials are shown beside the store."""
+    """Where trials are shown beside the store."""
