@@ -75,7 +75,8 @@ def main() -> None:
         )
         print(
             f"{hidden} hidden: {asked.seeds} networks one by one take "
-            f"{statistics.median(ratios):.2f} times what they take as one ({min(ratios):.2f}-{max(ratios):.2f}, n = {asked.rounds}); "
+            f"{statistics.median(ratios):.2f} times what they take as one "
+            f"({min(ratios):.2f}-{max(ratios):.2f}, n = {asked.rounds}); "
             f"weights differ by {apart_by:g} at most"
         )
 

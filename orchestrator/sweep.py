@@ -177,7 +177,7 @@ class Sweep:
             say: is told what a person should know, also when a trial ends, a line each; None: standard error.
             on_event: is told what happens to trials: Started, Progressed, Deferred, Finished.
             notify: webhook that hears of the end, or the first failure; kept nowhere; None: ORCH_NOTIFY.
-            mirror: where finished trials are also shown: "tensorboard", "wandb".
+            mirror: where trials are also shown: "tensorboard", "wandb".
 
         Raises:
             KeyboardInterrupt: on a second Ctrl-C.
@@ -260,9 +260,9 @@ class Sweep:
         chosen = publish.figure_spec(self.expansion, kind, how)
         publish.check_figure(self.expansion, chosen)
         store, ids = self.store(), [trial.id for trial in self.trials]
-        if not (curves := store.curves(ids)):
-            raise UsageError(f"figure '{kind}': no trial of '{self.spec.name}' has recorded anything; run it")
-        return publish.figure(self.expansion, chosen, self._records(store, self.expansion), curves)
+        records, curves = self._records(store, self.expansion), store.curves(ids)
+        publish.check_results(self.expansion, [chosen], records, curves)
+        return publish.figure(self.expansion, chosen, records, curves)
 
     def encoder(self, cell: str, seed: int = 0) -> nn.Module:
         """A trial's encoder, in eval mode: normalised images [N, C, H, W] to [N, D]; UsageError: not kept."""

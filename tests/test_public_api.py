@@ -113,7 +113,7 @@ def test_a_user_mistake_is_an_exception_with_the_commands_words(sweep: Sweep, tr
         "kind slope has no columns": lambda: sweep.figure("slope", columns=["F"]),
         "record nothing for kind phase": lambda: sweep.figure("phase"),
         "figure 'curves': colums: ": lambda: sweep.figure("curves", colums=["F"]),
-        "has recorded anything; run it": lambda: Sweep(sweep.spec, home="nowhere").figure("curves"),
+        "has no results to draw yet; run it": lambda: Sweep(sweep.spec, home="nowhere").figure("curves"),
         "optimizer.lrr: no such field": lambda: Sweep(sweep.spec, changes={"optimizer.lrr": 1}),
         "no profile 'nope'": lambda: Sweep(sweep.spec, profile="nope"),
         "no executor 'nope'": lambda: sweep.run("nope"),

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from pydantic import ValidationError
 
 from orchestrator.answer import draw, formats
-from orchestrator.answer.draw.cells import bare_cells, cell_curves, check_finals, drawn_cells, with_finals
+from orchestrator.answer.draw import cells as of_cells
+from orchestrator.answer.draw.cells import (
+    FINALS,
+    bare_cells,
+    cell_curves,
+    check_finals,
+    drawn_cells,
+    with_finals,
+)
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import UsageError
@@ -47,6 +55,9 @@ def _by_its_names(
             return function(expansion, *given, **how)
 
     return named
+
+
+check_results = _by_its_names(of_cells.check_results)
 
 
 @_by_its_names
@@ -96,7 +107,7 @@ def check_figure(expansion: Expansion, spec: FigureSpec) -> None:
     if not drawn:
         raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
     draw.check_cells(spec, bare_cells(expansion, drawn))
-    if getattr(load("figures", spec.kind), "COLUMNS_ARE_FINAL_METRICS", False):
+    if getattr(load("figures", spec.kind), FINALS, False):
         check_finals(expansion, spec)
     kinds = [_kinds_of(behind(expansion.cells[i].loop)) for i in drawn]
     if any(spec.kind in known for known in kinds):
@@ -208,7 +219,7 @@ def figure(
     if getattr(kind, "COLUMNS_ARE_METRICS", False):
         theirs = [one for levels, one in beside if spec.where.items() <= levels.items()]
         cells += [one._replace(place=len(expansion.cells) + i) for i, one in enumerate(theirs)]
-    if getattr(kind, "COLUMNS_ARE_FINAL_METRICS", False):
+    if getattr(kind, FINALS, False):
         cells = with_finals(expansion, spec, cells, records)
     seeds = seeds_of_cells(expansion)
     title, stamp = ("", "") if plain else (_title(expansion), _stamp(expansion, records, seeds))

@@ -188,10 +188,13 @@ def import_(
         "--into": into, "--map": columns, "--percent": percent, "--experiment": experiment, "--as": called,
         "--yes": yes, "--replace": replace,
     }  # fmt: skip
-    if named is None and source is None and into is None:
+    if named is None and source is None and bundle not in sources.names():
+        likely = f"; did you mean `orch import csv {bundle} --into {into or 'SPEC'}`?"
         raise UsageError(
             f"{bundle}: expected a bundle, whose name ends in .orch.zip, or others' runs: "
             "csv FILE, mlflow ADDRESS, tensorboard FOLDER or wandb FOLDER, with --into SPEC"
+            + likely
+            * bundle.lower().endswith(".csv")
         )
     if named is None:
         how = write_imports.How(columns or [], percent, experiment, called, yes, replace)

@@ -142,7 +142,7 @@ RUNNING: dict[str, Any] = {
     "mirror": Annotated[
         list[str] | None,
         typer.Option(
-            help=f"{one_of(mirrors.names())}: also show finished trials there; repeatable.",
+            help=f"{one_of(mirrors.names())}: also show trials there; repeatable.",
             show_default=False,
         ),
     ],

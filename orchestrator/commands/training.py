@@ -64,7 +64,7 @@ def sweep(
 
 def retry(
     request: Request = selects(data=True, checkpoints=True),
-    options: Options = runs("accept_data", "executor", "address", "ship_code"),
+    options: Options = runs("accept_data", "executor", "address", "ship_code", "mirror"),
     *,
     cell: Annotated[
         str | None, typer.Argument(help=f"Only this cell, or evaluation. {CELL}", show_default=False)
@@ -134,32 +134,37 @@ def stop(requests: Iterator[Request] = selects(several=True)) -> None:
 def sync(
     home: Home = None,
     tracking_uri: Uri = None,
+    options: Options = runs("mirror"),
+    *,
     reap: Annotated[
         bool, typer.Option("--reap", help="Also end what drivers of other machines that died left running.")
     ] = False,
 ) -> None:
     """Tell the store what waits in the journal, because the store was away or a driver died."""
     from orchestrator.commands.train import drivers
+    from orchestrator.execution.screen import mirrors
     from orchestrator.recording.workspace import workspace
 
-    space = workspace(home, tracking_uri, None)
+    named, say = mirrors.checked(options.mirror), sayer(silent=False)
+    space, complete = workspace(home, tracking_uri, None), True
     if reap:
-        sayer(silent=False)("watching for heartbeats of other drivers, for at most 70 s")
+        say("watching for heartbeats of other drivers, for at most 70 s")
         for line in drivers.end_dead_drivers(space):
             typer.echo(line)
     if not any(space.journals.glob("[!.]*/")):
         typer.echo(f"nothing waits in {space.journals}")
-        return
-    store = space.open_journaled()
-    try:
-        store.carry(refused=True)
-        store.flush()
-    finally:
-        store.close()
-    typer.echo(f"{store.carried} entries delivered to {store.describe()}")
-    for note in store.notes:
-        sayer(silent=False)(f"orch: {note}")
-    if not store.complete:
+    else:
+        store = space.open_journaled()
+        try:
+            store.carry(refused=True)
+            store.flush()
+        finally:
+            store.close()
+        typer.echo(f"{store.carried} entries delivered to {store.describe()}")
+        for note in store.notes:
+            say(f"orch: {note}")
+        complete = store.complete
+    if not drivers.mirrored(space, named, say=say) or not complete:
         raise typer.Exit(STOPPED)
 
 
@@ -172,10 +177,14 @@ def trial(
     threads: Annotated[int, typer.Option(help="CPU threads.", min=1)] = 1,
     out: OutBundle = None,
     keep: Keep = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", help="Bundle with the encoder that it starts from.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train one trial in this process, without Ray and store, and print every epoch."""
-    from orchestrator.commands.train.trial import into_bundle, outcome_text, run_one
+    from orchestrator.commands.train.trial import given_encoder, into_bundle, outcome_text, run_one
     from orchestrator.planning.find import find_trial
     from orchestrator.recording.bundle.layout import parts
     from orchestrator.recording.bundle.store import read_only
@@ -185,6 +194,7 @@ def trial(
     chosen = find_trial(request.expansion, cell)
     say = sayer(silent=as_json)
     say(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}")
+    given = given_encoder(request, chosen, start)
     bundle = into_bundle(request, chosen, out, keep=kept(keep))
     outcome = run_one(
         chosen,
@@ -194,6 +204,7 @@ def trial(
         download=download,
         as_json=as_json,
         also=bundle,
+        given=given,
     )
     typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
     if bundle:

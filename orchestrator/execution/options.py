@@ -33,7 +33,7 @@ class Options(NamedTuple):
     """Whether rehearsals find out what the file leaves unsaid of what a trial needs."""
     verbose: bool = False
     mirror: tuple[str, ...] = ()
-    """Where finished trials are shown beside the store."""
+    """Where trials are shown beside the store."""
 
     def with_anew(self, plan: Plan) -> Plan:
         """The plan with what is trained again."""

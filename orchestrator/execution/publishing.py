@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator import __version__
@@ -16,6 +17,7 @@ from orchestrator.language.yaml_text import written
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
 from orchestrator.process.words import counted
+from orchestrator.recording.bundle.selecting import tree_of
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.records import Curves, SweepInfo
 
@@ -119,7 +121,7 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
             problems=answer.problems,
             anchor="sweep",
             command=info.provenance.command,
-            source=written(expansion.spec.model_dump(mode="json", exclude_defaults=True)),
+            source=written(tree_of(expansion.spec, Path())),
             figures=figures,
         )
         files |= {REPORT: html.encode()} if html is not None else {}

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from orchestrator.process.driver import lock
 
@@ -28,7 +29,7 @@ def scratch_folder() -> Iterator[Path]:
     parent = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
     if not fits_sockets(parent / f"{PREFIX}12345678") and os.access("/tmp", os.W_OK):
         parent = Path("/tmp")
-    _tidy(parent)
+    _tidy(parent, f"{PREFIX}*")
     made = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
     with (made / LOCK).open("w") as file:
         lock(file)
@@ -39,6 +40,23 @@ def scratch_folder() -> Iterator[Path]:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def own_folder(folder: Path, others: str) -> IO[str]:
+    """Make `folder`, which is this process's until what is returned is closed, or the process ends.
+
+    What processes that have ended left beside it, under names that `others` fits, is removed.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    _tidy(folder.parent, others)
+    made = folder.with_name(f".{folder.name}")
+    made.mkdir()
+    file = (made / LOCK).open("w")
+    lock(file)
+    made.rename(folder)  # only now, as above
+    return file
 
 
 def fits_sockets(folder: Path) -> bool:
@@ -57,8 +75,8 @@ def keep_logs(scratch: Path, log: Path) -> None:
                     out.write(b"\n==> " + path.name.encode() + b" <==\n" + content)
 
 
-def _tidy(parent: Path) -> None:
-    for folder in parent.glob(f"{PREFIX}*"):
+def _tidy(parent: Path, names: str) -> None:
+    for folder in parent.glob(names):
         with contextlib.suppress(OSError):
             if folder.is_symlink() or folder.lstat().st_uid != os.getuid():
                 continue

@@ -52,12 +52,12 @@ class Workspace(NamedTuple):
 
     @property
     def checkpoints(self) -> Folder:
-        """Folder of checkpoints, in it one folder per trial id.
+        """Folder of checkpoints, in it one folder per trial id; a store that ends has one that ends with it.
 
         Raises:
             UsageError: what flag or environment say is no folder.
         """
-        return checkpoint_folder(self.checkpoints_at) if self.checkpoints_at else self.home / "trials"
+        return checkpoint_folder(self.checkpoints_at) if self.checkpoints_at else self._beside / "trials"
 
     @property
     def logs(self) -> Path:
@@ -72,7 +72,12 @@ class Workspace(NamedTuple):
     @property
     def journals(self) -> Path:
         """Folder of what waits to be told to a store, one folder per driver."""
-        return self.home / JOURNALS
+        return self._beside / JOURNALS
+
+    @property
+    def _beside(self) -> Path:
+        """Folder of what is no other store's."""
+        return self.store_at.folder or self.home
 
     def open_store(self, *, say: Say = to_stderr) -> Store:
         """The store to read from; an empty one in memory if it has no file yet. Writes nothing.

@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from orchestrator.answer import publish
 from orchestrator.answer.draw import draw, to_pdf, to_png
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.commands.look import write_figures
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.records import Curves
+from tests.builders import expansion, record
 
 D, EPOCHS = 64, (0, 1, *range(5, 100, 5), 100)
 COLUMNS = ("F", "Wp", "alignment", "asymmetry")
@@ -366,3 +368,13 @@ def test_a_width_is_typed_as_a_part_of_a_paper_or_in_inches(typed: str, inches: 
 def test_another_width_is_told_with_those_that_are() -> None:
     with pytest.raises(UsageError, match="--width colum: expected inches, or column, text or page"):
         write_figures.inches("colum")
+
+
+def test_what_cannot_be_drawn_says_whether_nothing_was_trained_or_no_epoch_was_reported() -> None:
+    asked, over, final = expansion(), FigureSpec(kind="eigenspace"), FigureSpec(kind="dots")
+    there = {trial.id: record(trial.id) for trial in asked.trials}
+    with pytest.raises(UsageError, match=r"^sweep 'tiny' has no results to draw yet; run it first$"):
+        publish.check_results(asked, [final], {}, {})
+    with pytest.raises(UsageError, match=r"'tiny': 8 trials began and none has reported .*kind dots"):
+        publish.check_results(asked, [over], there, {})
+    publish.check_results(asked, [over, final], there, {})

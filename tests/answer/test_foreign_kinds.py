@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator import Sweep
 from orchestrator.answer import draw, formats, publish
+from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.load import load_sweep
@@ -100,6 +101,12 @@ def test_a_sweep_draws_a_kind_of_figure_from_a_file_that_it_names(ready: Place) 
     assert sweep.table("t").written("shout") == "T\n"
     with pytest.raises(UsageError, match=r"figure 'frame': .*over"):
         draw.check(FigureSpec(kind="frame", over="count"))
+
+
+def test_a_kind_of_figure_that_knows_no_width_is_drawn_as_wide_as_is_asked(site: Path) -> None:
+    spec, cells = FigureSpec(kind="frame", width=3.2), [CellCurves("a cell", (), (), "")]
+    drawn = draw.draw(spec, cells, title="", stamp="")
+    assert [round(float(inches), 6) for inches in drawn.get_size_inches()] == [3.2, 2.4]
 
 
 def test_kinds_of_figure_of_ones_own_travel_with_the_sweep_file() -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from orchestrator import Sweep, UsageError, load_encoder
+from orchestrator.recording.bundle.reading import open_bundle
 from tests.builders import TINY, yaml
 from tests.place import Place
+from tests.planning.test_chains import AFTER, CHAIN
 
 SMALL = yaml(TINY.replace("epochs: 2\n      probe", "epochs: 1\n      probe"))
 SERIAL = ("--executor", "serial", "-q")
@@ -79,6 +83,72 @@ def test_a_trial_alone_keeps_the_encoder_that_the_evaluations_of_its_file_need(r
     ready.write(SMALL + "evaluations: {few: linear}\n")
     ready.orch("trial", "sweep.yaml", "base", "--out", "one.orch.zip")
     assert "1 encoder" in ready.orch("import", "one.orch.zip").stdout
+
+
+@pytest.fixture
+def after(place: Place) -> Place:
+    """A place with a sweep that starts from the encoders of another, which has no results."""
+    place.write(SMALL, "tiny.yaml")
+    place.write(yaml(AFTER), "after.yaml")
+    return place
+
+
+def test_a_trial_alone_starts_from_the_encoder_in_a_bundle(after: Place) -> None:
+    told = after.orch("trial", "after.yaml", "base", code=2).stderr
+    assert "base · seed 0 starts from the encoder of base · seed 0 of tiny.yaml; name a bundle" in told
+    after.orch(*shlex.split(told.split("`")[1])[1:])  # which trains the other one
+    after.orch("trial", "after.yaml", "base", "--from", "parent.orch.zip", "--out", "child.orch.zip")
+    parent, child = (open_bundle(after.folder / f"{name}.orch.zip") for name in ("parent", "child"))
+    (one,), (other, *_) = parent.manifest.sweeps["tiny"].trials, child.manifest.sweeps["after"].trials
+    known: Any = parent.trial(one)
+    assert child.origin(other)[1]["started_from"] == {"trial": one, "sha256": known.record.encoder}
+    told = after.orch("trial", "tiny.yaml", "base", "--from", "parent.orch.zip", code=2).stderr
+    assert "base · seed 0 starts from no other trial; leave it out" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["base", "--out", "none.orch.zip"], "which was trained without keeping its encoder; `orch trial"),
+        (
+            ["base", "--seed", "1", "--keep", "encoder", "--out", "none.orch.zip"],
+            "which is not in it (trial ",
+        ),
+    ],
+)
+def test_a_bundle_without_the_encoder_to_start_from_is_one_line(
+    after: Place, words: list[str], says: str
+) -> None:
+    after.orch("trial", "tiny.yaml", *words)
+    told = after.orch("trial", "after.yaml", "base", "--from", "none.orch.zip", code=2).stderr.splitlines()
+    assert told[1].startswith("orch: --from none.orch.zip: base · seed 0 starts from the encoder of base · ")
+    assert says in told[1] and len(told) == 2
+    told = after.orch("trial", "after.yaml", "base", "--from", "e.safetensors", code=2).stderr.splitlines()
+    assert "expected a bundle, whose name ends in .orch.zip; `orch trial tiny.yaml base" in told[-1]
+
+
+def metrics(place: Place, file: str, home: str) -> list[tuple[str, dict[str, float]]]:
+    records = Sweep.load(place.folder / file, home=place.folder / home).records()
+    timeless = {i: {n: v for n, v in one.metrics.items() if "time" not in n} for i, one in records.items()}
+    return sorted(timeless.items())
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")
+def test_chains_of_one_sweep_and_of_two_are_on_ray_what_they_are_in_one_process(after: Place) -> None:
+    after.write(yaml(TINY, CHAIN.replace("seeds: 2", "seeds: 1")), "chain.yaml")
+    after.write(SMALL + "seeds: 2\n", "tiny.yaml")
+    for home, how in (("ray", []), ("serial", ["--executor", "serial"])):
+        for words in (["tiny.yaml", "--keep", "encoder"], ["after.yaml"], ["chain.yaml"]):
+            told = after.process("sweep", *words, "--home", home, *how).stderr
+        assert "turn 3 of 3: 1 trial, 1 from encoders of others" in told
+        assert (
+            "nothing to do: all 2 trials" in after.process("sweep", "after.yaml", "--home", home, *how).stderr
+        )
+    for file in ("tiny.yaml", "after.yaml", "chain.yaml"):
+        there = metrics(after, file, "ray")
+        assert there == metrics(after, file, "serial") and len(there) in (2, 3)
+    assert not list((after.folder / "ray" / "trials").rglob("*.safetensors"))
 
 
 def test_a_damaged_encoder_is_one_line_and_a_bundle_brings_it_back(kept: Place) -> None:

@@ -67,6 +67,13 @@ def test_imports_stand_in_a_table_and_in_a_report_and_survive_a_bundle(place: Pl
             ("import", "paper.csv"),
             "orch: paper.csv: expected a bundle, whose name ends in .orch.zip, or others'",
         ),
+        (
+            ("import", "paper.csv", "--into", "sweep.yaml"),
+            "orch: paper.csv: expected a bundle, whose name ends in .orch.zip, or others' runs: csv FILE, "
+            "mlflow ADDRESS, tensorboard FOLDER or wandb FOLDER, with --into SPEC; did you mean "
+            "`orch import csv paper.csv --into sweep.yaml`?",
+        ),
+        (("import", "csv"), "orch: orch import csv: say what to read"),
         (("import", "csv", "paper.csv"), "orch: orch import csv: say --into SPEC, the sweep that they stand"),
         (("import", "csv", "--into", "sweep.yaml"), "orch: orch import csv: say what to read"),
         (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -80,6 +81,18 @@ def test_the_sdist_builds_the_same_wheel(made: tuple[Path, Path], tmp_path: Path
     first = contents(made[0])
     assert again.keys() == first.keys()
     assert [name for name in first if first[name] != again[name]] == []
+
+
+def test_what_is_installed_gives_a_bundle_s_table_again_byte_for_byte_without_a_store(
+    python: Path, tmp_path: Path
+) -> None:
+    bundle = shutil.copy(ROOT / "docs" / "reproduction" / "table1-short.orch.zip", tmp_path)
+    with zipfile.ZipFile(bundle) as file:
+        (kept,) = [name for name in file.namelist() if name.startswith("tables/") and name.endswith(".md")]
+        expected = file.read(kept).decode()
+    orch = python.parent / "orch"
+    assert run(orch, "table", bundle, "--format", "markdown", folder=tmp_path) == expected
+    assert list(tmp_path.iterdir()) == [Path(bundle)]
 
 
 def test_what_is_installed_trains_from_an_empty_folder(python: Path, tmp_path: Path) -> None:

@@ -178,7 +178,8 @@ def test_a_chain_is_trained_from_real_encoders_in_one_command() -> None:
     result = made.run("serial", say=said.append)
     assert result.trained == {"completed": 3} and all(one.encoder for one in result.records.values())
     assert len({one.encoder for one in result.records.values()}) == 3
-    assert not list((made.space.home / "trials").glob(f"*/{GIVEN}"))
+    folder: Any = made.space.checkpoints
+    assert list(folder.glob(f"*/{ENCODER}")) and not list(folder.glob(f"*/{GIVEN}"))
 
 
 def test_trials_that_start_from_others_travel_to_another_process_as_they_are() -> None:

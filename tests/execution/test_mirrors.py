@@ -1,15 +1,16 @@
-"""A mirror shows each finished trial once, sooner or later, and is nothing that a sweep needs."""
+"""A mirror shows each trial once, as far as it has come, and is nothing that a sweep needs."""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -18,7 +19,7 @@ from orchestrator.commands.screen.live import QuietDisplay
 from orchestrator.errors import UsageError
 from orchestrator.events import Finished, Progressed, Started
 from orchestrator.execution.run import plan_sweep
-from orchestrator.execution.screen import mirroring, mirrors
+from orchestrator.execution.screen import delivering, mirroring, mirrors
 from orchestrator.execution.screen.mirrors import __main__ as child
 from orchestrator.execution.screen.mirrors import base, tensorboard
 from orchestrator.execution.screen.mirrors.base import MirroredRun
@@ -62,13 +63,20 @@ def shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     sys.modules.pop("wandb", None)
 
 
-def fed(folder: Path, *ended: TrialSpec, status: str = "completed", value: float = 0.5) -> mirroring.Mirror:
-    """A mirror that has heard of these trials, and has delivered nothing."""
+def begun(folder: Path, *started: TrialSpec) -> mirroring.Mirror:
+    """A mirror that has heard that these trials began, and delivers nothing by itself."""
     made = mirroring.Mirror("tensorboard", folder, INFO)
     made._thread = SimpleNamespace(join=lambda seconds: None, is_alive=lambda: False)  # type: ignore[assignment]
-    made._trials = {trial.id: trial for trial in ended}
-    for trial in ended:
+    made._trials = {trial.id: trial for trial in started}
+    for trial in started:
         made.on_event(Started(trial.id, 1, "here:1"))
+    return made
+
+
+def fed(folder: Path, *ended: TrialSpec, status: str = "completed", value: float = 0.5) -> mirroring.Mirror:
+    """A mirror that has heard of these trials, and has delivered nothing."""
+    made = begun(folder, *ended)
+    for trial in ended:
         for epoch in (0, 1, 2):
             made.on_event(Progressed(trial.id, report(epoch)))
         made.on_event(Finished(trial.id, outcome(value, status)))
@@ -120,6 +128,11 @@ def test_a_result_is_shown_once_however_often_it_waits_and_another_result_again(
     assert [run.metrics["probe/top1"] for run in mirror.runs] == [0.5, 0.7] and mirror.again == [False, True]
 
 
+def shown_by(told: Iterator[dict[str, str]]) -> list[str]:
+    """The results that a delivery says it has shown."""
+    return [one["shown"] for one in told if "shown" in one]
+
+
 def test_who_is_killed_between_showing_and_noting_shows_the_same_run_again(tmp_path: Path) -> None:
     (trial,) = trials(1)
     fed(tmp_path, trial)
@@ -129,24 +142,134 @@ def test_who_is_killed_between_showing_and_noting_shows_the_same_run_again(tmp_p
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(base, "note_delivered", lambda folder, run: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            next(stopped)
+            list(stopped)
     assert note is base.note_delivered and len(base.waiting(tmp_path)) == 1
     list(child.deliver(mirror, tmp_path))
     assert [run.trial.trial_id for run in mirror.runs] == [trial.id] * 2 and mirror.again == [False, False]
 
 
-def test_what_fails_waits_and_what_came_before_it_is_not_shown_again(tmp_path: Path) -> None:
-    first, second = trials(2)
-    fed(tmp_path, first)
-    fed(tmp_path, second)
-    os.utime(base.waiting(tmp_path)[0], (1, 1))
+def test_a_result_that_is_never_taken_holds_up_no_other_and_is_left_after_a_few_tries(tmp_path: Path) -> None:
+    ended = trials(4)
+    fed(tmp_path, *ended)
     order = [path.stem for path in base.waiting(tmp_path)]
-    mirror: Any = Shown(order[1])
-    with pytest.raises(OSError, match="no network"):
-        list(child.deliver(mirror, tmp_path))
-    assert [path.stem for path in base.waiting(tmp_path)] == order[1:]
+    mirror: Any = Shown(order[0])
+    told = list(child.deliver(mirror, tmp_path))
+    assert told[:2] == [{"trying": order[0]}, {"failed": "OSError: no network"}]
+    assert shown_by(iter(told)) == order[1:]
+    assert [path.stem for path in base.waiting(tmp_path)] == order[:1]
+    assert list(child.deliver(mirror, tmp_path, {order[0]: base.TRIES})) == []
     mirror.faulty.clear()
-    assert list(child.deliver(mirror, tmp_path)) == order[1:] and len(mirror.runs) == 2
+    assert shown_by(child.deliver(mirror, tmp_path, {order[0]: base.TRIES - 1})) == order[:1]
+    assert len(mirror.runs) == 4
+
+
+def test_what_was_not_taken_before_comes_last(tmp_path: Path) -> None:
+    fed(tmp_path, *trials(3))
+    first, *others = [path.stem for path in base.waiting(tmp_path)]
+    mirror: Any = Shown()
+    assert shown_by(child.deliver(mirror, tmp_path, {first: 1})) == [*others, first]
+
+
+def test_a_result_on_which_the_delivery_dies_holds_up_no_other_and_is_named_in_a_line(
+    shown: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fed(tmp_path, *trials(2))
+    poison, other = (path.stem for path in base.waiting(tmp_path))
+    monkeypatch.setenv("STUB_FAULT", f"if how['id'] == '{poison}': os._exit(3)")
+    out = delivering.Delivery("wandb", tmp_path)
+    out.drain()
+    mirrored, line = out.told(["tiny"])
+    assert [one["id"] for one in shown()] == [other] and mirrored == "mirrored 1 trial in wandb: project tiny"
+    assert line.startswith(
+        f"orch: mirror wandb: trial {poison}: its process ended with 3; 1 result waits in "
+    )
+
+
+def test_a_mirror_that_takes_nothing_is_given_up_for_now(tmp_path: Path) -> None:
+    out = delivering.Delivery("wandb", tmp_path)
+    for number in range(delivering.ROW):
+        assert not out.problem
+        out._take({"trying": str(number)})
+        out._take({"failed": "OSError: no network"})
+    assert out.problem == "OSError: no network"
+
+
+def progressed(made: mirroring.Mirror, trial: TrialSpec, *epochs: int) -> None:
+    for epoch in epochs:
+        made.on_event(Progressed(trial.id, report(epoch)))
+
+
+def test_a_trial_that_trains_is_shown_as_far_as_it_has_come_and_never_less(tmp_path: Path) -> None:
+    (trial,) = trials(1)
+    made, mirror = begun(tmp_path, trial), cast(Any, Shown())
+    assert list(child.deliver(mirror, tmp_path)) == []  # no epoch yet
+    progressed(made, trial, 0, 1)
+    assert list(child.deliver(mirror, tmp_path)) == [{"trying": trial.id}, {"going": trial.id}]
+    assert list(child.deliver(mirror, tmp_path)) == []  # nothing new
+    made.on_event(Started(trial.id, 2, "here:2"))  # it lost its worker, and goes on from a checkpoint
+    progressed(made, trial, 0)
+    assert list(child.deliver(mirror, tmp_path)) == []
+    progressed(made, trial, 1, 2)
+    list(child.deliver(mirror, tmp_path))
+    made.on_event(Finished(trial.id, outcome(0.5)))
+    assert shown_by(child.deliver(mirror, tmp_path)) == [trial.id]
+    assert [[epoch for epoch, _ in run.curves] for run in mirror.runs] == [[0, 1], [0, 1, 2], [0, 1, 2]]
+    assert [run.status for run in mirror.runs] == ["unfinished", "unfinished", "completed"]
+    assert mirror.again == [False] * 3 and not list((tmp_path / base.OUTBOX).iterdir())
+
+
+def test_a_trial_that_comes_to_no_result_stays_unfinished_as_far_as_it_was_shown(tmp_path: Path) -> None:
+    (trial,) = trials(1)
+    made, mirror = begun(tmp_path, trial), cast(Any, Shown())
+    progressed(made, trial, 0, 1)
+    list(child.deliver(mirror, tmp_path))
+    made.on_event(Finished(trial.id, outcome(0.5, "failed")))
+    assert list(child.deliver(mirror, tmp_path)) == [] and base.waiting(tmp_path) == []
+    fed(tmp_path, trial)
+    assert shown_by(child.deliver(mirror, tmp_path)) == [trial.id] and mirror.again == [False, False]
+
+
+def test_a_trial_that_trains_anew_is_shown_again_when_it_ends_and_not_before(tmp_path: Path) -> None:
+    (trial,) = trials(1)
+    fed(tmp_path, trial)
+    mirror: Any = Shown()
+    list(child.deliver(mirror, tmp_path))
+    progressed(begun(tmp_path, trial), trial, 0, 1)
+    assert list(child.deliver(mirror, tmp_path)) == []
+
+
+def test_an_epoch_that_is_just_being_written_is_shown_the_next_time(tmp_path: Path) -> None:
+    (trial,) = trials(1)
+    made, mirror = begun(tmp_path, trial), cast(Any, Shown())
+    progressed(made, trial, 0, 1)
+    (part,) = base.going(tmp_path)
+    with part.open("a") as file:
+        file.write('{"epoch":2,"metr')
+    list(child.deliver(mirror, tmp_path))
+    assert [epoch for epoch, _ in mirror.runs[0].curves] == [0, 1]
+
+
+def test_epochs_are_delivered_while_a_trial_trains_and_not_more_often_than_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[float] = []
+
+    def deliver(self: delivering.Delivery) -> None:
+        began.append(time.monotonic())
+        time.sleep(0.05)
+
+    monkeypatch.setattr(mirroring, "EVERY_S", 0.01)
+    monkeypatch.setattr(delivering.Delivery, "deliver", deliver)
+    (trial,) = trials(1)
+    made = mirroring.Mirror("tensorboard", tmp_path, INFO)
+    made._trials = {trial.id: trial}
+    made.on_event(Started(trial.id, 1, "here:1"))
+    until = time.monotonic() + 1.3
+    while time.monotonic() < until:
+        progressed(made, trial, 1)
+        time.sleep(0.01)
+    list(made.close(wait=False))
+    assert 2 <= len(began) <= 3  # ten times as long as one takes lies between two
 
 
 def test_two_drivers_of_one_home_do_not_deliver_at_once(tmp_path: Path) -> None:
@@ -154,14 +277,14 @@ def test_two_drivers_of_one_home_do_not_deliver_at_once(tmp_path: Path) -> None:
     fed(tmp_path, trial)
     mirror: Any = Shown()
     first = child.deliver(mirror, tmp_path)
-    next(first)
+    next(first), next(first)
     assert list(child.deliver(mirror, tmp_path)) == [] and len(mirror.runs) == 1
 
 
 def test_a_disk_that_takes_nothing_stops_no_trial(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     made = fed(tmp_path / "file", *trials(1))
-    assert "Error" in made.problem
+    assert "Error" in made.out.problem
     (line,) = made.close(wait=True)
     assert line.startswith("orch: mirror tensorboard: NotADirectoryError")
 
@@ -182,9 +305,9 @@ def test_a_command_waits_at_its_end_no_longer_than_it_says_however_much_waits(
     busy.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(busy))
     monkeypatch.setattr(mirroring, "PATIENCE_S", 1.0)
-    (line,) = made.close(wait=True)
-    assert line.startswith("orch: mirror tensorboard: it did not end within 1 s; 1 result waits in ")
-    assert 0 < made.shown < 9
+    mirrored, line = made.close(wait=True)
+    assert line.startswith("orch: mirror tensorboard: it did not end in time; 1 result waits in ")
+    assert 0 < made.out.shown < 9 and mirrored.startswith(f"mirrored {made.out.shown} trial")
 
 
 @pytest.mark.parametrize("look", [1, 2])
@@ -240,7 +363,7 @@ def test_a_mirror_that_fails_is_a_line_and_the_sweep_is_as_without(
 ) -> None:
     (trial,), said = trials(1), list[str]()
     if "sleep" in fault:
-        monkeypatch.setattr(mirroring, "QUIET_S", 1.0)
+        monkeypatch.setattr(delivering, "QUIET_S", 1.0)
     monkeypatch.setenv("STUB_FAULT", fault)
     plan = plan_sweep(expansion(), MemoryStore())
 
@@ -259,7 +382,7 @@ def test_a_mirror_that_fails_is_a_line_and_the_sweep_is_as_without(
     assert any(says in line for line in said), said
     assert "secret" not in "".join(said) + "".join(p.read_text() for p in tmp_path.rglob("*.txt"))
     monkeypatch.delenv("STUB_FAULT")
-    monkeypatch.setattr(mirroring, "QUIET_S", 120.0)
+    monkeypatch.setattr(delivering, "QUIET_S", 120.0)
     once()
     assert [one["id"] for one in shown()] == [trial.id]
 
@@ -323,7 +446,17 @@ def test_what_delivers_is_not_given_the_webhook(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setenv("ORCH_NOTIFY", "https://hooks.example.org/s3cr3t")
     monkeypatch.setenv("OTHER", "told")
-    monkeypatch.setattr(mirroring.subprocess, "Popen", popen)
+    monkeypatch.setattr(delivering.subprocess, "Popen", popen)
     made = fed(tmp_path, *trials(1))
-    made.deliver(1.0)
-    assert given[0]["OTHER"] == "told" and "ORCH_NOTIFY" not in given[0] and "no room" in made.problem
+    made.out.deliver()
+    assert given[0]["OTHER"] == "told" and "ORCH_NOTIFY" not in given[0] and "no room" in made.out.problem
+
+
+@pytest.mark.filterwarnings("default")
+def test_what_waits_for_a_mirror_is_delivered_without_a_sweep(shown: Any, ready: Place) -> None:
+    fed(mirroring.folder_of("wandb", ready.folder / "runs"), *trials(1))
+    told = ready.orch("sync", "--mirror", "wandb").stderr
+    assert "mirrored 1 trial in wandb: project tiny" in told and len(shown()) == 1
+    assert "nothing waits for mirror wandb" in ready.orch("sync", "--mirror", "wandb").stderr
+    assert "no such mirror" in ready.orch("sync", "--mirror", "wb", code=2).stderr
+    assert "no such mirror" in ready.orch("retry", "sweep.yaml", "--mirror", "wb", code=2).stderr

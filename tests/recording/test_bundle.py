@@ -18,6 +18,7 @@ from orchestrator.answer.report import page as report_page
 from orchestrator.commands.look.ui import serve
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.load import load, load_sweep
+from orchestrator.language.yaml_text import parse
 from orchestrator.planning.expand import Aim, Expansion, expand
 from orchestrator.recording.bundle import layout, writing
 from orchestrator.recording.bundle.merging import Merged, checked, lay_out, merge, merge_checkpoints
@@ -374,6 +375,32 @@ def zeros(members: dict[str, bytes]) -> None:
     members[next(name for name in members if name.endswith("spectra.npz"))] = out.getvalue()
 
 
+def sized(name: str, size: int) -> Callable[[dict[str, bytes]], None]:
+    """Have the bundle say that files of such names are so large."""
+
+    def change(members: dict[str, bytes]) -> None:
+        manifest = json.loads(members[layout.MANIFEST])
+        for one in [one for one in manifest["files"] if one.endswith(name)]:
+            manifest["files"][one]["size"] = size
+        members[layout.MANIFEST] = json.dumps(manifest).encode()
+
+    return change
+
+
+def many(members: dict[str, bytes]) -> None:
+    """Give a trial five large files."""
+    manifest = json.loads(members[layout.MANIFEST])
+    trial = next(name for name in manifest["files"] if name.endswith("trial.json")).rpartition("/")[0]
+    more = {f"{trial}/{n}.png": {"sha256": "0" * 64, "size": layout.OTHER_BYTES} for n in range(5)}
+    manifest["files"] |= more
+    members[layout.MANIFEST] = json.dumps(manifest).encode()
+
+
+def swollen(members: dict[str, bytes]) -> None:
+    """Far more zeros in a file than the bundle says."""
+    members[next(name for name in members if name.endswith("main.csv"))] = bytes(2**26)
+
+
 def pickled(members: dict[str, bytes]) -> None:
     out = io.BytesIO()
     np.savez(out, epochs=np.array([{"run": "this"}], dtype=object))
@@ -438,6 +465,18 @@ def test_files_of_a_trial_that_were_made_up_are_one_line(
         (outside, False, "orch-bundle.json: files"),
         (edited, False, "is damaged: its digest is another"),
         (zeros, True, "bytes of arrays, more than"),
+        (
+            sized("main.csv", 10 * 2**30),
+            False,
+            "main.csv has 10737418240 bytes, more than 268435456; no such",
+        ),
+        (
+            sized("spectra.npz", 2**28 + 1),
+            False,
+            "spectra.npz has 268435457 bytes, more than 268435456; no such",
+        ),
+        (many, False, " bytes, more than 1073741824; no such bundle is read"),
+        (swollen, False, "main.csv is damaged: its digest is another"),
         (pickled, True, "holds no curves"),
         (nested, True, "is no JSON"),
         (lambda members: members.clear(), False, "it is no bundle, or was cut off"),
@@ -489,6 +528,12 @@ def test_a_sweep_goes_into_a_bundle_as_one_file_that_asks_for_the_same_trials(tm
         assert alone.tables == spec.tables and alone.figures == spec.figures
     built, name, _ = whole_sources(spec, None, trust=False)
     assert list(built) == [name] == ["smoke.orch.yaml"]
+
+
+def test_a_sweep_that_is_written_down_says_what_its_tables_show_also_where_that_is_the_default() -> None:
+    texts, name, _ = whole_sources(expansion().spec, None, trust=False)
+    (table,) = parse(texts[name].decode(), name)["tables"]
+    assert (table["metric"], table["digits"]) == ("probe/top1", 1)
 
 
 def test_a_sweep_goes_into_a_bundle_with_those_from_whose_encoders_it_starts(tmp_path: Path) -> None:

@@ -12,14 +12,17 @@ import time
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.commands.look.doctor import _moved
 from orchestrator.errors import StoreError, UsageError
+from orchestrator.process.scratch import own_folder
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal.entries import Begun, Ended
 from orchestrator.recording.journal.notes import of_journals
+from orchestrator.recording.stores import memory
 from orchestrator.recording.stores.sqlite import LONGEST
 from orchestrator.recording.workspace import LONGEST_FOLDER, Workspace, workspace
 from tests.builders import INFO, outcome, report, trials
@@ -28,8 +31,8 @@ from tests.place import Place
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
 
 
-def space_in(home: Path) -> Workspace:
-    return workspace(home, None, None)
+def space_in(home: Path, address: str | None = None) -> Workspace:
+    return workspace(home, address, None)
 
 
 def filled(home: Path, database: Path) -> str:
@@ -99,6 +102,51 @@ def test_a_journal_for_another_store_is_kept_and_named(tmp_path: Path, database:
     store.close()
     (note,) = of_journals(space.journals, space.store_at.name)
     assert f"for sqlite:///{there}: --tracking-uri names it" in note
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What this process would do at its end, for the folders of stores in its memory."""
+    found: list[Any] = []
+    monkeypatch.setattr(
+        memory.atexit, "register", lambda act, *what, **how: found.append(lambda: act(*what, **how))
+    )
+    return found
+
+
+def test_a_store_that_ends_with_its_process_shares_neither_checkpoints_nor_journal_with_others(
+    tmp_path: Path, ends: list[Any]
+) -> None:
+    lasting, one, two = (space_in(tmp_path, address) for address in (None, "memory:one", "memory:two"))
+    folders = [folder for space in (lasting, one, two) for folder in (space.checkpoints, space.journals)]
+    assert len(set(folders)) == 6 and space_in(tmp_path, "memory:one").checkpoints == one.checkpoints
+    assert workspace(tmp_path, "memory:one", None, checkpoints="/there").checkpoints == Path("/there")
+    assert not list(tmp_path.iterdir())
+    store = one.open_journaled()
+    store.begin(trials(1)[0].facts, INFO)
+    assert one.journals.exists() and not lasting.journals.exists()
+    store.close()
+    for end in ends:
+        end()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_sweep_in_memory_has_left_is_removed_by_the_next_and_no_living_one_s(
+    tmp_path: Path, ends: list[Any]
+) -> None:
+    dead, living = tmp_path / "memory-0123", tmp_path / "memory-4567"
+    own_folder(dead, "none").close()
+    (dead / "journal").mkdir()
+    with own_folder(living, "none"):
+        space_in(tmp_path, "memory:three").open_journaled().close()
+        assert living.exists() and not dead.exists()
+
+
+def test_a_journal_that_earlier_code_left_of_a_store_in_memory_may_be_deleted(tmp_path: Path) -> None:
+    abandoned(tmp_path, "memory")
+    space = space_in(tmp_path)
+    (note,) = of_journals(space.journals, space.store_at.name)
+    assert "for memory: it ended with its process, and they may be deleted" in note
 
 
 def test_doctor_tells_where_mlflow_s_pages_look_for_the_files_of_a_moved_home(

@@ -47,6 +47,9 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     kind = load(figure.kind)
     with styled(), plugged.blamed("figures", kind):
         drawn: Figure = kind.draw(figure, cells, title=title, stamp=stamp)
+        before = drawn.get_figwidth()
+        if figure.width is not None and abs(before - figure.width) > 1e-6:  # its kind takes no width
+            drawn.set_size_inches(figure.width, drawn.get_figheight() * figure.width / before)
     return drawn
 
 

@@ -18,14 +18,38 @@ from orchestrator.planning.designs import Choice
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import in_words
+from orchestrator.process.words import counted
 from orchestrator.records import Curves, TrialRecord, status_of
+from trainers.config.plugins import load
 from trainers.measures.catalogue import METRICS
+
+FINALS = "COLUMNS_ARE_FINAL_METRICS"
+"""What a kind of figure has that shows no epochs."""
 
 
 def drawn_cells(expansion: Expansion, spec: FigureSpec) -> list[int]:
     """Places of the cells that a figure shows."""
     cells = enumerate(expansion.cells)
     return [index for index, cell in cells if spec.where.items() <= dict(cell.choice).items()]
+
+
+def check_results(
+    expansion: Expansion,
+    figures: Iterable[FigureSpec],
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+) -> None:
+    """Check that there is something to draw.
+
+    Raises:
+        UsageError: no trial was trained, or none has reported an epoch, of which all these figures are.
+    """
+    name = expansion.spec.name
+    if not records and not curves:
+        raise UsageError(f"sweep '{name}' has no results to draw yet; run it first")
+    if not curves and not any(getattr(load("figures", one.kind), FINALS, False) for one in figures):
+        told = f"sweep '{name}': {counted(len(records), 'trial')} began and none has reported an epoch"
+        raise UsageError(f"{told}, and its figures are made of epochs; kind dots draws final metrics")
 
 
 def bare_cells(expansion: Expansion, places: Iterable[int]) -> list[CellCurves]:

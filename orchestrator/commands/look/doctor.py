@@ -91,7 +91,7 @@ def _checkpoints(space: Workspace) -> Check:
         folder = space.checkpoints
     except OrchError as error:
         return Check("bad", "checkpoints", str(error))
-    if folder == space.home / "trials":
+    if space.checkpoints_at is None:
         return Check("ok", "checkpoints", "in the home folder")
     problem = unusable(folder)
     return Check("bad" if problem else "ok", "checkpoints", problem or f"{folder} takes and gives them")

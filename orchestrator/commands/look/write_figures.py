@@ -40,14 +40,12 @@ def write_figures(
     curves = store.curves([trial.id for trial in expansion.trials])
     theirs = store.curves([one.trial_id for one in others]) if others else {}
     beside = curves_of_others(expansion, others, theirs)
-    if not curves and not beside:
-        raise UsageError(
-            f"no trial of sweep '{expansion.spec.name}' is in {store.describe()} yet; run it first"
-        )
+    records = sweep.records()
+    if not beside:
+        publish.check_results(expansion, expansion.spec.figures, records, curves)
     problems: list[str] = []
     try:
         folder.mkdir(parents=True, exist_ok=True)  # first: to draw takes long
-        records = sweep.records()
         files = publish.figure_files(
             expansion, records, curves, problems, formats=formats, plain=plain, beside=beside
         )

@@ -10,12 +10,15 @@ from orchestrator.errors import StoreError, UsageError
 from orchestrator.execution import drive
 from orchestrator.execution.drive import Prepared
 from orchestrator.execution.options import Options
+from orchestrator.execution.screen import mirroring
+from orchestrator.execution.screen.mirrors.base import waiting
 from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan, encoder_notes
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
+from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.notes import notes_in
 from orchestrator.recording.claims.shared import BEAT_S, SharedClaims
@@ -57,6 +60,15 @@ def end_dead_drivers(space: Workspace) -> Iterator[str]:
         return
     for owner in SharedClaims(registry, me=_me()).end_dead_drivers():
         yield f"{owner} is dead; its trials are stopped, and `orch sweep` goes on with them"
+
+
+def mirrored(space: Workspace, names: Sequence[str], *, say: Callable[[str], None]) -> bool:
+    """Show what waits in this home for these mirrors; whether everything is shown."""
+    with said_if_slow("mirrors show what has ended", say):
+        lines = [line for name in names for line in mirroring.shown_now(name, space.home)]
+    for line in lines:
+        say(line)
+    return not any(waiting(mirroring.folder_of(name, space.home)) for name in names)
 
 
 def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:

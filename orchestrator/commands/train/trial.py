@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -16,20 +17,29 @@ from orchestrator.answer.comparison.expectations import written_down
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError
 from orchestrator.planning.data import missing_data
-from orchestrator.planning.plan import kept
+from orchestrator.planning.plan import kept, unfit
 from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
 from orchestrator.process.secrets import kept_to_itself
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.bundle import writing
+from orchestrator.recording.bundle.layout import parts
+from orchestrator.recording.bundle.reading import open_bundle
+from orchestrator.recording.bundle.selecting import sweep_words
+from orchestrator.recording.bundle.store import BundleStore
 from orchestrator.recording.logs import epoch_line
 from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.stores.base import ENDING
+from orchestrator.recording.trial_files import EncoderLostError, whole_encoder
 from orchestrator.recording.workspace import Workspace
 from orchestrator.records import SweepInfo
+from trainers.attempt.checkpoint import GIVEN
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.report import EpochReport, Outcome
 from trainers.config.base import Runtime
+
+KEEPING = ("--keep", "encoder", "--out", f"parent{ENDING}")
 
 
 class Kept:
@@ -94,6 +104,42 @@ def into_bundle(
     return Kept(request, trial, path, keep=keep) if path is not None else None
 
 
+def given_encoder(request: Request, trial: TrialSpec, bundle: Path | None) -> bytes | None:
+    """The encoder that a trial starts from, as a bundle has it; None: it starts from none.
+
+    Raises:
+        UsageError: the bundle has no such encoder; none is named and one is needed; or one is, and is not.
+    """
+    start, parent = trial.cell.start, trial.parent
+    if start is None or parent is None:
+        if bundle is not None:
+            raise UsageError(f"--from {bundle}: {trial.label} starts from no other trial; leave it out")
+        return None
+    whose = f"the encoder of {parent.label}" + (f" of {start.file}" if start.file else "")
+    own = start.file is None
+    profile = request.expansion.profile if own else start.profile
+    words = sweep_words(
+        start.file or request.file, profile=profile, seeds=None, changes=request.changes if own else {}
+    )[2:]
+    alone = shlex.join(["orch", "trial", *words, parent.cell.label, "--seed", str(parent.seed), *KEEPING])
+    makes = (
+        f"`{alone}` makes one, or `{shlex.join(['orch', 'export', *words, '--with', 'encoders'])}` of a store"
+    )
+    if bundle is None:
+        raise UsageError(f"{trial.label} starts from {whose}; name a bundle that has it with --from: {makes}")
+    if (named := parts(bundle)) is None or named[1] is not None:
+        raise UsageError(f"--from {bundle}: expected a bundle, whose name ends in {ENDING}; {makes}")
+    store = BundleStore(open_bundle(bundle))
+    records = store.records([parent.id])
+    if (why := unfit([trial], records, {}).get(trial.id)) is not None:
+        told = why.why if why.known else f"is not in it (trial {parent.id})"
+        raise UsageError(f"--from {bundle}: {trial.label} starts from {whose}, which {told}; {makes}")
+    try:
+        return whole_encoder(records[parent.id], store)
+    except EncoderLostError as lost:
+        raise UsageError(f"--from {bundle}: {whose} {lost}; {makes}") from None
+
+
 def run_one(
     trial: TrialSpec,
     space: Workspace,
@@ -103,11 +149,12 @@ def run_one(
     download: bool,
     as_json: bool,
     also: Kept | None = None,
+    given: bytes | None = None,
 ) -> Outcome:
-    """Train one trial in this process, printing a line per epoch, and telling `also`."""
-    if trial.parent is not None:
-        told = f"{trial.label} starts from the encoder of {trial.parent.label}, which is in a store"
-        raise UsageError(f"{told}; `orch sweep` brings it")
+    """Train one trial in this process, from the encoder that it is `given`.
+
+    Prints a line per epoch, and tells `also`.
+    """
     problems = list(missing_data([trial], space.data_root))
     if problems and not download:
         raise UsageError("\n".join(problems))
@@ -126,8 +173,13 @@ def run_one(
             plain = json.dumps(message.model_dump(exclude={"arrays"})) if as_json else epoch_line(message)
             print(plain, flush=True)
 
-    with kept_to_itself():  # a script that the trial runs has this process's environment
-        return run_trial(trial.config, runtime=runtime, folder=also.folder if also else None, report=report)
+    with contextlib.ExitStack() as after:
+        folder = also.folder if also else None
+        if given is not None:
+            folder = folder or Path(after.enter_context(tempfile.TemporaryDirectory(prefix="orch-trial-")))
+            (folder / GIVEN).write_bytes(given)
+        after.enter_context(kept_to_itself())  # a script that the trial runs has this process's environment
+        return run_trial(trial.config, runtime=runtime, folder=folder, report=report)
 
 
 def outcome_text(outcome: Outcome) -> str:

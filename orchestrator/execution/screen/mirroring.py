@@ -1,4 +1,4 @@
-"""Feeds mirrors with trials that end: written down at once, delivered beside the training, or later.
+"""Feeds mirrors with trials: written down at once, delivered now and then beside the training, or later.
 
 A mirror is never needed: what goes wrong with one is a line, and the sweep is as it would be without.
 """
@@ -6,12 +6,6 @@ A mirror is never needed: what goes wrong with one is a line, and the sweep is a
 from __future__ import annotations
 
 import contextlib
-import json
-import math
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,12 +13,11 @@ from pathlib import Path
 
 from orchestrator.errors import StoreError
 from orchestrator.events import Event, Finished, Progressed, Started
-from orchestrator.execution.screen import mirrors
+from orchestrator.execution.screen.delivering import LATE, Delivery
 from orchestrator.execution.screen.lines import Listening, Make, Screen
 from orchestrator.execution.screen.mirrors import base
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.process.secrets import passed_on
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted
 from orchestrator.recording.store_port import Store
@@ -32,11 +25,11 @@ from orchestrator.records import FINAL, SweepInfo, TrialRecord
 from trainers.attempt.report import Outcome
 
 EVERY_S = 30.0
-"""Between two deliveries while trials run: each is a process."""
-QUIET_S = 120.0
-"""A delivery that shows nothing for so long is ended ..."""
+"""Before each delivery while trials run, for it is a process ..."""
+SHARE = 10
+"""... and so many times as long as the last one took, where that is longer."""
 PATIENCE_S = 60.0
-"""... and one that a command waits for at its end, after so long."""
+"""So long a command waits at its end for what is delivered."""
 CATCH_UP_S = 30.0
 """For so long, at the end, results that are older than the mirror are looked up."""
 BATCH = 50  # trials whose curves are read at once
@@ -47,11 +40,10 @@ class Mirror:
 
     def __init__(self, name: str, folder: Path, info: SweepInfo) -> None:
         """The mirror of that name, whose files are in `folder`."""
-        self.name, self.folder, self.problem, self.shown = name, folder, "", 0
+        self.folder, self.out = folder, Delivery(name, folder)
         self._info, self._trials = info, dict[str, TrialSpec]()
         self._news, self._ending = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
-        self._child: subprocess.Popen[bytes] | None = None
 
     def know(self, plan: Plan) -> None:
         """Trials of this plan may be heard of."""
@@ -59,12 +51,12 @@ class Mirror:
 
     def on_event(self, event: Event) -> None:
         """Something happened to a trial; it is written down, and nothing else is waited for."""
-        if self.problem or event.trial_id not in self._trials:
+        if self.out.problem or event.trial_id not in self._trials:
             return
         try:
             self._write(event)
         except Exception as error:  # a full disk, say: training goes on
-            self.problem = f"{type(error).__name__}: {error}"
+            self.out.problem = f"{type(error).__name__}: {error}"
 
     def _write(self, event: Event) -> None:
         part = self._path(event.trial_id, base.PART)
@@ -73,6 +65,7 @@ class Mirror:
             part.write_text(base.head(self._trials[event.trial_id].facts, self._info), encoding="utf-8")
         elif isinstance(event, Progressed) and part.exists():
             _add(part, base.epoch(event.report.epoch, event.report.metrics))
+            self._tell()
         elif isinstance(event, Finished) and part.exists():
             if event.outcome.status not in FINAL:
                 part.unlink()
@@ -102,88 +95,37 @@ class Mirror:
 
     def _put(self, part: Path) -> None:
         part.replace(part.with_suffix(base.WHOLE))
+        self._tell()
+
+    def _tell(self) -> None:
+        """Have what was written down delivered, before long."""
         self._news.set()
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=f"orch-{self.name}", daemon=True)
+            self._thread = threading.Thread(target=self._run, name=f"orch-{self.out.name}", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:
         """Deliver now and then while trials run; a mirror that fails is tried again by the next command."""
-        while not self._ending.is_set() and not self.problem:
-            if self._news.wait(timeout=0.5):
+        pause = EVERY_S
+        while not self._ending.wait(pause) and not self.out.problem:
+            if self._news.is_set():
                 self._news.clear()
-                self.deliver(QUIET_S)
-                self._ending.wait(EVERY_S)
-
-    def deliver(self, limit_s: float, until: float = math.inf) -> None:
-        """Show what waits, in a process of its own.
-
-        It is ended when it shows nothing for `limit_s`, and when the clock has come to `until`.
-        """
-        try:
-            self._deliver(limit_s, until)
-        except OSError as error:  # a full disk, say, or no room for a process
-            self.problem = self.problem or f"{type(error).__name__}: {error}"
-
-    def _deliver(self, limit_s: float, until: float) -> None:
-        words = [sys.executable, "-P", "-m", mirrors.__name__, self.name, str(self.folder)]
-        with contextlib.ExitStack() as after:
-            log = after.enter_context((self.folder / "log.txt").open("ab"))
-            self._child = child = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,
-                env=passed_on(),
-            )
-            heard = threading.Thread(target=self._hear, args=(child,), daemon=True)
-            after.callback(heard.join, 5.0)
-            after.callback(_ended, child)  # first, for that ends what is heard
-            heard.start()
-            shown, since = self.shown, time.monotonic()
-            while heard.is_alive():
-                heard.join(0.1)
-                if self.shown > shown:
-                    shown, since = self.shown, time.monotonic()
-                if time.monotonic() > until:
-                    self.problem = self.problem or _late()
-                    return
-                if time.monotonic() - since > limit_s:
-                    self.problem = self.problem or f"it shows nothing for {limit_s:.0f} s"
-                    return
-
-    def _hear(self, child: subprocess.Popen[bytes]) -> None:
-        assert child.stdout is not None
-        with child.stdout:
-            for line in child.stdout:
-                with contextlib.suppress(ValueError, AttributeError):
-                    told = json.loads(line)
-                    self.shown += "shown" in told
-                    self.problem = told.get("error", self.problem)
-        if child.wait() and not self.problem:
-            self.problem = f"its process ended with {child.returncode}"
+                begun = time.monotonic()
+                self.out.deliver()
+                pause = max(EVERY_S, SHARE * (time.monotonic() - begun))
 
     def close(self, *, wait: bool) -> Iterator[str]:
-        """End; with `wait` after what waits was shown. What became of it, in a line."""
+        """End; with `wait` after what waits was shown. What became of it, in a line or two."""
         self._ending.set()
         until = time.monotonic() + (PATIENCE_S if wait else 0.0)
         if (thread := self._thread) is not None:
             thread.join(max(0.0, until - time.monotonic()))
             if wait and thread.is_alive():
-                self.problem = self.problem or _late()
-        if wait and not self.problem and base.waiting(self.folder):
-            self.deliver(QUIET_S, max(until, time.monotonic() + 1.0))
-        if self._child is not None:
-            _ended(self._child)
-        left = len(base.waiting(self.folder))
-        if self.problem or left:
-            why = " ".join((self.problem or "stopped").split())[:300]
-            waits = f"{counted(left, 'result')} wait{'s' * (left == 1)} in {self.folder}"
-            yield f"orch: mirror {self.name}: {why}; {waits}, for the same command"
-        elif self.shown:
-            where = mirrors.load(self.name).where(self.folder, self._info.name)
-            yield f"mirrored {counted(self.shown, 'trial')} in {self.name}: {where}"
+                self.out.problem = self.out.problem or LATE
+        if wait:
+            self.out.drain(max(until, time.monotonic() + 1.0))
+        self.out.end()
+        yield from self.out.told([self._info.name])
 
 
 class Mirrors:
@@ -191,7 +133,7 @@ class Mirrors:
 
     def __init__(self, names: Sequence[str], home: Path, info: SweepInfo) -> None:
         """Those of these names, with files in the home folder."""
-        self._all = [Mirror(name, home / "mirrors" / name, info) for name in names]
+        self._all = [Mirror(name, folder_of(name, home), info) for name in names]
         self.whole = False
         """Whether the sweep has come to its end, so that what waits is waited for."""
 
@@ -218,7 +160,7 @@ class Mirrors:
         for one in self._all:
             try:
                 left = one.missing(trials, records)
-                while left and not one.problem and time.monotonic() < until:
+                while left and not one.out.problem and time.monotonic() < until:
                     batch, left = left[:BATCH], left[BATCH:]
                     curves = store.curves([trial.id for trial in batch])
                     for trial in batch:
@@ -229,9 +171,11 @@ class Mirrors:
                                 by_epoch.setdefault(number, {})[name] = value
                         one.add(trial, records[trial.id], by_epoch)
                 if left:
-                    one.problem = one.problem or f"{counted(len(left), 'older result')} not looked up yet"
+                    one.out.problem = (
+                        one.out.problem or f"{counted(len(left), 'older result')} not looked up yet"
+                    )
             except (StoreError, OSError) as error:
-                one.problem = one.problem or str(error)
+                one.out.problem = one.out.problem or str(error)
 
     def close(self, *, wait: bool) -> Iterator[str]:
         """End them; a line on each that has something to say."""
@@ -254,18 +198,21 @@ def mirrored(
             say(line)
 
 
-def _late() -> str:
-    return f"it did not end within {PATIENCE_S:.0f} s"
+def folder_of(name: str, home: Path) -> Path:
+    """The files of the mirror of that name."""
+    return home / "mirrors" / name
+
+
+def shown_now(name: str, home: Path) -> Iterator[str]:
+    """Show what waits for a mirror, whichever sweeps it is of; what became of it, in a line or two."""
+    out = Delivery(name, folder_of(name, home))
+    runs = [run for path in base.waiting(out.folder) if (run := base.read(path)) is not None]
+    out.drain()
+    yield from out.told(dict.fromkeys(run.sweep for run in runs))
+    if not runs and not out.problem:
+        yield f"nothing waits for mirror {name}"
 
 
 def _add(path: Path, line: str) -> None:
     with path.open("a", encoding="utf-8") as file:
         file.write(line)
-
-
-def _ended(child: subprocess.Popen[bytes]) -> None:
-    """End a process with everything that it has started."""
-    if child.poll() is None:
-        with contextlib.suppress(OSError):
-            os.killpg(child.pid, signal.SIGKILL)
-    child.wait()

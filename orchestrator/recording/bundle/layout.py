@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +43,9 @@ FILE_BYTES = 4 * 2**30
 OTHER_BYTES = 256 * 2**20
 """... and no other file."""
 ARRAYS_BYTES = 2**30
-"""Nor are the arrays of one trial's curves and spectra together."""
+"""Nor are the arrays of one trial's curves and spectra together ..."""
+TRIAL_BYTES = 2**30
+"""... and all files of one trial."""
 
 
 def most_bytes(name: str) -> int:
@@ -70,6 +74,22 @@ class Part(Frozen):
     sha256: str
     size: int = Field(ge=0)
     """In bytes."""
+
+
+def largest(files: Mapping[str, Part]) -> str | None:
+    """What of these files is too large to be read, and how large it is; None: nothing."""
+    trials = Counter[str]()
+    for name, part in files.items():
+        if part.size > (most := most_bytes(name)):
+            return f"{name} has {part.size} bytes, more than {most}"
+        if name.startswith("trials/"):
+            trials["/".join(name.split("/")[:2])] += part.size
+    told = (
+        f"{one} has {size} bytes, more than {TRIAL_BYTES}"
+        for one, size in trials.items()
+        if size > TRIAL_BYTES
+    )
+    return next(told, None)
 
 
 class BundledSweep(Frozen):

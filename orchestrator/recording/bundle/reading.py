@@ -31,6 +31,7 @@ from orchestrator.recording.bundle.layout import (
     BundledTrial,
     Manifest,
     arrays_bytes,
+    largest,
     most_bytes,
     parts,
 )
@@ -236,7 +237,10 @@ class Bundle:
             raise UsageError(
                 f"{self.path}: is a bundle of version {version}, this orch reads up to {VERSION}; upgrade it"
             )
-        return self._parsed(MANIFEST, Manifest, value)
+        found = self._parsed(MANIFEST, Manifest, value)
+        if (told := largest(found.files)) is not None:
+            raise UsageError(f"{self.path}: {told}; no such bundle is read")
+        return found
 
     def _content(self, name: str, most: int) -> bytes | None:
         """A member's bytes, `most` and one more at most; None if it is not there or cannot be read."""

@@ -84,6 +84,8 @@ def save(spec: SweepSpec, path: Path) -> None:
 def tree_of(spec: SweepSpec, folder: Path) -> dict[str, Any]:
     """What a file in `folder` says of a sweep."""
     tree = spec.model_dump(mode="json", exclude_defaults=True)
+    for told, table in zip(tree.get("tables", ()), spec.tables, strict=False):
+        told |= {"metric": table.metric, "digits": table.digits}  # should their defaults ever be others
     if spec.plugins:
         tree["plugins"] = [named_from(entry, folder) for entry in spec.plugins]
     files_from(tree, functools.partial(replaced, folder=folder))

@@ -20,8 +20,8 @@ from orchestrator.errors import UsageError
 from orchestrator.planning.evaluations import evaluated, evaluations
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
+from orchestrator.recording.bundle import layout
 from orchestrator.recording.bundle.imported import imported_into, told
-from orchestrator.recording.bundle.layout import MANIFEST, VERSION, BundledSweep, Manifest, Part, too_large
 from orchestrator.recording.bundle.merging import differ
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
@@ -123,14 +123,14 @@ class _Writer:
 
     def __init__(self, file: zipfile.ZipFile) -> None:
         self._file = file
-        self.parts: dict[str, Part] = {}
+        self.parts: dict[str, layout.Part] = {}
 
     def add(self, name: str, content: bytes | str) -> None:
         """Add a file."""
         data = content.encode() if isinstance(content, str) else content
-        if (why := too_large(name, data)) is not None:
+        if (why := layout.too_large(name, data)) is not None:
             raise UsageError(f"{name} {why}, and no such bundle is read; export it without that")
-        self.parts[name] = Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
+        self.parts[name] = layout.Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         info = zipfile.ZipInfo(name)  # of 1980: the same results are the same bytes
         info.external_attr = 0o644 << 16
         packed = name.endswith((".npz", ".png", ".safetensors"))
@@ -169,7 +169,9 @@ def _fill(
             _add_checkpoints(writer, one.checkpoints, [i for i in ids if i not in own or not own[i].is_done])
     if bare:
         say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
-    writer.add(MANIFEST, _manifest(writer, sweeps, asked, made_by).model_dump_json(indent=1))
+    if (why := layout.largest(writer.parts)) is not None:
+        raise UsageError(f"{why}, and no such bundle is read; export it without that")
+    writer.add(layout.MANIFEST, _manifest(writer, sweeps, asked, made_by).model_dump_json(indent=1))
     return len(there & records.keys()), len({trial.id for trials in asked.values() for trial in trials})
 
 
@@ -247,20 +249,22 @@ def _add_answers(
         writer.add(f"reports/{one.key}.html", html)
 
 
-def _manifest(writer: _Writer, sweeps: Sequence[Exported], asked: Asked, made_by: Provenance) -> Manifest:
+def _manifest(
+    writer: _Writer, sweeps: Sequence[Exported], asked: Asked, made_by: Provenance
+) -> layout.Manifest:
     """What the bundle says of itself, but not which command made it: the same results are the same bytes."""
     maker = Provenance(code_version=made_by.code_version, packages=made_by.packages)
     try:
         named = {one.key: _sweep(one, asked[one.key]) for one in sweeps}
-        return Manifest(bundle=VERSION, made_by=maker, sweeps=named, files=writer.parts)
+        return layout.Manifest(bundle=layout.VERSION, made_by=maker, sweeps=named, files=writer.parts)
     except ValidationError as error:
         name = error.errors()[0]["input"]
         raise UsageError(f"{name!r}: is no name for a file in a bundle; rename it") from None
 
 
-def _sweep(one: Exported, trials: Sequence[TrialSpec]) -> BundledSweep:
+def _sweep(one: Exported, trials: Sequence[TrialSpec]) -> layout.BundledSweep:
     spec, aim = one.expansion.spec, one.expansion.aim
-    return BundledSweep(
+    return layout.BundledSweep(
         name=spec.name,
         question=spec.question,
         file=one.file,

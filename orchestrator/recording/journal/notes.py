@@ -36,7 +36,9 @@ def of_journals(root: Path, store: str, *, away: str | None = None) -> list[str]
         )
     for other, files in sorted(by_store.items()):
         if files:
-            lines.append(f"{counted(len(files), 'file')} in {root} for {other}: --tracking-uri names it")
+            ended = other.partition(":")[0] == "memory"  # which had its journals here once
+            way = "it ended with its process, and they may be deleted" if ended else "--tracking-uri names it"
+            lines.append(f"{counted(len(files), 'file')} in {root} for {other}: {way}")
     if refused := set_aside(mine):
         lines.append(
             f"the store would not take {_named(refused)}; `orch sync` tries them again, and *{REFUSED} "

@@ -48,6 +48,8 @@ class StoreAddress(NamedTuple):
     """Whether it is on other machines, which do not always answer."""
     lasts: bool = True
     """Whether what it has is there when this process has ended."""
+    folder: Path | None = None
+    """Where checkpoints and journals lie that end with it; None: in the home folder."""
     only_read: str | None = None
     """Why nobody writes to it, and what to do instead. No journal is for it, then."""
 

@@ -1,6 +1,6 @@
-"""Mirrors: where finished trials are shown beside the store. A file each, found by its name.
+"""Mirrors: where trials are shown beside the store. A file each, found by its name.
 
-deliver(run, folder, *, again)    show a `MirroredRun` there, as one run whatever was left of it before;
+deliver(run, folder, *, again)    show a `MirroredRun` there, as one run whatever was shown of it before;
                                   `folder` is the mirror's own, `again`: another result of it was shown
 PACKAGE                           the package that it needs
 where(folder, sweep)              where people find the runs of a sweep, in a few words

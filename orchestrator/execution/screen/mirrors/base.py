@@ -1,8 +1,9 @@
-"""What a mirror shows of a finished trial, and the files in which that waits to be delivered.
+"""What a mirror shows of a trial, and the files in which that waits to be delivered.
 
-A mirror's folder has an outbox, a file for each trial that ended: a line of what the trial is, one for each
-epoch, one of its end; `delivered.jsonl`, a line for each result that was shown; and what the mirror itself
-writes. Nothing in it is needed by anything else.
+A mirror's folder has an outbox, a file for each trial: a line of what the trial is, one for each epoch, and
+when it ended one of that; and, of trials that train, the last epoch that was shown. `delivered.jsonl` has a
+line for each result that was shown; the rest is what the mirror itself writes. Nothing in it is needed by
+anything else.
 """
 
 from __future__ import annotations
@@ -18,11 +19,15 @@ from orchestrator.records import SweepInfo, TrialFacts
 from trainers.attempt.report import Outcome
 from trainers.config.base import canonical
 
-OUTBOX, DELIVERED, WHOLE, PART = "outbox", "delivered.jsonl", ".jsonl", ".part"
+OUTBOX, DELIVERED, WHOLE, PART, EPOCHS = "outbox", "delivered.jsonl", ".jsonl", ".part", ".epochs"
+UNFINISHED = "unfinished"
+"""Status of what is shown of a trial that trains; it stays where no result comes of it."""
+TRIES = 3
+"""A result that the mirror has not taken so often waits for the next command."""
 
 
 class MirroredRun(NamedTuple):
-    """A finished trial, as a mirror shows it."""
+    """A trial, as a mirror shows it."""
 
     trial: TrialFacts
     sweep: str
@@ -64,16 +69,17 @@ def _line(value: Any) -> str:
     return json.dumps(value, separators=(",", ":")) + "\n"
 
 
-def read(path: Path) -> MirroredRun | None:
-    """What a file of an outbox holds; None if it is not whole."""
+def read(path: Path, *, ended: bool = True) -> MirroredRun | None:
+    """What a file of an outbox holds, of a trial that has `ended`, or trains; None if it is not whole."""
     try:
-        first, *rest = map(json.loads, path.read_text(encoding="utf-8").splitlines())
-        by_epoch = {int(one["epoch"]): one["metrics"] for one in rest[:-1]}
+        text = path.read_text(encoding="utf-8")
+        first, *rest = map(json.loads, text[: text.rfind("\n") + 1].splitlines())  # a line may be on its way
+        end: dict[str, Any] = rest.pop() if ended else {"status": UNFINISHED, "metrics": {}}
+        by_epoch = {int(one["epoch"]): one["metrics"] for one in rest}
         facts = TrialFacts.model_validate(first["trial"])
-        ended = rest[-1]
         curves = tuple(sorted(by_epoch.items()))
         return MirroredRun(
-            facts, first["sweep"], first["profile"], curves, ended["status"], dict(ended["metrics"])
+            facts, first["sweep"], first["profile"], curves, end["status"], dict(end["metrics"])
         )
     except (OSError, ValueError, KeyError, TypeError, IndexError):
         return None
@@ -86,6 +92,28 @@ def waiting(folder: Path) -> list[Path]:
         with contextlib.suppress(OSError):  # another driver's process has delivered it just now
             found[path] = path.stat().st_mtime
     return sorted(found, key=lambda path: found[path])
+
+
+def going(folder: Path) -> list[Path]:
+    """The files of trials that train, or whose drivers died."""
+    return sorted((folder / OUTBOX).glob(f"*{PART}"))
+
+
+def last_shown(folder: Path, trial_id: str) -> int:
+    """The last epoch that was shown of a trial that trains; -1: none."""
+    try:
+        return int(_epochs(folder, trial_id).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return -1
+
+
+def note_shown(folder: Path, run: MirroredRun) -> None:
+    """Write down how far a trial is shown that trains."""
+    _epochs(folder, run.trial.trial_id).write_text(str(run.last), encoding="utf-8")
+
+
+def _epochs(folder: Path, trial_id: str) -> Path:
+    return folder / OUTBOX / f"{trial_id}{EPOCHS}"
 
 
 def delivered(folder: Path) -> dict[str, str]:
@@ -108,5 +136,6 @@ def _shown(path: Path) -> Iterator[tuple[str, str]]:
 
 def note_delivered(folder: Path, run: MirroredRun) -> None:
     """Write down that this result is shown."""
+    _epochs(folder, run.trial.trial_id).unlink(missing_ok=True)
     with (folder / DELIVERED).open("a", encoding="utf-8") as file:
         file.write("\n" + _line({"trial": run.trial.trial_id, "digest": run.digest}))

@@ -29,12 +29,13 @@ def where(folder: Path, sweep: str) -> str:
 
 
 def deliver(run: MirroredRun, folder: Path, *, again: bool) -> None:
-    """Make the trial's run, whose id is the trial's; another result of it has an id that says so."""
+    """Make the trial's run, or bring it up to date; its id is the trial's, and another result's says so."""
     import wandb
 
     trial = run.trial
     identity = f"{trial.trial_id}-{run.digest[:6]}" if again else trial.trial_id
-    for left in folder.glob(f"wandb/offline-run-*-{identity}"):  # by somebody who was killed
+    # What was shown of it before, or half shown by somebody who was killed: this has all of that.
+    for left in folder.glob(f"wandb/*run-*-{identity}"):
         shutil.rmtree(left, ignore_errors=True)
     made = wandb.init(
         id=identity,
