@@ -21,6 +21,7 @@ SMALLEST = {
     "epoch_speed.py": [*_EPOCHS, "--precision", "fp32", "--packed", "2"],
     "first_command.py": ["--runs", "1", "--spec", "sweep.yaml", "--", "--executor", "serial"],
     "fused_trees.py": ["--seeds", "2", "--rounds", "1", "--steps", "1"],
+    "linear_slope.py": ["--seeds", "1", "--steps", "2"],
     "matrix_roots.py": ["--sizes", "16"],
     "modes_speed.py": ["--trajectories", "200", "--processes", "1"],
     "overhead.py": ["--trials", "6", "--beside"],

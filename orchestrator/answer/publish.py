@@ -26,6 +26,7 @@ from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import layout
 from orchestrator.planning.plan import seeds_of_cells
@@ -241,8 +242,7 @@ def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     there = {t.id: records[t.id] for t in expansion.trials if t.id in records}
     states: list[Any] = [(i, r.status, [str(r.metrics.get(m)) for m in metrics]) for i, r in there.items()]
     states += [i for i, r in there.items() if r.perhaps_begun_before]
-    late = ("expectations", "also", "best", "marks")
-    tables = [without_empty(part.model_dump(mode="json"), *late) for part in spec.tables]
+    tables = [_told(part) for part in spec.tables]
     shown = tables + [without_empty(one.model_dump(mode="json"), "axes", "width") for one in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
     done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
@@ -254,6 +254,16 @@ def shows_more(there: str | None, new: str) -> bool:
     """Whether the content that is `there` shows more results of the same cells than the `new` one."""
     old, made = (there or "").split("-"), new.split("-")
     return len(old) == 3 and old[1].isdecimal() and old[0] == made[0] and int(old[1]) > int(made[1])
+
+
+def _told(table: TableSpec) -> dict[str, Any]:
+    """What a table says, without what it leaves open: as it was before that could be said."""
+    late = ("claim", "source", "expectations", "best", "marks", "also")
+    told = without_empty(table.model_dump(mode="json"), *late)
+    for name in ("expectations", "also"):
+        if name in told:
+            told[name] = [without_empty(one, *late[:3], "expected", "published") for one in told[name]]
+    return told
 
 
 def _digest(value: Any) -> str:

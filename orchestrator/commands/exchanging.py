@@ -137,12 +137,30 @@ def report(
         Path | None,
         typer.Option("--out", "-o", help="File to write.  [default: NAME.html]", show_default=False),
     ] = None,
+    form: Annotated[
+        str, typer.Option("--format", "-f", help="html; md: an index of claims alone, for a repository.")
+    ] = "html",
+    notes: Annotated[
+        Path | None,
+        typer.Option(
+            help="With -f md: what to write above it, and below each `## sweep`.", show_default=False
+        ),
+    ] = None,
     beside: With = None,
 ) -> None:
     """Write one page with the answer: tables, verdicts, figures, spectra, trials, methods, citations."""
-    from orchestrator.commands.look.write_report import write_report
+    from orchestrator.commands.look.write_report import write_index, write_report
 
-    typer.echo(str(write_report(list(requests), out, beside=beside)))
+    if form not in ("html", "md"):
+        raise UsageError(f"no report format '{form}'; known: html, md")
+    if form == "html" and notes is not None:
+        raise UsageError("--notes is for the index of claims; add -f md")
+    if form == "md" and beside is not None:
+        raise UsageError("--with imported is for a page of html; leave out -f md")
+    if form == "md":
+        typer.echo(str(write_index(list(requests), out, notes=notes)))
+    else:
+        typer.echo(str(write_report(list(requests), out, beside=beside)))
 
 
 def import_(

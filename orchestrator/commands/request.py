@@ -276,8 +276,9 @@ class Request(Sweep):
 
     def needs_published_profile(self) -> None:
         """Check that published or expected numbers can be compared with; UsageError: they cannot, and why."""
-        wanted = {table.published.profile for table in self.spec.tables if table.published}
-        if not wanted and any(table.expected or table.expectations for table in self.spec.tables):
+        tables = [part for table in self.spec.tables for part in table.parts]
+        wanted = {table.published.profile for table in tables if table.published}
+        if not wanted and any(table.expected or table.expectations for table in tables):
             return
         if not wanted:
             raise UsageError(f"--check: sweep '{self.spec.name}' has no published numbers to check against")

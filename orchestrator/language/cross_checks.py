@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import ModuleType
@@ -48,6 +49,8 @@ def cross_references(
     yield from checks.axes()
     for index, table in enumerate(spec.tables):
         yield from checks.table(table, ("tables", index))
+        for place, part in enumerate(table.parts):
+            yield from checks.said(part, ("tables", index, *(("metric", place) if place else ())))
         for metric in table.metrics:
             yield from checks.metric(metric, ("tables", index, "metric"), final=True)
     for index, figure in enumerate(spec.figures):
@@ -154,12 +157,12 @@ class _Checks:
         if open_axes and self.spec.design == "grid" and table.rows != "cells":
             message = f"axis '{open_axes[0]}' is neither in rows, columns nor where; its levels share a place"
             yield self._problem(at, message)
+
+    def said(self, table: TableSpec, at: At) -> Problems:
         for index, one in enumerate(table.expectations):
             for field, wanted in (("cell", one.cell), ("minus", one.minus or {})):
-                place = (*at, "expectations", index, field)
-                yield from self.levels(
-                    {a: v for a, v in wanted.items() if a not in axes or v != "base"}, place
-                )
+                named = {a: v for a, v in wanted.items() if a not in self.spec.axes or v != "base"}
+                yield from self.levels(named, (*at, "expectations", index, field))
         about = [(one.cell, one.minus, one.collapses is None) for one in table.expectations]
         for index, subject in enumerate(about):
             if subject in about[:index]:
@@ -284,10 +287,7 @@ class _Checks:
             yield self._problem((*at, "values"), message)
 
     def _count(self, axes: tuple[str, ...]) -> int:
-        number = 1
-        for axis in axes:
-            number *= len(self.spec.axes[axis].levels)
-        return number
+        return math.prod(len(self.spec.axes[axis].levels) for axis in axes)
 
     def _problem(self, at: At, message: str) -> Problem:
         return Problem(place_of(self._tree, at, self._default), ".".join(map(str, at)), message)

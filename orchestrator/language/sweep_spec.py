@@ -62,7 +62,7 @@ def _named(part: Any, axes: dict[str, Any]) -> Any:
         return part
     named = dict(part)
     for key, value in part.items():
-        if key in ("cells", "expectations"):
+        if key in ("cells", "expectations", "metric", "also"):
             named[key] = _named(value, axes)
         elif key in ("where", "baseline", "cell", "minus") and isinstance(value, dict):
             named[key] = {

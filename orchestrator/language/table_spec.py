@@ -27,6 +27,7 @@ LevelName = Annotated[str, WithJsonSchema({"type": ["string", "number", "boolean
 
 Best = Literal["highest", "lowest"] | None
 MARKS = ("signs", "words")
+Words = Annotated[str, Field(min_length=1, max_length=500)]
 
 
 class Published(Frozen):
@@ -69,6 +70,10 @@ class Expectation(Frozen):
     """Upper bound of the mean, in the table's unit."""
     collapses: bool | None = None
     """Instead of bounds: whether more than half of the cell's trials collapse."""
+    claim: Words | None = None
+    """Whose claim this tests, in words, for an index of claims; no part of what trials are trained under."""
+    source: Words | None = None
+    """Where the claim is made, perhaps with the numbers; also no part of it."""
 
     @model_validator(mode="after")
     def _says_one_thing(self) -> Expectation:
@@ -95,6 +100,16 @@ class Further(Frozen):
     """Digits after the point; 1 of percents and 3 of others, unless said otherwise."""
     best: Best = None
     """Whether more or less of it is better; marks the best, as far as seeds show."""
+    claim: Words | None = None
+    """What its numbers, or their direction, are said to show, in words."""
+    source: Words | None = None
+    """Where that is said."""
+    expected: Literal["rising", "falling"] | None = None
+    """How a theory says its numbers go down each column."""
+    expectations: tuple[Expectation, ...] = Field((), max_length=MOST_EXPECTED)
+    """What is expected of it."""
+    published: Published | None = None
+    """What was published of it."""
 
 
 _OR_SEVERAL: JsonDict = {"type": ["string", "array"], "items": {"type": ["string", "object"]}}
@@ -114,9 +129,7 @@ class TableSpec(Frozen):
     """Fixed levels of further axes: {axis: level}."""
     metric: str = Field("probe/top1", json_schema_extra=_OR_SEVERAL)
     """Final metric of a trial, or several: [probe/top1, knn/top1], a column each; the first is what unit,
-    digits, published numbers and expectations are of."""
-    also: tuple[Further, ...] = Field((), max_length=20)
-    """Further metrics, as a list under `metric` has them."""
+    digits, published numbers and expectations of the table are of. A further one may have its own."""
     unit: Literal["percent", "plain"] | None = None
     """How it is printed; percent for accuracies unless said otherwise."""
     digits: int = Field(1, ge=0, le=6)
@@ -129,6 +142,10 @@ class TableSpec(Frozen):
     "† 1/3", or in words, "1 of 3 collapsed"; signs unless said otherwise."""
     baseline: dict[str, LevelName] = {}
     """The cell that the others are compared with, paired by seed: {axis: level}."""
+    claim: Words | None = None
+    """What the numbers, or their direction, are said to show, in words, for an index of claims."""
+    source: Words | None = None
+    """Where that is said."""
     expected: Literal["rising", "falling"] | None = None
     """How a theory says the numbers go down each column; the table says whether they do."""
     expectations: tuple[Expectation, ...] = Field((), max_length=MOST_EXPECTED)
@@ -136,6 +153,8 @@ class TableSpec(Frozen):
     they began, so that the table can say whether it was predicted."""
     published: Published | None = None
     """The numbers that were published of it, printed beside ours."""
+    also: tuple[Further, ...] = Field((), max_length=20)
+    """Further metrics, as a list under `metric` has them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -160,11 +179,11 @@ class TableSpec(Frozen):
         """The same table of each further metric."""
         columns = () if self.columns == EVALUATIONS else self.columns
         same: dict[str, Any] = {"name": self.name, "rows": self.rows, "columns": columns}
-        same |= {"where": self.where, "marks": self.marks}
+        same |= {"where": self.where, "marks": self.marks, "baseline": self.baseline}
         made = []
         for one in self.also:
-            own = TableSpec(**same, baseline=self.baseline, metric=one.metric, unit=one.unit, best=one.best)
-            digits = one.digits if one.digits is not None else 1 if own.in_percent else 3
+            own = TableSpec(**same | dict(one) | {"digits": 1 if one.digits is None else one.digits})
+            digits = 3 if one.digits is None and not own.in_percent else own.digits
             made.append(TableSpec.model_validate(dict(own) | {"digits": digits}))
         return tuple(made)
 
@@ -233,9 +252,10 @@ def asked_table(
         known = ", ".join(table.name for table in tables) or "none"
         raise UsageError(f"no table '{name}'; tables: {known}")
     values: dict[str, Any] = own.model_dump(exclude_unset=True) if own else {"name": "table", "rows": "cells"}
-    values = {
-        key: value for key, value in values.items() if key not in ("published", "expected", "expectations")
-    }
+    values = {key: value for key, value in values.items() if key not in _SAID}
+    if "also" in values:
+        also = [{key: value for key, value in one.items() if key not in _SAID} for one in values["also"]]
+        values["also"] = also
     if metric is not None and metric != (own.metric if own else None):
         values = {key: value for key, value in values.items() if key not in ("unit", "digits", "best")}
         values = {key: value for key, value in values.items() if key != "also"} | {"metric": metric}
@@ -255,6 +275,10 @@ def asked_table(
         return TableSpec.model_validate(values)
     except ValidationError as error:
         raise UsageError(f"--{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
+
+
+_SAID = frozenset({"published", "expected", "expectations", "claim", "source"})
+"""What others say of a table's numbers, as the file has them."""
 
 
 def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -89,3 +89,29 @@ def test_the_summary_is_made_again_when_any_of_its_metrics_changes() -> None:
         for k in (0.1, 0.2)
     )
     assert publish.content(asked, first) != publish.content(asked, second)
+
+
+OWN = """    metric:
+  - probe/top1
+  - metric: knn/top1
+    digits: 2
+    published: {source: a benchmark, tolerance: 1.5, values: [[25, 40], [null, 25]]}
+    expected: rising
+    expectations: [{cell: {ema: EMA, predictor: regular}, at_least: 20}]
+"""
+
+
+def test_a_further_metric_has_published_numbers_a_direction_and_expectations_of_its_own() -> None:
+    table = made(OWN)
+    assert (table.prediction, table.judged, table.verdicts.total()) == (None, (), 0)
+    (own,) = table.others
+    assert own.prediction and own.judged[0].says == "knn/top1 of 'EMA · regular' at least 20 %"
+    assert own.verdicts == {"within": 2, "outside": 1}
+    text = text_of("text", table)
+    assert "published: a benchmark" in text and "knn/top1: theory: rising" in text
+    assert "expected: knn/top1 of 'EMA · regular' at least 20 %: undecided" in text
+
+
+def test_what_is_expected_of_a_further_metric_is_checked_when_the_file_is_read() -> None:
+    with pytest.raises(SpecError, match="no level 'regulr'"):
+        made(OWN.replace("predictor: regular", "predictor: regulr"))

@@ -16,6 +16,8 @@ from trainers.dynamics.per_mode import Rates, States
 from trainers.dynamics.phase import GridAxis, Parameter
 from trainers.dynamics.solver import Floats, first_passages
 
+DRAWS = False
+"""Nothing is drawn at random: one seed is as good as many."""
 ALIVE = 1e-3
 """A mode is alive where α_p s is above this share of what it is in a living mode without decay."""
 FIGURES = ("curves", "phase", "field")

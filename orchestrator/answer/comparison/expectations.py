@@ -34,6 +34,8 @@ class Judged(NamedTuple):
     """The numbers behind the verdict, in words."""
     written: str
     """Whether it was written down before its cells were trained, as far as that is known."""
+    n: int = 0
+    """Seeds with a number, or of a collapse trials that ended."""
 
     @property
     def line(self) -> str:
@@ -55,7 +57,7 @@ class _Test(NamedTuple):
 def written_down(expansion: Expansion) -> dict[str, str]:
     """The expectations of a sweep by what they are about, in words: what its trials are trained under."""
     found = {}
-    for spec in expansion.spec.tables:
+    for spec in (part for table in expansion.spec.tables for part in table.parts):
         for one in spec.expectations:
             found[_key(expansion, spec, one)] = _sentence(expansion, spec, one)
     return found
@@ -94,7 +96,8 @@ def judged(
         few = f"; fewer than {least} seeds cannot decide" if test.n < least else ""
         told = test.found + (few if verdict == "undecided" else "")
         when = _when(expansion, spec, one, records, named)
-        found.append(Judged(_says(expansion, spec, one), verdict, told, when))
+        of = "" if spec in expansion.spec.tables else f"{spec.metric} of "  # a further metric of a table
+        found.append(Judged(of + _says(expansion, spec, one), verdict, told, when, test.n))
     return found
 
 

@@ -30,7 +30,7 @@ def everything(table: Table) -> dict[str, Any]:
     if own := _own_seeds(table):
         told["cell_seeds"] = own
     if table.judged:
-        told["expectations"] = [one._asdict() for one in table.judged]
+        told["expectations"] = [dict(zip(one._fields[:4], one[:4], strict=True)) for one in table.judged]
     if table.others:
         told["further"] = [everything(one) for one in table.others]
     if table.sources:

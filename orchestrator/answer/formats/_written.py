@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.answer.statistics import Summary
@@ -73,6 +75,14 @@ def _mean(entry: Entry, table: Table) -> str:
     told = entry.summary.n == entry.asked == len(table.seeds) != 1
     count = "" if told else f" (n={entry.summary.n})"
     return f"{_number(entry.summary.mean, table)}{spread}{count}"
+
+
+def interval(entry: Entry, table: Table) -> str:
+    """The ends of our 95 % interval of the mean; empty where there is none."""
+    found = entry.summary
+    if found is None or found.low is None or found.high is None:
+        return ""
+    return f"{_number(found.low, table)} to {_number(found.high, table)}"
 
 
 def _others(beside: Beside, table: Table) -> str:
@@ -155,7 +165,7 @@ def title(table: Table) -> str:
 
 def legend(table: Table, *, tex: bool = False) -> list[str]:
     """What the marks mean, as far as they occur, and the table's notes."""
-    seeds, published = table.seeds, table.spec.published
+    seeds = table.seeds
     span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
     every = [entry for one in table.parts for _, _, entry in one.flat()]
@@ -166,14 +176,8 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
     if any(entry.against is not None for entry in every):
         chosen = ", ".join(table.spec.baseline.values())
         lines.append(f"Δ: difference from {chosen}, paired by seed, ± half its 95 % interval")
-    if published is not None:
-        theirs = "theory's" if published.what == "theory" else "the published"
-        lines.append(f"{published.what}: {published.source}")
-        if any(entry.verdict for _, _, entry in table.flat()) and published.tolerance is not None:
-            limit = f"{published.tolerance:g}{' points' if table.spec.in_percent else ''}"
-            limit += " or two published standard deviations" if published.spread else ""
-            signs = ("within: ", "outside: ") if tex or table.spec.in_words else ("✓ ", "✗ ")
-            lines.append(f"{signs[0]}at most {limit} from {theirs} number, {signs[1]}more")
+    of_published = (line for one in table.parts for line in _of_published(one, tex=tex))
+    lines += dict.fromkeys(of_published)
     imported = dict[str, None]()
     for source in (source for one in table.parts for source in one.sources):
         whence = "; ".join(f"{o.file}, sha256 {o.sha256[:12]}, {o.date}" for o in source.origins)
@@ -187,6 +191,20 @@ def legend(table: Table, *, tex: bool = False) -> list[str]:
         marks = ", ".join(f"{_mark(s, tex=tex)} {MEANINGS.get(s, s)}" for s in MARKS if s in occurring)
         written.insert(1, f"{marks}; 1/3 behind a mark: 1 of 3 trials")
     return written
+
+
+def _of_published(table: Table, *, tex: bool) -> Iterator[str]:
+    """Whose numbers stand beside ours, and what is near them."""
+    published = table.spec.published
+    if published is None:
+        return
+    theirs = "theory's" if published.what == "theory" else "the published"
+    yield f"{published.what}: {published.source}"
+    if any(entry.verdict for _, _, entry in table.flat()) and published.tolerance is not None:
+        limit = f"{published.tolerance:g}{' points' if table.spec.in_percent else ''}"
+        limit += " or two published standard deviations" if published.spread else ""
+        signs = ("within: ", "outside: ") if tex or table.spec.in_words else ("✓ ", "✗ ")
+        yield f"{signs[0]}at most {limit} from {theirs} number, {signs[1]}more"
 
 
 def _mark(status: str, *, tex: bool) -> str:

@@ -16,12 +16,13 @@ _MARKUP = re.compile(r"[|<*`]|\](?=[(\[])|(?<![\w$])_|_(?![\w{])|\\(?=[!-/:-@\[-
 def write(table: Table) -> str:
     """The table in GitHub's Markdown."""
     head, body = cells(table)
-    rows = [[*map(_text, head)], ["---"] + ["---:"] * (len(head) - 1), *([*map(_text, row)] for row in body)]
+    rows = [[*map(escaped, head)], ["---"] + ["---:"] * (len(head) - 1)]
+    rows += [[*map(escaped, row)] for row in body]
     lines = ["| " + " | ".join(row) + " |" for row in rows]
-    notes = [f"- {_text(note)}" for note in legend(table)]
-    return "\n".join([f"**{_text(title(table))}**", "", *lines, "", *notes]) + "\n"
+    notes = [f"- {escaped(note)}" for note in legend(table)]
+    return "\n".join([f"**{escaped(title(table))}**", "", *lines, "", *notes]) + "\n"
 
 
-def _text(words: str) -> str:
+def escaped(words: str) -> str:
     """`words` as Markdown that reads the same."""
     return _MARKUP.sub(lambda m: "\\" + m[0], words)

@@ -14,7 +14,7 @@ from orchestrator.answer.draw.cells import cell_curves
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.marks import MARKS, MEANINGS
-from orchestrator.answer.report.claims import claims_of, in_words
+from orchestrator.answer.report.claims import claims_of, in_words, is_drawn
 from orchestrator.answer.report.differences import against_baseline, of_axes, of_comparison
 from orchestrator.answer.report.methods import configs_of, methods_of, parts_of, settings_of
 from orchestrator.answer.report.spectra import spectra_of
@@ -94,7 +94,7 @@ def chapter(
         settings=settings,
         origin=_origin(expansion, records),
         source=source,
-        claims=[claim for table in tables for claim in claims_of(table, anchor)],
+        claims=[one for table in tables for one in claims_of(table, anchor, drawn=is_drawn(expansion))],
     )
 
 

@@ -5,18 +5,50 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
-from orchestrator.answer.formats._written import VERDICT_SIGNS, ours, published
+from orchestrator.answer.formats._written import VERDICT_SIGNS, interval, ours, published
 from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.report.values import Claim
 from orchestrator.answer.tables import Table
 from orchestrator.answer.tables.entries import Entry
+from orchestrator.planning.expand import Expansion
+from trainers.config.plugins import behind
 
 SIGNS = {"holds": "✓ holds", "fails": "✗ fails", "does not hold": "✗ does not hold"}
+REPRODUCED, NOT, UNDECIDED, NOT_RUN = "reproduced", "not", "undecided", "not run"
+NOT_TESTABLE = "not testable at this scale"
+ANSWERS = {
+    "holds": REPRODUCED,
+    "within": REPRODUCED,
+    "fails": NOT,
+    "does not hold": NOT,
+    "outside": NOT,
+}
+"""What a verdict is in an index of claims; every other one is undecided."""
+AHEAD = "predicted before training"
 
 
-def claims_of(table: Table, anchor: str) -> list[Claim]:
-    """Each claim of a table beside ours, written as the table has them."""
-    return [*_published(table, anchor), *_predicted(table, anchor), *_expected(table, anchor)]
+def claims_of(table: Table, anchor: str, *, drawn: bool = True) -> list[Claim]:
+    """Each claim of a table, of all its metrics, beside ours, written as the table has them.
+
+    Args:
+        table: the table.
+        anchor: where a page tells of its sweep.
+        drawn: whether trials draw anything at random, so that one seed decides nothing.
+    """
+    return [
+        claim
+        for part in table.parts
+        for claim in (
+            *_published(part, anchor, drawn=drawn),
+            *_predicted(part, anchor, drawn=drawn),
+            *_expected(part, anchor),
+        )
+    ]
+
+
+def is_drawn(expansion: Expansion) -> bool:
+    """Whether trials of a sweep draw anything at random."""
+    return any(getattr(behind(cell.loop), "DRAWS", True) for cell in expansion.cells)
 
 
 def counted_verdicts(claims: Iterable[Claim]) -> str:
@@ -30,51 +62,69 @@ def in_words(states: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {MEANINGS.get(status, status)}" for status, number in states.items())
 
 
-def _published(table: Table, anchor: str) -> Iterator[Claim]:
-    if table.spec.published is None:
+def _published(table: Table, anchor: str, *, drawn: bool) -> Iterator[Claim]:
+    spec = table.spec
+    if spec.published is None:
         return
-    theirs = " (theory)" if table.spec.published.what == "theory" else ""
+    theirs = " (theory)" if spec.published.what == "theory" else ""
+    claim = f"{spec.claim}: " if spec.claim and not spec.expected else ""
     for row, column, entry in table.flat():
         if entry.published is not None:
             yield Claim(
                 sweep=table.sweep,
                 anchor=anchor,
-                what=" · ".join(filter(None, (row, column))) + f" ({_metric(table)})",
+                what=claim
+                + " · ".join(filter(None, (row, column * bool(spec.column_axes))))
+                + f" ({_metric(table)})",
                 published=f"{published(entry, table)}{theirs}",
                 ours=ours(entry, table),
                 n=str(entry.summary.n if entry.summary else 0),
                 verdict=_verdict(table, entry),
+                interval=interval(entry, table),
+                answer=_answer(table, entry, drawn=drawn),
             )
 
 
-def _predicted(table: Table, anchor: str) -> Iterator[Claim]:
+def _predicted(table: Table, anchor: str, *, drawn: bool) -> Iterator[Claim]:
     """Whether the numbers rise or fall as a theory says."""
     if table.prediction is None:
         return
-    said = next(note for note in table.notes if note.startswith(f"theory: {table.spec.expected}"))
-    numbers = [one.summary.n if one.summary else 0 for _, _, one in table.flat() if one.asked]
+    spec, direction = table.spec, f"theory: {table.spec.expected}"
+    said = next(note for note in table.notes if note.startswith((direction, f"{spec.metric}: {direction}")))
+    least = min((one.summary.n if one.summary else 0 for _, _, one in table.flat() if one.asked), default=0)
+    along = f"{spec.expected} along {', '.join(spec.row_axes) or 'the rows'} ({_metric(table)})"
+    answer = f"{UNDECIDED} at n = {least}" if least else NOT_RUN
+    if table.prediction in ANSWERS and not (drawn and least == 1):
+        answer = ANSWERS[table.prediction]
     yield Claim(
         sweep=table.sweep,
         anchor=anchor,
-        what=f"{table.spec.expected} along {', '.join(table.spec.row_axes) or 'the rows'} ({_metric(table)})",
-        published="theory",
+        what=f"{spec.claim}: {along}" if spec.claim else along,
+        published=spec.source or "theory",
         ours=said.partition("; ")[2],
-        n=str(min(numbers, default=0)),
+        n=str(least),
         verdict=SIGNS.get(table.prediction, table.prediction),
+        source=spec.source or "theory",
+        answer=answer,
     )
 
 
 def _expected(table: Table, anchor: str) -> Iterator[Claim]:
     """What became of each expectation, and whether it was one."""
-    for one in table.judged:
+    for spec, one in zip(table.spec.expectations, table.judged, strict=True):
+        says = one.says if spec.collapses is not None else f"{one.says} ({_metric(table)})"
+        answer = ANSWERS.get(one.verdict, f"{UNDECIDED} at n = {one.n}")
+        trained = one.n > 0 or any(entry.statuses.get("diverged") for _, _, entry in table.flat())
         yield Claim(
             sweep=table.sweep,
             anchor=anchor,
-            what=f"{one.says} ({_metric(table)})",
-            published=one.written,
+            what=f"{spec.claim}: {says}" if spec.claim else says,
+            published="; ".join(filter(None, (spec.source, one.written))),
             ours=one.found,
-            n="",
+            n=str(one.n),
             verdict=SIGNS.get(one.verdict, one.verdict),
+            source=spec.source or table.spec.source or "expected",
+            answer=answer + f"; {one.written}" * (one.written != AHEAD) if trained else NOT_RUN,
         )
 
 
@@ -92,3 +142,17 @@ def _verdict(table: Table, entry: Entry) -> str:
         return f"{VERDICT_SIGNS[entry.verdict]} {entry.verdict}"
     alike = table.spec.published is not None and table.spec.published.tolerance is None
     return "no verdict: no tolerance is declared" if alike else "no verdict: another profile or setting"
+
+
+def _answer(table: Table, entry: Entry, *, drawn: bool) -> str:
+    """What an index says of a published number: one seed of something random decides nothing."""
+    if entry.asked == 0 or entry.summary is None:
+        found = _verdict(table, entry)
+        return NOT_RUN if found == "no result yet" else found
+    if entry.gap is None:
+        return NOT_TESTABLE
+    if entry.verdict is None:
+        return _verdict(table, entry)
+    if entry.verdict not in ANSWERS or (drawn and entry.summary.n == 1):
+        return f"{UNDECIDED} at n = {entry.summary.n}"
+    return ANSWERS[entry.verdict]

@@ -69,6 +69,12 @@ class Claim(NamedTuple):
     ours: str
     n: str
     verdict: str
+    source: str = ""
+    """Where a claim in words is made."""
+    interval: str = ""
+    """Ends of the 95 % interval of ours, where it is a number."""
+    answer: str = ""
+    """The verdict in the words of an index: reproduced, not, undecided at n, ..., and what limits it."""
 
 
 class Figure(NamedTuple):

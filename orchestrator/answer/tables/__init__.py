@@ -150,7 +150,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
     prediction: Prediction | None = None
     if spec.expected:
         prediction, said = predicted(spec.expected, rows, columns, entries)
-        told.insert(0, said)
+        told.insert(0, said if spec in expansion.spec.tables else f"{spec.metric}: {said}")
     verdicts = tuple(judged(expansion, spec, records, itertools.chain(*entries)))
     told[:0] = [one.line for one in verdicts]
     if expansion.aim and spec.metric == expansion.aim.metric and spec in expansion.spec.tables:
@@ -173,7 +173,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
 def _further(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]) -> Iterator[Table]:
     """The same table of each evaluation, headed by its protocol, and of each further metric.
 
-    Published numbers and expectations are of the first metric, not of these.
+    Of evaluations nothing is published or expected.
     """
     if spec.columns == EVALUATIONS:
         same: dict[str, object] = {"name": spec.name, "rows": spec.rows}

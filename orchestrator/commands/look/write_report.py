@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from orchestrator import __version__
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.beside import with_others
 from orchestrator.answer.report.chapter import chapter, drawn_trials
+from orchestrator.answer.report.index import MADE, Section, answered, index, section
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
 from orchestrator.commands.request import Request
 from orchestrator.errors import UsageError, printable
+from orchestrator.language.hints import nearest
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.bundle.sources import whole_sources
@@ -34,23 +39,137 @@ def write_report(requests: Sequence[Request], path: Path | None, *, beside: str 
         UsageError: the file cannot be written.
         StoreError: a store does not answer.
     """
-    file = path or Path(f"{requests[0].folder_name if len(requests) == 1 else 'report'}.html")
-    with _named(file):  # first: to look at results takes long
-        if file.exists() and not _is_report(file):
-            raise UsageError(f"{file}: is there already and is no report; choose another with --out")
-        part = file.with_name(f".{file.name[:200]}.{os.getpid()}.part")
-        part.touch()
-    try:
+    file = path or Path(f"{_name(requests)}.html")
+    with _page(file, mark="orch report</title>") as write:
         chapters = [
             _chapter(one, f"{one.folder_name}-{number}", beside) for number, one in enumerate(requests, 1)
         ]
+        write(page(chapters, version=__version__))
+    return file
+
+
+def write_index(requests: Sequence[Request], path: Path | None, *, notes: Path | None) -> Path:
+    """Write an index of these sweeps' claims as Markdown; where it is.
+
+    Where bundles are among them, results are those of bundles alone: a sweep file then says which claims
+    there are, and has the results of every bundle with trials of its own.
+
+    Raises:
+        UsageError: a file cannot be read or written, or the notes speak of another sweep.
+        StoreError: a store does not answer.
+    """
+    file = path or Path(f"{_name(requests)}.md")
+    with _page(file, mark=MADE) as write:
+        sections = [found for together in _with_results(requests) for found in _sections(*together)]
+        write(index(sections, _notes(notes, {one.name for one in sections}) if notes else {}))
+    return file
+
+
+def _sections(nothing: Request | None, results: Sequence[Request]) -> list[Section]:
+    """What an index says of a sweep that has these results; and what of it has none, if that is asked."""
+    found = []
+    for one in (*results, *([nothing] if nothing else ())):
+        problems: list[str] = []
+        made = publish.tables(one.expansion, one.records(), problems) if one.spec.tables else []
+        found.append(section(one.expansion, made, problems=problems, command=_command(one)))
+    return answered(found[:-1], found[-1]) if nothing else found
+
+
+def _with_results(requests: Sequence[Request]) -> Iterator[tuple[Request | None, list[Request]]]:
+    """Each sweep without results, where bundles have them, and with those that there are."""
+    bundles = [one for one in requests if parts(one.file) is not None]
+    files = [one for one in requests if parts(one.file) is None]
+    if not bundles:
+        yield None, files
+        return
+    for file in files:
+        near = [
+            one for one in bundles
+            if one.spec.name == file.spec.name or (one.profile and one.profile in file.spec.profiles)
+        ]  # fmt: skip
+        own = [asked for one in near if (asked := _laid_over(file, one)).records()]
+        yield _without_results(file), own
+    names = {one.spec.name for one in files}
+    yield None, [one for one in bundles if one.spec.name not in names]
+
+
+def _laid_over(file: Request, bundle: Request) -> Request:
+    """A sweep file as a bundle's sweep was selected, over the bundle's results."""
+    aim, seeds = bundle.expansion.aim, bundle.expansion.typed_seeds
+    own = None if seeds in (None, file.spec.seed_list) else ",".join(map(str, seeds or ())) + ","
+    return Request(
+        file.file,
+        profile=bundle.profile or "auto",
+        seeds=own,
+        precision=aim.half_width if aim else None,
+        max_seeds=aim.most_seeds if aim else None,
+        changes=[f"{path}={json.dumps(value)}" for path, value in bundle.changes.items()],
+        tracking_uri=str((parts(bundle.file) or (bundle.file,))[0]),
+        trust=file.trust,
+    )
+
+
+def _without_results(file: Request) -> Request:
+    """A sweep file of which nothing was run, under the profile for which its numbers were published."""
+    every = [part.published for table in file.spec.tables for part in table.parts]
+    named = [one.profile for one in every if one is not None and one.profile]
+    named += [name for name in ("paper",) if name in file.spec.profiles]
+    profile = file.profile if file.why == "as asked" else next(iter(named), None)
+    return Request(file.file, profile=profile or "auto", tracking_uri="memory:", trust=file.trust)
+
+
+def _command(request: Request) -> str:
+    """What makes a sweep's results."""
+    seeds = request.expansion.typed_seeds
+    how: dict[str, Any] = {"profile": request.profile, "changes": request.changes}
+    how |= {"seeds": None if seeds == request.spec.seed_list else seeds, "aim": request.expansion.aim}
+    words = sweep_words(request.file, **how)
+    return shlex.join(words if parts(request.file) is None else ["orch", "import", str(request.file)])
+
+
+def _notes(file: Path, names: Collection[str]) -> dict[str, str]:
+    """What was written by hand: above all under "", and of each sweep below `## sweep`."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8'}"
+        ) from None
+    above, *rest = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    found = {"": above} | dict(zip((name.strip() for name in rest[::2]), rest[1::2], strict=True))
+    if unknown := [name for name in found if name and name not in names]:
+        raise UsageError(
+            f"{file}: '## {unknown[0]}' is none of these sweeps; {nearest(unknown[0], sorted(names))}"
+        )
+    return found
+
+
+def _name(requests: Sequence[Request]) -> str:
+    return requests[0].folder_name if len(requests) == 1 else "report"
+
+
+@contextlib.contextmanager
+def _page(file: Path, *, mark: str) -> Iterator[Callable[[str], None]]:
+    """What writes a page, whole or not at all, and over no other file than one with that mark.
+
+    That it can be written is known first: to look at results takes long.
+    """
+    part = file.with_name(f".{file.name[:200]}.{os.getpid()}.part")
+    with _named(file):
+        if file.exists() and not _has(file, mark):
+            raise UsageError(f"{file}: is there already and is no report; choose another with --out")
+        part.touch()
+
+    def write(text: str) -> None:
         with _named(file):
-            part.write_text(page(chapters, version=__version__), encoding="utf-8")
+            part.write_text(text, encoding="utf-8")
             part.replace(file)
+
+    try:
+        yield write
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-    return file
 
 
 @contextlib.contextmanager
@@ -61,12 +180,12 @@ def _named(file: Path) -> Iterator[None]:
         raise UsageError(f"{file}: {error.strerror}; choose another with --out") from None
 
 
-def _is_report(file: Path) -> bool:
-    """Whether it is a file that a report may replace; a device would be read without an end."""
+def _has(file: Path, mark: str) -> bool:
+    """Whether it is a file with that mark; a device would be read without an end."""
     if not file.is_file():
         return False
     with file.open("rb") as there:
-        return b"orch report</title>" in there.read(2000)
+        return mark.encode() in there.read(2000)
 
 
 def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:

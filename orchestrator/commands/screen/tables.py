@@ -57,9 +57,10 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
     tell = sayer(silent=False)
     for problem in problems:
         tell(f"orch: {problem}")
-    outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in tables)
-    outside += sum(one.prediction in ("fails", "incomplete") for one in tables)
-    outside += sum(expected.verdict == "does not hold" for one in tables for expected in one.judged)
+    every = [part for one in tables for part in one.parts]
+    outside = sum(one.verdicts["outside"] + one.verdicts["incomplete"] for one in every)
+    outside += sum(one.prediction in ("fails", "incomplete") for one in every)
+    outside += sum(expected.verdict == "does not hold" for one in every for expected in one.judged)
     return Shown(outside, complete=not problems)
 
 

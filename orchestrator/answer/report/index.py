@@ -1,0 +1,176 @@
+"""An index of claims in GitHub's Markdown: a row per claim, published beside ours, with a verdict."""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from orchestrator.answer.formats.md import escaped
+from orchestrator.answer.report.claims import (
+    NOT,
+    NOT_RUN,
+    NOT_TESTABLE,
+    REPRODUCED,
+    UNDECIDED,
+    claims_of,
+    is_drawn,
+)
+from orchestrator.answer.report.methods import configs_of, settings_of
+from orchestrator.answer.report.values import Claim
+from orchestrator.answer.tables import Table
+from orchestrator.planning.expand import Expansion
+from orchestrator.process.words import counted
+
+MADE = "<!-- made by orch report, not by hand -->"
+WORDS = (REPRODUCED, NOT, UNDECIDED, NOT_TESTABLE, NOT_RUN)
+LEGEND = """\
+- **reproduced**: a number within the tolerance that its sweep file declares; a direction, or an expectation,
+  that the tests show.
+- **not**: a number outside; a direction, or an expectation, of which the tests show the contrary.
+- **undecided at n**: so many seeds show neither. One seed of anything random decides nothing.
+- **not testable at this scale**: a number that was published for another setting than ours.
+- **not run**: the command would train it.
+
+Ours is mean ± sd over n seeds, with the 95 % interval of the mean; of expectations the mean with its 90 %
+interval, whose ends are the one-sided 5 % bounds that decide. † is a total, ° a dimensional collapse. An
+expectation was written down before its trials were trained, and kept with each of them, where its row says
+nothing else."""
+HEAD = ("claim", "published", "ours", "n", "setting", "verdict", "made by")
+
+
+class Section(NamedTuple):
+    """A sweep's claims under one setting."""
+
+    name: str
+    question: str | None
+    setting: str
+    """Data, network, budget and profile."""
+    command: str
+    """What makes it."""
+    sources: list[str]
+    """Where numbers were published."""
+    claims: list[Claim]
+    problems: list[str]
+    """Why tables could not be made."""
+
+
+def section(
+    expansion: Expansion, tables: Sequence[Table], *, problems: Sequence[str], command: str
+) -> Section:
+    """What an index says of a sweep.
+
+    Args:
+        expansion: the trials asked for.
+        tables: those of the sweep.
+        problems: why others could not be made, a line each.
+        command: what makes it.
+    """
+    spec, drawn = expansion.spec, is_drawn(expansion)
+    every = [part.spec.published for table in tables for part in table.parts]
+    sources = dict.fromkeys(f"{one.what}: {one.source}" for one in every if one is not None)
+    claims = [one for table in tables for one in claims_of(table, spec.name, drawn=drawn)]
+    told = [*problems, *expansion.left_out]
+    return Section(spec.name, spec.question, _setting(expansion), command, list(sources), claims, told)
+
+
+def answered(results: Sequence[Section], nothing: Section) -> list[Section]:
+    """Sections of one sweep in which each claim stands where it was run, and else once.
+
+    Args:
+        results: its sections, each of the results of one setting.
+        nothing: the same sweep without results.
+    """
+    ran = [one._replace(claims=[c for c in one.claims if c.answer != NOT_RUN]) for one in results]
+    told = {(claim.what, claim.source) for one in ran for claim in one.claims}
+    left = [claim for claim in nothing.claims if (claim.what, claim.source) not in told]
+    return [*(one for one in ran if one.claims or one.problems), nothing._replace(claims=left)]
+
+
+def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
+    """The index as Markdown; sweeps that notes speak of come first, in their order.
+
+    Args:
+        sections: those with claims are shown.
+        notes: what was written by hand of each sweep, by its name, and of all under "".
+    """
+    place = {name: number for number, name in enumerate(notes)}
+    shown = sorted(
+        (one for one in sections if one.claims or one.problems),
+        key=lambda one: place.get(one.name, len(place)),
+    )
+    names = list(dict.fromkeys(one.name for one in shown))
+    groups = {name: [one for one in shown if one.name == name] for name in names}
+    counts = {name: _counts(group) for name, group in groups.items()}
+    total: Counter[str] = sum(counts.values(), Counter())
+    told = ", ".join(f"{total[word]} {word}" for word in WORDS if total[word])
+    parts = [MADE, notes.get("", "# Published and ours").strip()]
+    parts += [f"**{counted(total.total(), 'claim')}: {told}.**", _overview(counts), LEGEND]
+    for name, group in groups.items():
+        parts.append(f"## {name}")
+        parts += [f"*{escaped(group[0].question)}*"] if group[0].question else []
+        parts.append(_rows([HEAD, *(_row(claim, one) for one in group for claim in one.claims)]))
+        parts += [f"- {escaped(line)}" for line in dict.fromkeys(s for one in group for s in one.sources)]
+        parts += [f"- {escaped(problem)}" for one in group for problem in one.problems]
+        parts += [notes[name].strip()] if notes.get(name, "").strip() else []
+    return _joined(parts)
+
+
+def _setting(expansion: Expansion) -> str:
+    """Data, network, budget and profile that all its cells share, in words."""
+    shared = dict(settings_of(configs_of(expansion)))
+    trainers = ", ".join(dict.fromkeys(cell.trainer for cell in expansion.cells))
+    width = f" of width {shared['encoder.width']}" if "encoder.width" in shared else ""
+    encoder = shared.get("encoder.name")
+    epochs = shared.get("epochs")
+    told = [
+        shared.get("data.label") or shared.get("data.name") or trainers,
+        f"{encoder}{width}" if encoder else "",
+        f"{epochs} epochs" if epochs else "",
+        "bf16" if shared.get("precision") == "bf16" else "",
+        f"profile {expansion.setting}" if expansion.setting else "",
+    ]
+    return ", ".join(filter(None, told))
+
+
+def _row(claim: Claim, one: Section) -> tuple[str, ...]:
+    ours = claim.ours + (f" ({claim.interval})" if claim.interval else "")
+    ran = claim.answer != NOT_RUN
+    words = (
+        claim.what,
+        claim.source or (claim.published if ran else claim.published.replace(" …", "")),
+        ours if ran else "",
+        claim.n if ran else "",
+        one.setting,
+    )
+    return (*(escaped(" ".join(word.split())) for word in words), claim.answer, f"`{one.command}`")
+
+
+def _counts(group: Sequence[Section]) -> Counter[str]:
+    """How many claims have which word."""
+    answers = [claim.answer for one in group for claim in one.claims]
+    return Counter(next((word for word in WORDS[::-1] if one.startswith(word)), one) for one in answers)
+
+
+def _overview(counts: Mapping[str, Counter[str]]) -> str:
+    others = sorted({word for count in counts.values() for word in count} - set(WORDS))
+    words = [*WORDS, *others]
+    head = ("sweep", *words)
+    lines = (
+        (f"[{name}](#{name})", *(str(count[word] or "") for word in words)) for name, count in counts.items()
+    )
+    return _rows([head, *lines])
+
+
+def _rows(rows: Sequence[Sequence[str]]) -> str:
+    head, *body = rows
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
+
+
+def _joined(parts: Sequence[str]) -> str:
+    """Parts with an empty line between them, but between the points of a list."""
+    text = parts[0]
+    for before, part in itertools.pairwise(parts):
+        text += ("\n" if before.startswith("- ") and part.startswith("- ") else "\n\n") + part
+    return text + "\n"

@@ -1,0 +1,157 @@
+"""An index of claims has a row for each, says what was run, and no more than the seeds show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from orchestrator.answer import publish
+from orchestrator.answer.comparison.expectations import written_down
+from orchestrator.answer.report.index import MADE, Section, index, section
+from orchestrator.planning.expand import Expansion
+from orchestrator.records import TrialRecord
+from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
+
+CLAIMED = """
+    axes:
+      lr: {path: optimizer.lr, values: [0.1, 0.2]}
+    seeds: 6
+    tables:
+      - name: main
+        rows: lr
+        metric:
+          - metric: probe/top1
+            expected: rising
+            claim: faster is better
+            source: "a paper, §1"
+            expectations:
+              - {cell: {lr: 0.2}, at_least: 10, claim: it learns, source: "a paper, §2: 20"}
+          - metric: knn/top1
+            claim: neighbours, too
+            published: {source: a benchmark, tolerance: 5, values: [[40], [null]]}
+            expectations:
+              - {cell: {lr: 0.1}, minus: {lr: 0.2}, at_most: 0, claim: neighbours agree}
+"""
+
+
+def claimed(**how: Any) -> Expansion:
+    return expansion(yaml(TINY, CLAIMED), **how)
+
+
+def trained(whole: Expansion, *, predicted: bool = True) -> dict[str, TrialRecord]:
+    """A record per trial, better at the higher rate."""
+    found = {}
+    for one in whole.trials:
+        value = 0.4 + one.seed / 1000 + 0.2 * ("0.2" in one.cell.label)
+        expected = written_down(whole) if predicted else {}
+        metrics = {"probe/top1": value, "knn/top1": value - 0.02}
+        found[one.id] = record(one.id, None, metrics=metrics, expected=expected)
+    return found
+
+
+def told(whole: Expansion, records: Mapping[str, TrialRecord]) -> Section:
+    problems: list[str] = []
+    tables = publish.tables(whole, records, problems)
+    return section(whole, tables, problems=problems, command="orch sweep tiny.yaml")
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of each row of a claim."""
+    lines = [line for line in page.splitlines() if line.endswith("`orch sweep tiny.yaml` |")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_every_claim_of_every_metric_of_a_table_is_a_row() -> None:
+    whole = claimed()
+    page = index([told(whole, trained(whole))], {})
+    assert [row[0] for row in rows(page)] == [
+        "faster is better: rising along lr (probe/top1 in %)",
+        "it learns: '0.2' at least 10 % (probe/top1 in %)",
+        "neighbours, too: 0.1 (knn/top1 in %)",
+        "neighbours agree: knn/top1 of '0.1' minus '0.2' at most 0 points (knn/top1 in %)",
+    ]
+    assert [row[5] for row in rows(page)] == ["reproduced"] * 4
+    assert "**4 claims: 4 reproduced.**" in page and page.startswith(MADE)
+
+
+def test_a_row_says_published_ours_with_interval_n_setting_verdict_and_command() -> None:
+    whole = claimed()
+    row = rows(index([told(whole, trained(whole))], {}))[2]
+    assert row[1] == "40.0 (-1.8) ✓"
+    assert row[2:4] == ["38.2 ± 0.2 (38.1 to 38.4)", "6"]
+    assert row[4] == "shapes, mlp, 2 epochs"
+
+
+def test_what_was_not_run_is_told_with_the_command_that_would_and_with_no_number() -> None:
+    page = index([told(claimed(), {})], {})
+    assert {row[5] for row in rows(page)} == {"not run"}
+    assert {(row[2], row[3]) for row in rows(page)} == {("", "")}
+    assert "**4 claims: 4 not run.**" in page
+
+
+def test_one_seed_of_something_random_decides_nothing() -> None:
+    whole = claimed(seeds=[0])
+    page = index([told(whole, trained(whole))], {})
+    assert {row[5] for row in rows(page)} == {"undecided at n = 1"}
+    plain = expansion(table_yaml(PUBLISHED), seeds=[0])
+    records = {one.id: record(one.id, 0.85) for one in plain.trials}
+    assert {row[5] for row in rows(index([told(plain, records)], {}))} == {"undecided at n = 1"}
+
+
+def test_a_number_of_another_setting_is_not_testable_and_one_outside_is_not_reproduced() -> None:
+    other = "profiles: {laptop: {}, paper: {}}\n"
+    text = table_yaml(PUBLISHED.replace("tolerance", "profile: paper\n          tolerance")) + other
+    for profile, verdict in (("laptop", "not testable at this scale"), ("paper", "not")):
+        whole = expansion(text, profile=profile)
+        records = {one.id: record(one.id, 0.5) for one in whole.trials}
+        assert {row[5] for row in rows(index([told(whole, records)], {}))} == {verdict}
+
+
+def test_an_expectation_that_was_written_after_training_says_so_in_its_verdict() -> None:
+    whole = claimed()
+    late = rows(index([told(whole, trained(whole, predicted=False))], {}))[1]
+    assert late[5] == "reproduced; written after all its 6 trials had begun"
+
+
+def test_what_diverged_is_told_and_nothing_is_made_of_it() -> None:
+    whole = expansion(table_yaml(PUBLISHED))
+    gone = {one.id: record(one.id, None, status="diverged") for one in whole.trials}
+    assert {row[5] for row in rows(index([told(whole, gone)], {}))} == {"no number: 2 diverged"}
+
+
+def test_notes_stand_above_all_and_below_their_sweep_and_give_the_order() -> None:
+    first, second = told(claimed(), {}), told(claimed(), {})._replace(name="other")
+    page = index([first, second], {"": "# Mine\n\nHello.\n", "other": "\nWhy: so.\n"})
+    assert page.index("# Mine") < page.index("## other") < page.index("Why: so.") < page.index("## tiny")
+
+
+def test_words_of_a_claim_cannot_break_the_table() -> None:
+    text = yaml(TINY, CLAIMED)
+    whole = expansion(text.replace("claim: it learns", 'claim: "a | b\\n# c <b>"'))
+    page = index([told(whole, {})], {})
+    assert "a \\| b # c \\<b>: '0.2'" in page
+
+
+def test_a_claims_words_and_source_are_no_part_of_what_trials_are_trained_under() -> None:
+    plain = yaml(TINY, CLAIMED)
+    for words in (', claim: it learns, source: "a paper, §2: 20"', ", claim: neighbours agree"):
+        plain = plain.replace(words, "")
+    bare, whole = expansion(plain), claimed()
+    assert written_down(bare) == written_down(whole)
+    assert [one.id for one in bare.trials] == [one.id for one in whole.trials]
+    assert len(written_down(whole)) == 2
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+def test_a_trainer_that_draws_nothing_needs_one_seed(drawn: bool) -> None:
+    base = "trainer: linear_dynamics, time: 1" if drawn else "trainer: modes"
+    text = f"version: 1\nname: tiny\nbase: {{{base}}}\naxes: {{η: {{path: eta, values: [0.1, 0.2]}}}}\n"
+    text += "tables: [{name: a, rows: η, metric: modes/s, expected: falling}]\n"
+    whole = expansion(text)
+    records = {
+        one.id: record(one.id, None, metrics={"modes/s": 1.0 - i}) for i, one in enumerate(whole.trials)
+    }
+    (row,) = rows(index([told(whole, records)], {}))
+    assert row[5] == ("undecided at n = 1" if drawn else "reproduced")

@@ -1,0 +1,50 @@
+"""`orch report -f md`: claims from sweep files, results from bundles, and words of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.place import Place
+
+SHORT = str(Path(__file__).parents[2] / "docs" / "reproduction" / "table1-short.orch.zip")
+
+
+def test_a_sweep_file_is_answered_by_a_bundle_of_another_sweep_that_has_its_trials(ready: Place) -> None:
+    ready.orch("report", SHORT, "orch:figure2", "-f", "md", "-o", "page.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert "`orch sweep orch:figure2 --profile short --seeds 0,`" in page
+    assert "undecided at n = 1; written after all its 1 trial had begun" in page
+    assert "not run" not in page.partition("## figure2")[2]
+
+
+def test_what_no_bundle_has_is_not_run_whatever_the_store_here_has(ready: Place) -> None:
+    ready.orch("report", SHORT, "orch:direct_freq", "-f", "md", "-o", "page.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8").partition("## direct_freq")[2]
+    assert page.count("| not run | `orch sweep orch:direct_freq --profile paper` |") == 5
+
+
+def test_notes_are_put_below_their_sweep(ready: Place) -> None:
+    (ready.folder / "notes.md").write_text("# Mine\n\n## table1\n\nThe cause: none.\n", encoding="utf-8")
+    ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert page.index("# Mine") < page.index("## table1") < page.index("The cause: none.")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("-f", "pdf"), "no report format 'pdf'; known: html, md"),
+        (("--notes", "notes.md"), "--notes is for the index of claims; add -f md"),
+        (("-f", "md", "--with", "imported"), "leave out -f md"),
+        (("-f", "md", "--notes", "none.md"), "none.md: cannot be read: No such file or directory"),
+        (("-f", "md", "--notes", "notes.md"), "notes.md: '## tabel1' is none of these sweeps; did you mean"),
+        (("-f", "md", "-o", "notes.md"), "notes.md: is there already and is no report"),
+    ],
+)
+def test_what_cannot_be_is_told_in_a_line(ready: Place, words: tuple[str, ...], said: str) -> None:
+    (ready.folder / "notes.md").write_text("## tabel1\n", encoding="utf-8")
+    done = ready.orch("report", SHORT, *words, code=2)
+    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+    assert (ready.folder / "notes.md").read_text(encoding="utf-8") == "## tabel1\n"
