@@ -61,8 +61,8 @@ def check_plugin(
     data: Data = None,
 ) -> None:
     """Check that a plug-in of your own keeps what its family promises; exits with 2 if it does not."""
-    from orchestrator.commands._typed import settings_in
     from orchestrator.commands.look.plugin import check, named
+    from orchestrator.commands.selection.typed import settings_in
     from trainers.config.foreign import knowing
 
     settings = settings_in(changes or [])

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from orchestrator.commands import _typed
-from orchestrator.commands._typed import typed
 from orchestrator.commands.app import app
 from orchestrator.commands.request import Request
 from orchestrator.commands.screen.tables import print_failures
+from orchestrator.commands.selection import typed as of_typed
+from orchestrator.commands.selection.typed import typed
 from orchestrator.errors import UsageError
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
@@ -26,13 +26,13 @@ EVERYTHING = {
 }  # fmt: skip
 ASKED = "--profile paper --seeds 0,3 --precision 0.5 --max-seeds 9 --set epochs=1 --set data.size=8 --trust"
 PLACE = "--home 'my runs' --tracking-uri http://host:5000"
-NAMES = {*_typed._OF_A_FILE, *_typed._OF_A_CELL, "compare", "export", "report", "stop"}
+NAMES = {*of_typed._OF_A_FILE, *of_typed._OF_A_CELL, "compare", "export", "report", "stop"}
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_suggested_command_is_one_that_orch_takes(name: str) -> None:
     group = typer.main.get_command(app)
-    more = ["CELL"] if name in _typed._OF_A_CELL else []
+    more = ["CELL"] if name in of_typed._OF_A_CELL else []
     said = typed(Path("my sweep.yaml"), EVERYTHING).command(name, *more, seeds=[0, 3, 4])
     orch, command, *words = shlex.split(said)
     context = group.commands[command].make_context(command, words)  # type: ignore[attr-defined]
