@@ -14,7 +14,7 @@ OrchError
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -22,9 +22,13 @@ _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066
 of characters."""
 
 
-def printable(text: str, *, keep: str = "") -> str:
+def _as_python_has_it(sign: str) -> str:
+    return sign.encode("unicode_escape").decode()
+
+
+def printable(text: str, *, keep: str = "", written: Callable[[str], str] = _as_python_has_it) -> str:
     r"""`text` with whatever would steer a terminal, or break a line, written out: ESC as \x1b."""
-    return _STEERING.sub(lambda m: m[0] if m[0] in keep else m[0].encode("unicode_escape").decode(), text)
+    return _STEERING.sub(lambda m: m[0] if m[0] in keep else written(m[0]), text)
 
 
 class OrchError(Exception):

@@ -40,4 +40,4 @@ def places(table: Table) -> list[dict[str, Any]]:
 def _dumped(value: Any, *, indent: int | None = None) -> str:
     text = json.dumps(value, indent=indent, ensure_ascii=False) + "\n"
     # What a terminal would obey is written out, in JSON's own way: it reads as the same text.
-    return "".join(c if c == printable(c, keep="\n") else f"\\u{ord(c):04x}" for c in text)
+    return printable(text, keep="\n", written=lambda sign: f"\\u{ord(sign):04x}")
