@@ -614,9 +614,7 @@ def test_a_bundle_is_validated_as_the_sweeps_in_it_and_is_not_submitted(bundle: 
     name = bundle.path.name
     assert place.orch("validate", name).stdout == f"{name}/tiny: ok, 4 cells × 2 seeds = 8 trials\n"
     told = place.orch("submit", name, "--address", "http://127.0.0.1:9", code=2).stderr
-    assert (
-        told == f"orch: {name}: a bundle is only read; `orch import {name}` puts its results into a store\n"
-    )
+    assert f"{name}: a bundle is only read; `orch import {name}` puts its results into a store" in told
 
 
 def test_a_bundle_without_a_sweep_is_one_line(bundle: Bundle) -> None:
