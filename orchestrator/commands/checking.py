@@ -15,12 +15,20 @@ from orchestrator.process.exit_codes import USAGE
 def validate(specs: Specs, trust: Trust = False) -> None:
     """Check sweep files under every profile without training anything."""
     from orchestrator.commands.screen import grid
-    from orchestrator.language.load import load_sweep
+    from orchestrator.recording.bundle.layout import parts
+    from orchestrator.recording.bundle.selecting import read_sweep
 
     wrong = False
     for file in specs:
         try:
-            typer.echo(grid.validated(load_sweep(file, trust=trust), str(file)))
+            if (named := parts(file)) is None or named[1] is not None:
+                inside = [file]
+            else:
+                from orchestrator.recording.bundle.reading import each
+
+                inside = each([file])
+            for one in inside:
+                typer.echo(grid.validated(read_sweep(one, trust=trust)[0], str(one)))
         except OrchError as error:
             wrong = True
             sayer(silent=False)(str(error))

@@ -16,8 +16,9 @@ from orchestrator.commands.selection.typed import typed
 from orchestrator.errors import UsageError
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
-from tests.builders import INFO, expansion, outcome, table_yaml
+from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
 from tests.place import Place
+from tests.planning.test_chains import AFTER, SINGLE
 
 EVERYTHING = {
     "profile": "paper", "seeds": "0,3", "precision": 0.5, "max_seeds": 9, "set": ["epochs=1", "data.size=8"],
@@ -117,3 +118,14 @@ def test_failures_end_in_the_commands_that_look_into_them(
         f"orch: `orch why {file} ID --seeds 1 --home there` and `orch logs {file} ID --seeds 1 --home there`"
     )
     assert f"{told} tell more of each, `orch retry {file} --seeds 1 --home there`" in capsys.readouterr().err
+
+
+def test_why_of_a_trial_whose_parent_is_missing_names_what_trains_that(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Workspace, "open_store", lambda self, **how: MemoryStore())
+    place.write(yaml(TINY, SINGLE), "tiny.yaml")
+    place.write(yaml(AFTER), "after.yaml")
+    said = place.orch("why", "after.yaml", "base", "--seed", "1", "--home", "there").stdout
+    (step,) = [line for line in said.splitlines() if line.startswith("next")]
+    assert step.endswith("was not trained; `orch sweep tiny.yaml --keep encoder --home there` trains it")

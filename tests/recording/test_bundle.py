@@ -31,6 +31,7 @@ from orchestrator.recording.store_port import Store
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import SweepInfo
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
+from tests.place import Place
 from tests.planning.test_chains import AFTER
 from trainers.attempt.report import EpochReport
 
@@ -651,3 +652,22 @@ def test_a_bundle_is_whole_on_a_disk_that_knows_no_links(
     again = exported(tmp_path / "again.orch.zip", filled(whole), whole)
     assert again.path.read_bytes() == bundle.path.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["again.orch.zip", "tiny.orch.zip"]
+
+
+def test_a_bundle_is_validated_as_the_sweeps_in_it_and_is_not_submitted(bundle: Bundle) -> None:
+    place = Place(bundle.path.parent)
+    name = bundle.path.name
+    assert place.orch("validate", name).stdout == f"{name}/tiny: ok, 4 cells × 2 seeds = 8 trials\n"
+    told = place.orch("submit", name, "--address", "http://127.0.0.1:9", code=2).stderr
+    assert f"{name}: a bundle is only read; `orch import {name}` puts its results into a store" in told
+
+
+def test_a_bundle_without_a_sweep_is_one_line(bundle: Bundle) -> None:
+    def empty(members: dict[str, bytes]) -> None:
+        manifest = json.loads(members[layout.MANIFEST])
+        members[layout.MANIFEST] = json.dumps(manifest | {"sweeps": {}}).encode()
+
+    path = rewritten(bundle, empty, sums=False)
+    for command in ("export", "report", "status"):
+        told = Place(path.parent).orch(command, path.name, code=2).stderr
+        assert told == f"orch: {path.name}: has 0 sweeps; name one of none\n"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import UsageError
 from orchestrator.recording.mlflow.database import address_of, make_database
 from orchestrator.recording.mlflow.store import MlflowStore
 from tests.builders import INFO, outcome, trials
@@ -62,3 +63,9 @@ def test_a_store_that_was_removed_is_made_again_in_the_same_process(tmp_path: Pa
         store.finish(trial.id, outcome(), INFO)
         assert store.records([trial.id])[trial.id].is_done
         shutil.rmtree(file.parent)
+
+
+def test_a_store_that_cannot_be_made_is_told_at_once() -> None:
+    folder = Path("/proc/self")  # which says that root may write to it
+    with pytest.raises(UsageError, match=r"^/proc/self/mlflow\.db: cannot be made \("):
+        make_database(folder / "mlflow.db", artifacts=folder)

@@ -48,6 +48,7 @@ def why(request: Request, text: str) -> Iterator[str]:
                 every, plan = beside
                 more += explain.evaluation_lines(every.of([trial]), every, plan.records)
             lines[-1:-1] = more  # what to do next comes last
+            lines[-1:] = _first(request, trial, records) or lines[-1:]
         told = (f"{what:11}{request.filled(words)}" for what, words in lines)
         yield ("\n" if number else "") + "\n".join(told)
 
@@ -100,6 +101,17 @@ def _start(
     file = f" of {trial.cell.start.file}" if trial.cell.start.file else ""
     told = f"from the encoder of {parent.label}{file} ({parent.id}), {status_of(known.get(parent.id))}"
     yield "starts", told
+
+
+def _first(request: Request, trial: TrialSpec, records: Mapping[str, TrialRecord]) -> list[tuple[str, str]]:
+    """A line on what is done before a trial that is missing: it starts from an encoder of another sweep."""
+    if trial.parent is None or trial.cell.start is None or trial.cell.start.file is None:
+        return []
+    if trial.id in records:
+        return []
+    parents = parent_records([trial], records, request.store())
+    found = hindered([trial], parents, _lost(request, parents.values()))
+    return [("next", line) for line in start_notes(request.expansion, found.values())]
 
 
 def start_lines(request: Request, plan: Plan) -> Iterator[str]:

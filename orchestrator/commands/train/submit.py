@@ -13,7 +13,9 @@ from orchestrator.execution.address import page_address
 from orchestrator.execution.child.conversation import ask
 from orchestrator.execution.child.messages import Submit
 from orchestrator.process.secrets import without_secret
+from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.sources import sources
+from orchestrator.recording.bundle.store import read_only
 from orchestrator.recording.workspace import checkpoint_folder
 
 
@@ -23,9 +25,11 @@ def submit(
     """Send what is requested, by the file `spec` and the flags in `words`; lines on how to follow it.
 
     Raises:
-        UsageError: a table or figure cannot be made of these cells; `address` is none.
+        UsageError: it is a bundle; a table or figure cannot be made of these cells; `address` is none.
         ExecutionError: the cluster is not there, or does not let us in.
     """
+    if parts(spec) is not None:
+        raise UsageError(read_only(str(spec)))
     publish.check(request.expansion)
     address = page_address(address)
     shown = without_secret(address)

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 from urllib.request import url2pathname
 
+from orchestrator.errors import UsageError
+
 
 class SqliteFile(NamedTuple):
     """The file of an address of SQLite, and what else the address says."""
@@ -62,6 +64,12 @@ def make_database(file: Path, *, artifacts: Path) -> None:
                 left.unlink(missing_ok=True)
             # Under a new name: MLflow takes one that this process has seen before for made.
             part = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}.part")
+            try:
+                part.touch()
+                part.unlink()
+            except OSError as error:  # MLflow would try for minutes
+                told = f"{file}: cannot be made ({error.strerror}); choose another folder with --home"
+                raise UsageError(told) from None
             MlflowStore(address_of(part), artifacts=artifacts, new=True)
             part.replace(file)
             _forget_former(file)
