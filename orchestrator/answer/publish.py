@@ -14,14 +14,6 @@ from pydantic import ValidationError
 
 from orchestrator.answer import draw, formats
 from orchestrator.answer.draw import cells as of_cells
-from orchestrator.answer.draw.cells import (
-    FINALS,
-    bare_cells,
-    cell_curves,
-    check_finals,
-    drawn_cells,
-    with_finals,
-)
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import UsageError
@@ -104,12 +96,12 @@ def check_figure(expansion: Expansion, spec: FigureSpec) -> None:
         UsageError: it cannot.
     """
     draw.check(spec)
-    drawn = drawn_cells(expansion, spec)
+    drawn = of_cells.drawn_cells(expansion, spec)
     if not drawn:
         raise UsageError(f"figure '{spec.file_name}': no cell to draw; check its `where`")
-    draw.check_cells(spec, bare_cells(expansion, drawn))
-    if getattr(load("figures", spec.kind), FINALS, False):
-        check_finals(expansion, spec)
+    draw.check_cells(spec, of_cells.bare_cells(expansion, drawn))
+    if getattr(load("figures", spec.kind), of_cells.FINALS, False):
+        of_cells.check_finals(expansion, spec)
     kinds = [_kinds_of(behind(expansion.cells[i].loop)) for i in drawn]
     if any(spec.kind in known for known in kinds):
         return
@@ -215,13 +207,13 @@ def figure(
     Raises:
         UsageError: it cannot be drawn of these cells, or nothing was recorded for it.
     """
-    cells = cell_curves(expansion, drawn_cells(expansion, spec), records, curves)
+    cells = of_cells.cell_curves(expansion, of_cells.drawn_cells(expansion, spec), records, curves)
     kind = load("figures", spec.kind)
     if getattr(kind, "COLUMNS_ARE_METRICS", False):
         theirs = [one for levels, one in beside if spec.where.items() <= levels.items()]
         cells += [one._replace(place=len(expansion.cells) + i) for i, one in enumerate(theirs)]
-    if getattr(kind, FINALS, False):
-        cells = with_finals(expansion, spec, cells, records)
+    if getattr(kind, of_cells.FINALS, False):
+        cells = of_cells.with_finals(expansion, spec, cells, records)
     seeds = seeds_of_cells(expansion)
     title, stamp = ("", "") if plain else (_title(expansion), _stamp(expansion, records, seeds))
     return draw.draw(spec, cells, title=title, stamp=stamp)
@@ -232,7 +224,7 @@ def described(expansion: Expansion, name: str) -> str:
     """What the figure of that name shows, in the words of its kind, for whoever does not see it."""
     own = next((one for one in expansion.spec.figures if one.file_name == name), FigureSpec(kind="curves"))
     words = (draw.load(own.kind).__doc__ or "").strip().partition("\n")[0]
-    return f"{name} of {expansion.spec.name}, {counted(len(drawn_cells(expansion, own)), 'cell')}. {words}"
+    return f"{name} of {expansion.spec.name}, {counted(len(of_cells.drawn_cells(expansion, own)), 'cell')}. {words}"
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:

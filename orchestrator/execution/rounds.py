@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
@@ -136,11 +135,7 @@ def trained(
         prepared.store.flush()  # what was claimed before is anybody's from here on, and must be known
     trained: Counter[str] = Counter()
     first, told, records = True, list[str](), dict(plan.records if known is None else known)
-    stopped = functools.partial(SweepResult, trained, records, interrupted=True)
-    while True:
-        held = _taken(claims, wanted) if wanted else {}
-        if held is None:
-            return stopped()
+    while (held := _taken(claims, wanted) if wanted else {}) is not None:
         plan, asked = _planned_again(prepared, plan, wanted, records)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
@@ -149,7 +144,7 @@ def trained(
             say(will_run(plan._replace(todo=mine), prepared.store.describe()))
         first = False
         if stop.requested:
-            return stopped()
+            break
         try:
             mine = _made_ready(prepared, plan, mine, given, say)
         except StoreAway as error:
@@ -171,13 +166,14 @@ def trained(
         # Given back, for their driver may in turn wait for one that has failed here.
         prepared.store.flush()
         if _taken(claims, ()) is None:
-            return stopped()
+            break
         if owners != told:  # they may take up and give back trials for hours
             told = owners
             trials = counted(len(wanted), "trial")
             say(f"waiting for {trials}, which {' and '.join(owners)} trains; Ctrl-C stops waiting")
         if not _waited(claims, wanted, prepared, records):
-            return stopped()
+            break
+    return SweepResult(trained, records, interrupted=True)
 
 
 def _taken(claims: JointClaims, wanted: Collection[str]) -> dict[str, Owner] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.answer.tables.entries import Entry, every_cell
-from orchestrator.answer.tables.notes import notes
+from orchestrator.answer.tables.notes import notes, too_large
 from orchestrator.errors import UsageError
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
@@ -90,5 +90,6 @@ def of_every_cell(
         shown = {"metric": metric} if metric else {}
     spec = TableSpec.model_validate({"name": "compare", "rows": "cells", **shown})
     cells = tuple(every_cell(expansion, spec, records))
-    told = tuple(notes(expansion, spec, records, compared=True))
+    large = too_large((cell.label, entry) for cell, entry in cells)
+    told = (*notes(expansion, spec, records, compared=True), *large)
     return Measured(expansion.spec.name, expansion.brief_setting, expansion.seeds, spec, cells, told)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orchestrator.answer.comparison.expectations import Judged, judged
 from orchestrator.answer.statistics.prediction import Prediction, predicted
 from orchestrator.answer.tables.entries import Entry, check_metric, entry_of, values_of
-from orchestrator.answer.tables.notes import marked, narrowness, notes, too_large
+from orchestrator.answer.tables.notes import marked, named, narrowness, notes, too_large
 from orchestrator.language.table_spec import EVALUATIONS, TableSpec
 from orchestrator.planning.evaluations import protocols
 from orchestrator.planning.expand import Expansion
@@ -143,7 +143,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         )
         for i, line in enumerate(cells)
     )
-    told = [*notes(expansion, spec, records, compared=compared), *too_large(rows, columns, entries)]
+    told = [*notes(expansion, spec, records, compared=compared), *too_large(named(rows, columns, entries))]
     if spec.best:
         entries, said = marked(entries, spec.metric, highest=spec.best == "highest")
         told.insert(0, said)

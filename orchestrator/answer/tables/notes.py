@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.answer.comparison.best import best
@@ -131,23 +131,22 @@ def narrowness(
     paired: bool,
 ) -> str:
     """How far a sweep got that adds seeds until intervals are narrow."""
-    places = _named(rows, columns, entries)
+    places = named(rows, columns, entries)
     own = aim.half_width * spec.scale / aim.scale  # another table may have another unit
     written = f"{exact(own)}{' points' if spec.in_percent else ''}"
     half = aim.half_width / aim.scale
     return precision.told(written, places, paired=paired, half=half, most=aim.most_seeds, unit=spec.scale)
 
 
-def too_large(rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]) -> list[str]:
-    """A line on the cells whose numbers are so large that spreads and differences may be none; or no line."""
-    places = _named(rows, columns, entries)
+def too_large(places: Iterable[tuple[str, Entry]]) -> list[str]:
+    """A line on the places, by name, whose numbers are so large that spreads and differences may be none."""
     found = [name for name, one in places if any(abs(value) > DOUBLED for value in one.values.values())]
     most = f"numbers beyond {DOUBLED:g} in {listed(found, NAMED)}"
     told = f"{most}: spreads, intervals and differences that are more than any number here are left out"
     return [told] if found else []
 
 
-def _named(
+def named(
     rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]
 ) -> list[tuple[str, Entry]]:
     """Each place of a table with its name."""
