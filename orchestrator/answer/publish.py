@@ -224,7 +224,8 @@ def described(expansion: Expansion, name: str) -> str:
     """What the figure of that name shows, in the words of its kind, for whoever does not see it."""
     own = next((one for one in expansion.spec.figures if one.file_name == name), FigureSpec(kind="curves"))
     words = (draw.load(own.kind).__doc__ or "").strip().partition("\n")[0]
-    return f"{name} of {expansion.spec.name}, {counted(len(of_cells.drawn_cells(expansion, own)), 'cell')}. {words}"
+    number = counted(len(of_cells.drawn_cells(expansion, own)), "cell")
+    return f"{name} of {expansion.spec.name}, {number}. {words}"
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
