@@ -172,6 +172,7 @@ def test_a_command_reads_its_file_expands_it_and_makes_its_table_once(old: Place
     assert walk.counted["store asked"] == 1
 
 
+@pytest.mark.slow
 def test_a_new_sweep_is_planned_once_and_looks_again_once_it_has_its_claims(place: Place) -> None:
     place.write(table_yaml(), "tiny.yaml")
     with Walk() as walk:
