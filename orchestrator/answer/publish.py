@@ -218,9 +218,19 @@ def figure(
 @_by_its_names
 def described(expansion: Expansion, name: str) -> str:
     """What the figure of that name shows, in the words of its kind, for whoever does not see it."""
-    own = next((one for one in expansion.spec.figures if one.file_name == name), FigureSpec(kind="curves"))
-    words = (draw.load(own.kind).__doc__ or "").strip().partition("\n")[0]
-    return f"{name} of {expansion.spec.name}, {counted(len(drawn_cells(expansion, own)), 'cell')}. {words}"
+    cells = counted(len(drawn_cells(expansion, _named(expansion, name))), "cell")
+    return f"{name} of {expansion.spec.name}, {cells}. {shown_in(expansion, name)}"
+
+
+@_by_its_names
+def shown_in(expansion: Expansion, name: str) -> str:
+    """What the figure of that name shows, in the words of its kind."""
+    return (draw.load(_named(expansion, name).kind).__doc__ or "").strip().partition("\n")[0]
+
+
+def _named(expansion: Expansion, name: str) -> FigureSpec:
+    """The sweep's figure of that name; of another, that of a report's own curves."""
+    return next((one for one in expansion.spec.figures if one.file_name == name), FigureSpec(kind="curves"))
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
