@@ -215,17 +215,28 @@ def figure(
     if getattr(kind, of_cells.FINALS, False):
         cells = of_cells.with_finals(expansion, spec, cells, records)
     seeds = seeds_of_cells(expansion)
-    title, stamp = ("", "") if plain else (_title(expansion), _stamp(expansion, records, seeds))
+    title, stamp = (
+        ("", "") if plain else (of_cells.title(expansion), of_cells.stamp(expansion, records, seeds))
+    )
     return draw.draw(spec, cells, title=title, stamp=stamp)
 
 
 @_by_its_names
 def described(expansion: Expansion, name: str) -> str:
     """What the figure of that name shows, in the words of its kind, for whoever does not see it."""
-    own = next((one for one in expansion.spec.figures if one.file_name == name), FigureSpec(kind="curves"))
-    words = (draw.load(own.kind).__doc__ or "").strip().partition("\n")[0]
-    number = counted(len(of_cells.drawn_cells(expansion, own)), "cell")
-    return f"{name} of {expansion.spec.name}, {number}. {words}"
+    cells = counted(len(of_cells.drawn_cells(expansion, _named(expansion, name))), "cell")
+    return f"{name} of {expansion.spec.name}, {cells}. {shown_in(expansion, name)}"
+
+
+@_by_its_names
+def shown_in(expansion: Expansion, name: str) -> str:
+    """What the figure of that name shows, in the words of its kind."""
+    return (draw.load(_named(expansion, name).kind).__doc__ or "").strip().partition("\n")[0]
+
+
+def _named(expansion: Expansion, name: str) -> FigureSpec:
+    """The sweep's figure of that name; of another, that of a report's own curves."""
+    return next((one for one in expansion.spec.figures if one.file_name == name), FigureSpec(kind="curves"))
 
 
 def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
@@ -270,7 +281,7 @@ def trial_figure_files(
     """The sweep's figures for one trial alone, by file name; none where it reported too little."""
     remark = "" if record.status == "completed" else record.status
     cell = CellCurves(trial.cell.label, (trial.seed,), (curves[trial.id],), remark, is_one_trial=True)
-    stamp = _stamp(expansion, {trial.id: record}, f"seed {trial.seed}")
+    stamp = of_cells.stamp(expansion, {trial.id: record}, f"seed {trial.seed}")
     files = {}
     for spec in expansion.spec.figures:
         with contextlib.suppress(UsageError):
@@ -286,14 +297,3 @@ def _noting(problems: list[str]) -> Iterator[None]:
         yield
     except UsageError as error:
         problems.append(str(error))
-
-
-def _title(expansion: Expansion) -> str:
-    return expansion.spec.question or expansion.spec.name
-
-
-def _stamp(expansion: Expansion, records: Mapping[str, TrialRecord], seeds: str) -> str:
-    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
-    versions = ", ".join(sorted({r.code_version for r in used if r.code_version})) or "no results"
-    profile = f"profile {expansion.brief_setting}, " if expansion.brief_setting else ""
-    return f"sweep {expansion.spec.name}, {profile}{seeds}, code {versions}"

@@ -10,6 +10,7 @@ import errno
 import io
 import os
 import select
+import shutil
 import sys
 from collections.abc import Iterator
 from typing import Any, TextIO, cast
@@ -125,6 +126,13 @@ class _Lasting(_Outlet):
     def flush(self) -> None:
         with ignoring_closed_pipes(ignoring_full_disks=False):
             self.stream.flush()
+
+
+def room() -> int | None:
+    """Characters of a line of the terminal that shows standard output; None where none does."""
+    with contextlib.suppress(AttributeError, ValueError):  # closed before Python began, or since
+        return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return None
 
 
 def terminal(stream: TextIO) -> TextIO:

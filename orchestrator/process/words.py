@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable, Sequence
 
 
@@ -33,13 +34,60 @@ def listed(names: Iterable[str], most: int = 4, between: str = ", ") -> str:
     return between.join(every[:most]) + more
 
 
-def in_columns(rows: Iterable[Sequence[str] | None], *, right: bool = False) -> list[str]:
-    """Rows of cells as lines, columns of one width, all but the first perhaps to the right; None: a rule."""
+def in_columns(
+    rows: Iterable[Sequence[str] | None],
+    *,
+    right: bool = False,
+    within: int | None = None,
+    groups: Sequence[int] = (),
+) -> list[str]:
+    """Rows of cells as lines, columns of one width; those for which a line has no room stand below again.
+
+    Args:
+        rows: cells each; None: a rule.
+        right: whether all columns but the first are set to the right.
+        within: characters of a line; None: as many as there are.
+        groups: numbers of columns behind the first that stay together; each alone where none are given.
+    """
     shown = list(rows)
     widths = [max(map(len, column)) for column in zip(*filter(None, shown), strict=True)]
     put = str.rjust if right else str.ljust
     lines = [row or ["─" * width for width in widths] for row in shown]
-    return ["  ".join([one[0].ljust(widths[0]), *map(put, one[1:], widths[1:])]).rstrip() for one in lines]
+    made: list[str] = []
+    for block in _blocks(widths, within, groups or [1] * (len(widths) - 1)):
+        made += [""] * bool(made)
+        for one in lines:
+            cells = (put(one[place], widths[place]) for place in block)
+            made.append("  ".join([one[0].ljust(widths[0]), *cells]).rstrip())
+    return made
+
+
+def _blocks(widths: Sequence[int], within: int | None, groups: Iterable[int]) -> list[list[int]]:
+    """The columns behind the first that stand beside each other, at least a group each time."""
+    blocks: list[list[int]] = [[]]
+    length, first = widths[0], 1
+    for number in groups:
+        own = sum(widths[first : first + number]) + 2 * number
+        if within is not None and blocks[-1] and length + own > within:
+            blocks.append([])
+            length = widths[0]
+        blocks[-1] += range(first, first + number)
+        length, first = length + own, first + number
+    return blocks
+
+
+def in_lines(words: str, within: int | None, *, indent: str = "") -> list[str]:
+    """A note in lines of at most so many characters, what goes on further in; None: in one line."""
+    if within is None:
+        return [indent + words]
+    return textwrap.wrap(
+        words,
+        within,
+        initial_indent=indent,
+        subsequent_indent=indent and indent + "  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def one_of(words: Sequence[str]) -> str:

@@ -126,6 +126,14 @@ def test_rank_one_is_the_largest_eigenvalue() -> None:
     assert all((lines[rank] >= lines[rank + 1]).all() for rank in range(1, D))
 
 
+def test_colours_go_to_the_last_rank_that_is_drawn_whatever_else_was_recorded() -> None:
+    one = curves(0)
+    features = np.ones((len(EPOCHS), 4 * D))
+    wide = one.model_copy(update={"spectra": {**one.spectra, "feature": features}})
+    bar = panel(drawn("eigenspace", (CellCurves("one", (0,), (wide,), ""),)), "rank colours")
+    assert bar.get_xlim()[1] == D
+
+
 def test_eigenvalues_that_a_log_axis_cannot_show_are_clipped_and_the_figure_says_so() -> None:
     figure = eigenspace_of_four()
     assert rank_lines(panel(figure, "2/F"))[2][-1] == 1e-8

@@ -56,6 +56,15 @@ def test_no_line_of_text_ends_in_blanks_and_columns_line_up() -> None:
     assert rule.index("─", rule.index(" ")) == head.index("symmetric") == first.index("86.0")
 
 
+def test_in_a_narrow_terminal_what_is_published_stays_beside_ours() -> None:
+    table = made_table(PUBLISHED)
+    lines = formats.load("text").write(table, within=60).splitlines()
+    assert all(len(line) <= 60 for line in lines)
+    heads = [line.split() for line in lines if "published" in line and "Δ" in line]
+    assert heads == [[name, "published", "Δ", "baseline"] for name in ("symmetric", "regular")]
+    assert formats.load("text").write(table, within=200) == WRITERS["text"](table)
+
+
 def test_siunitx_sets_numbers_by_their_points_and_what_stands_behind_them_beside() -> None:
     collapsed = {f"No EMA · symmetric · seed {seed}": record("", 0.1, status="collapsed") for seed in (0, 1)}
     table = made_table(PUBLISHED, **collapsed, **{EMA_SYMMETRIC_0: None})  # type: ignore[arg-type]

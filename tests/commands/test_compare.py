@@ -183,3 +183,12 @@ def test_two_cells_without_results_say_so(place: Place, monkeypatch: pytest.Monk
 def test_one_metric_may_be_asked_for(drawn: Place) -> None:
     said = drawn.orch("compare", "sweep.yaml", *TWO, "--seeds", "3", "--metric", "F/rankme").stdout
     assert "F/rankme" in said and "train/loss" not in said and "after training: no number yet" in said
+
+
+def test_in_a_narrow_terminal_columns_stand_below_each_other(
+    filled: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.commands.screen.comparison.room", lambda: 80)
+    lines = filled.orch("compare", "sweep.yaml", "--seeds", "3", *BASELINE).stdout.splitlines()
+    rows = [line for line in lines if line.startswith("No EMA · symmetric")]
+    assert len(rows) == 3 and "undecided" in rows[1] and all(len(line) <= 80 for line in lines)

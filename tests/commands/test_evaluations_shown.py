@@ -220,3 +220,12 @@ def test_what_evaluations_cost_is_counted_and_named(place: Place, found: Evaluat
     said = place.orch("cost", "sweep.yaml").stdout.splitlines()
     assert any(line.split()[:5] == ["evaluation", "EMA", "·", "few", "1"] for line in said)
     assert sum(line.startswith("evaluation ") for line in said) == 4
+
+
+def test_a_report_says_which_evaluations_are_missing_and_what_makes_them(
+    place: Place, found: Evaluations
+) -> None:
+    place.orch("report", "sweep.yaml")
+    page = (place.folder / "tiny.html").read_text(encoding="utf-8")
+    assert "evaluation near (knn): 2 completed, 2 wait for an encoder" in page
+    assert "`orch sweep sweep.yaml --seeds 0,1` makes what is missing of them" in page

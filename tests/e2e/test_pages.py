@@ -48,6 +48,14 @@ def test_the_addresses_that_are_printed_show_cells_seeds_and_metrics_of_training
     assert "does not exist" not in page and "Sessions" not in page  # those are of language models
 
 
+def test_the_page_of_charts_opens_on_the_metrics_of_the_tables(pages: list[str], tmp_path: Path) -> None:
+    (line,) = (line for line in pages if line.startswith("  tiny: "))
+    page = seen(f"{line.split(': ', 1)[1]}&compareRunsMode=CHART", tmp_path)
+    first = page.index("metrics of the tables, and the loss")
+    assert page.index("probe/top1", first) < page.index("train/loss", first)
+    assert ">F<" not in page[:first] and ">alignment<" not in page[:first]
+
+
 def test_the_first_address_lists_sweeps_with_their_questions(pages: list[str], tmp_path: Path) -> None:
     (line,) = (line for line in pages if line.startswith("MLflow on "))
     page = seen(line.split()[2], tmp_path)

@@ -33,12 +33,13 @@ typeof axe === "undefined" ? tell([]) : axe.run(document).then((found) => tell(f
 """
 
 
-def probed(html: str, folder: Path, *scripts: str) -> dict[str, object]:
+def probed(html: str, folder: Path, *scripts: str, width: int = 1900) -> dict[str, object]:
     """What a script finds that looks at the page from inside."""
     path = folder / "report.html"
     inside = "".join(f"<script>{one}</script>" for one in (*scripts, PROBE))
     path.write_text(html.replace("</body>", f"{inside}</body>"), encoding="utf-8")
-    found = re.search(r'<pre id="probe">(.*?)</pre>', seen(path.as_uri(), folder / "profile"), re.DOTALL)
+    page = seen(path.as_uri(), folder / "profile", width=width)
+    found = re.search(r'<pre id="probe">(.*?)</pre>', page, re.DOTALL)
     assert found is not None
     told_: dict[str, object] = json.loads(unescape(found[1]))
     return told_
@@ -68,9 +69,10 @@ def test_no_request_leaves_the_page(tmp_path: Path) -> None:
     assert [one for one in found["resources"] if not one.startswith("data:")] == []  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("number", [1, 2])
-def test_axe_finds_nothing_that_keeps_anybody_from_reading(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize(("number", "width"), [(1, 1900), (2, 1900), (1, 400)])
+def test_axe_finds_nothing_that_keeps_anybody_from_reading(tmp_path: Path, number: int, width: int) -> None:
     axe = pytest.importorskip("axe_core_python", reason="pip install axe-core-python")
     script = (Path(axe.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-    chapters = [told(expansion(table_yaml(PUBLISHED)), anchor=f"c{one}") for one in range(number)]
-    assert probed(made(*chapters), tmp_path, script)["violations"] == []
+    whole, figures = expansion(table_yaml(PUBLISHED)), {"a.png": b"none"}
+    chapters = [told(whole, anchor=f"c{one}", figures=figures) for one in range(number)]
+    assert probed(made(*chapters), tmp_path, script, width=width)["violations"] == []

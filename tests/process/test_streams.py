@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.process.streams import ignoring_closed_pipes, room
 from tests.place import typed
 
 ROOT = Path(__file__).parents[2]
@@ -76,3 +77,15 @@ def test_streams_that_were_closed_are_open_to_nowhere() -> None:
     )
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code]
     assert subprocess.run(command, check=False, cwd=ROOT).returncode == 0
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_has_lines_of_some_length_and_nothing_else_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    for stream, length in ((_Terminal(), 50), (io.StringIO(), None), (None, None)):
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert room() == length

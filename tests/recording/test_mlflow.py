@@ -129,6 +129,8 @@ def test_runs_are_shown_with_the_metrics_of_tables_first_and_the_summary_on_top(
     view = json.loads(experiment.tags["mlflow.sharedViewState.orch"])
     assert view["selectedColumns"][:2] == ["metrics.`test/acc`", "metrics.`probe/top1`"]
     assert {"tags.`orch.cell`", "tags.`orch.seed`", "tags.`orch.status`"} < set(view["selectedColumns"])
+    charts = [(one["metricKey"], one["type"]) for one in view["compareRunCharts"]]
+    assert charts[0] == ("test/acc", "BAR") and charts[-1] == ("train/loss", "LINE")
     runs = store._client.search_runs(
         [experiment.experiment_id],
         order_by=[f"{view['orderByKey']} {'ASC' if view['orderByAsc'] else 'DESC'}"],

@@ -199,3 +199,16 @@ def _numbers(expansion: Expansion) -> dict[tuple[str, str | None], float]:
                 if not isinstance(value, bool) and math.isfinite(number := float(value)):
                     found[axis, level.label] = number
     return found
+
+
+def title(expansion: Expansion) -> str:
+    """What stands above a sweep's figures."""
+    return expansion.spec.question or expansion.spec.name
+
+
+def stamp(expansion: Expansion, records: Mapping[str, TrialRecord], seeds: str) -> str:
+    """What stands below them: whose results they show, and which code they are from."""
+    used = [records[trial.id] for trial in expansion.trials if trial.id in records]
+    versions = ", ".join(sorted({r.code_version for r in used if r.code_version})) or "no results"
+    profile = f"profile {expansion.brief_setting}, " if expansion.brief_setting else ""
+    return f"sweep {expansion.spec.name}, {profile}{seeds}, code {versions}"

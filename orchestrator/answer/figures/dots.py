@@ -63,7 +63,8 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     across = min(len(metrics), ACROSS)
     page = Page(figure.width or (5.5 if across == 1 else WIDTH_IN), title=title)
     size = LABEL_PT if len(cells) <= 20 else SMALL_PT
-    labels_in = min(max(text_in(cell.label, size=size) for cell in cells) + 0.02, 0.4 * page.inner_in)
+    longest = max(text_in(words, size=points) for cell in cells for words, points in _lines_of(cell, size))
+    labels_in = min(longest + 0.02, 0.4 * page.inner_in)
     rows, height = _rows(cells, labels_in, size=size)
     signs: set[str] = set()
     for start in range(0, len(metrics), across):
@@ -86,6 +87,11 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     page.bottom_in += page.key(MARGIN_IN, page.bottom_in, entries, width=page.inner_in) + 0.06
     notes = " ".join(filter(None, (interval_note(finals), published_note(finals))))
     return page.finished(notes=notes, stamp=stamp)
+
+
+def _lines_of(cell: CellCurves, size: float) -> tuple[tuple[str, float], ...]:
+    """Its label, and what is remarked below it, with their sizes."""
+    return (cell.label, size), (cell.note, SMALL_PT - 0.5)
 
 
 def _rows(cells: Sequence[CellCurves], width: float, *, size: float) -> tuple[list[Row], float]:

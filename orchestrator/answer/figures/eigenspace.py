@@ -1,4 +1,4 @@
-"""The eigenspace of F and W_p over training, one row per cell: the report's Figures 2 and 3."""
+"""Eigenvalues of F and W_p over training, how F and W_p align, W_p's asymmetry: one row per cell."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+RANKED = frozenset({"F", "Wp", "alignment"})
+"""Spectra whose ranks it draws; trials record others, such as of features, which have more."""
 COMPARABLE = 8.0
 """Rows share an axis unless one of them would fill less than the 8th part of it."""
 
@@ -163,10 +165,13 @@ def _ranks(cells: Sequence[CellCurves]) -> Ranks:
     from matplotlib import colormaps
     from matplotlib.colors import ListedColormap, LogNorm
 
-    spectra = [
-        np.shape(array)[1] for cell in cells for curves in cell.curves for array in curves.spectra.values()
+    own = [
+        curves.spectra[name]
+        for cell in cells
+        for curves in cell.curves
+        for name in RANKED & {*curves.spectra}
     ]
-    largest = max(spectra, default=1)
+    largest = max((np.shape(array)[1] for array in own), default=1)
     # viridis ends in a yellow that is too pale for thin lines on white
     colours = ListedColormap(colormaps["viridis"](np.linspace(0, 0.9, 256)))
     return Ranks(colours, LogNorm(1, max(largest, 2)), largest)

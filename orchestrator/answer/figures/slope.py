@@ -95,7 +95,7 @@ def _draw_theory(axes: Axes, across: tuple[float, float], up: tuple[float, float
 def _remark(cell: CellCurves, modes: Modes | None) -> str:
     if modes is None:
         recorded = any("Wp" in curves.spectra for curves in cell.curves)
-        return "no mode is alive" if recorded else "no W_p"
+        return "no mode is alive" if recorded else "no W_p" if cell.reporting else "no data"
     if modes.line is None:
         return "no slope of one mode"
     slope, half = modes.line.slope, modes.line.half_width

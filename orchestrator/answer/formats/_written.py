@@ -59,6 +59,13 @@ def _cells(table: Table, *, tex: bool, several: bool) -> tuple[list[str], list[l
     return head, body
 
 
+def groups(table: Table) -> list[int]:
+    """How many cells of a row belong to each column of each metric: ours, and what stands beside it."""
+    several = bool(table.others)
+    numbers = [(len(_cells(one, tex=False, several=several)[0]) - 1, len(one.columns)) for one in table.parts]
+    return [cells // columns for cells, columns in numbers for _ in range(columns)]
+
+
 def ours(entry: Entry, table: Table, *, tex: bool = False) -> str:
     """Our number with its spread, and the marks of its trials."""
     written = _mean(entry, table) + " ★" * bool(entry.is_best)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from orchestrator.answer.formats._written import cells, legend, title
+from orchestrator.answer.formats._written import cells, groups, legend, title
 from orchestrator.answer.tables import Table
+from orchestrator.process.words import in_columns, in_lines
 
 IN_STORE = False
 
 
-def write(table: Table) -> str:
-    """The table for a terminal or a log, in plain characters and aligned columns."""
+def write(table: Table, *, within: int | None = None) -> str:
+    """The table for a terminal or a log, in plain characters and aligned columns.
+
+    Args:
+        table: which.
+        within: characters of a line; columns that have no room stand below again, notes go on below.
+    """
     head, body = cells(table)
-    widths = [max(len(row[i]) for row in [head, *body]) for i in range(len(head))]
-    line = "  ".join("─" * width for width in widths)
-
-    def written(row: list[str]) -> str:
-        return "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-
-    lines = [title(table), "", written(head), line, *map(written, body), ""]
-    return "\n".join(lines + [f"  {note}" for note in legend(table)]) + "\n"
+    lines = [title(table), "", *in_columns([head, None, *body], within=within, groups=groups(table)), ""]
+    notes = (line for note in legend(table) for line in in_lines(note, within, indent="  "))
+    return "\n".join([*lines, *notes]) + "\n"

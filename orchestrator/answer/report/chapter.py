@@ -12,6 +12,8 @@ from orchestrator.answer import draw, publish
 from orchestrator.answer.comparison.beside import levels_of
 from orchestrator.answer.draw.cells import cell_curves
 from orchestrator.answer.explain import NEXT, NEXT_AFTER
+from orchestrator.answer.figures._lines import look
+from orchestrator.answer.figures.base import in_words as of_metric
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.marks import MARKS, MEANINGS
 from orchestrator.answer.report.claims import claims_of, in_words, is_drawn
@@ -22,6 +24,7 @@ from orchestrator.answer.report.values import CellPart, Chapter, Figure, TablePa
 from orchestrator.answer.tables import Table
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.difference import changes
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import size
@@ -57,7 +60,7 @@ def chapter(
         records: what arrived, by trial id.
         curves: curves and spectra of the trials of `drawn_cells`, and of those in its figures.
         tables: those of the sweep.
-        problems: why others could not be made, a line each.
+        problems: why others could not be made, and what else is missing, a line each.
         anchor: the name by which a page links to it; no other chapter's.
         command: what trains the missing trials.
         source: text of the sweep file.
@@ -66,7 +69,8 @@ def chapter(
         others: results that were imported, if they are asked for.
     """
     told = [*problems, *expansion.left_out]
-    metrics = list(dict.fromkeys(name for one in expansion.spec.tables for name in one.metrics))
+    parts = (part for one in expansion.spec.tables for part in one.parts)
+    metrics = list({(one.metric, one.scale): one for one in parts}.values())
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
     first, configs, told_of = expansion.cells[0], configs_of(expansion), set[str]()
@@ -84,13 +88,13 @@ def chapter(
         figures=_figures(expansion, drawn),
         spectra=spectra_of(cell_curves(expansion, drawn_cells(expansion), records, curves)),
         not_drawn=max(0, len(expansion.cells) - DRAWN),
-        metrics=metrics,
+        metrics=[one.metric + " in %" * one.in_percent for one in metrics],
         cells=listed,
         not_listed=left,
         first=first.label,
         config=json.dumps(first.config().model_dump(mode="json"), indent=2),
-        parts=(parts := parts_of(configs)),
-        methods=methods_of(expansion, records, parts, settings := settings_of(configs)),
+        parts=(made_of := parts_of(configs)),
+        methods=methods_of(expansion, records, made_of, settings := settings_of(configs)),
         settings=settings,
         origin=_origin(expansion, records),
         source=source,
@@ -131,8 +135,9 @@ def _figure_files(
 def _figures(expansion: Expansion, files: Mapping[str, bytes]) -> list[Figure]:
     return [
         Figure(
-            name.removesuffix(".png"),
-            publish.described(expansion, name.removesuffix(".png")),
+            own := name.removesuffix(".png"),
+            publish.shown_in(expansion, own),
+            publish.described(expansion, own),
             base64.b64encode(content).decode(),
         )
         for name, content in files.items()
@@ -150,20 +155,22 @@ def _table(
     new = {one.of.metric: one.of for one in found if one.of.metric not in told}
     details = [*map(of_comparison, found), *of_axes(expansion, new.values())] if records else []
     told.update(new)
-    return TablePart(title(table), head, body, legend(table), " ".join(decisions), details)
+    names = ((part.spec.metric, of_metric(part.spec.metric)) for part in table.parts)
+    words = [f"{name}: {told}" for name, told in names if told != name]
+    return TablePart(title(table), head, body, [*words, *legend(table)], " ".join(decisions), details)
 
 
 def _cells(
     expansion: Expansion,
     records: Mapping[str, TrialRecord],
-    metrics: Sequence[str],
+    metrics: Sequence[TableSpec],
     logs: Mapping[str, str],
     others: Sequence[TrialRecord],
 ) -> tuple[list[CellPart], int]:
     """The cells with their trials, and how many trials are not listed."""
     every, left, listed = len(expansion.trials) <= LISTED, 0, []
     first = expansion.cells[0]
-    for cell in expansion.cells:
+    for place, cell in enumerate(expansion.cells):
         ids = {seed: cell.trial_id(seed) for seed in expansion.seeds_of(cell)}
         states = Counter(status_of(records.get(i)) for i in ids.values())
         shown = {s: i for s, i in ids.items() if every or status_of(records.get(i)) not in PLAIN}
@@ -175,7 +182,8 @@ def _cells(
             if one.imported is not None and one.imported.levels == levels_of(cell)
         ]
         if every or trials:
-            listed.append(CellPart(cell.label, in_words(states), _differs(first, cell), trials))
+            colour = look(place)["color"]
+            listed.append(CellPart(cell.label, colour, in_words(states), _differs(first, cell), trials))
     return listed, left
 
 
@@ -184,7 +192,7 @@ def _differs(first: Cell, cell: Cell) -> list[str]:
 
 
 def _trial(
-    seed: int, identity: str, record: TrialRecord | None, metrics: Sequence[str], log: str
+    seed: int, identity: str, record: TrialRecord | None, metrics: Sequence[TableSpec], log: str
 ) -> TrialPart:
     status = status_of(record)
     if record is None:
@@ -205,8 +213,10 @@ def _trial(
     )
 
 
-def _numbers(record: TrialRecord, metrics: Sequence[str]) -> list[str]:
-    return [f"{record.metrics[name]:.6g}" if name in record.metrics else "—" for name in metrics]
+def _numbers(record: TrialRecord, metrics: Sequence[TableSpec]) -> list[str]:
+    """Each in the unit of the table that has it."""
+    found = ((record.metrics.get(one.metric), one.scale) for one in metrics)
+    return ["—" if value is None else f"{value * scale:.6g}" for value, scale in found]
 
 
 def _whence(record: TrialRecord) -> str:
@@ -219,7 +229,7 @@ def _whence(record: TrialRecord) -> str:
     return ", ".join([*told, *([f"run {record.run}"] if record.run else [])])
 
 
-def _imported(origin: Imported, record: TrialRecord, metrics: Sequence[str]) -> TrialPart:
+def _imported(origin: Imported, record: TrialRecord, metrics: Sequence[TableSpec]) -> TrialPart:
     whence = f"{origin.file}, sha256 {origin.sha256[:12]}, {origin.date}, {origin.place}"
     status, numbers = f"imported: {origin.source}", _numbers(record, metrics)
     return TrialPart(record.trial_id, origin.seed, status, "", numbers, "not ours", "", whence, "", "")

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from orchestrator.answer.statistics.sign_flips import EXACT
 from orchestrator.answer.tables.notes import unpaired
+from orchestrator.planning.evaluations import protocols
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import size
 from orchestrator.process.words import counted, listed
@@ -103,6 +104,8 @@ def methods_of(
     told.append(f"Trials are made of: {', '.join(made_of)}.")
     if alike := [f"{path} {value}" for path, value in settings if path in _TOLD]:
         told.append(f"All cells share {', '.join(alike)}.")
+    if judged := [f"{name} ({words})" for name, words in protocols(expansion).items()]:
+        told.append(f"Trained encoders are evaluated by {', '.join(judged)}.")
     paired = any(table.baseline for table in expansion.spec.tables)
     declared = any(getattr(behind(cell.loop), "PAIRED", "") for cell in expansion.cells)
     if paired and not declared and not unpaired(expansion, records):
@@ -123,6 +126,11 @@ def methods_of(
             f"Differences are tested by {exact}two-sided sign flips, adjusted by Holm's method over all "
             "comparisons of a metric [holm]; rates of collapse and divergence have Clopper–Pearson intervals "
             "[clopper_pearson]."
+        )
+    if any(part.best for table in expansion.spec.tables for part in table.parts):
+        told.append(
+            "The best cells of a table are those that no other is shown to beat: every pair is tested by "
+            "two-sided sign flips, adjusted by Holm's method over all pairs of a metric [holm]."
         )
     return told
 

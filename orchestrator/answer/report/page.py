@@ -9,13 +9,10 @@ from typing import Any
 from orchestrator.answer.report.chapter import chapter
 from orchestrator.answer.report.claims import counted_verdicts
 from orchestrator.answer.report.methods import entries
-from orchestrator.answer.report.spectra import DECADES, HEIGHT, WIDTH
+from orchestrator.answer.report.spectra import HEIGHT, WIDTH
 from orchestrator.answer.report.values import Chapter
 from orchestrator.planning.expand import Expansion
 from orchestrator.records import Curves, TrialRecord
-
-STATISTICS = ("holm", "clopper_pearson")
-"""What the comparisons of every report rest on."""
 
 
 def page(chapters: Sequence[Chapter], *, version: str) -> str:
@@ -32,7 +29,8 @@ def page(chapters: Sequence[Chapter], *, version: str) -> str:
     template = environment.from_string(here.joinpath("page.html.jinja").read_text(encoding="utf-8"))
     claims = [claim for one in chapters for claim in one.claims]
     cited = {part.reference for one in chapters for part in one.parts if part.reference}
-    references = sorted(cited | {entries()[key] for key in STATISTICS})
+    told = " ".join(sentence for one in chapters for sentence in one.methods)
+    references = sorted(cited | {text for key, text in entries().items() if f"[{key}]" in told})
     title = chapters[0].name if len(chapters) == 1 else f"{len(chapters)} sweeps"
     return template.render(
         title=title,
@@ -45,7 +43,6 @@ def page(chapters: Sequence[Chapter], *, version: str) -> str:
         script=here.joinpath("page.js").read_text(encoding="utf-8"),
         width=WIDTH,
         height=HEIGHT,
-        decades=DECADES,
     )
 
 

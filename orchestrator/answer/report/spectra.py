@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from orchestrator.answer.figures._bands import Band, CellCurves, spectrum_band
+from orchestrator.answer.figures._lines import looks
 
 NAMES = ("F", "Wp")
 """Eigenvalues of F, of the embeddings, and of the predictor, where they are recorded."""
 MOST_EPOCHS, MOST_RANKS, DECADES = 60, 64, 6
 WIDTH, HEIGHT = 220, 120  # of a panel, in units of its drawing
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Panel(NamedTuple):
@@ -23,6 +25,10 @@ class Panel(NamedTuple):
     label: str
     lines: tuple[tuple[str, str], ...]
     """Name, and points at the last epoch as SVG has them."""
+    ranks: int
+    """How many eigenvalues it has; 0 where none is recorded."""
+    colour: str
+    """The cell's in figures."""
 
 
 class Spectra(NamedTuple):
@@ -34,6 +40,8 @@ class Spectra(NamedTuple):
     low: float
     """Powers of ten at the lower and the upper edge of every panel."""
     high: float
+    ticks: tuple[tuple[float, str], ...]
+    """Height and words of each power of ten; some have none."""
     data: str
     """JSON: for each panel and name a list by epoch of heights [d] in a panel; null where there is none."""
     thinned: str
@@ -52,19 +60,29 @@ def spectra_of(cells: Sequence[CellCurves]) -> Spectra | None:
     high = math.ceil(math.log10(top)) if top > 0 else 0
     low = high - DECADES
     heights = [[_heights(one.get(name), epochs, low, high) for name in names] for one in bands]
+    own = [max((band.median.shape[1] for band in one.values()), default=0) for one in bands]
     panels = tuple(
         Panel(
             cell.label,
             tuple((name, points(lines[-1])) for name, lines in zip(names, drawn, strict=True) if lines[-1]),
+            number,
+            look["color"],
         )
-        for cell, drawn in zip(cells, heights, strict=True)
+        for cell, drawn, number, look in zip(cells, heights, own, looks(cells), strict=True)
     )
-    ranks = max(band.median.shape[1] for one in bands for band in one.values())
+    ranks = max(own)
     left = [f"{len(epochs)} of {len(every)} epochs"] if len(epochs) < len(every) else []
     left += [f"{MOST_RANKS} of {ranks} ranks"] if ranks > MOST_RANKS else []
     thinned = f"Shown: {' and '.join(left)}, evenly chosen." if left else ""
     return Spectra(
-        panels, tuple(epochs), names, low, high, json.dumps(heights, separators=(",", ":")), thinned
+        panels=panels,
+        epochs=tuple(epochs),
+        names=names,
+        low=low,
+        high=high,
+        ticks=_ticks(high),
+        data=json.dumps(heights, separators=(",", ":")),
+        thinned=thinned,
     )
 
 
@@ -72,6 +90,13 @@ def points(heights: Sequence[float]) -> str:
     """A line over ranks, as SVG has it."""
     step = WIDTH / max(1, len(heights) - 1)
     return " ".join(f"{i * step:.1f},{y}" for i, y in enumerate(heights))
+
+
+def _ticks(high: int) -> tuple[tuple[float, str], ...]:
+    """A line for each power of ten, every second one with its number."""
+    told = [f"10{str(high - i).translate(_RAISED)}" if i % 2 == 0 else "" for i in range(DECADES + 1)]
+    told[-1] = f"≤ {told[-1]}"
+    return tuple((i * HEIGHT / DECADES, words) for i, words in enumerate(told))
 
 
 def _heights(band: Band | None, epochs: Sequence[int], low: float, high: float) -> list[Any]:

@@ -52,6 +52,8 @@ class CellPart(NamedTuple):
     """A cell and its trials."""
 
     label: str
+    colour: str
+    """In figures."""
     states: str
     differs: list[str]
     """What is set otherwise than in the first cell: "path: there → here" each."""
@@ -80,7 +82,9 @@ class Claim(NamedTuple):
 class Figure(NamedTuple):
     """A picture."""
 
+    name: str
     caption: str
+    """What it shows."""
     alt: str
     png: str
     """Base64."""
@@ -103,6 +107,7 @@ class Chapter(NamedTuple):
     spectra: Spectra | None
     not_drawn: int
     metrics: list[str]
+    """Of its tables, with their units."""
     cells: list[CellPart]
     not_listed: int
     first: str

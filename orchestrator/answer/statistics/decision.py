@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.answer.statistics.sign_flips import smallest_p
 from orchestrator.answer.statistics.summary import Summary, student_t
-from orchestrator.process.words import listed
+from orchestrator.process.words import counted, listed
 
 ALPHA = 0.05
 """The chance of any false alarm among a table's comparisons."""
@@ -124,8 +124,11 @@ def words(compared: Sequence[Compared], *, margin: str | None = None) -> str:
 
 def _undecided(some: Sequence[Compared], n: int, comparisons: int) -> list[str]:
     """The sentences on comparisons that `n` seeds leave undecided."""
-    seeds = f"{n} seed" + ("" if n == 1 else "s")
+    seeds = counted(n, "seed")
     names = listed([one.name for one in some])
+    if n == 1:
+        least = least_seeds(comparisons)
+        return [f"{seeds} cannot decide {names}: it shows no spread; no fewer than {least} can decide."]
     floor = smallest_p(n)
     adjusted = min(1.0, comparisons * floor)
     if adjusted > ALPHA:
@@ -133,8 +136,6 @@ def _undecided(some: Sequence[Compared], n: int, comparisons: int) -> list[str]:
         said = [f"{seeds} cannot decide {names}: the smallest p they can give is {floor:.2g}{holm}."]
     else:
         said = [f"{seeds} do not decide {names}."]
-    if n == 1:
-        return [*said, f"One seed shows no spread; no fewer than {least_seeds(comparisons)} can decide."]
     needs: dict[int | None, list[str]] = {}
     for one in some:
         wanted = seeds_needed(one.difference, comparisons)

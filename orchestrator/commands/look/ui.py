@@ -49,6 +49,8 @@ def serve(space: Workspace, *, port: int, say: Callable[[str], None]) -> None:
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # Everybody can read a command line, and its password.
         "MLFLOW_BACKEND_STORE_URI": address,
+        "MLFLOW_REGISTRY_STORE_URI": address,
+        "PYTHONWARNINGS": "ignore",  # those of its own libraries
     }
     page = f"http://{LOOPBACK}:{port}"
     say("starting MLflow's server …")

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,14 @@ from orchestrator.answer.report.index import MADE, Section, answered, index, sec
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
 from orchestrator.commands.request import Request
+from orchestrator.commands.screen.grid import evaluations_text
 from orchestrator.errors import UsageError, printable
 from orchestrator.language.hints import nearest
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.bundle.sources import whole_sources
 from orchestrator.recording.logs import tail
-from orchestrator.records import status_of
+from orchestrator.records import TrialRecord, status_of
 
 LOG_LINES, LOGS = 20, 200
 TOLD = ("collapsed", "diverged", "failed", "stopped")
@@ -212,6 +213,7 @@ def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
     contents, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
     problems: list[str] = []
     tables = publish.tables(expansion, records, problems) if expansion.spec.tables else []
+    problems += _not_evaluated(request, records, shlex.join(words))
     return chapter(
         expansion,
         records,
@@ -224,3 +226,12 @@ def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
         logs=logs,
         others=others,
     )
+
+
+def _not_evaluated(request: Request, records: Mapping[str, TrialRecord], command: str) -> Iterator[str]:
+    """How evaluations stand, where some are not there yet, and what makes those."""
+    if request.spec.evaluations:
+        found, plan = request.evaluation_plan(records)
+        if plan.todo or any(found.waiting.values()):
+            yield from evaluations_text(found, plan)
+            yield f"`{command}` makes what is missing of them"

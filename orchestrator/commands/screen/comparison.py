@@ -13,7 +13,8 @@ from orchestrator.answer.comparison.effects import Effects
 from orchestrator.answer.comparison.written import BRACKETS, cells_table, effects_table
 from orchestrator.answer.formats.csv import shown
 from orchestrator.errors import UsageError
-from orchestrator.process.words import in_columns
+from orchestrator.process.streams import room
+from orchestrator.process.words import in_columns, in_lines
 
 FORMATS = ("csv", "json", "text")
 
@@ -68,7 +69,9 @@ def _text(found: Comparison | Effects) -> str:
         what, table = f"against {found.against}", cells_table(found)
     else:
         what, table = "effects of axes", effects_table(found)
-    lines = in_columns([table[0], None, *table[1:]])
-    notes = [f"  {note}" for note in (f"{BRACKETS}; docs/statistics.md", *found.notes)]
+    within = room()
+    lines = in_columns([table[0], None, *table[1:]], within=within)
+    told = (f"{BRACKETS}; docs/statistics.md", *found.notes)
+    notes = [line for note in told for line in in_lines(note, within, indent="  ")]
     title = f"{of.sweep}: {of.metric}{unit}, {what}{profile}"
-    return "\n".join([title, "", *lines, "", *notes, found.decision]) + "\n"
+    return "\n".join([title, "", *lines, "", *notes, *in_lines(found.decision, within)]) + "\n"

@@ -12,7 +12,7 @@ from orchestrator.answer.comparison.beside import with_others
 from orchestrator.answer.tables import Table
 from orchestrator.commands.options import sayer
 from orchestrator.commands.request import Request
-from orchestrator.process.streams import ignoring_closed_pipes
+from orchestrator.process.streams import ignoring_closed_pipes, room
 from orchestrator.records import TrialRecord
 
 
@@ -49,7 +49,10 @@ def print_tables(tables: Sequence[Table], problems: Sequence[str], form: str) ->
         OSError: the disk is full.
     """
     events = map(formats.load("json").event, tables)
-    text = "".join(events) if form == "event" else formats.written(form, tables)
+    if form == "text" and (within := room()) is not None:
+        text = "\n".join(formats.load("text").write(one, within=within) for one in tables)
+    else:
+        text = "".join(events) if form == "event" else formats.written(form, tables)
     if form in ("event", "json") and not (sys.stdout.encoding or "").lower().startswith("utf"):
         text = "".join(c if c.isascii() else json.dumps(c)[1:-1] for c in text)  # a program reads the same
     with ignoring_closed_pipes(ignoring_full_disks=False):

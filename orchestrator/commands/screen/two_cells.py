@@ -18,6 +18,7 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen.board import SPARKS, sparkline
 from orchestrator.errors import UsageError, printable
 from orchestrator.planning.difference import in_a_word
+from orchestrator.process.streams import room
 from orchestrator.process.words import in_columns
 
 FORMATS = ("json", "text")
@@ -102,13 +103,14 @@ def _curves(curves: Sequence[Curve]) -> list[str]:
     known = [band.epochs for one in curves for band in one.bands if band is not None]
     every = np.unique(np.concatenate(known))
     epochs = every[np.unique(np.linspace(0, len(every) - 1, SHOWN_EPOCHS).round().astype(int))]
-    rows = [["", "", *(f"{epoch:g}" for epoch in epochs), "all epochs"]]
+    rows = [["", *(f"{epoch:g}" for epoch in epochs), "all epochs"]]
+    widest = max(len(one.metric) for one in curves)
     for one in curves:
         values = np.concatenate([band.median for band in one.bands if band is not None])
         low, top = float(np.nanmin(values)), float(np.nanmax(values))
         for sign, band in zip(SIGNS, one.bands, strict=True):
-            name = one.metric if sign == SIGNS[0] else ""
-            rows.append([name, sign, *(_at(band, epoch) for epoch in epochs), _blocks(band, low, top)])
+            name = f"{one.metric if sign == SIGNS[0] else '':{widest}}  {sign}"
+            rows.append([name, *(_at(band, epoch) for epoch in epochs), _blocks(band, low, top)])
     return ["by epoch: median over seeds; blocks go from the least to the most of both", *_aligned(rows)]
 
 
@@ -126,5 +128,6 @@ def _blocks(band: Band | None, low: float, top: float) -> str:
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows below a head and a rule, in columns."""
-    return [f"  {line}".rstrip() for line in in_columns([rows[0], None, *rows[1:]])]
+    """Rows below a head and a rule, in columns, two characters from the edge."""
+    within = None if (line := room()) is None else line - 2
+    return [f"  {line}".rstrip() for line in in_columns([rows[0], None, *rows[1:]], within=within)]

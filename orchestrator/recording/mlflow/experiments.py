@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException, RestException
@@ -75,11 +75,36 @@ def experiment_id(
 def _view(metrics: Sequence[str]) -> str:
     """MLflow's state of a page of runs: the summary first, and columns for how each trial went."""
     # MLflow itself puts metrics before tags, and sorts both.
-    columns = [f"metrics.`{name}`" for name in dict.fromkeys((*metrics[:4], *_SHOWN))]
+    shown = list(dict.fromkeys((*metrics[:4], *_SHOWN)))
+    columns = [f"metrics.`{name}`" for name in shown]
     columns += [f"tags.`orch.{name}`" for name in ("cell", "seed", "status")]
-    return json.dumps(
-        {"orderByKey": "tags.`orch.kind`", "orderByAsc": True, "selectedColumns": columns}, ensure_ascii=False
-    )
+    state = {"orderByKey": "tags.`orch.kind`", "orderByAsc": True, "selectedColumns": columns}
+    return json.dumps(state | _charts(shown), ensure_ascii=False)
+
+
+def _charts(metrics: Sequence[str]) -> dict[str, Any]:
+    """What MLflow's page of charts opens on: these metrics, before the sections that it makes by itself."""
+    section = {"uuid": VIEW, "name": "metrics of the tables, and the loss", "display": True}
+    charts: list[dict[str, Any]] = [
+        {"uuid": f"{VIEW}-{number}", "metricSectionId": VIEW, "metricKey": name}
+        | (_LINE if name.startswith("train/") else {"type": "BAR"})
+        for number, name in enumerate(metrics)
+    ]
+    # Else sections are sorted by the alphabet.
+    return {"compareRunSections": [section], "compareRunCharts": charts, "isAccordionReordered": True}
+
+
+_LINE = {
+    "type": "LINE",
+    "xAxisKey": "step",
+    "xAxisScaleType": "linear",
+    "scaleType": "linear",
+    "range": {},
+    "yAxisKey": "metric",
+    "yAxisExpressions": [],
+    "useGlobalXaxisKey": True,
+    "useGlobalLineSmoothing": True,
+}
 
 
 def drop_default(client: MlflowClient) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.answer import publish
 from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.answer.figures._lines import COLOURS
 from orchestrator.answer.report.chapter import DRAWN, LISTED, chapter
 from orchestrator.answer.report.methods import configs_of, entries, parts_of
 from orchestrator.answer.report.page import page
@@ -21,6 +22,7 @@ from orchestrator.answer.report.values import Chapter
 from orchestrator.language.load import load_sweep
 from orchestrator.planning.expand import Expansion, expand
 from orchestrator.records import Curves, TrialRecord
+from tests.answer.test_evaluation_columns import asked
 from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
 from trainers.config.families import members
 
@@ -172,6 +174,20 @@ def test_spectra_are_medians_over_seeds_the_largest_first() -> None:
     np.testing.assert_allclose(heights[0], want, atol=0.05)
     assert heights[1][-1] == HEIGHT  # nothing, at the bottom
     assert heights[0] == sorted(heights[0])
+    assert (spectra.ticks[0], spectra.ticks[1], spectra.ticks[-1]) == (
+        (0, "10¹"),
+        (HEIGHT / DECADES, ""),
+        (HEIGHT, "≤ 10⁻⁵"),
+    )
+    assert spectra.panels[0].ranks == 3
+
+
+def test_a_panel_and_its_cell_have_the_colour_of_the_figures() -> None:
+    one = told(expansion())
+    assert one.spectra is not None
+    colours = [cell.colour for cell in one.cells]
+    assert colours == [panel.colour for panel in one.spectra.panels] and len(set(colours)) == 4
+    assert colours[:2] == list(COLOURS[:2])
 
 
 def test_many_epochs_and_ranks_are_thinned_and_it_says_so() -> None:
@@ -285,6 +301,33 @@ def test_a_baseline_whose_label_has_a_comma_is_compared_with() -> None:
     assert (
         table.details[0].title == "probe/top1 in %: each cell against EMA, long · regular" and table.decision
     )
+
+
+def test_what_is_cited_is_what_ran() -> None:
+    plain = expansion(yaml(TINY, THEORY))
+    assert "Holm, Sture" not in made(told(plain)) and "Clopper" not in " ".join(told(plain).methods)
+    assert "Holm, Sture" in made(told(expansion(table_yaml(PUBLISHED))))
+    best = told(expansion(table_yaml("best: highest\n")))
+    assert "no other is shown to beat" in " ".join(best.methods) and "Holm, Sture" in made(best)
+
+
+def test_trials_have_their_numbers_in_the_unit_of_the_table() -> None:
+    whole = expansion(table_yaml(PUBLISHED))
+    one = told(whole, {whole.trials[0].id: record(whole.trials[0].id, 0.8525)})
+    assert one.metrics == ["probe/top1 in %"] and one.cells[0].trials[0].numbers == ["85.25"]
+
+
+def test_a_metric_and_a_figure_are_told_in_words() -> None:
+    whole = expansion(table_yaml(PUBLISHED) + "figures: [{kind: dots}]\n")
+    one = told(whole, figures={"dots.png": b"none"})
+    assert one.tables[0].legend[0] == "probe/top1: top-1 accuracy of a linear probe"
+    (figure,) = one.figures
+    assert figure.name == "dots" and figure.caption.startswith("Final metrics, a row per cell")
+
+
+def test_what_encoders_are_evaluated_by_is_part_of_the_methods() -> None:
+    text = " ".join(told(asked("columns: evaluations"), {}).methods)
+    assert "Trained encoders are evaluated by near (knn)." in text
 
 
 def test_a_trial_says_where_its_numbers_are_from() -> None:
