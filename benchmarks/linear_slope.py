@@ -20,13 +20,13 @@ from benchmarks_machine import machine
 
 from trainers.measures.spectra import eigenspace, eigenspace_metrics
 
-N, BATCH, NOISE = 32, 256, 0.25
+N, BATCH, NOISE = 32, 256, 1 / 16
 RATE, MOMENTUM, TARGET = 0.1, 0.9, 0.97
 START = 0.1
 """Standard deviation of the weights at the start, as in the matrix dynamics."""
-DATA = {"alike": torch.ones(N), "4 to 1/4": torch.logspace(2, -2, N, base=2.0)}
+DATA = {"alike": torch.ones(N), "1 to 1/16": torch.logspace(0, -4, N, base=2.0)}
 """Eigenvalues of X."""
-DECAYS = (0.0, 4e-4, 4e-3)
+DECAYS = (0.0, 4e-3)
 
 
 def error(predicted: torch.Tensor, target: torch.Tensor, loss: str) -> torch.Tensor:
