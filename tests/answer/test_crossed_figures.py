@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.answer import publish
 from orchestrator.answer.draw import check_cells, draw
+from orchestrator.answer.draw.cells import bare_cells
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.figures._finals import Final
 from orchestrator.answer.figures._levels import is_log
@@ -206,8 +207,8 @@ def test_a_level_is_a_number_by_what_it_sets_or_by_its_label() -> None:
       flag: {path: method.predictor.symmetric, values: [true, false]}
     """
     made = expansion(yaml(TINY, axes))
-    assert publish.bare_cells(made, [0])[0].numbers == {"η": 0.0, "size": 8.0}
-    assert publish.bare_cells(made, [7])[0].numbers == {"η": 0.0004, "size": 16.0}
+    assert bare_cells(made, [0])[0].numbers == {"η": 0.0, "size": 8.0}
+    assert bare_cells(made, [7])[0].numbers == {"η": 0.0004, "size": 16.0}
 
 
 # Parallel coordinates
