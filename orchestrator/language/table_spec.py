@@ -171,8 +171,13 @@ class TableSpec(Frozen):
         ):
             raise ValueError("metric: expected a metric, or a list of different ones")
         first = dict(named[0])
-        read = {key: value for key, value in values.items() if key != "metric"} | {"also": named[1:]}
-        return read | {"metric": first.pop("metric")} | first
+        read = {key: value for key, value in values.items() if key != "metric"}
+        if twice := sorted(read.keys() & (first.keys() | {"also"})):
+            said = ", ".join(twice)
+            raise ValueError(
+                f"{said}: said of the table and under metric; expected one of them, leave one out"
+            )
+        return read | {"also": named[1:], "metric": first.pop("metric")} | first
 
     @property
     def further(self) -> tuple[TableSpec, ...]:

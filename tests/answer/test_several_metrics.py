@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from orchestrator.answer import publish
 from orchestrator.answer.formats import text_of
@@ -80,6 +82,20 @@ def test_a_list_of_metrics_survives_being_written_and_read() -> None:
 def test_a_wrong_list_is_told(metric: str, said: str) -> None:
     with pytest.raises(SpecError, match=said):
         expansion(table_yaml(f"metric: {metric}\n"))
+
+
+@pytest.mark.parametrize("more", [{"digits": 3}, {"also": [{"metric": "knn/top1"}]}])
+def test_what_is_said_of_a_table_and_of_its_first_metric_is_told_and_not_left_out(
+    more: dict[str, Any],
+) -> None:
+    table: dict[str, Any] = {
+        "name": "main",
+        "rows": "cells",
+        "metric": [{"metric": "probe/top1", "digits": 2}],
+    }
+    assert TableSpec.model_validate(table).digits == 2
+    with pytest.raises(ValidationError, match=f"{next(iter(more))}: said of the table and under metric"):
+        TableSpec.model_validate(table | more)
 
 
 def test_the_summary_is_made_again_when_any_of_its_metrics_changes() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import typer.main
@@ -13,12 +15,13 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen.tables import print_failures
 from orchestrator.commands.selection import typed as of_typed
 from orchestrator.commands.selection.typed import typed
+from orchestrator.commands.train.trial import given_encoder
 from orchestrator.errors import UsageError
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
 from tests.place import Place
-from tests.planning.test_chains import AFTER, SINGLE
+from tests.planning.test_chains import AFTER, CHAIN, SINGLE
 
 EVERYTHING = {
     "profile": "paper", "seeds": "0,3", "precision": 0.5, "max_seeds": 9, "set": ["epochs=1", "data.size=8"],
@@ -129,3 +132,14 @@ def test_why_of_a_trial_whose_parent_is_missing_names_what_trains_that(
     said = place.orch("why", "after.yaml", "base", "--seed", "1", "--home", "there").stdout
     (step,) = [line for line in said.splitlines() if line.startswith("next")]
     assert step.endswith("was not trained; `orch sweep tiny.yaml --keep encoder --home there` trains it")
+
+
+def test_the_command_that_makes_an_encoder_to_start_from_shows_no_secret() -> None:
+    asked = expansion(yaml(TINY, CHAIN))
+    trial = next(one for one in asked.trials if one.parent is not None)
+    request: Any = SimpleNamespace(
+        expansion=asked, file=Path("chain.yaml"), changes={"data.root": "http://me:secret@host/images"}
+    )
+    with pytest.raises(UsageError, match=r"--set 'data\.root=\"http://host/images\"'") as told:
+        given_encoder(request, trial, None)
+    assert "secret" not in str(told.value)

@@ -194,9 +194,26 @@ def test_a_mirror_that_takes_nothing_is_given_up_for_now(tmp_path: Path) -> None
     assert out.problem == "OSError: no network"
 
 
+def test_a_few_that_are_never_taken_do_not_give_a_mirror_up_that_takes_others(tmp_path: Path) -> None:
+    out = delivering.Delivery("wandb", tmp_path)
+    for trial in ("first", "second") * base.TRIES:  # between two deliveries nothing else may have ended
+        out._take({"trying": trial})
+        out._take({"failed": "ValueError: not this one"})
+    assert out.problem == ""
+
+
 def progressed(made: mirroring.Mirror, trial: TrialSpec, *epochs: int) -> None:
     for epoch in epochs:
         made.on_event(Progressed(trial.id, report(epoch)))
+
+
+def test_a_result_that_is_tried_no_more_holds_up_no_trial_that_trains(tmp_path: Path) -> None:
+    ended, trains = trials(2)
+    fed(tmp_path, ended)
+    progressed(begun(tmp_path, trains), trains, 0)
+    mirror: Any = Shown(ended.id)
+    told = list(child.deliver(mirror, tmp_path, {ended.id: base.TRIES}))
+    assert told == [{"trying": trains.id}, {"going": trains.id}]
 
 
 def test_a_trial_that_trains_is_shown_as_far_as_it_has_come_and_never_less(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""The queue of trials that Tune is handed: its order, and that it costs the same however long it is."""
+"""What Tune is handed and loads: the queue of trials, its order and cost however long it is; no tracker."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
@@ -31,6 +32,23 @@ def queue_of(number: int) -> tuple[Any, list[Any]]:
     for trial in trials:
         queue.on_trial_add(None, trial)
     return queue, trials
+
+
+def test_trackers_are_hidden_while_tune_s_callbacks_are_loaded_and_never_after(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from orchestrator.execution.ray import executor
+
+    there: list[object] = []
+
+    def load(name: str) -> None:
+        there.append(sys.modules.get("mlflow", "anything"))
+        raise AttributeError(name)  # as of another version of Ray
+
+    monkeypatch.delitem(sys.modules, "mlflow", raising=False)
+    monkeypatch.setattr(executor.importlib, "import_module", load)
+    executor._count_no_trackers()
+    assert there == [None] * 3 and "mlflow" not in sys.modules
 
 
 def test_a_search_suggests_each_value_once_and_then_ends() -> None:

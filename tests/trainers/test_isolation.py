@@ -292,6 +292,19 @@ def test_a_trial_that_changes_the_process_and_fails_leaves_it_as_it_was(tmp_path
     assert all(changed[name] != before[name] for name in before)
 
 
+def test_a_process_that_refuses_what_is_not_deterministic_refuses_it_after_a_trial_that_only_warns() -> None:
+    def report(message: EpochReport) -> None:
+        torch.use_deterministic_algorithms(True, warn_only=True)
+
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert run(config(), report=report).status == "completed"
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.is_deterministic_algorithms_warn_only_enabled()
+    finally:
+        torch.use_deterministic_algorithms(False)
+
+
 def test_a_trial_that_changes_the_process_and_completes_leaves_it_as_it_was() -> None:
     before = process_state()
 

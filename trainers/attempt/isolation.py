@@ -108,7 +108,7 @@ def clean_process(*, threads: int) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     torch_state, torch_threads = torch.get_rng_state(), torch.get_num_threads()
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    deterministic = torch.are_deterministic_algorithms_enabled()
+    deterministic = _determinism()
     benchmark = torch.backends.cudnn.benchmark
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
@@ -124,8 +124,8 @@ def clean_process(*, threads: int) -> Iterator[None]:
         torch.set_num_threads(torch_threads)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
-        if torch.are_deterministic_algorithms_enabled() != deterministic:  # it loads a compiler, in seconds
-            torch.use_deterministic_algorithms(deterministic)
+        if _determinism() != deterministic:  # to set it loads a compiler, in seconds
+            torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
         torch.backends.cudnn.benchmark = benchmark
         os.environ.clear()
         os.environ.update(environment)
@@ -135,6 +135,14 @@ def clean_process(*, threads: int) -> Iterator[None]:
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             with contextlib.suppress(RuntimeError):  # after an error of the GPU itself nothing works any more
                 torch.cuda.empty_cache()
+
+
+def _determinism() -> tuple[bool, bool]:
+    """Whether torch takes deterministic algorithms alone, and whether it only warns of others."""
+    return (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
 
 
 def _working_folder() -> str:

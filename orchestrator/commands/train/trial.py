@@ -21,7 +21,7 @@ from orchestrator.planning.plan import kept, unfit
 from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
-from orchestrator.process.secrets import kept_to_itself
+from orchestrator.process.secrets import kept_to_itself, without_secret
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.bundle import writing
 from orchestrator.recording.bundle.layout import parts
@@ -118,9 +118,10 @@ def given_encoder(request: Request, trial: TrialSpec, bundle: Path | None) -> by
     whose = f"the encoder of {parent.label}" + (f" of {start.file}" if start.file else "")
     own = start.file is None
     profile = request.expansion.profile if own else start.profile
-    words = sweep_words(
+    typed = sweep_words(
         start.file or request.file, profile=profile, seeds=None, changes=request.changes if own else {}
-    )[2:]
+    )
+    words = [without_secret(word) for word in typed[2:]]
     alone = shlex.join(["orch", "trial", *words, parent.cell.label, "--seed", str(parent.seed), *KEEPING])
     makes = (
         f"`{alone}` makes one, or `{shlex.join(['orch', 'export', *words, '--with', 'encoders'])}` of a store"

@@ -251,7 +251,7 @@ def _count_no_trackers() -> None:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails
     try:
         for name in ("air.integrations.mlflow", "air.integrations.wandb", "tune.logger.aim"):
-            with contextlib.suppress(ImportError):
+            with contextlib.suppress(Exception):  # another Ray's: it loads them itself, later
                 importlib.import_module(f"ray.{name}")
     finally:
         for name in hidden:

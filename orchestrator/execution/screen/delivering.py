@@ -28,7 +28,7 @@ from orchestrator.process.words import counted
 QUIET_S = 120.0
 """A delivery that shows nothing for so long is ended."""
 ROW = 3
-"""The mirror itself is given up for now when it has not taken so many one after another."""
+"""The mirror itself is given up for now when it has not taken so many trials, and none between them."""
 
 LATE = "it did not end in time"
 
@@ -44,7 +44,7 @@ class Delivery:
         self.shown = 0
         """How many results were shown."""
         self._why = dict[str, str]()  # of what was not taken, by trial
-        self._tries, self._row, self._signs, self._trying = Counter[str](), 0, 0, ""
+        self._tries, self._row, self._signs, self._trying = Counter[str](), set[str](), 0, ""
         self._child: subprocess.Popen[bytes] | None = None
 
     def deliver(self, until: float = math.inf) -> None:
@@ -129,9 +129,9 @@ class Delivery:
                 self._trying = trial
             case {"shown": str()}:
                 self.shown += 1
-                self._row, self._trying = 0, ""
+                self._row, self._trying = set(), ""
             case {"going": str()}:
-                self._row, self._trying = 0, ""
+                self._row, self._trying = set(), ""
             case {"failed": str(why)}:
                 self._not_taken(why)
             case {"error": str(why)}:
@@ -143,8 +143,8 @@ class Delivery:
         if trial:
             self._why[trial] = why
             self._tries[trial] += 1
-            self._row += 1
-        if not trial or self._row >= ROW:
+            self._row.add(trial)
+        if not trial or len(self._row) >= ROW:
             self.problem = why
 
 

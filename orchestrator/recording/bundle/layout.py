@@ -45,7 +45,7 @@ OTHER_BYTES = 256 * 2**20
 ARRAYS_BYTES = 2**30
 """Nor are the arrays of one trial's curves and spectra together ..."""
 TRIAL_BYTES = 2**30
-"""... and all files of one trial."""
+"""... and all files in one trial's folder."""
 
 
 def most_bytes(name: str) -> int:

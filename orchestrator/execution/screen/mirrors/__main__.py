@@ -41,7 +41,7 @@ def deliver(mirror: ModuleType, folder: Path, tries: Mapping[str, int] = {}) -> 
         for path in sorted(base.waiting(folder), key=lambda path: tries.get(path.stem, 0)):
             trial = path.stem
             if tries.get(trial, 0) >= base.TRIES:
-                return  # as all that come after it
+                break  # as all that come after it
             run = base.read(path)
             if run is not None and known.get(trial) != run.digest:
                 yield {"trying": trial}
