@@ -181,7 +181,7 @@ def test_a_sweep_that_is_kept_in_memory_is_trained_once_in_this_process_and_leav
         assert "ends with this process" in said[-1]
         assert list(sweep.table().rows) == ["EMA", "no EMA"] and not sweep.plan().todo
     left = {path.name for path in (tmp_path / "runs").iterdir()}
-    assert left.isdisjoint({"mlflow.db", "artifacts"}) and not list((tmp_path / "runs" / "journal").iterdir())
+    assert left.isdisjoint({"mlflow.db", "artifacts", "journal"}) and not list(sweep.space.journals.iterdir())
 
 
 def test_looking_for_the_profile_with_results_opens_the_store_once(

@@ -10,13 +10,14 @@ import pytest
 
 from orchestrator.answer import publish
 from orchestrator.answer.draw import check_cells, draw
+from orchestrator.answer.draw.cells import bare_cells
 from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.figures._finals import Final
 from orchestrator.answer.figures._levels import is_log
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.load import cross_checked
-from tests.answer.test_dots_figure import labelled
+from tests.answer.test_dots_figure import labelled, points
 from tests.answer.test_figures import words
 from tests.builders import TINY, expansion, sweep, table_yaml, yaml
 
@@ -54,7 +55,8 @@ def test_a_line_joins_the_means_of_a_level_over_the_other_axis() -> None:
     (axes,) = figure.axes
     found = {label: y for label, y in lines(axes).items() if label in ("linear", "mlp", "no")}
     assert found == {"linear": [1.0, 31.0], "mlp": [11.0, 41.0], "no": [21.0, 51.0]}
-    assert len(labelled(axes, "seed")) == 18 and len(labelled(axes, "interval")) == 6
+    ends = points(axes, "interval")
+    assert len(points(axes, "seed")) == 18 and np.isfinite(ends[:, 0]).sum() == 2 * 6
     assert {"EMA", "none", "ema", "predictor: linear", "predictor: no"} <= set(words(figure))
 
 
@@ -167,7 +169,7 @@ def test_a_single_axis_has_one_line_through_the_means_of_its_values_in_their_ord
     (axes,) = drawn("response", grid(lr=[1.0, 0.01, 0.1])).axes
     (line,) = labelled(axes, "line")
     assert list(line.get_xdata()) == [0.01, 0.1, 1.0] and list(line.get_ydata()) == [11.0, 21.0, 1.0]
-    assert len(labelled(axes, "seed")) == 9
+    assert len(points(axes, "seed")) == 9
 
 
 def test_cells_that_differ_in_several_sampled_axes_are_points_without_a_line() -> None:
@@ -205,8 +207,8 @@ def test_a_level_is_a_number_by_what_it_sets_or_by_its_label() -> None:
       flag: {path: method.predictor.symmetric, values: [true, false]}
     """
     made = expansion(yaml(TINY, axes))
-    assert publish.bare_cells(made, [0])[0].numbers == {"η": 0.0, "size": 8.0}
-    assert publish.bare_cells(made, [7])[0].numbers == {"η": 0.0004, "size": 16.0}
+    assert bare_cells(made, [0])[0].numbers == {"η": 0.0, "size": 8.0}
+    assert bare_cells(made, [7])[0].numbers == {"η": 0.0004, "size": 16.0}
 
 
 # Parallel coordinates

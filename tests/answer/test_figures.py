@@ -126,12 +126,19 @@ def test_rank_one_is_the_largest_eigenvalue() -> None:
     assert all((lines[rank] >= lines[rank + 1]).all() for rank in range(1, D))
 
 
+def test_panels_of_metrics_with_the_same_words_are_told_apart() -> None:
+    names = ("correlation/root", "correlation/depth_2")
+    seed = Curves(metrics={name: ((0, 0.1), (1, 0.2)) for name in names})
+    said = words(drawn("curves", (CellCurves("one", (0,), (seed,), ""),), *names))
+    assert all(any(name in line for line in said) for name in names)
+
+
 def test_colours_go_to_the_last_rank_that_is_drawn_whatever_else_was_recorded() -> None:
     one = curves(0)
     features = np.ones((len(EPOCHS), 4 * D))
     wide = one.model_copy(update={"spectra": {**one.spectra, "feature": features}})
     bar = panel(drawn("eigenspace", (CellCurves("one", (0,), (wide,), ""),)), "rank colours")
-    assert bar.get_xlim()[1] == D
+    assert bar.get_xlim()[1] == pytest.approx(D)
 
 
 def test_eigenvalues_that_a_log_axis_cannot_show_are_clipped_and_the_figure_says_so() -> None:

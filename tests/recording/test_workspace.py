@@ -140,6 +140,8 @@ def test_what_a_killed_sweep_in_memory_has_left_is_removed_by_the_next_and_no_li
     with own_folder(living, "none"):
         space_in(tmp_path, "memory:three").open_journaled().close()
         assert living.exists() and not dead.exists()
+    for end in ends:
+        end()
 
 
 def test_a_journal_that_earlier_code_left_of_a_store_in_memory_may_be_deleted(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,10 +40,14 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     """One panel per metric."""
     cells, across = horizontal(figure, cells)
     metrics = _chosen(figure, cells)
+    words = [in_words(metric) for metric in metrics]
+    # Metrics of several places, such as of a tree's depths, may have the same words.
+    headings = {m: f"{w}: {m}" if words.count(w) > 1 else w for m, w in zip(metrics, words, strict=True)}
     columns = min(len(metrics), 2 if len(metrics) == 4 else 3)
     page = Page(figure.width or max(3.4, WIDTH_IN * columns / 3), title=title)
     for start in range(0, len(metrics), columns):
-        _draw_row(page, metrics[start : start + columns], cells, columns, across)
+        row = metrics[start : start + columns]
+        _draw_row(page, {metric: headings[metric] for metric in row}, cells, columns, across)
     page.bottom_in += (
         page.key(MARGIN_IN, page.bottom_in, _entries(metrics, cells), width=page.inner_in) + 0.06
     )
@@ -58,17 +62,17 @@ def _chosen(figure: FigureSpec, cells: Sequence[CellCurves]) -> tuple[str, ...]:
 
 
 def _draw_row(
-    page: Page, metrics: Sequence[str], cells: Sequence[CellCurves], columns: int, across: str
+    page: Page, metrics: Mapping[str, str], cells: Sequence[CellCurves], columns: int, across: str
 ) -> None:
     slot, ticks, height = page.inner_in / columns, 0.42, 1.75
     width = slot - ticks - 0.12
-    lines = [len(wrapped(in_words(metric), width, size=LABEL_PT)) for metric in metrics]
+    lines = [len(wrapped(words, width, size=LABEL_PT)) for words in metrics.values()]
     top = page.bottom_in + 0.06 + max(lines) * line_in(LABEL_PT)
-    for column, (metric, number) in enumerate(zip(metrics, lines, strict=True)):
+    for column, ((metric, words), number) in enumerate(zip(metrics.items(), lines, strict=True)):
         left = MARGIN_IN + column * slot
         axes = page.axes(left + ticks, top, width, height, label=metric)
         above = top - number * line_in(LABEL_PT) - 0.03
-        page.text(left + ticks, above, in_words(metric), size=LABEL_PT, width=width)
+        page.text(left + ticks, above, words, size=LABEL_PT, width=width)
         _draw_panel(axes, metric, cells, across)
     page.bottom_in = top + height + 0.42
 

@@ -69,8 +69,7 @@ def chapter(
         others: results that were imported, if they are asked for.
     """
     told = [*problems, *expansion.left_out]
-    parts = (part for one in expansion.spec.tables for part in one.parts)
-    metrics = list({(one.metric, one.scale): one for one in parts}.values())
+    metrics = list({(m.metric, m.scale): m for one in expansion.spec.tables for m in one.parts}.values())
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
     first, configs, told_of = expansion.cells[0], configs_of(expansion), set[str]()

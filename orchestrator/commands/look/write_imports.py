@@ -39,7 +39,9 @@ from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.workspace import Workspace, workspace
 
 SHOWN = 40
-"""Cells that are shown before an import."""
+"""Cells that are shown before an import ..."""
+METRICS = 4
+"""... and metrics of each."""
 LONGEST_NAME = 60
 
 
@@ -211,7 +213,8 @@ def _preview(request: Request, kind: str, runs: Runs, filled: Filled, name: str)
             low, high = min(values, default=None), max(values, default=None)
             if low is not None and high is not None:
                 told.append(f"{metric} {_range(low, high, share=_is_share(request, metric))}")
-        lines.append(f"  {label:{wide}}  n={len(places)}  {', '.join(told)}")
+        more = [f"and {counted(len(told) - METRICS, 'more metric')}"] if len(told) > METRICS else []
+        lines.append(f"  {label:{wide}}  n={len(places)}  {', '.join([*told[:METRICS], *more])}")
     lines += [f"  ... and {len(by_cell) - SHOWN} more cells"] if len(by_cell) > SHOWN else []
     return lines
 

@@ -160,10 +160,10 @@ def _page(file: Path, *, mark: str) -> Iterator[Callable[[str], None]]:
 
     That it can be written is known first: to look at results takes long.
     """
-    part = file.with_name(f".{file.name[:200]}.{os.getpid()}.part")
     with _named(file):
         if file.exists() and not _has(file, mark):
             raise UsageError(f"{file}: is there already and is no report; choose another with --out")
+        part = file.with_name(f".{file.name[:200]}.{os.getpid()}.part")
         part.touch()
 
     def write(text: str) -> None:
