@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import table_yaml
 from tests.place import Place
 
 SHORT = str(Path(__file__).parents[2] / "docs" / "reproduction" / "table1-short.orch.zip")
@@ -30,6 +31,19 @@ def test_notes_are_put_below_their_sweep(ready: Place) -> None:
     ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
     page = (ready.folder / "page.md").read_text(encoding="utf-8")
     assert page.index("# Mine") < page.index("## table1") < page.index("The cause: none.")
+
+
+def test_a_bundle_whose_profile_a_sweep_file_no_longer_has_is_no_answer_to_it(ready: Place) -> None:
+    ready.write(table_yaml().replace("name: tiny", "name: table1"))
+    ready.orch("report", SHORT, "sweep.yaml", "orch:figure2", "-f", "md", "-o", "page.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert "`orch sweep orch:figure2 --profile short --seeds 0,`" in page and "## table1" not in page
+
+
+def test_a_sweep_is_spoken_of_once_in_notes(ready: Place) -> None:
+    (ready.folder / "notes.md").write_text("## table1\n\nOne.\n\n## table1\n\nTwo.\n", encoding="utf-8")
+    done = ready.orch("report", SHORT, "-f", "md", "--notes", "notes.md", code=2)
+    assert done.stderr == "orch: notes.md: '## table1' is there twice; put its text under one of them\n"
 
 
 @pytest.mark.parametrize(

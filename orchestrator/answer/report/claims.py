@@ -111,9 +111,13 @@ def _predicted(table: Table, anchor: str, *, drawn: bool) -> Iterator[Claim]:
 
 def _expected(table: Table, anchor: str) -> Iterator[Claim]:
     """What became of each expectation, and whether it was one."""
+    theirs = [entry for _, _, entry in table.flat() if entry.published is not None and entry.summary]
+    elsewhere = bool(theirs) and all(entry.gap is None for entry in theirs)
     for spec, one in zip(table.spec.expectations, table.judged, strict=True):
         says = one.says if spec.collapses is not None else f"{one.says} ({_metric(table)})"
         answer = ANSWERS.get(one.verdict, f"{UNDECIDED} at n = {one.n}")
+        if elsewhere and table.spec.in_percent and spec.minus is None and spec.collapses is None:
+            answer = NOT_TESTABLE  # its bounds are accuracies of the published setting
         trained = one.n > 0 or any(entry.statuses.get("diverged") for _, _, entry in table.flat())
         yield Claim(
             sweep=table.sweep,

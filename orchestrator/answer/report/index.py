@@ -30,7 +30,8 @@ LEGEND = """\
   that the tests show.
 - **not**: a number outside; a direction, or an expectation, of which the tests show the contrary.
 - **undecided at n**: so many seeds show neither. One seed of anything random decides nothing.
-- **not testable at this scale**: a number that was published for another setting than ours.
+- **not testable at this scale**: a number that was published for another setting than ours, or an accuracy
+  that is expected because of it.
 - **not run**: the command would train it.
 
 Ours is mean ± sd over n seeds, with the 95 % interval of the mean; of expectations the mean with its 90 %
@@ -105,7 +106,7 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     counts = {name: _counts(group) for name, group in groups.items()}
     total: Counter[str] = sum(counts.values(), Counter())
     told = ", ".join(f"{total[word]} {word}" for word in WORDS if total[word])
-    parts = [MADE, notes.get("", "# Published and ours").strip()]
+    parts = [MADE, notes.get("", "").strip() or "# Published and ours"]
     parts += [f"**{counted(total.total(), 'claim')}: {told}.**", _overview(counts), LEGEND]
     for name, group in groups.items():
         parts.append(f"## {name}")
@@ -143,8 +144,10 @@ def _row(claim: Claim, one: Section) -> tuple[str, ...]:
         ours if ran else "",
         claim.n if ran else "",
         one.setting,
+        claim.answer,
     )
-    return (*(escaped(" ".join(word.split())) for word in words), claim.answer, f"`{one.command}`")
+    command = one.command.replace("|", r"\|")  # in a table this counts in code, too
+    return (*(escaped(" ".join(word.split())) for word in words), f"`{command}`")
 
 
 def _counts(group: Sequence[Section]) -> Counter[str]:

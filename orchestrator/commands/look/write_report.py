@@ -20,7 +20,7 @@ from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
 from orchestrator.commands.request import Request
 from orchestrator.commands.screen.grid import evaluations_text
-from orchestrator.errors import UsageError, printable
+from orchestrator.errors import SpecError, UsageError, printable
 from orchestrator.language.hints import nearest
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
@@ -88,26 +88,28 @@ def _with_results(requests: Sequence[Request]) -> Iterator[tuple[Request | None,
             one for one in bundles
             if one.spec.name == file.spec.name or (one.profile and one.profile in file.spec.profiles)
         ]  # fmt: skip
-        own = [asked for one in near if (asked := _laid_over(file, one)).records()]
+        own = [asked for one in near if (asked := _laid_over(file, one)) and asked.records()]
         yield _without_results(file), own
     names = {one.spec.name for one in files}
     yield None, [one for one in bundles if one.spec.name not in names]
 
 
-def _laid_over(file: Request, bundle: Request) -> Request:
-    """A sweep file as a bundle's sweep was selected, over the bundle's results."""
+def _laid_over(file: Request, bundle: Request) -> Request | None:
+    """A sweep file as a bundle's sweep was selected, over its results; None: it has no such trials."""
     aim, seeds = bundle.expansion.aim, bundle.expansion.typed_seeds
     own = None if seeds in (None, file.spec.seed_list) else ",".join(map(str, seeds or ())) + ","
-    return Request(
-        file.file,
-        profile=bundle.profile or "auto",
-        seeds=own,
-        precision=aim.half_width if aim else None,
-        max_seeds=aim.most_seeds if aim else None,
-        changes=[f"{path}={json.dumps(value)}" for path, value in bundle.changes.items()],
-        tracking_uri=str((parts(bundle.file) or (bundle.file,))[0]),
-        trust=file.trust,
-    )
+    with contextlib.suppress(UsageError, SpecError):  # it lacks the profile, or what --set has changed there
+        return Request(
+            file.file,
+            profile=bundle.profile or "auto",
+            seeds=own,
+            precision=aim.half_width if aim else None,
+            max_seeds=aim.most_seeds if aim else None,
+            changes=[f"{path}={json.dumps(value)}" for path, value in bundle.changes.items()],
+            tracking_uri=str((parts(bundle.file) or (bundle.file,))[0]),
+            trust=file.trust,
+        )
+    return None
 
 
 def _without_results(file: Request) -> Request:
@@ -137,7 +139,10 @@ def _notes(file: Path, names: Collection[str]) -> dict[str, str]:
             f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8'}"
         ) from None
     above, *rest = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    found = {"": above} | dict(zip((name.strip() for name in rest[::2]), rest[1::2], strict=True))
+    headings = [name.strip() for name in rest[::2]]
+    if twice := [name for name in dict.fromkeys(headings) if headings.count(name) > 1]:
+        raise UsageError(f"{file}: '## {twice[0]}' is there twice; put its text under one of them")
+    found = {"": above} | dict(zip(headings, rest[1::2], strict=True))
     if unknown := [name for name in found if name and name not in names]:
         raise UsageError(
             f"{file}: '## {unknown[0]}' is none of these sweeps; {nearest(unknown[0], sorted(names))}"

@@ -134,6 +134,35 @@ def test_words_of_a_claim_cannot_break_the_table() -> None:
     assert "a \\| b # c \\<b>: '0.2'" in page
 
 
+def test_a_verdict_and_a_command_cannot_break_the_table_either() -> None:
+    whole = told(claimed(), {})
+    odd = [one._replace(answer="not; edited, trained under: 'a | b'\n*c*") for one in whole.claims]
+    page = index([whole._replace(claims=odd, command="orch sweep 'a|b.yaml'")], {})
+    ends = "| not; edited, trained under: 'a \\| b' \\*c\\* | `orch sweep 'a\\|b.yaml'` |"
+    assert len([line for line in page.splitlines() if line.endswith(ends)]) == len(odd)
+
+
+@pytest.mark.parametrize(("profile", "verdict"), [("paper", "not"), ("laptop", "not testable at this scale")])
+def test_an_accuracy_of_the_published_setting_is_expected_of_no_other(profile: str, verdict: str) -> None:
+    published = PUBLISHED.replace("tolerance", "profile: paper\n          tolerance")
+    said = """
+        expectations:
+          - {cell: {ema: EMA, predictor: regular}, at_least: 80}
+          - {cell: {ema: EMA, predictor: regular}, minus: {ema: No EMA, predictor: regular}, at_least: 80}
+"""
+    whole = expansion(
+        table_yaml(published + said) + "profiles: {laptop: {}, paper: {}}\n", profile=profile, seeds=range(8)
+    )
+    records = {one.id: record(one.id, 0.5, expected=written_down(whole)) for one in whole.trials}
+    found = [row[5] for row in rows(index([told(whole, records)], {}))[-2:]]
+    assert found == [verdict, "not"]
+
+
+def test_notes_without_words_above_the_first_sweep_leave_the_usual_title() -> None:
+    page = index([told(claimed(), {})], {"": "\n", "tiny": "Why: so."})
+    assert page.startswith(f"{MADE}\n\n# Published and ours\n\n**4 claims")
+
+
 def test_a_claims_words_and_source_are_no_part_of_what_trials_are_trained_under() -> None:
     plain = yaml(TINY, CLAIMED)
     for words in (', claim: it learns, source: "a paper, §2: 20"', ", claim: neighbours agree"):
