@@ -32,6 +32,16 @@ def test_notes_are_put_below_their_sweep(ready: Place) -> None:
     assert page.index("# Mine") < page.index("## table1") < page.index("The cause: none.")
 
 
+def test_notes_on_one_sweep_may_stand_in_two_places(ready: Place) -> None:
+    notes = "# Mine\n\n## table1\n\nThe cause: none.\n\n##  \n\n## table1\n\nAnd more.\n"
+    (ready.folder / "notes.md").write_text(notes, encoding="utf-8")
+    ready.orch("report", SHORT, SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert page.index("# Mine") < page.index("The cause: none.") < page.index("And more.")
+    ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
+    assert page == (ready.folder / "page.md").read_text(encoding="utf-8"), "a bundle counts once"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -106,7 +106,8 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     total: Counter[str] = sum(counts.values(), Counter())
     told = ", ".join(f"{total[word]} {word}" for word in WORDS if total[word])
     parts = [MADE, notes.get("", "# Published and ours").strip()]
-    parts += [f"**{counted(total.total(), 'claim')}: {told}.**", _overview(counts), LEGEND]
+    said = counted(total.total(), "claim") + (f": {told}" if told else "")
+    parts += [f"**{said}.**", _overview(counts), LEGEND]
     for name, group in groups.items():
         parts.append(f"## {name}")
         parts += [f"*{escaped(group[0].question)}*"] if group[0].question else []
@@ -144,7 +145,11 @@ def _row(claim: Claim, one: Section) -> tuple[str, ...]:
         claim.n if ran else "",
         one.setting,
     )
-    return (*(escaped(" ".join(word.split())) for word in words), claim.answer, f"`{one.command}`")
+    return (
+        *(escaped(" ".join(word.split())) for word in words),
+        claim.answer,
+        f"`{one.command}`".replace("|", "\\|"),
+    )
 
 
 def _counts(group: Sequence[Section]) -> Counter[str]:
