@@ -12,7 +12,7 @@ from orchestrator.answer.figures._finals import Final
 from orchestrator.records import Curves
 
 Floats = NDArray[np.floating[Any]]
-LARGEST = 1e250
+LARGEST = 1e150
 """Beyond it a value is as an infinite one: neither medians nor axes of such numbers can be computed."""
 
 
