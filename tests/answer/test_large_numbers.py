@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.answer.comparison import cells, effects
+from orchestrator.answer.comparison import cells, effects, two_cells
+from orchestrator.answer.draw import draw, to_png
+from orchestrator.answer.figures._bands import CellCurves
 from orchestrator.answer.figures._finals import Final, averaged
 from orchestrator.answer.figures._points import view_of
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.commands.screen.comparison import written
+from orchestrator.commands.screen.two_cells import written as beside
+from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.records import Curves
 from tests.builders import expansion, record, table_yaml
 
 SAID = "numbers beyond 8e+307 in "
@@ -72,3 +77,27 @@ def test_a_panel_of_such_numbers_has_an_axis(value: float) -> None:
     view = view_of(finals)
     assert view.low < view.high and abs(view.low) < 1e302 and view.high < 1e302
     assert averaged(finals).values[0] == pytest.approx(value)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("values", [(1.7e308, 1.7e308), (-1.7e308, 1.7e308), (1e-3, 1e150), (-1e150, 1e150)])
+def test_curves_of_such_numbers_are_a_figure(values: tuple[float, float]) -> None:
+    ran = tuple(Curves(metrics={"loss": ((0, 1.0), (1, value), (2, value))}) for value in values)
+    spec = FigureSpec.model_validate({"kind": "curves", "columns": ["loss"]})
+    figure = draw(spec, [CellCurves("far", (0, 1), ran, "")], title="far", stamp="")
+    assert to_png(figure).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("value", [1.7e308, -1.7e308])
+def test_two_cells_of_which_a_curve_has_no_number_stand_side_by_side(value: float) -> None:
+    made = expansion(SOURCE)
+    two = (made.cells[0], made.cells[1])
+    drawn = {
+        trial.id: Curves(metrics={"train/loss": ((1, value),), "F/rankme": ((1, 3.0 * trial.seed),)})
+        for trial in made.trials
+    }
+    records = {trial.id: record(trial.id, metrics={"train/loss": 1.0}) for trial in made.trials}
+    for metric in (None, "train/loss"):
+        found = two_cells.side_by_side(made, records, drawn, two, metric=metric)
+        told = beside(found, "text").partition("by epoch")[2]
+        assert "train/loss" not in told and ("F/rankme" in told) == (metric is None)

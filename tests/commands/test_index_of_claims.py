@@ -40,10 +40,14 @@ def test_a_bundle_whose_profile_a_sweep_file_no_longer_has_is_no_answer_to_it(re
     assert "`orch sweep orch:figure2 --profile short --seeds 0,`" in page and "## table1" not in page
 
 
-def test_a_sweep_is_spoken_of_once_in_notes(ready: Place) -> None:
-    (ready.folder / "notes.md").write_text("## table1\n\nOne.\n\n## table1\n\nTwo.\n", encoding="utf-8")
-    done = ready.orch("report", SHORT, "-f", "md", "--notes", "notes.md", code=2)
-    assert done.stderr == "orch: notes.md: '## table1' is there twice; put its text under one of them\n"
+def test_notes_on_one_sweep_may_stand_in_two_places(ready: Place) -> None:
+    notes = "# Mine\n\n## table1\n\nThe cause: none.\n\n##  \n\n## table1\n\nAnd more.\n"
+    (ready.folder / "notes.md").write_text(notes, encoding="utf-8")
+    ready.orch("report", SHORT, SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert page.index("# Mine") < page.index("The cause: none.") < page.index("And more.")
+    ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
+    assert page == (ready.folder / "page.md").read_text(encoding="utf-8"), "a bundle counts once"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -423,9 +425,14 @@ def test_what_cannot_be_mirrored_is_told_before_training(
 
 
 @pytest.mark.parametrize("name", mirrors.names())
-def test_every_mirror_has_what_mirrors_have(name: str, tmp_path: Path) -> None:
+def test_every_mirror_has_what_mirrors_have(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
     found = mirrors.load(name)
     assert isinstance(found.PACKAGE, str) and str(found.where(tmp_path, "tiny"))
+    for command in re.findall("`(.+)`", found.where(tmp_path / "my runs", "tiny")):
+        assert any("my runs" in word for word in shlex.split(command))
     assert callable(found.deliver) and callable(found.refused)
 
 

@@ -112,6 +112,7 @@ def side_by_side(
         raise UsageError(f"metric '{metric}' was never reported; {hint}")
     finals = [_final(two, name, records) for name in _finals(expansion, known, metric)]
     shown = [name for name in _by_epoch(expansion, metric) if name in epochs]
+    every = [Curve(name, (metric_band(first, name), metric_band(second, name))) for name in shown]
     unequal = [UNEQUAL] if expansion.spec.schedule else []
     both = list(settings(*cells))
     different = [one for one in both if one[1] != one[2]]
@@ -123,7 +124,7 @@ def side_by_side(
         tuple(different),
         len(both) - len(different),
         tuple(finals),
-        tuple(Curve(name, (metric_band(first, name), metric_band(second, name))) for name in shown),
+        tuple(one for one in every if one.bands != (None, None)),
         tuple(dict.fromkeys([*unequal, *(note for one in finals for note in one.of.notes)])),
         not unequal,
     )

@@ -12,6 +12,8 @@ from orchestrator.answer.figures._finals import Final
 from orchestrator.records import Curves
 
 Floats = NDArray[np.floating[Any]]
+LARGEST = 1e150
+"""Beyond it a value is as an infinite one: neither medians nor axes of such numbers can be computed."""
 
 
 class CellCurves(NamedTuple):
@@ -138,7 +140,7 @@ def _band(series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
     stacked = np.full((len(series), len(union), *series[0][1].shape[1:]), np.nan)
     for row, (epochs, values) in zip(stacked, series, strict=True):
         row[np.searchsorted(union, epochs)] = values
-    stacked[~np.isfinite(stacked)] = np.nan
+    stacked[~(np.abs(stacked) <= LARGEST)] = np.nan
     known = np.isfinite(stacked).any(axis=0)
     if not known.any():
         return None

@@ -92,7 +92,7 @@ def _draw_panel(axes: Axes, metric: str, cells: Sequence[CellCurves], across: st
         return
     low = min(np.nanmin(band.low) for band in drawn)
     high = max(np.nanmax(band.high) for band in drawn)
-    if low > 0 and high / low >= LOG_FROM:
+    if low > 0 and high >= LOG_FROM * low:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(numticks=6))
         axes.yaxis.set_minor_locator(NullLocator())

@@ -107,7 +107,8 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     total: Counter[str] = sum(counts.values(), Counter())
     told = ", ".join(f"{total[word]} {word}" for word in WORDS if total[word])
     parts = [MADE, notes.get("", "").strip() or "# Published and ours"]
-    parts += [f"**{counted(total.total(), 'claim')}: {told}.**", _overview(counts), LEGEND]
+    said = counted(total.total(), "claim") + (f": {told}" if told else "")
+    parts += [f"**{said}.**", _overview(counts), LEGEND]
     for name, group in groups.items():
         parts.append(f"## {name}")
         parts += [f"*{escaped(group[0].question)}*"] if group[0].question else []

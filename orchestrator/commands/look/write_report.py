@@ -61,7 +61,8 @@ def write_index(requests: Sequence[Request], path: Path | None, *, notes: Path |
     """
     file = path or Path(f"{_name(requests)}.md")
     with _page(file, mark=MADE) as write:
-        sections = [found for together in _with_results(requests) for found in _sections(*together)]
+        every = [found for together in _with_results(requests) for found in _sections(*together)]
+        sections = [one for number, one in enumerate(every) if one not in every[:number]]
         write(index(sections, _notes(notes, {one.name for one in sections}) if notes else {}))
     return file
 
@@ -138,11 +139,10 @@ def _notes(file: Path, names: Collection[str]) -> dict[str, str]:
         raise UsageError(
             f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8'}"
         ) from None
-    above, *rest = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    headings = [name.strip() for name in rest[::2]]
-    if twice := [name for name in dict.fromkeys(headings) if headings.count(name) > 1]:
-        raise UsageError(f"{file}: '## {twice[0]}' is there twice; put its text under one of them")
-    found = {"": above} | dict(zip(headings, rest[1::2], strict=True))
+    above, *rest = re.split(r"^## +(\S.*)$", text, flags=re.MULTILINE)
+    found = {"": above}
+    for name, words in zip(map(str.strip, rest[::2]), rest[1::2], strict=True):
+        found[name] = found.get(name, "") + words
     if unknown := [name for name in found if name and name not in names]:
         raise UsageError(
             f"{file}: '## {unknown[0]}' is none of these sweeps; {nearest(unknown[0], sorted(names))}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -184,3 +185,16 @@ def test_a_trainer_that_draws_nothing_needs_one_seed(drawn: bool) -> None:
     }
     (row,) = rows(index([told(whole, records)], {}))
     assert row[5] == ("undecided at n = 1" if drawn else "reproduced")
+
+
+def test_a_command_with_a_bar_does_not_break_its_row() -> None:
+    whole = claimed()
+    one = section(whole, publish.tables(whole, trained(whole), []), problems=(), command="orch import 'a|b'")
+    bars = {
+        len(re.findall(r"(?<!\\)\|", line)) for line in index([one], {}).splitlines() if "orch import" in line
+    }
+    assert bars == {8}
+
+
+def test_an_index_without_claims_says_so() -> None:
+    assert "**0 claims.**" in index([], {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ def refused() -> None:
 def where(folder: Path, sweep: str) -> str:
     """The command that shows the runs."""
     del sweep
-    return f"`tensorboard --logdir {folder / RUNS}`"
+    return f"`{shlex.join(['tensorboard', '--logdir', str(folder / RUNS)])}`"
 
 
 def deliver(run: MirroredRun, folder: Path, *, again: bool) -> None:

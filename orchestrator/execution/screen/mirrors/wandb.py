@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ def refused() -> str | None:
 def where(folder: Path, sweep: str) -> str:
     """Where the runs are."""
     if os.environ.get("WANDB_MODE") == "offline":
-        return f"`wandb sync {folder}/wandb/offline-run-*` sends them"
+        return f"`wandb sync {shlex.quote(str(folder))}/wandb/offline-run-*` sends them"
     return f"project {_project(sweep)}"
 
 
