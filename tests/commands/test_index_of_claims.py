@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -27,10 +29,10 @@ def test_what_no_bundle_has_is_not_run_whatever_the_store_here_has(ready: Place)
 
 
 def test_notes_are_put_below_their_sweep(ready: Place) -> None:
-    (ready.folder / "notes.md").write_text("# Mine\n\n## table1\n\nThe cause: none.\n", encoding="utf-8")
+    (ready.folder / "notes.md").write_text("# Mine\n\n## table1\n\nThe cause: none.\n", encoding="utf-8-sig")
     ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
     page = (ready.folder / "page.md").read_text(encoding="utf-8")
-    assert page.index("# Mine") < page.index("## table1") < page.index("The cause: none.")
+    assert page.index("\n# Mine") < page.index("## table1") < page.index("The cause: none.")
 
 
 def test_a_bundle_whose_profile_a_sweep_file_no_longer_has_is_no_answer_to_it(ready: Place) -> None:
@@ -48,6 +50,13 @@ def test_notes_on_one_sweep_may_stand_in_two_places(ready: Place) -> None:
     assert page.index("# Mine") < page.index("The cause: none.") < page.index("And more.")
     ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
     assert page == (ready.folder / "page.md").read_text(encoding="utf-8"), "a bundle counts once"
+
+
+def test_the_command_beside_a_claim_of_a_bundle_alone_can_be_typed(ready: Place) -> None:
+    ready.orch("report", SHORT, "-f", "md", "-o", "page.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    (command,) = set(re.findall(r"`orch (import .*)` \|$", page, re.MULTILINE))
+    ready.orch(*shlex.split(command))
 
 
 @pytest.mark.parametrize(

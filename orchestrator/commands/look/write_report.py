@@ -127,14 +127,14 @@ def _command(request: Request) -> str:
     seeds = request.expansion.typed_seeds
     how: dict[str, Any] = {"profile": request.profile, "changes": request.changes}
     how |= {"seeds": None if seeds == request.spec.seed_list else seeds, "aim": request.expansion.aim}
-    words = sweep_words(request.file, **how)
-    return shlex.join(words if parts(request.file) is None else ["orch", "import", str(request.file)])
+    bundle = parts(request.file)  # which says how to go on
+    return shlex.join(["orch", "import", str(bundle[0])] if bundle else sweep_words(request.file, **how))
 
 
 def _notes(file: Path, names: Collection[str]) -> dict[str, str]:
     """What was written by hand: above all under "", and of each sweep below `## sweep`."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is no UTF-8'}"
@@ -205,20 +205,11 @@ def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
         for i in first[:LOGS]
         if (path := request.space.log_of(i)) is not None
     }
-    if parts(request.file) is None:
-        words = sweep_words(
-            request.file,
-            profile=expansion.profile,
-            seeds=expansion.typed_seeds,
-            changes=request.changes,
-            aim=expansion.aim,
-        )
-    else:  # which says how to go on
-        words = ["orch", "import", str(request.file)]
+    command = _command(request)
     contents, name, _ = whole_sources(request.spec, request.file, trust=request.trust)
     problems: list[str] = []
     tables = publish.tables(expansion, records, problems) if expansion.spec.tables else []
-    problems += _not_evaluated(request, records, shlex.join(words))
+    problems += _not_evaluated(request, records, command)
     return chapter(
         expansion,
         records,
@@ -226,7 +217,7 @@ def _chapter(request: Request, anchor: str, beside: str | None) -> Chapter:
         tables=[with_others(one, others) for one in tables] if others else tables,
         problems=problems,
         anchor=anchor,
-        command=shlex.join(words),
+        command=command,
         source=contents[name].decode(),
         logs=logs,
         others=others,
