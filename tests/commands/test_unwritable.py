@@ -35,3 +35,14 @@ def test_a_report_is_written_twice(place: Place, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(Workspace, "open_store", lambda self, **how: MemoryStore())
     for _ in range(2):
         assert place.orch("report", "sweep.yaml", "-o", "r.html").stdout == "r.html\n"
+
+
+def test_a_report_of_a_file_whose_name_is_no_text_is_written(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Workspace, "open_store", lambda self, **how: MemoryStore())
+    name = os.fsdecode(b"\xff.yaml")
+    (place.folder / "sweep.yaml").rename(place.folder / name)
+    for form in ("html", "md"):
+        place.orch("report", name, "-f", form, "-o", f"r.{form}")
+    assert "\\udcff.yaml" in (place.folder / "r.html").read_text(encoding="utf-8")

@@ -106,7 +106,7 @@ def _saved(figure: Figure, kind: str, without: Mapping[str, None], *, dpi: int) 
     from orchestrator.answer.figures._page import styled
 
     file = BytesIO()
-    # Else ids in an SVG are random; and margins around the largest numbers may be more than any number.
+    # Else ids in an SVG are random; and margins around the largest numbers may be no numbers.
     with styled(), rc_context({"svg.hashsalt": "orch"}), np.errstate(over="ignore", invalid="ignore"):
         figure.savefig(file, format=kind, dpi=dpi, metadata=dict(without))
     return file.getvalue()

@@ -168,7 +168,7 @@ def _page(file: Path, *, mark: str) -> Iterator[Callable[[str], None]]:
 
     def write(text: str) -> None:
         with _named(file):
-            part.write_text(text, encoding="utf-8")
+            part.write_text(text, encoding="utf-8", errors="backslashreplace")  # of a file's name
             part.replace(file)
 
     try:
