@@ -29,7 +29,8 @@ Profile = Annotated[
     str, typer.Option("--profile", "-p", help="Profile of the sweep; auto: paper if GPU and data are here.")
 ]
 Seeds = Annotated[
-    str | None, typer.Option(help="Number of seeds, or a list such as 0,3,5, instead of the file's.")
+    str | None,
+    typer.Option(help="Number of seeds, or a list such as 0,3,5 or 0-4 (seed 3 alone: 3,), not the file's."),
 ]
 Precision = Annotated[
     float | None,

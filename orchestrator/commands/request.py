@@ -180,8 +180,12 @@ class Request(Sweep):
         return kept_encoder(self.expansion, self.store(), cell, self.expansion.seeds[0], self._keeping)
 
     def _keeping(self, anew: bool) -> str:
-        """The command that keeps encoders of the same trials."""
-        return f"`{self.command('sweep', '--keep', 'encoder', *['--retrain-unkept'] * anew)}`"
+        """The command that keeps encoders of the same trials; of a bundle, the ways to them."""
+        words = ["--keep", "encoder", *["--retrain-unkept"] * anew]
+        if (only_read := self.space.store_at.only_read) is None:
+            return f"`{self.command('sweep', *words)}`"
+        kept = "`orch export --with encoders` takes along those that were kept"
+        return f"{kept}. {only_read}; the command that it prints, with `{' '.join(words)}`,"
 
     def command(self, name: str, *more: str) -> str:
         """The command of that name about the same selection, with these words."""

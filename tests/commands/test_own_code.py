@@ -78,6 +78,22 @@ def test_a_promise_that_is_broken_ends_in_exit_code_2_and_an_error_is_told_once(
 
 
 @pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("def check(figure): ...\ndef draw(figure, cells, *, title, stamp): ...\n", "figure kind 'own'"),
+        ("IN_STORE = False\ndef write(table): ...\n", "table format 'own'"),
+    ],
+)
+def test_a_kind_of_figure_and_a_table_format_are_found_and_have_no_checks(
+    place: Place, text: str, what: str
+) -> None:
+    written(place.folder, own=text)
+    assert (
+        place.orch("check-plugin", "own.py").stdout == f"own.py: {what} is found; there are no checks of it\n"
+    )
+
+
+@pytest.mark.parametrize(
     ("text", "words", "says"),
     [
         ("def\n", (), "own.py:1: not valid Python: "),

@@ -68,6 +68,9 @@ def test_a_bundle_without_the_encoders_that_were_kept_says_so_where_it_is_taken_
     told = kept.orch("import", "tiny.orch.zip", "--home", "elsewhere").stderr
     assert "1 trial kept an encoder, which the bundle is without: `orch export --with encoders`" in told
     assert "kept an encoder" not in kept.orch("import", "tiny.orch.zip").stderr  # this store has it
+    told = kept.orch("encoder", "tiny.orch.zip", "base", code=2).stderr
+    assert "`orch export --with encoders`" in told and "tiny.orch.zip` puts its results into" in told
+    assert "`orch sweep tiny.orch.zip" not in told  # a bundle is only read
 
 
 def test_a_trial_alone_can_keep_its_encoder_in_its_bundle(ready: Place) -> None:

@@ -15,7 +15,7 @@ from orchestrator.language.settings import nested
 from orchestrator.rehearsal.contracts.laws import Finding, findings
 from trainers.config.base import Frozen
 from trainers.config.examined import Foreign
-from trainers.config.families import SINGULAR
+from trainers.config.families import CALLED
 from trainers.config.foreign import PluginError, join
 
 
@@ -61,11 +61,11 @@ def check(
         SpecError: its config cannot be made.
     """
     if plugin.config is None:  # a kind of figure, or a format
-        what = f"{SINGULAR[plugin.kind]} '{plugin.name}'"
+        what = f"{CALLED[plugin.kind]} '{plugin.name}'"
         say(f"{plugin.carried.place}: {what} is found; there are no checks of it")
         return True
     config = configured(plugin, settings)
-    say(f"{plugin.carried.place}: {SINGULAR[plugin.kind]} '{plugin.name}'")
+    say(f"{plugin.carried.place}: {CALLED[plugin.kind]} '{plugin.name}'")
     with tempfile.TemporaryDirectory(prefix="orch-check-") as folder:
         found = list(_said(findings(plugin.kind, config, lambda: _new(Path(folder)), data_root), say))
     kept = sum(one.problem is None for one in found)
