@@ -15,19 +15,13 @@ from orchestrator.process.exit_codes import USAGE
 def validate(specs: Specs, trust: Trust = False) -> None:
     """Check sweep files under every profile without training anything."""
     from orchestrator.commands.screen import grid
-    from orchestrator.recording.bundle.layout import parts
+    from orchestrator.recording.bundle.reading import each
     from orchestrator.recording.bundle.selecting import read_sweep
 
     wrong = False
     for file in specs:
         try:
-            if (named := parts(file)) is None or named[1] is not None:
-                inside = [file]
-            else:
-                from orchestrator.recording.bundle.reading import each
-
-                inside = each([file])
-            for one in inside:
+            for one in each([file]):
                 typer.echo(grid.validated(read_sweep(one, trust=trust)[0], str(one)))
         except OrchError as error:
             wrong = True

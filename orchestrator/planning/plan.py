@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from orchestrator.language.cells.seeds import as_typed
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.origin import code_note, edit_notes, trained_by_other_code
 from orchestrator.planning.trials import TrialSpec, keeps
@@ -250,7 +251,7 @@ def _training(expansion: Expansion, trial: TrialSpec, seeds: Sequence[int], *, a
         words += ["--profile", start.profile] if start.profile else []
         words += ["--keep", "encoder"]
     if not spec.every_seed.issuperset(seeds):
-        words += ["--seeds", f"{','.join(map(str, seeds))},"]
+        words += ["--seeds", as_typed(seeds)]
     return shlex.join([*words, "--retrain-unkept"] if anew else words)
 
 

@@ -31,11 +31,8 @@ def scratch_folder() -> Iterator[Path]:
         parent = Path("/tmp")
     _tidy(parent, f"{PREFIX}*")
     made = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=parent))
-    with (made / LOCK).open("w") as file:
-        lock(file)
-        # Under its own name only now: a folder of that name without a lock is anybody's to remove.
-        folder = made.with_name(made.name.removeprefix("."))
-        made.rename(folder)
+    folder = made.with_name(made.name.removeprefix("."))
+    with _locked(made, folder):
         try:
             yield folder
         finally:
@@ -53,9 +50,14 @@ def own_folder(folder: Path, others: str) -> IO[str]:
     _tidy(folder.parent, others)
     made = folder.with_name(f".{folder.name}")
     made.mkdir()
+    return _locked(made, folder)
+
+
+def _locked(made: Path, folder: Path) -> IO[str]:
+    """Lock `made`, and only then name it `folder`: without a lock it would be anybody's to remove."""
     file = (made / LOCK).open("w")
     lock(file)
-    made.rename(folder)  # only now, as above
+    made.rename(folder)
     return file
 
 

@@ -40,14 +40,12 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     Raises:
         UsageError: a column does not exist, a metric was never reported, or there is no cell.
     """
-    import numpy as np
-
     from orchestrator.answer.figures._page import styled
 
     if not cells:
         raise UsageError(f"figure '{figure.file_name}': no cell to draw; check its `where`")
     kind = load(figure.kind)
-    with styled(), plugged.blamed("figures", kind), np.errstate(over="ignore", invalid="ignore"):
+    with styled(), plugged.blamed("figures", kind):
         drawn: Figure = kind.draw(figure, cells, title=title, stamp=stamp)
         before = drawn.get_figwidth()
         if figure.width is not None and abs(before - figure.width) > 1e-6:  # its kind takes no width
@@ -100,13 +98,11 @@ WRITERS = {"png": to_png, "pdf": to_pdf, "svg": to_svg}
 
 
 def _saved(figure: Figure, kind: str, without: Mapping[str, None], *, dpi: int) -> bytes:
-    import numpy as np
     from matplotlib import rc_context
 
     from orchestrator.answer.figures._page import styled
 
     file = BytesIO()
-    # Else ids in an SVG are random; and margins around the largest numbers may be no numbers.
-    with styled(), rc_context({"svg.hashsalt": "orch"}), np.errstate(over="ignore", invalid="ignore"):
+    with styled(), rc_context({"svg.hashsalt": "orch"}):  # else ids in an SVG are random
         figure.savefig(file, format=kind, dpi=dpi, metadata=dict(without))
     return file.getvalue()

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.answer.figures._finals import Final
+from orchestrator.answer.statistics.summary import SQUARED
 from orchestrator.records import Curves
 
 Floats = NDArray[np.floating[Any]]
-LARGEST = 1e150
-"""Beyond it a value is as an infinite one: neither medians nor axes of such numbers can be computed."""
 
 
 class CellCurves(NamedTuple):
@@ -140,7 +139,8 @@ def _band(series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
     stacked = np.full((len(series), len(union), *series[0][1].shape[1:]), np.nan)
     for row, (epochs, values) in zip(stacked, series, strict=True):
         row[np.searchsorted(union, epochs)] = values
-    stacked[~(np.abs(stacked) <= LARGEST)] = np.nan
+    # What is larger is as an infinite value: neither medians nor axes of it can be computed.
+    stacked[~(np.abs(stacked) <= SQUARED)] = np.nan
     known = np.isfinite(stacked).any(axis=0)
     if not known.any():
         return None

@@ -58,8 +58,11 @@ class KeyEntry(NamedTuple):
 def styled() -> Iterator[None]:
     """This page's style over matplotlib's own defaults: a user's matplotlibrc changes no figure."""
     import matplotlib
+    import numpy as np
 
-    with matplotlib.rc_context(), warnings.catch_warnings():
+    # Margins around the largest numbers may be no numbers.
+    hushed = np.errstate(over="ignore", invalid="ignore")
+    with matplotlib.rc_context(), warnings.catch_warnings(), hushed:
         # A label in a script that neither font has is boxes, which are seen in the figure.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         matplotlib.rcdefaults()

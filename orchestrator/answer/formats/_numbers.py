@@ -30,7 +30,9 @@ def everything(table: Table) -> dict[str, Any]:
     if own := _own_seeds(table):
         told["cell_seeds"] = own
     if table.judged:
-        told["expectations"] = [dict(zip(one._fields[:4], one[:4], strict=True)) for one in table.judged]
+        told["expectations"] = [
+            {name: value for name, value in one._asdict().items() if name != "n"} for one in table.judged
+        ]
     if table.others:
         told["further"] = [everything(one) for one in table.others]
     if table.sources:

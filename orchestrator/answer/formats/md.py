@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.tables import Table
@@ -16,11 +17,15 @@ _MARKUP = re.compile(r"[|<*`]|\](?=[(\[])|(?<![\w$])_|_(?![\w{])|\\(?=[!-/:-@\[-
 def write(table: Table) -> str:
     """The table in GitHub's Markdown."""
     head, body = cells(table)
-    rows = [[*map(escaped, head)], ["---"] + ["---:"] * (len(head) - 1)]
-    rows += [[*map(escaped, row)] for row in body]
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    head, *body = ([*map(escaped, row)] for row in (head, *body))
     notes = [f"- {escaped(note)}" for note in legend(table)]
-    return "\n".join([f"**{escaped(title(table))}**", "", *lines, "", *notes]) + "\n"
+    return "\n".join([f"**{escaped(title(table))}**", "", in_rows(head, body, right=True), "", *notes]) + "\n"
+
+
+def in_rows(head: Sequence[str], body: Iterable[Sequence[str]], *, right: bool = False) -> str:
+    """A table in Markdown, of cells that are Markdown; all but the first column perhaps to the right."""
+    rule = ["---", *["---:" if right else "---"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *body))
 
 
 def escaped(words: str) -> str:

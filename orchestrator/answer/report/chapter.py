@@ -16,7 +16,7 @@ from orchestrator.answer.figures._lines import look
 from orchestrator.answer.figures.base import in_words as of_metric
 from orchestrator.answer.formats._written import cells, legend, title
 from orchestrator.answer.marks import MARKS, MEANINGS
-from orchestrator.answer.report.claims import claims_of, in_words, is_drawn
+from orchestrator.answer.report.claims import claims_of, in_words
 from orchestrator.answer.report.differences import against_baseline, of_axes, of_comparison
 from orchestrator.answer.report.methods import configs_of, methods_of, parts_of, settings_of
 from orchestrator.answer.report.spectra import spectra_of
@@ -97,7 +97,7 @@ def chapter(
         settings=settings,
         origin=_origin(expansion, records),
         source=source,
-        claims=[one for table in tables for one in claims_of(table, anchor, drawn=is_drawn(expansion))],
+        claims=claims_of(expansion, tables, anchor),
     )
 
 

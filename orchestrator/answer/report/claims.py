@@ -25,18 +25,22 @@ ANSWERS = {
 }
 """What a verdict is in an index of claims; every other one is undecided."""
 AHEAD = "predicted before training"
+NOTHING_YET = "no result yet"
 
 
-def claims_of(table: Table, anchor: str, *, drawn: bool = True) -> list[Claim]:
-    """Each claim of a table, of all its metrics, beside ours, written as the table has them.
+def claims_of(expansion: Expansion, tables: Iterable[Table], anchor: str) -> list[Claim]:
+    """Each claim of a sweep's tables, of all their metrics, beside ours, written as the tables have them.
 
     Args:
-        table: the table.
-        anchor: where a page tells of its sweep.
-        drawn: whether trials draw anything at random, so that one seed decides nothing.
+        expansion: the trials asked for.
+        tables: those of the sweep.
+        anchor: where a page tells of it.
     """
+    # Where trials draw anything at random, one seed decides nothing.
+    drawn = any(getattr(behind(cell.loop), "DRAWS", True) for cell in expansion.cells)
     return [
         claim
+        for table in tables
         for part in table.parts
         for claim in (
             *_published(part, anchor, drawn=drawn),
@@ -44,11 +48,6 @@ def claims_of(table: Table, anchor: str, *, drawn: bool = True) -> list[Claim]:
             *_expected(part, anchor),
         )
     ]
-
-
-def is_drawn(expansion: Expansion) -> bool:
-    """Whether trials of a sweep draw anything at random."""
-    return any(getattr(behind(cell.loop), "DRAWS", True) for cell in expansion.cells)
 
 
 def counted_verdicts(claims: Iterable[Claim]) -> str:
@@ -141,7 +140,7 @@ def _verdict(table: Table, entry: Entry) -> str:
         return "no such cell"
     if entry.summary is None:
         ended = {status: n for status, n in entry.statuses.items() if status not in ("missing", "running")}
-        return f"no number: {in_words(ended)}" if ended else "no result yet"
+        return f"no number: {in_words(ended)}" if ended else NOTHING_YET
     if entry.verdict:
         return f"{VERDICT_SIGNS[entry.verdict]} {entry.verdict}"
     alike = table.spec.published is not None and table.spec.published.tolerance is None
@@ -152,7 +151,7 @@ def _answer(table: Table, entry: Entry, *, drawn: bool) -> str:
     """What an index says of a published number: one seed of something random decides nothing."""
     if entry.asked == 0 or entry.summary is None:
         found = _verdict(table, entry)
-        return NOT_RUN if found == "no result yet" else found
+        return NOT_RUN if found == NOTHING_YET else found
     if entry.gap is None:
         return NOT_TESTABLE
     if entry.verdict is None:

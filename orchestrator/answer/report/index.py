@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from orchestrator.answer.formats.md import escaped
+from orchestrator.answer.formats.md import escaped, in_rows
 from orchestrator.answer.report.claims import (
     NOT,
     NOT_RUN,
@@ -15,7 +15,6 @@ from orchestrator.answer.report.claims import (
     REPRODUCED,
     UNDECIDED,
     claims_of,
-    is_drawn,
 )
 from orchestrator.answer.report.methods import configs_of, settings_of
 from orchestrator.answer.report.values import Claim
@@ -68,10 +67,10 @@ def section(
         problems: why others could not be made, a line each.
         command: what makes it.
     """
-    spec, drawn = expansion.spec, is_drawn(expansion)
+    spec = expansion.spec
     every = [part.spec.published for table in tables for part in table.parts]
     sources = dict.fromkeys(f"{one.what}: {one.source}" for one in every if one is not None)
-    claims = [one for table in tables for one in claims_of(table, spec.name, drawn=drawn)]
+    claims = claims_of(expansion, tables, spec.name)
     told = [*problems, *expansion.left_out]
     return Section(spec.name, spec.question, _setting(expansion), command, list(sources), claims, told)
 
@@ -112,7 +111,7 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     for name, group in groups.items():
         parts.append(f"## {name}")
         parts += [f"*{escaped(group[0].question)}*"] if group[0].question else []
-        parts.append(_rows([HEAD, *(_row(claim, one) for one in group for claim in one.claims)]))
+        parts.append(in_rows(HEAD, [_row(claim, one) for one in group for claim in one.claims]))
         parts += [f"- {escaped(line)}" for line in dict.fromkeys(s for one in group for s in one.sources)]
         parts += [f"- {escaped(problem)}" for one in group for problem in one.problems]
         parts += [notes[name].strip()] if notes.get(name, "").strip() else []
@@ -164,12 +163,7 @@ def _overview(counts: Mapping[str, Counter[str]]) -> str:
     lines = (
         (f"[{name}](#{name})", *(str(count[word] or "") for word in words)) for name, count in counts.items()
     )
-    return _rows([head, *lines])
-
-
-def _rows(rows: Sequence[Sequence[str]]) -> str:
-    head, *body = rows
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *body))
+    return in_rows(head, lines)
 
 
 def _joined(parts: Sequence[str]) -> str:

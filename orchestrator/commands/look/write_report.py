@@ -21,6 +21,7 @@ from orchestrator.answer.report.values import Chapter
 from orchestrator.commands.request import Request
 from orchestrator.commands.screen.grid import evaluations_text
 from orchestrator.errors import SpecError, UsageError, printable
+from orchestrator.language.cells.seeds import as_typed
 from orchestrator.language.hints import nearest
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
@@ -98,7 +99,7 @@ def _with_results(requests: Sequence[Request]) -> Iterator[tuple[Request | None,
 def _laid_over(file: Request, bundle: Request) -> Request | None:
     """A sweep file as a bundle's sweep was selected, over its results; None: it has no such trials."""
     aim, seeds = bundle.expansion.aim, bundle.expansion.typed_seeds
-    own = None if seeds in (None, file.spec.seed_list) else ",".join(map(str, seeds or ())) + ","
+    own = None if seeds in (None, file.spec.seed_list) else as_typed(seeds or ())
     with contextlib.suppress(UsageError, SpecError):  # it lacks the profile, or what --set has changed there
         return Request(
             file.file,

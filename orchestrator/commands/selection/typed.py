@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from orchestrator.errors import UsageError
+from orchestrator.language.cells.seeds import as_typed
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import exact
@@ -44,7 +45,7 @@ class Typed(NamedTuple):
         flags = dict(self.flags)
         if name in _OF_A_CELL and flags.pop("--precision", ()):
             flags.pop("--max-seeds", ())
-            flags["--seeds"] = (f"{','.join(map(str, seeds))},",)
+            flags["--seeds"] = (as_typed(seeds),)
         return _command(name, [self.file, *more], flags)
 
     def elsewhere(self, name: str, *words: str) -> str:

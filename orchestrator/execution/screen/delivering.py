@@ -47,12 +47,16 @@ class Delivery:
         self._tries, self._row, self._signs, self._trying = Counter[str](), set[str](), 0, ""
         self._child: subprocess.Popen[bytes] | None = None
 
+    def give_up(self, why: str) -> None:
+        """Deliver nothing any more, for now; the first reason is the one that is told."""
+        self.problem = self.problem or why
+
     def deliver(self, until: float = math.inf) -> None:
         """Show what waits, in a process of its own, which is ended when the clock has come to `until`."""
         try:
             self._deliver(until)
         except OSError as error:  # a full disk, say, or no room for a process
-            self.problem = self.problem or f"{type(error).__name__}: {error}"
+            self.give_up(f"{type(error).__name__}: {error}")
 
     def drain(self, until: float = math.inf) -> None:
         """Show what waits until everything was tried, or the clock has come to `until`."""

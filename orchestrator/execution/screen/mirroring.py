@@ -56,7 +56,7 @@ class Mirror:
         try:
             self._write(event)
         except Exception as error:  # a full disk, say: training goes on
-            self.out.problem = f"{type(error).__name__}: {error}"
+            self.out.give_up(f"{type(error).__name__}: {error}")
 
     def _write(self, event: Event) -> None:
         part = self._path(event.trial_id, base.PART)
@@ -121,7 +121,7 @@ class Mirror:
         if (thread := self._thread) is not None:
             thread.join(max(0.0, until - time.monotonic()))
             if wait and thread.is_alive():
-                self.out.problem = self.out.problem or LATE
+                self.out.give_up(LATE)
         if wait:
             self.out.drain(max(until, time.monotonic() + 1.0))
         self.out.end()
@@ -171,11 +171,9 @@ class Mirrors:
                                 by_epoch.setdefault(number, {})[name] = value
                         one.add(trial, records[trial.id], by_epoch)
                 if left:
-                    one.out.problem = (
-                        one.out.problem or f"{counted(len(left), 'older result')} not looked up yet"
-                    )
+                    one.out.give_up(f"{counted(len(left), 'older result')} not looked up yet")
             except (StoreError, OSError) as error:
-                one.out.problem = one.out.problem or str(error)
+                one.out.give_up(str(error))
 
     def close(self, *, wait: bool) -> Iterator[str]:
         """End them; a line on each that has something to say."""

@@ -66,6 +66,11 @@ def seeds_in(text: str) -> int | list[int] | None:
     return found
 
 
+def as_typed(seeds: Iterable[int]) -> str:
+    """Seeds as --seeds takes a list of them: the comma at its end makes a list of one, too."""
+    return f"{','.join(map(str, seeds))},"
+
+
 def or_a_range(schema: JsonDict) -> None:
     """Seeds may be a text, too: 0-4."""
     forms = schema["anyOf"]
