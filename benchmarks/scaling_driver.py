@@ -164,6 +164,8 @@ class Driver:
         elif isinstance(event, Started):
             self.started.append(now - self.begun)
         elif isinstance(event, Finished) and not self.enough:
+            if event.outcome.status == "failed":
+                raise SystemExit(f"a pretended trial failed: {event.outcome.reason}")
             self.ended.append((now - self.begun, time.thread_time()))
             if len(self.ended) % 100 == 1:
                 self.memory.append(memory_mb())

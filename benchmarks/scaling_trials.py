@@ -15,7 +15,7 @@ import os
 import platform
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -80,7 +80,7 @@ def alone(pace: Pace) -> Iterator[None]:
         yield
 
 
-def _pretend(word: str, common: bytes, *, pace: Pace) -> None:
+def _pretend(word: str, common: bytes, carried: Sequence[Any], *, pace: Pace) -> None:
     time.sleep(pace.wait_s(first=True))
     for events in messages(word.partition(":")[0], pace.epochs):
         tune.report({"events": EVENTS.line(events)})

@@ -54,6 +54,16 @@ def test_what_a_benchmark_takes_from_the_packages_is_there(path: Path) -> None:
             assert {one.name for one in node.names} <= {*named, *parts}, (node.module, file)
 
 
+def test_a_pretended_trial_is_called_as_a_real_one_is() -> None:
+    def arguments(file: Path, name: str) -> list[str]:
+        functions = [one for one in ast.parse(file.read_text("utf-8")).body if isinstance(one, ast.FunctionDef)]
+        (found,) = [one.args.args for one in functions if one.name == name]
+        return [one.arg for one in found]
+
+    real = arguments(FOLDER.parent / "orchestrator/execution/ray/worker.py", "train_one")
+    assert arguments(FOLDER / "scaling_trials.py", "_pretend") == real
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLEST)
 def test_a_benchmark_starts_and_ends_well(name: str, tmp_path: Path) -> None:
