@@ -1,6 +1,11 @@
-"""The line that stands above every measured figure: hardware and versions."""
+"""What every measurement needs: hardware and versions, what the machine has worked, another checkout's code."""
 
 from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+from pathlib import Path
 
 from orchestrator.process.provenance import provenance
 
@@ -13,3 +18,34 @@ def machine() -> str:
     )
     packages = ", ".join(f"{name} {version}" for name, version in made.packages.items())
     return f"{hardware} cores; {packages}; orch {made.code_version}"
+
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def add_beside(parser: argparse.ArgumentParser) -> None:
+    """Let a person name another checkout of orch, to be measured in turns with this one."""
+    parser.add_argument("--beside", type=lambda text: Path(text).resolve(), help="another checkout of orch")
+
+
+def sides(asked: argparse.Namespace) -> list[Path]:
+    """The checkouts whose code is measured, this one first."""
+    return [ROOT, *([asked.beside] if asked.beside else [])]
+
+
+def running(code: Path) -> dict[str, str]:
+    """The environment in which `python -P -m orchestrator` is that checkout's."""
+    return os.environ | {"PYTHONPATH": str(code)}
+
+
+def code_of(checkout: Path) -> str:
+    """Its commit, or its path where it has none."""
+    words = ["git", "-C", str(checkout), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or str(checkout)
+
+
+def busy_s() -> float:
+    """Seconds that the machine's processors have worked since it was started, for whomever."""
+    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")

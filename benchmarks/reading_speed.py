@@ -1,6 +1,6 @@
 """What commands that read a store cost, by the number of its runs: processor time, memory and waiting.
 
-    python benchmarks/reading_speed.py [--runs 8 2000 10000] [--repeats 5] [--server]
+    python benchmarks/reading_speed.py [--runs 8 2000 10000] [--repeats 5] [--server] [--beside CHECKOUT]
 
 Makes a store in SQLite with so many finished runs, each with the metrics, tags and params of a trial of
 `ssl`: one is told through the store as a sweep tells it, the others are copies of its rows. Then each command
@@ -25,7 +25,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks_machine import machine
+from benchmarks_machine import add_beside, code_of, machine, running, sides
 from cloned_runs import clone
 
 from orchestrator.language.load import load
@@ -110,14 +110,14 @@ def served(database: Path) -> Iterator[str]:
             one.terminate()
 
 
-def spent(folder: Path, words: Sequence[str]) -> tuple[float, float, float]:
+def spent(code: Path, folder: Path, words: Sequence[str]) -> tuple[float, float, float]:
     """Seconds of processor time (user and system, its children's too), of waiting, and MB of memory."""
     command = [sys.executable, "-P", "-m", "orchestrator", *words]
     begun = time.perf_counter()
     pid = os.posix_spawn(
         sys.executable,
         command,
-        os.environ | {"ORCH_HOME": str(folder / "runs")},
+        running(code) | {"ORCH_HOME": str(folder / "runs")},
         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
     )
     _, state, usage = os.wait4(pid, 0)
@@ -131,7 +131,9 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--commands", nargs="+", default=COMMANDS, choices=COMMANDS)
     parser.add_argument("--server", action="store_true")
+    add_beside(parser)
     asked = parser.parse_args()
+    codes = sides(asked)
     print(machine())
     for runs in asked.runs:
         with tempfile.TemporaryDirectory() as name:
@@ -141,15 +143,16 @@ def main() -> None:
                 for command in asked.commands:
                     words = [command, str(folder / "sweep.yaml"), *([CELL] if command == "why" else [])]
                     words += ["--tracking-uri", uri] if uri else []
-                    taken = [spent(folder, words) for _ in range(asked.repeats + 1)][1:]
-                    cpu, wall, memory = ([one[part] for one in taken] for part in range(3))
-                    waited = statistics.median(wall)
-                    print(
-                        f"{runs:6} runs  {command:7} {statistics.median(cpu):6.2f} s of CPU "
-                        f"({min(cpu):.2f}-{max(cpu):.2f}, n = {asked.repeats}), {waited:.2f} s, "
-                        f"{max(memory):.0f} MB, load {os.getloadavg()[0]:.1f}",
-                        flush=True,
-                    )
+                    turns = [[spent(code, folder, words) for code in codes] for _ in range(asked.repeats + 1)]
+                    for code, taken in zip(codes, zip(*turns[1:], strict=True), strict=True):
+                        cpu, wall, memory = ([one[part] for one in taken] for part in range(3))
+                        print(
+                            f"{code_of(code)}  {runs:6} runs  {command:7} {statistics.median(cpu):6.2f} s of CPU "
+                            f"({min(cpu):.2f}-{max(cpu):.2f}, n = {asked.repeats}), "
+                            f"{statistics.median(wall):.2f} s, {max(memory):.0f} MB, "
+                            f"load {os.getloadavg()[0]:.1f}",
+                            flush=True,
+                        )
 
 
 if __name__ == "__main__":

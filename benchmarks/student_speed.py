@@ -21,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from benchmarks_machine import machine
+from benchmarks_machine import busy_s, machine
 
 from orchestrator.process.machine import cores
 from trainers.datasets import shapes
@@ -62,12 +62,6 @@ def student(folder: Path, asked: argparse.Namespace) -> None:
         capture_output=True,
         env=environment,
     )
-
-
-def busy_s() -> float:
-    """Seconds that the machine's processors have worked since it was started, for whomever."""
-    user, nice, system = Path("/proc/stat").read_text().split()[1:4]
-    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 def spent(
