@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 from orchestrator.process.provenance import provenance
@@ -33,9 +35,19 @@ def sides(asked: argparse.Namespace) -> list[Path]:
     return [ROOT, *([asked.beside] if asked.beside else [])]
 
 
+def command(code: Path) -> list[str]:
+    """The words that begin a call of `orch` with that checkout's code; `running` has its environment."""
+    with (code / "pyproject.toml").open("rb") as file:
+        module, name = tomllib.load(file)["project"]["scripts"]["orch"].split(":")
+    begin = f"import sys; from {module} import {name}; sys.argv[0] = 'orch'; {name}()"
+    return [sys.executable, "-P", "-c", begin]
+
+
 def running(code: Path) -> dict[str, str]:
-    """The environment in which `python -P -m orchestrator` is that checkout's."""
-    return os.environ | {"PYTHONPATH": str(code)}
+    """The environment in which `command` finds that checkout's code, compiled once as everybody's is."""
+    own = os.environ | {"PYTHONPATH": str(code)}
+    own.pop("PYTHONDONTWRITEBYTECODE", None)
+    return own
 
 
 def code_of(checkout: Path) -> str:

@@ -25,7 +25,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks_machine import add_beside, code_of, machine, running, sides
+from benchmarks_machine import add_beside, code_of, command, machine, running, sides
 from cloned_runs import clone
 
 from orchestrator.language.load import load
@@ -112,11 +112,10 @@ def served(database: Path) -> Iterator[str]:
 
 def spent(code: Path, folder: Path, words: Sequence[str]) -> tuple[float, float, float]:
     """Seconds of processor time (user and system, its children's too), of waiting, and MB of memory."""
-    command = [sys.executable, "-P", "-m", "orchestrator", *words]
     begun = time.perf_counter()
     pid = os.posix_spawn(
         sys.executable,
-        command,
+        [*command(code), *words],
         running(code) | {"ORCH_HOME": str(folder / "runs")},
         file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
     )
@@ -136,18 +135,18 @@ def main() -> None:
     codes = sides(asked)
     print(machine())
     for runs in asked.runs:
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
+        with tempfile.TemporaryDirectory() as where:
+            folder = Path(where)
             make_store(folder, runs)
             with served(folder / "runs" / "mlflow.db") if asked.server else contextlib.nullcontext() as uri:
-                for command in asked.commands:
-                    words = [command, str(folder / "sweep.yaml"), *([CELL] if command == "why" else [])]
+                for name in asked.commands:
+                    words = [name, str(folder / "sweep.yaml"), *([CELL] if name == "why" else [])]
                     words += ["--tracking-uri", uri] if uri else []
                     turns = [[spent(code, folder, words) for code in codes] for _ in range(asked.repeats + 1)]
                     for code, taken in zip(codes, zip(*turns[1:], strict=True), strict=True):
                         cpu, wall, memory = ([one[part] for one in taken] for part in range(3))
                         print(
-                            f"{code_of(code)}  {runs:6} runs  {command:7} {statistics.median(cpu):6.2f} s of CPU "
+                            f"{code_of(code)}  {runs:6} runs  {name:7} {statistics.median(cpu):6.2f} s of CPU "
                             f"({min(cpu):.2f}-{max(cpu):.2f}, n = {asked.repeats}), "
                             f"{statistics.median(wall):.2f} s, {max(memory):.0f} MB, "
                             f"load {os.getloadavg()[0]:.1f}",

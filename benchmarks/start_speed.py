@@ -1,8 +1,9 @@
 """From typing to training, and to the table: a small sweep in a new home folder, by its own lines.
 
-    python benchmarks/start_speed.py [--rounds 5] [--spec sweeps/smoke.yaml] [--beside CHECKOUT]
+    python benchmarks/start_speed.py [--rounds 5] [--spec SWEEP] [--beside CHECKOUT]
 
-With --beside another checkout's code runs the same sweep, in turns; its packages are this environment's.
+With --beside another checkout's code runs it, in turns, with the packages of this environment. Without --spec
+it is sweeps/smoke.yaml, of each checkout its own.
 Times are from typing to a line on the screen. Processor time is that of everything on the machine, Ray's own
 processes included: leave it alone.
 """
@@ -19,7 +20,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks_machine import ROOT, add_beside, busy_s, code_of, machine, running, sides
+from benchmarks_machine import ROOT, add_beside, busy_s, code_of, command, machine, running, sides
 
 ENDED = re.compile(r"\[ *(\d+)/(\d+)\] ")
 """How a line begins that tells of a trial's end."""
@@ -43,7 +44,7 @@ class Taken(NamedTuple):
 def taken(code: Path, spec: Path) -> Taken:
     """Run the sweep with the code in that checkout."""
     with tempfile.TemporaryDirectory() as home:
-        words = [sys.executable, "-P", "-m", "orchestrator", "sweep", str(spec), "--home", home]
+        words = [*command(code), "sweep", str(spec), "--home", home]
         environment = running(code) | {"PYTHONUNBUFFERED": "1"}
         begun, busy = time.perf_counter(), busy_s()
         first = first_cpu = last = table = 0.0
@@ -59,15 +60,15 @@ def taken(code: Path, spec: Path) -> Taken:
                 elif last and not table and "──" in line:
                     table = now
         whole = time.perf_counter() - begun
-        if one.returncode or not table:
-            sys.exit(f"{code}: {' '.join(words)} ended with {one.returncode} and without its table")
+        if not table:
+            sys.exit(f"{code}: no table of {spec}, exit code {one.returncode}")
         return Taken(first, first_cpu, table - last, whole - table, whole, busy_s() - busy)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--spec", type=Path, default=ROOT / "sweeps/smoke.yaml")
+    parser.add_argument("--spec", type=Path)
     add_beside(parser)
     asked = parser.parse_args()
     codes = sides(asked)
@@ -75,7 +76,7 @@ def main() -> None:
     found: list[list[Taken]] = [[] for _ in codes]
     for number in range(asked.rounds + 1):
         for side, times in zip(codes, found, strict=True):
-            one = taken(side, asked.spec.resolve())
+            one = taken(side, asked.spec.resolve() if asked.spec else side / "sweeps/smoke.yaml")
             if number:  # the first call of each side reads its packages from the disk
                 times.append(one)
     for side, times in zip(codes, found, strict=True):
