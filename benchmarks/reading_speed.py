@@ -142,9 +142,14 @@ def main() -> None:
                 for name in asked.commands:
                     words = [name, str(folder / "sweep.yaml"), *([CELL] if name == "why" else [])]
                     words += ["--tracking-uri", uri] if uri else []
-                    turns = [[spent(code, folder, words) for code in codes] for _ in range(asked.repeats + 1)]
-                    for code, taken in zip(codes, zip(*turns[1:], strict=True), strict=True):
-                        cpu, wall, memory = ([one[part] for one in taken] for part in range(3))
+                    calls = codes * (asked.repeats + 1)
+                    if name == "sweep":  # each writes anew the page that the other's code has made
+                        calls.sort(key=codes.index)
+                    taken: dict[Path, list[tuple[float, float, float]]] = {code: [] for code in codes}
+                    for code in calls:
+                        taken[code].append(spent(code, folder, words))
+                    for code, (_, *warm) in taken.items():
+                        cpu, wall, memory = ([one[part] for one in warm] for part in range(3))
                         print(
                             f"{code_of(code)}  {runs:6} runs  {name:7} {statistics.median(cpu):6.2f} s of CPU "
                             f"({min(cpu):.2f}-{max(cpu):.2f}, n = {asked.repeats}), "
