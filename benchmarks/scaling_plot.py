@@ -59,12 +59,15 @@ def draw_growth(path: Path, curves: list[tuple[str, str, list[tuple[float, float
     `curves` have what it is, what it grows with, (number, seconds) in order, and the exponent.
     """
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     figure = Figure(figsize=(10, 3.2), layout="constrained")
+    figure.supxlabel("dashed: as much for each as for the first", fontsize="small")
     for axes, (what, number, points, power) in zip(figure.subplots(1, len(curves)), curves, strict=True):
         at, seconds = zip(*points, strict=True)
         axes.loglog(at, seconds, marker="o")
         axes.loglog(at, [seconds[0] * one / at[0] for one in at], "k--", linewidth=0.8)
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set(xlabel=number, ylabel="seconds", title=f"{what}\nexponent {power:.2f}")
     figure.savefig(path, dpi=150)
 
