@@ -1,4 +1,4 @@
-"""What every measurement needs: hardware and versions, what the machine has worked, another checkout's code."""
+"""What measurements need: hardware and versions, how much the machine works, another checkout's code."""
 
 from __future__ import annotations
 

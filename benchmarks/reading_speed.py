@@ -151,7 +151,8 @@ def main() -> None:
                     for code, (_, *warm) in taken.items():
                         cpu, wall, memory = ([one[part] for one in warm] for part in range(3))
                         print(
-                            f"{code_of(code)}  {runs:6} runs  {name:7} {statistics.median(cpu):6.2f} s of CPU "
+                            f"{code_of(code)}  {runs:6} runs  {name:7} "
+                            f"{statistics.median(cpu):6.2f} s of CPU "
                             f"({min(cpu):.2f}-{max(cpu):.2f}, n = {asked.repeats}), "
                             f"{statistics.median(wall):.2f} s, {max(memory):.0f} MB, "
                             f"load {os.getloadavg()[0]:.1f}",

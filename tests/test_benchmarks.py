@@ -57,9 +57,9 @@ def test_what_a_benchmark_takes_from_the_packages_is_there(path: Path) -> None:
 
 def test_a_pretended_trial_is_called_as_a_real_one_is() -> None:
     def arguments(file: Path, name: str) -> list[str]:
-        functions = [one for one in ast.parse(file.read_text("utf-8")).body if isinstance(one, ast.FunctionDef)]
-        (found,) = [one.args.args for one in functions if one.name == name]
-        return [one.arg for one in found]
+        body = ast.parse(file.read_text(encoding="utf-8")).body
+        (found,) = [one for one in body if isinstance(one, ast.FunctionDef) and one.name == name]
+        return [one.arg for one in found.args.args]
 
     real = arguments(FOLDER.parent / "orchestrator/execution/ray/worker.py", "train_one")
     assert arguments(FOLDER / "scaling_trials.py", "_pretend") == real

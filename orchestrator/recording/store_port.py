@@ -79,6 +79,9 @@ class Reader(Protocol):
     def published(self, sweep: SweepInfo) -> str | None:
         """The `content` that was published last for this sweep and profile; None before that."""
 
+    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
+        """Curves and spectra of these trials, as far as they were trained."""
+
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; None if it was not kept, or is not there any more."""
 
@@ -100,9 +103,6 @@ class Store(Reader, Protocol):
 
     def describe(self) -> str:
         """Where it keeps things, without secrets."""
-
-    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
-        """Curves and spectra of these trials, as far as they were trained."""
 
     def files(
         self, trial_ids: Collection[str], names: Collection[str] | None = None

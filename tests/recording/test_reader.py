@@ -19,6 +19,7 @@ from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.mlflow.reader import SqliteReader
 from orchestrator.recording.store_port import CannotTell, Store
+from orchestrator.recording.trial_files import SPECTRA
 from orchestrator.records import Provenance, SweepInfo
 from tests.builders import INFO, expansion, outcome, report, table_yaml, trials
 from tests.place import Place
@@ -299,3 +300,34 @@ def test_a_kept_encoder_is_read_from_beside_the_file_and_from_nowhere_else(
     home.rename(tmp_path / "moved")
     with pytest.raises(CannotTell):
         SqliteReader(tmp_path / "moved" / "mlflow.db", name="test").encoder(trial.id)
+
+
+def test_curves_beside_a_file_are_read_without_mlflow_and_are_what_it_has(tmp_path: Path) -> None:
+    from orchestrator.recording.mlflow.database import address_of, make_database
+    from orchestrator.recording.mlflow.store import MlflowStore
+
+    file, artifacts = tmp_path / "home #1" / "mlflow.db", tmp_path / "home #1" / "artifacts"
+    file.parent.mkdir()
+    make_database(file, artifacts=artifacts)
+    store, reader = MlflowStore(address_of(file), artifacts=artifacts), SqliteReader(file, name="test")
+    for number, trial in enumerate(trials(3)):
+        store.begin(trial.facts, INFO)
+        store.report(trial.id, report(1, **{"probe/top1": 0.1 * number}))
+        if number < 2:
+            store.finish(trial.id, outcome(0.5), INFO)
+    store.flush()
+    ids = [trial.id for trial in trials(3)]
+    found = reader.curves([*ids, *STRANGERS])
+    assert set(found) == set(ids[:2]) and dict(found) == dict(store.curves([*ids, *STRANGERS]))
+    (kept,) = artifacts.rglob(f"{reader.records(ids)[ids[0]].run}/artifacts/{SPECTRA}")
+    kept.write_bytes(b"no zip")
+    told = set()
+    for one in (reader, store):
+        with pytest.raises(StoreError, match=SPECTRA) as error:
+            one.curves(ids)
+        told.add(str(error.value))
+    assert len(told) == 1
+    moved = tmp_path / "moved"
+    file.parent.rename(moved)
+    with pytest.raises(CannotTell):
+        SqliteReader(moved / "mlflow.db", name="test").curves(ids)

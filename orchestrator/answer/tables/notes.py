@@ -12,6 +12,7 @@ from orchestrator.answer.statistics import precision
 from orchestrator.answer.statistics.summary import DOUBLED
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Aim, Expansion
+from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import exact, listed
 from orchestrator.records import Origin, TrialRecord
 from trainers.config.plugins import behind
@@ -83,15 +84,15 @@ def _groups(
     of: Callable[[TrialRecord | Origin], str | None],
 ) -> str | None:
     """Which trials have what, the most frequent first; None where all have the same."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[TrialSpec]] = {}
     for trial in expansion.trials:
         value = of(records[trial.id]) if trial.id in records else None
         if value is not None:
-            found.setdefault(value, []).append(trial.label)
+            found.setdefault(value, []).append(trial)
     if len(found) < 2:
         return None
     (usual, _), *others = sorted(found.items(), key=lambda item: -len(item[1]))
-    parts = [f"{listed(labels, NAMED)} {value}" for value, labels in others]
+    parts = [f"{listed([one.label for one in trials], NAMED)} {value}" for value, trials in others]
     return f"{'; '.join(parts)}; the others {usual}"
 
 

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from orchestrator.errors import StoreAway, StoreLocked
 from orchestrator.process.waiting import said_if_slow
@@ -104,7 +104,7 @@ class JournaledStore:
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials; StoreAway: the store is needed for some and does not answer."""
-        return self._told_or_stored(trial_ids, lambda store, ids: store.curves(ids))
+        return self._told_or_stored(trial_ids, lambda store, ids: store.curves(ids), self._read)
 
     def files(
         self, trial_ids: Collection[str], names: Collection[str] | None = None
@@ -114,7 +114,7 @@ class JournaledStore:
         Raises:
             StoreAway: the store is needed for some of them and does not answer.
         """
-        return self._told_or_stored(trial_ids, lambda store, ids: store.files(ids, names))
+        return self._told_or_stored(trial_ids, lambda store, ids: store.files(ids, names), self._ask)
 
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; StoreAway: the store is needed for it and does not answer."""
@@ -242,14 +242,14 @@ class JournaledStore:
         self._carrier.add(path)
 
     def _told_or_stored(
-        self, trial_ids: Collection[str], ask: Callable[[Store, Collection[str]], dict[str, Answer]]
+        self, trial_ids: Collection[str], ask: Callable[[Any, Collection[str]], dict[str, Answer]], get: Any
     ) -> dict[str, Answer]:
         """What is known of these trials, of those that wait from the journal."""
         memory = journal_files.waiting(self.root, self.name, reports=True)
         ended = [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
         told = ask(memory, ended)
         others = [i for i in trial_ids if i not in told]
-        stored = self._ask(lambda store: ask(store, others)) if others else {}
+        stored: dict[str, Answer] = get(lambda store: ask(store, others)) if others else {}
         return stored | told
 
     def _stored(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:

@@ -23,8 +23,8 @@ from orchestrator.errors import StoreLocked
 from orchestrator.recording.mlflow.tags import EXPECTED, READ, record_from
 from orchestrator.recording.store_errors import raised, readable
 from orchestrator.recording.store_port import CannotTell
-from orchestrator.records import SweepInfo, TrialRecord
-from trainers.attempt.checkpoint import ENCODER
+from orchestrator.recording.trial_files import ENCODER, SPECTRA, from_npz
+from orchestrator.records import Curves, SweepInfo, TrialRecord
 
 _REVISION = re.compile(r'^(down_)?revision = "(\w+)"', re.MULTILINE)
 WAIT_S = 1.0  # somebody is writing; the caller says so and asks again
@@ -126,18 +126,19 @@ class SqliteReader:
             found = None if base is None else base.execute(_PUBLISHED, values).fetchone()
         return found[0] if found else None
 
+    def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
+        """Curves and spectra of these trials, whose files lie beside this one; raises as `records`."""
+        found = {}
+        for trial_id, folder in self._artifacts(trial_ids).items():
+            if (content := _content(folder, SPECTRA)) is not None:
+                with readable(f"{SPECTRA} of run {folder and folder.parent.name}"):
+                    found[trial_id] = from_npz(content)
+        return found
+
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder, if it was kept beside this one; raises as `records`."""
-        if not (found := self._artifacts([trial_id])):
-            return None
-        if (folder := found[trial_id]) is None:
-            raise CannotTell  # of a home that was moved MLflow's own files say where they lay
-        try:
-            return (folder / ENCODER).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError:
-            raise CannotTell from None
+        found = self._artifacts([trial_id])
+        return _content(found[trial_id], ENCODER) if found else None
 
     def encoder_files(self, trial_ids: Collection[str]) -> dict[str, Path]:
         """Where encoders of these trials lie if they were kept beside this file; raises as `records`."""
@@ -176,6 +177,18 @@ class SqliteReader:
             if isinstance(told := raised(error, f"MLflow at {self.name}", None), StoreLocked):
                 raise told from None
             raise CannotTell from None  # MLflow says what is wrong
+
+
+def _content(folder: Path | None, name: str) -> bytes | None:
+    """A file of a run, if it is there."""
+    if folder is None:
+        raise CannotTell  # of a home that was moved MLflow's own files say where they lay
+    try:
+        return (folder / name).read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise CannotTell from None
 
 
 def may_write(file: Path) -> bool:
