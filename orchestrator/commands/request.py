@@ -260,15 +260,13 @@ class Request(Sweep):
         self.spec = self.spec.model_copy(update=parts)
         self.expansion = self.expansion._replace(spec=self.spec)
 
-    def exported(
-        self, *, checkpoints: bool = False, encoders: bool = False, store: Store | None = None
-    ) -> Exported:
+    def exported(self, *, checkpoints: bool = False, store: Store | None = None, **how: bool) -> Exported:
         """What of it goes into a bundle.
 
         Args:
             checkpoints: whether those of trials that are not done go along.
-            encoders: whether those that were kept do.
             store: which has its results; None: its own.
+            how: `encoders` and `numbers_only`, as in `Exported`.
         """
         from orchestrator.recording.bundle.sources import whole_sources
         from orchestrator.recording.bundle.writing import Exported
@@ -276,7 +274,7 @@ class Request(Sweep):
         files, name, _ = whole_sources(self.spec, self.file, trust=self.trust)
         folder = self.space.checkpoints if checkpoints else None
         kept = store or self.store()
-        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder, encoders)
+        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder, **how)
 
     def needs_published_profile(self) -> None:
         """Check that published or expected numbers can be compared with; UsageError: they cannot, and why."""
