@@ -94,6 +94,8 @@ class Request(Sweep):
             trust=trust,
             place=f"{file}:1",
         )
+        if self.space.store_at.only_read is not None:
+            self.typed = self.typed.of_bundle(self.space.store_at.text)
 
     def store(self) -> Store:
         """The store, to read from; opened once."""
@@ -130,9 +132,10 @@ class Request(Sweep):
         from orchestrator.recording.bundle.imported import imported_into
 
         if not (found := imported_into(self.store(), self.spec.name)):
+            into = "SPEC" if self.typed.bundle else str(self.file)
             raise UsageError(
                 f"--with imported: {self.store().describe()} has no runs of others for {self.spec.name}; "
-                f"`{self.typed.elsewhere('import', 'csv', 'FILE', '--into', str(self.file))}` brings some"
+                f"`{self.typed.elsewhere('import', 'csv', 'FILE', '--into', into)}` brings some"
             )
         return found
 
