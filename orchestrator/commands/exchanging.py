@@ -167,7 +167,7 @@ def report(
     if form == "md" and beside is not None:
         raise UsageError("--with imported is for a page of html; leave out -f md")
     if form == "md":
-        typer.echo(str(write_index(list(requests), out, notes=notes)))
+        typer.echo(str(write_index(list(requests), out, notes=notes, say=sayer(silent=False))))
     else:
         typer.echo(str(write_report(list(requests), out, beside=beside)))
 
