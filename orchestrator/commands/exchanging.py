@@ -37,6 +37,12 @@ def export(
             show_default=False,
         ),
     ] = None,
+    numbers_only: Annotated[
+        bool,
+        typer.Option(
+            "--numbers-only", help="Without what is drawn from the numbers: pictures of trials, and reports."
+        ),
+    ] = False,
 ) -> None:
     """Write sweeps, results and tables into one file, which commands read as they read a store."""
     from orchestrator.process.provenance import provenance
@@ -46,7 +52,10 @@ def export(
     if others := wanted - {"checkpoints", "encoders"}:
         raise UsageError(f"--with {others.pop()}: expected checkpoints or encoders")
     checkpoints, encoders = "checkpoints" in wanted, "encoders" in wanted
-    sweeps = [one.exported(checkpoints=checkpoints, encoders=encoders) for one in requests]
+    sweeps = [
+        one.exported(checkpoints=checkpoints, encoders=encoders, numbers_only=numbers_only)
+        for one in requests
+    ]
     path = out or Path(f"{sweeps[0].key}.orch.zip")
     held, asked = writing.write(path, sweeps, provenance(), say=sayer(silent=False))
     names = ", ".join(one.key for one in sweeps)
@@ -158,7 +167,7 @@ def report(
     if form == "md" and beside is not None:
         raise UsageError("--with imported is for a page of html; leave out -f md")
     if form == "md":
-        typer.echo(str(write_index(list(requests), out, notes=notes)))
+        typer.echo(str(write_index(list(requests), out, notes=notes, say=sayer(silent=False))))
     else:
         typer.echo(str(write_report(list(requests), out, beside=beside)))
 

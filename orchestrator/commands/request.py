@@ -94,6 +94,8 @@ class Request(Sweep):
             trust=trust,
             place=f"{file}:1",
         )
+        if self.space.store_at.only_read is not None:
+            self.typed = self.typed.of_bundle(self.space.store_at.text)
 
     def store(self) -> Store:
         """The store, to read from; opened once."""
@@ -130,9 +132,10 @@ class Request(Sweep):
         from orchestrator.recording.bundle.imported import imported_into
 
         if not (found := imported_into(self.store(), self.spec.name)):
+            into = "SPEC" if self.typed.bundle else str(self.file)
             raise UsageError(
                 f"--with imported: {self.store().describe()} has no runs of others for {self.spec.name}; "
-                f"`{self.typed.elsewhere('import', 'csv', 'FILE', '--into', str(self.file))}` brings some"
+                f"`{self.typed.elsewhere('import', 'csv', 'FILE', '--into', into)}` brings some"
             )
         return found
 
@@ -260,15 +263,13 @@ class Request(Sweep):
         self.spec = self.spec.model_copy(update=parts)
         self.expansion = self.expansion._replace(spec=self.spec)
 
-    def exported(
-        self, *, checkpoints: bool = False, encoders: bool = False, store: Store | None = None
-    ) -> Exported:
+    def exported(self, *, checkpoints: bool = False, store: Store | None = None, **how: bool) -> Exported:
         """What of it goes into a bundle.
 
         Args:
             checkpoints: whether those of trials that are not done go along.
-            encoders: whether those that were kept do.
             store: which has its results; None: its own.
+            how: `encoders` and `numbers_only`, as in `Exported`.
         """
         from orchestrator.recording.bundle.sources import whole_sources
         from orchestrator.recording.bundle.writing import Exported
@@ -276,7 +277,7 @@ class Request(Sweep):
         files, name, _ = whole_sources(self.spec, self.file, trust=self.trust)
         folder = self.space.checkpoints if checkpoints else None
         kept = store or self.store()
-        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder, encoders)
+        return Exported(self.folder_name, self.expansion, kept, files, name, self._changes, folder, **how)
 
     def needs_published_profile(self) -> None:
         """Check that published or expected numbers can be compared with; UsageError: they cannot, and why."""

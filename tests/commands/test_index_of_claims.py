@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.builders import table_yaml
+from tests.builders import PUBLISHED, expansion, table_yaml
 from tests.place import Place
+from tests.recording.test_bundle import exported, filled
 
 SHORT = str(Path(__file__).parents[2] / "docs" / "reproduction" / "table1-short.orch.zip")
 
@@ -35,11 +36,66 @@ def test_notes_are_put_below_their_sweep(ready: Place) -> None:
     assert page.index("\n# Mine") < page.index("## table1") < page.index("The cause: none.")
 
 
-def test_a_bundle_whose_profile_a_sweep_file_no_longer_has_is_no_answer_to_it(ready: Place) -> None:
+def test_a_bundle_whose_profile_a_sweep_file_no_longer_has_is_no_answer_to_it_and_that_is_told(
+    ready: Place,
+) -> None:
     ready.write(table_yaml().replace("name: tiny", "name: table1"))
-    ready.orch("report", SHORT, "sweep.yaml", "orch:figure2", "-f", "md", "-o", "page.md")
+    done = ready.orch("report", SHORT, "sweep.yaml", "orch:figure2", "-f", "md", "-o", "page.md")
     page = (ready.folder / "page.md").read_text(encoding="utf-8")
-    assert "`orch sweep orch:figure2 --profile short --seeds 0,`" in page and "## table1" not in page
+    assert "`orch sweep orch:figure2 --profile short --seeds 0,`" in page
+    told = "4 of its 4 trials and 4 of its 4 claims not shown, because not asked for by sweep.yaml; "
+    assert told in page.partition("## table1")[2]
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"orch: {SHORT}/table1-short: {told}leave sweep.yaml out to see all")
+
+
+TEXT = table_yaml(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (TEXT, ""),
+        (TEXT.replace("79.4", "79.5"), ""),  # the same claim, with another number
+        (TEXT.replace("seeds: 2", "seeds: 3"), ""),
+        (TEXT.replace("seeds: 2", "seeds: 1"), ""),  # those of the bundle count
+        (
+            TEXT + "exclude: [{cell: {ema: EMA}, seed: 1, reason: broken}]\n",
+            "",
+        ),  # which the index tells itself
+        (
+            TEXT.replace("EMA: {method.momentum: 0.9}", "EMA: {method.momentum: 0.8}"),
+            "4 of its 8 trials and 2 of its 4 claims",
+        ),
+        (TEXT.replace("epochs: 2\n", "epochs: 3\n", 1), "8 of its 8 trials and 4 of its 4 claims"),
+        (TEXT.replace("symmetric: {method", "linear: {method"), ""),  # another name for the same trials
+        (table_yaml(), "4 of its 4 claims"),
+    ],
+)
+def test_what_a_bundle_has_and_the_file_of_its_sweep_no_longer_asks_for_is_told(
+    ready: Place, text: str, told: str
+) -> None:
+    whole = expansion(TEXT)
+    exported(ready.folder / "tiny.orch.zip", filled(whole), whole, TEXT)
+    ready.write(text)
+    done = ready.orch("report", "tiny.orch.zip", "sweep.yaml", "-f", "md", "-o", "page.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    if not told:
+        assert done.stderr == "" and "not shown" not in page
+        return
+    line = f"tiny.orch.zip/tiny: {told} not shown, because not asked for by sweep.yaml; leave sweep.yaml out"
+    assert done.stderr.startswith(f"orch: {line}") and len(done.stderr.splitlines()) == 1
+    assert page.count(f"- {line}") == 1
+    assert ready.orch("report", "tiny.orch.zip", "-f", "md", "-o", "page.md").stderr == ""
+
+
+def test_of_two_files_of_a_sweep_one_asks_for_what_its_bundle_has(ready: Place) -> None:
+    whole = expansion(TEXT)
+    exported(ready.folder / "tiny.orch.zip", filled(whole), whole, TEXT)
+    ready.write(TEXT, "then.yaml")
+    ready.write(TEXT.replace("epochs: 2\n", "epochs: 3\n", 1))
+    done = ready.orch("report", "tiny.orch.zip", "sweep.yaml", "then.yaml", "-f", "md", "-o", "page.md")
+    assert done.stderr == ""
 
 
 def test_notes_on_one_sweep_may_stand_in_two_places(ready: Place) -> None:

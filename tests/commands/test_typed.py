@@ -22,6 +22,7 @@ from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
 from tests.place import Place
 from tests.planning.test_chains import AFTER, CHAIN, SINGLE
+from tests.recording.test_bundle import exported, filled
 
 EVERYTHING = {
     "profile": "paper", "seeds": "0,3", "precision": 0.5, "max_seeds": 9, "set": ["epochs=1", "data.size=8"],
@@ -143,3 +144,67 @@ def test_the_command_that_makes_an_encoder_to_start_from_shows_no_secret() -> No
     with pytest.raises(UsageError, match=r"--set 'data\.root=\"http://host/images\"'") as told:
         given_encoder(request, trial, None)
     assert "secret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("`orch sweep` trains it", "the command that `orch import b.orch.zip` prints trains it"),
+        ("then `orch retry SPEC 'EMA · few'`", "then the command that `orch import b.orch.zip` prints"),
+        (
+            "`orch sweep SPEC --seeds 7,` trains it alone",
+            "the command that `orch import b.orch.zip` prints, with `--seeds 7,`, trains it alone",
+        ),
+        (
+            "`orch sweep --retrain-changed` trains",
+            "the command that `orch import b.orch.zip` prints, with `--retrain-changed`, trains",
+        ),
+        (
+            "`orch sweep other.yaml --keep encoder` trains it",
+            "`orch import b.orch.zip`, then `orch sweep other.yaml --keep encoder`, trains it",
+        ),
+        ("`orch logs SPEC base` shows", "`orch logs b.orch.zip/tiny base` shows"),
+        ("`orch status` shows all", "`orch status b.orch.zip/tiny` shows all"),
+    ],
+)
+def test_of_a_bundle_no_message_names_a_command_that_would_train_into_it(line: str, said: str) -> None:
+    assert typed(Path("b.orch.zip/tiny"), {}).of_bundle("/there/b.orch.zip").filled(line) == said
+
+
+def test_what_was_typed_of_a_bundle_is_said_with_the_command_that_its_import_prints() -> None:
+    asked = typed(Path("b.orch.zip"), {"home": Path("there"), "set": ["epochs=1"]}).of_bundle("b.orch.zip")
+    said = "the command that `orch import b.orch.zip --home there` prints, with `--set epochs=1`, trains"
+    assert asked.filled("`orch sweep` trains") == said
+
+
+def test_a_sweep_file_over_a_bundle_is_trained_into_the_store_that_takes_the_bundle() -> None:
+    asked = typed(Path("s.yaml"), {"seeds": "1", "home": Path("there"), "tracking_uri": "b.orch.zip"})
+    asked = asked.of_bundle("/here/b.orch.zip")
+    first = "`orch import /here/b.orch.zip --home there`"
+    assert asked.filled("`orch sweep` trains") == (
+        f"{first}, then `orch sweep s.yaml --seeds 1 --home there`, trains"
+    )
+    assert asked.filled("`orch import /here/b.orch.zip` puts") == f"{first} puts"
+    reading = "`orch status s.yaml --seeds 1 --home there --tracking-uri b.orch.zip`"
+    assert asked.filled("`orch status` shows") == f"{reading} shows"
+
+
+def test_what_why_names_for_a_missing_trial_of_a_bundle_can_be_typed(ready: Place) -> None:
+    whole = expansion()
+    exported(ready.folder / "tiny.orch.zip", filled(whole, trials=4), whole)
+    for words in (["why", "tiny.orch.zip", "No EMA · regular"], ["plan", "tiny.orch.zip"]):
+        assert "orch sweep tiny.orch.zip" not in ready.orch(*words).stdout
+    said = ready.orch("why", "tiny.orch.zip", "No EMA · regular", "--seed", "1").stdout
+    (step,) = [line for line in said.splitlines() if line.startswith("next")]
+    command = "the command that `orch import tiny.orch.zip` prints, with `--seeds 1,`,"
+    assert step.split(maxsplit=1)[1] == f"{command} trains it"
+    printed = ready.orch("import", "tiny.orch.zip").stdout.splitlines()[-1]
+    plan, *again = shlex.split(printed)[1:]
+    assert plan == "sweep" and "4 will run, 4 done" in ready.orch("plan", *again).stdout
+
+
+def test_runs_of_others_are_not_to_be_imported_beside_a_bundle(place: Place) -> None:
+    whole = expansion()
+    exported(place.folder / "tiny.orch.zip", filled(whole), whole)
+    told = place.orch("table", "tiny.orch.zip", "--with", "imported", code=2).stderr
+    assert "`orch import csv FILE --into SPEC` brings some" in told

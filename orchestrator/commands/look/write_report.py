@@ -15,6 +15,7 @@ from orchestrator import __version__
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.beside import with_others
 from orchestrator.answer.report.chapter import chapter, drawn_trials
+from orchestrator.answer.report.claims import NOT_RUN
 from orchestrator.answer.report.index import MADE, Section, answered, index, section
 from orchestrator.answer.report.page import page
 from orchestrator.answer.report.values import Chapter
@@ -23,6 +24,7 @@ from orchestrator.commands.screen.grid import evaluations_text
 from orchestrator.errors import SpecError, UsageError, printable
 from orchestrator.language.cells.seeds import as_typed
 from orchestrator.language.hints import nearest
+from orchestrator.process.words import counted
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.bundle.sources import whole_sources
@@ -50,11 +52,14 @@ def write_report(requests: Sequence[Request], path: Path | None, *, beside: str 
     return file
 
 
-def write_index(requests: Sequence[Request], path: Path | None, *, notes: Path | None) -> Path:
+def write_index(
+    requests: Sequence[Request], path: Path | None, *, notes: Path | None, say: Callable[[str], None]
+) -> Path:
     """Write an index of these sweeps' claims as Markdown; where it is.
 
     Where bundles are among them, results are those of bundles alone: a sweep file then says which claims
-    there are, and has the results of every bundle with trials of its own.
+    there are, and has the results of every bundle with trials of its own. What a bundle of the same sweep
+    has besides is told in a line, to `say` and in the index.
 
     Raises:
         UsageError: a file cannot be read or written, or the notes speak of another sweep.
@@ -62,28 +67,39 @@ def write_index(requests: Sequence[Request], path: Path | None, *, notes: Path |
     """
     file = path or Path(f"{_name(requests)}.md")
     with _page(file, mark=MADE) as write:
-        every = [found for together in _with_results(requests) for found in _sections(*together)]
+        every = list[Section]()
+        for nothing, results, left_out in _with_results(requests):
+            every += _sections(nothing, results, left_out)
+            for line in left_out:
+                say(f"orch: {line}")
         sections = [one for number, one in enumerate(every) if one not in every[:number]]
         write(index(sections, _notes(notes, {one.name for one in sections}) if notes else {}))
     return file
 
 
-def _sections(nothing: Request | None, results: Sequence[Request]) -> list[Section]:
+def _sections(nothing: Request | None, results: Sequence[Request], left_out: Sequence[str]) -> list[Section]:
     """What an index says of a sweep that has these results; and what of it has none, if that is asked."""
-    found = []
-    for one in (*results, *([nothing] if nothing else ())):
-        problems: list[str] = []
-        made = publish.tables(one.expansion, one.records(), problems) if one.spec.tables else []
-        found.append(section(one.expansion, made, problems=problems, command=_command(one)))
-    return answered(found[:-1], found[-1]) if nothing else found
+    found = [_section(one) for one in results]
+    if nothing is None:
+        return found
+    empty = _section(nothing)
+    return answered(found, empty._replace(problems=[*empty.problems, *left_out]))
 
 
-def _with_results(requests: Sequence[Request]) -> Iterator[tuple[Request | None, list[Request]]]:
-    """Each sweep without results, where bundles have them, and with those that there are."""
+def _section(request: Request) -> Section:
+    problems: list[str] = []
+    made = publish.tables(request.expansion, request.records(), problems) if request.spec.tables else []
+    return section(request.expansion, made, problems=problems, command=_command(request))
+
+
+def _with_results(
+    requests: Sequence[Request],
+) -> Iterator[tuple[Request | None, list[Request], list[str]]]:
+    """Each sweep without results, where bundles have them; with those that there are; and `_left_out`."""
     bundles = [one for one in requests if parts(one.file) is not None]
     files = [one for one in requests if parts(one.file) is None]
     if not bundles:
-        yield None, files
+        yield None, files, []
         return
     for file in files:
         near = [
@@ -91,9 +107,35 @@ def _with_results(requests: Sequence[Request]) -> Iterator[tuple[Request | None,
             if one.spec.name == file.spec.name or (one.profile and one.profile in file.spec.profiles)
         ]  # fmt: skip
         own = [asked for one in near if (asked := _laid_over(file, one)) and asked.records()]
-        yield _without_results(file), own
+        same = [one for one in files if one.spec.name == file.spec.name]
+        named = [one for one in bundles if one.spec.name == file.spec.name] if file is same[0] else []
+        yield _without_results(file), own, list(dict.fromkeys(_left_out(named, same)))
     names = {one.spec.name for one in files}
-    yield None, [one for one in bundles if one.spec.name not in names]
+    yield None, [one for one in bundles if one.spec.name not in names], []
+
+
+def _left_out(bundles: Sequence[Request], files: Sequence[Request]) -> Iterator[str]:
+    """A line on each bundle of a sweep that has what none of the sweep's files asks for, with what to do."""
+    asking = " and ".join(dict.fromkeys(str(file.file) for file in files))
+    for bundle in bundles:
+        over = [asked for file in files if (asked := _laid_over(file, bundle))]
+        held = set(bundle.records())
+        trials = held.difference(*(asked.records() for asked in over))
+        alike = any(asked.spec.tables == bundle.spec.tables for asked in over)
+        ran = set[tuple[str, str]]() if alike and not trials else _answered(bundle)
+        claims = ran.difference(*map(_answered, over)) if ran else ran
+        told = [f"{len(trials)} of its {counted(len(held), 'trial')}"] if trials else []
+        told += [f"{len(claims)} of its {counted(len(ran), 'claim')}"] if claims else []
+        if told:
+            yield (
+                f"{bundle.file}: {' and '.join(told)} not shown, because not asked for by {asking}; leave "
+                f"{asking} out to see all, or train the sweep as it is now and export it again"
+            )
+
+
+def _answered(request: Request) -> set[tuple[str, str]]:
+    """The claims of which its results say something."""
+    return {(one.what, one.source) for one in _section(request).claims if one.answer != NOT_RUN}
 
 
 def _laid_over(file: Request, bundle: Request) -> Request | None:

@@ -13,6 +13,7 @@ from orchestrator.language.cells.seeds import as_typed
 from orchestrator.language.yaml_text import Key, parse
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import exact
+from orchestrator.recording.bundle.layout import parts
 
 Flags = Mapping[str, tuple[str, ...]]
 """What was said behind each flag; nothing behind one that is given or not."""
@@ -22,6 +23,9 @@ _ONLY = {"--data": ("plan", "retry", "sweep"), "--checkpoints": ("export", "impo
 _OF_A_FILE = ("figures", "plan", "retry", "status", "sweep", "table")
 _OF_A_CELL = ("logs", "why")
 _OF_A_STORE = ("sync", "ui")
+_TRAINING = ("retry", "sweep")
+_WRITING = (*_TRAINING, "import")
+"""The commands that write to a store, which no bundle is."""
 _ELSEWHERE = (*_OF_A_FILE, *_OF_A_CELL, *_OF_A_STORE, "compare", "export", "import", "report", "stop")
 _NAMED = re.compile(r"`orch ([^`]+)`")
 
@@ -31,18 +35,25 @@ class Typed(NamedTuple):
 
     file: str
     flags: Flags
+    bundle: str | None = None
+    """The bundle that has the results; None: a store has them."""
 
     @property
     def words(self) -> list[str]:
         """The flags that ask for the same, wherever its results are."""
         return _words({flag: own for flag, own in self.flags.items() if flag not in _PLACES})
 
+    def of_bundle(self, address: str) -> Typed:
+        """The same, where the bundle at `address` has the results; or that which has the sweep."""
+        named = parts(Path(self.file))
+        return self._replace(bundle=str(named[0]) if named else address)
+
     def command(self, name: str, *more: str, seeds: Sequence[int] = ()) -> str:
         """The command of that name about the same; a flag among `more` counts instead of what was typed.
 
         `seeds` are all that the sweep has: a command about a cell knows no --precision, which may add some.
         """
-        flags = dict(self.flags)
+        flags = self._flags(name)
         if name in _OF_A_CELL and flags.pop("--precision", ()):
             flags.pop("--max-seeds", ())
             flags["--seeds"] = (as_typed(seeds),)
@@ -50,10 +61,14 @@ class Typed(NamedTuple):
 
     def elsewhere(self, name: str, *words: str) -> str:
         """The command of that name about something else in the same place."""
-        return _command(name, words, {flag: own for flag, own in self.flags.items() if flag in _PLACES})
+        flags = self._flags(name)
+        return _command(name, words, {flag: flags[flag] for flag in _PLACES if flag in flags})
 
     def filled(self, line: str, *, seeds: Sequence[int] = ()) -> str:
-        """`line`, in which a command that names SPEC, or that needs one, is as it is typed about the same."""
+        """`line`, in which a command that names SPEC, or that needs one, is as it is typed about the same.
+
+        Nothing trains into a bundle: one that trains comes after an import of the bundle.
+        """
 
         def whole(found: re.Match[str]) -> str:
             try:
@@ -61,6 +76,8 @@ class Typed(NamedTuple):
             except ValueError:  # somebody else's words
                 return found[0]
             flags_alone = not words or words[0].startswith("-")
+            if self.bundle and name in _TRAINING:
+                return self._after_import(name, words)
             if words[:1] == ["SPEC"]:
                 return f"`{self.command(name, *words[1:], seeds=seeds)}`"
             if flags_alone and name in _OF_A_FILE:
@@ -70,6 +87,24 @@ class Typed(NamedTuple):
             return found[0]
 
         return _NAMED.sub(whole, line)
+
+    def _after_import(self, name: str, words: Sequence[str]) -> str:
+        """What trains the same, or what `words` name, once the results are in a store."""
+        first = self.elsewhere("import", str(self.bundle))
+        if words and words[0] != "SPEC" and not words[0].startswith("-"):
+            return f"`{first}`, then `{self.elsewhere(name, *words)}`,"
+        more = words[words[:1] == ["SPEC"] :]
+        if parts(Path(self.file)) is None:
+            return f"`{first}`, then `{self.command(name, *more)}`,"
+        # The import lays the sweep file out, and prints what goes on with it, as with what has failed.
+        said = {flag: own for flag, own in self.flags.items() if flag not in (*_PLACES, *more)}
+        flags = [*(more if name == "sweep" else ()), *_words(said)]
+        return f"the command that `{first}` prints" + (f", with `{shlex.join(flags)}`," if flags else "")
+
+    def _flags(self, name: str) -> dict[str, tuple[str, ...]]:
+        """What was typed that the command of that name can have."""
+        other = "--tracking-uri" if self.bundle and name in _WRITING else None
+        return {flag: own for flag, own in self.flags.items() if flag != other}
 
 
 def typed(file: Path, given: Mapping[str, object]) -> Typed:

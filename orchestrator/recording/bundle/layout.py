@@ -3,9 +3,9 @@
     orch-bundle.json              who made it, its sweeps, and size and digest of every other file
     sweeps/<sweep>/...            the sweep file, what it extends, and its plug-ins
     tables/<sweep>/<table>.*      its tables as they were, in each format
-    reports/<sweep>.html          the whole answer as a page
+    reports/<sweep>.html          the whole answer as a page, unless numbers alone were wanted
     trials/<id>/trial.json        what a trial was, and its record
-    trials/<id>/...               its files: spectra.npz, config.json, provenance.json, figures
+    trials/<id>/...               its files: spectra.npz, config.json, provenance.json, and pictures unless so
     encoders/<id>/encoder.safetensors   encoders that were kept, where they were asked for
     checkpoints/<id>/...          checkpoints of trials that are not done, where they were asked for
 

@@ -22,7 +22,7 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle import layout
 from orchestrator.recording.bundle.imported import imported_into, told
-from orchestrator.recording.bundle.merging import differ
+from orchestrator.recording.bundle.merging import OWN, differ
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
 from orchestrator.recording.stores.base import ENDING
@@ -33,7 +33,7 @@ from trainers.attempt.folders import Folder
 
 README = """Results of a sweep, made by orch ({version}).
 
-In a browser:             reports/
+In a browser:             reports/, or what orch report FILE makes where it was left out
 With orch installed:      orch status FILE, orch table FILE, orch figures FILE, orch import FILE
 Without:                  tables/ has the tables as text; trials/*/spectra.npz opens with numpy.load,
                           trials/*/trial.json says what each trial was and what came of it
@@ -59,6 +59,8 @@ class Exported(NamedTuple):
     """Folder of checkpoints, if those of trials that are not done go along."""
     encoders: bool = False
     """Whether those that were kept go along."""
+    numbers_only: bool = False
+    """Whether what is drawn from the numbers stays out: pictures of trials, and the page."""
 
 
 def write(
@@ -133,7 +135,8 @@ class _Writer:
         self.parts[name] = layout.Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         info = zipfile.ZipInfo(name)  # of 1980: the same results are the same bytes
         info.external_attr = 0o644 << 16
-        packed = name.endswith((".npz", ".png", ".safetensors"))
+        # An .npz is deflated again: names and places of its many small arrays take up to half of it.
+        packed = name.endswith((".png", ".safetensors"))
         self._file.writestr(info, data, zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED)
 
 
@@ -155,7 +158,7 @@ def _fill(
         held = {i: record for i, record in own.items() if whose[i] is one.store} | others
         held = {i: record for i, record in held.items() if i not in there}
         for batch in _batches(list(held)):
-            files = one.store.files(batch)
+            files = one.store.files(batch, OWN if one.numbers_only else None)
             bare += sum(i in own and own[i].status != "running" and i not in files for i in batch)
             curves = one.store.curves([i for i in batch if SPECTRA not in files.get(i, {})])
             for identity in batch:
@@ -217,7 +220,7 @@ def _add_answers(
     made_by: Provenance,
     say: Callable[[str], None],
 ) -> None:
-    """Add a sweep's tables and its report."""
+    """Add a sweep's tables and, unless numbers alone are wanted, its report."""
     problems: list[str] = []
     tables = publish.tables(one.expansion, records, problems) if one.expansion.spec.tables else []
     of_tables = tuple(problems)
@@ -225,14 +228,11 @@ def _add_answers(
         writer.add(f"tables/{one.key}/{name}", content)
     for problem in problems:
         say(f"orch: {problem}")
+    if one.numbers_only:
+        return
     shown, source = one.store.curves(drawn_trials(one.expansion)), one.files[one.file].decode()
-    words = sweep_words(
-        one.file,
-        profile=one.expansion.profile,
-        seeds=one.expansion.typed_seeds,
-        changes=one.changes,
-        aim=one.expansion.aim,
-    )
+    aim, seeds = one.expansion.aim, one.expansion.typed_seeds
+    words = sweep_words(one.file, profile=one.expansion.profile, seeds=seeds, changes=one.changes, aim=aim)
     html = page_of(
         one.expansion,
         records,
