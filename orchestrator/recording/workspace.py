@@ -75,6 +75,11 @@ class Workspace(NamedTuple):
         return self._beside / JOURNALS
 
     @property
+    def claims_in(self) -> Path:
+        """Folder of claims: the store's own where its checkpoints are, for nobody else then trains into them."""
+        return self.home if self.checkpoints_at else self._beside
+
+    @property
     def _beside(self) -> Path:
         """Folder of what is no other store's."""
         return self.store_at.folder or self.home
