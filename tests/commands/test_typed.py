@@ -104,7 +104,7 @@ def test_of_a_sweep_that_was_built_in_python_messages_name_what_is_called(line: 
 
 
 def test_a_sweep_that_python_has_loaded_is_gone_on_with_by_a_command_that_asks_for_the_same() -> None:
-    how = EVERYTHING | {"seeds": [3], "changes": {"epochs": 1, "data.name": "shapes"}, "home": Path("my runs")}
+    how = EVERYTHING | {"seeds": [3], "changes": {"epochs": 1, "data.name": "shapes"}}
     del how["set"]
     said = suggested.loaded("my sweep.yaml", how | {"prefer_profile_with_results": True}).command("sweep")
     _, command, *words = shlex.split(said)

@@ -105,6 +105,7 @@ def _words(flags: Flags) -> list[str]:
     said = [[[flag, value] for value in own] or [[flag]] for flag, own in flags.items()]
     return [word for one in said for words in one for word in words]
 
+
 def _called(words: Sequence[str]) -> str:
     """What does in Python what `orch sweep` does with these words."""
     sweep, arguments = "sweep", list[str]()
