@@ -17,6 +17,7 @@ from orchestrator.answer.comparison.precision import aimed
 from orchestrator.errors import UsageError
 from orchestrator.events import Event
 from orchestrator.execution.run import SweepResult, evaluation_plan, plan_sweep
+from orchestrator.execution.screen.suggested import Typed, loaded
 from orchestrator.language.cells.seeds import seed_list
 from orchestrator.language.load import cross_checked, validated
 from orchestrator.language.settings import as_in_a_file
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 
 class Sweep:
     """A sweep under one profile and its seeds, with the store that has its results."""
+
+    _typed: Typed | None = None
 
     def __init__(
         self,
@@ -95,10 +98,8 @@ class Sweep:
         self.space = workspace(home, tracking_uri, data, checkpoints=checkpoints)
         self.profile, self.why = choose_profile(self.spec, profile, data_root=self.space.data_root)
         self._open = profile == "auto" and bool(spec.profiles)
-        self._changes: dict[str, Any] = {
-            path if isinstance(path, Key) else Key(str(path), place): as_in_a_file(value)
-            for path, value in (changes or {}).items()
-        }
+        keyed = ((p if isinstance(p, Key) else Key(str(p), place), v) for p, v in (changes or {}).items())
+        self._changes: dict[str, Any] = {path: as_in_a_file(value) for path, value in keyed}
         self._place = place
         self.expansion: Expansion = self._expanded(self.profile)
         if prefer_profile_with_results and self._open and len(spec.profiles) > 1:
@@ -115,7 +116,9 @@ class Sweep:
             UsageError: a profile, seed, setting or folder is wrong.
         """
         spec, kept = read_sweep(Path(path), trust=how.get("trust", False))
-        return cls(spec, place=f"{path}:1", **(kept | how))
+        made = cls(spec, place=f"{path}:1", **(kept | how))
+        made._typed = loaded(path, how | {"seeds": made._seeds, "changes": made._changes})
+        return made
 
     def save(self, path: str | Path) -> None:
         """Write the spec as a sweep file, asking for the same trials; UsageError: it cannot be written."""
@@ -188,10 +191,10 @@ class Sweep:
         from orchestrator.execution.from_python import run
 
         answer = run(
-            self.expansion, self.space, say=say, on_event=on_event, notify=notify, executor=executor,
-            address=address, keep_going=keep_going, download=download, pack=pack, ship_code=ship_code,
-            keep_checkpoints=keep_checkpoints, retrain_changed=retrain_changed, accept_data=accept_data,
-            keep=tuple(keep), retrain_unkept=retrain_unkept, mirror=tuple(mirror),
+            self.expansion, self.space, self._typed, say=say, on_event=on_event, notify=notify,
+            executor=executor, address=address, keep_going=keep_going, download=download, pack=pack,
+            ship_code=ship_code, keep_checkpoints=keep_checkpoints, retrain_changed=retrain_changed,
+            accept_data=accept_data, keep=tuple(keep), retrain_unkept=retrain_unkept, mirror=tuple(mirror),
         )  # fmt: skip
         self.expansion = answer.expansion
         return answer.result
@@ -211,10 +214,7 @@ class Sweep:
     def spectra(self, cell: str) -> dict[int, dict[str, np.ndarray]]:
         """Spectra over training of one cell, by seed: "epochs" [R], and arrays [R, d] by name, such as "F".
 
-        `cell` is its label, levels as "axis=level,...", or the start of an id.
-
-        Raises:
-            UsageError: there is no such cell.
+        `cell` is its label, levels as "axis=level,...", or the start of an id; UsageError: there is none.
         """
         asked = find_counted(self.expansion, cell)
         return frames.spectra_by_seed(asked, self.store().curves([trial.id for trial in asked]))

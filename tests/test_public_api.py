@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -259,6 +260,36 @@ def test_what_failed_is_said_and_a_second_ctrl_c_is_pythons_own(
     monkeypatch.setattr(drive, "prepare", stop)
     with pytest.raises(KeyboardInterrupt):
         Sweep(broken, home=ready.folder / "runs").run("serial")
+
+
+def test_what_is_said_and_raised_names_what_can_be_typed_or_called_about_the_same_sweep(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "`orch sweep SPEC --keep encoder --retrain-unkept` trains it; "
+    line += "`orch sweep` goes on; `orch ui` shows it"
+
+    def refuse(*_: object, say: Callable[[str], None]) -> None:
+        say(line)
+        raise UsageError(line)
+
+    def told(sweep: Sweep) -> str:
+        said: list[str] = []
+        with pytest.raises(UsageError) as raised:
+            sweep.run("serial", say=said.append)
+        assert said == [str(raised.value)]
+        return said[0]
+
+    monkeypatch.setattr("orchestrator.execution.drive.prepare", refuse)
+    place.write(table_yaml())
+    asked = "--home 'my runs' --seeds 0,2, --set epochs=1"
+    assert told(Sweep.load("sweep.yaml", home="my runs", seeds=[0, 2], changes={"epochs": 1})) == (
+        f"`orch sweep sweep.yaml --keep encoder --retrain-unkept {asked}` trains it; "
+        f"`orch sweep sweep.yaml {asked}` goes on; `orch ui --home 'my runs'` shows it"
+    )
+    assert told(Sweep(built(), home=place.folder)) == (
+        "`sweep.run(keep=['encoder'], retrain_unkept=True)` trains it; `sweep.run()` goes on; "
+        f"`orch ui --home {place.folder}` shows it"
+    )
 
 
 def test_parts_that_do_not_fit_each_other_are_an_error_without_a_file() -> None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.answer import publish
-from orchestrator.commands.selection.typed import settings_in, typed
+from orchestrator.commands.selection.typed import settings_in
 from orchestrator.errors import SpecError, UsageError
+from orchestrator.execution.screen.suggested import typed
 from orchestrator.language.cells.seeds import seed_list, seeds_in
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut

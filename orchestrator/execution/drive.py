@@ -10,7 +10,7 @@ from pathlib import Path
 
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.expectations import written_down
-from orchestrator.errors import OrchError, StoreAway
+from orchestrator.errors import OrchError, StoreAway, UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.checks import check_before_training, kept_by
 from orchestrator.execution.options import Options
@@ -61,23 +61,23 @@ def prepare(
     publish.check(expansion)
     options = options._replace(keep=kept_by(expansion, options), mirror=mirrors.checked(options.mirror))
     _ = space.checkpoints  # first: an address that holds a secret must not reach the journal
-    space.check_writable()
-    if os.environ.get(SUBMITTED):
+    only_read = space.unwritable()
+    if os.environ.get(SUBMITTED) and only_read is None:
         os.chdir(space.home)  # Ray may remove a job's own folder before its driver has ended
-    refusal: OrchError | None = None
+    refusal: OrchError | None = None if only_read is None else UsageError(only_read)
     executor: Executor
     kind = executors.load(options.executor)
     try:
         options = options._replace(address=kind.address_in(options.address))
         executor = kind.make(expansion.spec, space, options, say=say)
     except OrchError as error:  # what is complete already needs none
-        refusal, executor = error, executors.nobody()
+        refusal, executor = refusal or error, executors.nobody()
     with contextlib.ExitStack() as undo:
         undo.callback(executor.close)
         # Opening a store takes as long as starting Ray. What a file has is known before it is opened.
-        if space.store_at.file is None or options.address:
+        if only_read is None and (space.store_at.file is None or options.address):
             executor.prepare(certain=False)
-        store = space.open_journaled(lazily=True, say=say)
+        store = space.open_journaled(lazily=True, reads=only_read is not None, say=say)
         with said_if_slow("looking into the store", say):
             plan = plan_sweep(expansion, store)
         # From a server they are fetched only where they are needed.
@@ -100,10 +100,12 @@ def prepare(
             check_before_training(plan, space, options, say=say, evaluations=later)
         else:
             executor.close()
+            if only_read is not None:
+                say(f"nothing is written: {only_read}")
         with said_if_slow("looking at the code and this machine", say):
             info = _info(expansion)
         undo.pop_all()
-    return Prepared(plan, store, executor, info, space, options, only, trains)
+    return Prepared(plan, store, executor, info, space, options, only, trains, only_read is None)
 
 
 def _info(expansion: Expansion) -> SweepInfo:
@@ -131,20 +133,22 @@ def sweep(prepared: Prepared, *, say: Say, show: Callable[[Answer], None], scree
             can take them away.
         screen: makes what shows how the trials of a plan go.
     """
-    store = prepared.store
+    store, writes = prepared.store, prepared.writes
     if store.away:
-        say(f"{store.away}; training goes on with what this folder knows, and results wait in its journal")
+        so = "training goes on with what this folder knows, and results wait in its journal"
+        say(f"{store.away}; {so if writes else f'shown is what {prepared.space.home} knows'}")
     with stop_signals() as stop, contextlib.ExitStack() as after:
         fed = mirrored(prepared.options.mirror, prepared.space.home, prepared.info, say)
         mirror = after.enter_context(fed)
         screen = mirror.beside(screen)
         after.callback(store.close)
         after.callback(prepared.executor.close)
-        store.carry()
+        if writes:
+            store.carry()
         # Wide intervals may ask for more than is planned.
         shared = prepared.trains or prepared.plan.expansion.aim is not None
         claims = claims_of(prepared.space, stop, say, shared=shared)
-        gave_up = False
+        gave_up = not writes
         try:
             train = functools.partial(trained_in_turns, claims=claims, stop=stop, say=say, screen=screen)
             evaluate = functools.partial(trained, claims=claims, stop=stop, say=say, screen=screen)
@@ -156,17 +160,17 @@ def sweep(prepared: Prepared, *, say: Say, show: Callable[[Answer], None], scree
             show(answer)
         finally:
             try:
-                if not stop.at_once:
+                if not (stop.at_once or gave_up):
                     # Before its trials are anybody's: a driver of another home knows only what has arrived.
                     store.flush()
                     gave_up = store.away is not None
             finally:
                 claims.release()
         if not stop.at_once:
-            if prepared.space.store_at.lasts:
-                result = published(prepared.plan, store, answer, prepared.info, say=say)
-            else:  # nobody would look at what is kept there
+            if not prepared.space.store_at.lasts:  # nobody would look at what is kept there
                 say(f"results are in {store.describe()}, which ends with this process; others keep them")
+            elif writes:
+                result = published(prepared.plan, store, answer, prepared.info, say=say)
             if not gave_up:  # it is waited for once
                 store.flush()
             if prepared.options.mirror and not result.interrupted:
@@ -183,7 +187,7 @@ def _completed(
 ) -> tuple[Prepared, SweepResult]:
     """What training and evaluating find, and the sweep with the seeds that intervals asked for meanwhile."""
     result = _evaluated(prepared, train(prepared), evaluate, say)
-    while larger := with_more_seeds(prepared.plan.expansion, result):
+    while prepared.writes and (larger := with_more_seeds(prepared.plan.expansion, result)):
         number = len(larger.trials) - len(prepared.plan.expansion.trials)
         say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
         plan = plan_sweep(larger, prepared.store)._replace(lost=prepared.plan.lost)

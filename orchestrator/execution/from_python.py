@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.errors import Interrupted
+from orchestrator.errors import Interrupted, OrchError
 from orchestrator.events import Event
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
 from orchestrator.execution.publishing import Answer
 from orchestrator.execution.screen import notify as webhook
+from orchestrator.execution.screen import suggested
 from orchestrator.execution.screen.lines import LineDisplay, Listening
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
@@ -21,6 +22,7 @@ from orchestrator.recording.workspace import Workspace
 def run(
     expansion: Expansion,
     space: Workspace,
+    typed: suggested.Typed | None = None,
     *,
     say: Callable[[str], None] | None = None,
     on_event: Callable[[Event], None] | None = None,
@@ -30,13 +32,21 @@ def run(
     """What a sweep came to, completed as `Options` of these fields say.
 
     Told what a person should know is `say` (or standard error), what happens to trials `on_event`, and the
-    end, or the first failure, the webhook `notify`.
+    end, or the first failure, the webhook `notify`. Commands that are suggested are as `typed` about the
+    sweep's file; None: it was built in Python.
 
     Raises:
         KeyboardInterrupt: on a second Ctrl-C.
         OrchError: the sweep cannot be run.
     """
-    told = say or to_stderr
+    uri = space.store_at.text if space.store_from == "--tracking-uri" else None
+    about = typed or suggested.typed("", {"home": space.home, "tracking_uri": uri})
+
+    def filled(line: str) -> str:
+        return about.filled(line, seeds=expansion.every_seed)
+
+    def told(line: str) -> None:
+        (say or to_stderr)(filled(line))
 
     def screen(plan: Plan) -> Listening:
         return Listening(LineDisplay(plan, say=told), on_event)
@@ -50,6 +60,9 @@ def run(
                 result = ended(drive.sweep(prepared, say=told, show=answers.append, screen=shown))
     except Interrupted:
         raise KeyboardInterrupt from None
+    except OrchError as error:  # who raised it did not know whose sweep it is
+        error.args = (filled(str(error)),)
+        raise
     for line in answers[-1].failures:
         told(line)
     if result.hopeless:

@@ -57,6 +57,8 @@ class Prepared(NamedTuple):
     """Chooses what is trained of what is missing."""
     trains: bool = True
     """Whether anything is to be trained or evaluated."""
+    writes: bool = True
+    """Whether the store and the home folder take anything; else what is there is shown."""
 
 
 def startable(plan: Plan, store: JournaledStore, *, looks: bool, say: Say) -> Plan:
@@ -139,7 +141,8 @@ def trained(
         plan, asked = _planned_again(prepared, plan, wanted, records)
         mine = tuple(trial for trial in plan.todo if trial.id in wanted and trial.id not in held)
         waited_for = [trial for trial in plan.todo if trial.id in held]
-        prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
+        if prepared.writes:
+            prepared.store.adopt({trial.id: trial.label for trial in plan.done}, prepared.info)
         if mine or (first and not waited_for):
             say(will_run(plan._replace(todo=mine), prepared.store.describe()))
         first = False

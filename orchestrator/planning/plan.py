@@ -13,7 +13,7 @@ from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.words import counted, listed
 from orchestrator.records import MEASURED, TrialRecord
 
-RETRAINS = "`orch sweep SPEC --keep encoder --retrain-unkept` (retrain_unkept=True) trains"
+RETRAINS = "`orch sweep SPEC --keep encoder --retrain-unkept` trains"
 """What makes an encoder that is not there."""
 
 

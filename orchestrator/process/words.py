@@ -17,6 +17,15 @@ def exact(number: float) -> str:
     return short if float(short) == number else repr(float(number)).removesuffix(".0")
 
 
+WHOLE = 1e15
+"""Of larger numbers a float has not all digits before the point: fifteen are its own."""
+
+
+def fixed(number: float, digits: int, how: str = "") -> str:
+    """A number with so many digits after its point, a huge one as 1.2e+300; `how` is + or z of a format."""
+    return f"{number:{how}.{digits}{'f' if abs(number) < WHOLE else 'e'}}"
+
+
 def duration(seconds: float | None) -> str:
     """Seconds as "1h 05m", "3m 20s" or "12s"."""
     if seconds is None:

@@ -75,6 +75,11 @@ class Workspace(NamedTuple):
         return self._beside / JOURNALS
 
     @property
+    def claims_in(self) -> Path:
+        """Folder of claims: the store's own where its checkpoints are, into which nobody else trains then."""
+        return self.home if self.checkpoints_at else self._beside
+
+    @property
     def _beside(self) -> Path:
         """Folder of what is no other store's."""
         return self.store_at.folder or self.home
@@ -102,25 +107,27 @@ class Workspace(NamedTuple):
             say(f"orch: {store.away}; shown is what {self.home} knows")
         return store
 
-    def open_journaled(self, *, lazily: bool = False, say: Say = to_stderr) -> JournaledStore:
+    def open_journaled(
+        self, *, lazily: bool = False, reads: bool = False, say: Say = to_stderr
+    ) -> JournaledStore:
         """The store to read from and write to; while a tracking server is away this folder's copy helps.
 
-        A file that is opened `lazily` is opened by what is written first, or by `open`.
+        A file that is opened `lazily` is opened by what is written first, or by `open`. With `reads` nothing
+        may be written.
 
         Raises:
             StoreError: it cannot be used, or is a file that stays locked.
             UsageError: nobody writes to it, or the home folder cannot be written.
         """
         at = self.store_at
-        if at.only_read is not None:
-            raise UsageError(at.only_read)
-        self.check_writable()
+        if not reads and (why := self.unwritable()) is not None:
+            raise UsageError(why)
         return JournaledStore(
-            at.to_write,
+            at.to_read if reads else at.to_write,
             root=self.journals,
             name=at.name,
             command=typed_command(),
-            known=FinishedTrials(self.journals, store=at.name) if at.may_be_away else None,
+            known=FinishedTrials(self.journals, store=at.name, writes=not reads) if at.may_be_away else None,
             reader=at.reader() if lazily else None,
             say=say,
         )
@@ -137,14 +144,20 @@ class Workspace(NamedTuple):
             files = {}
         return WholeEncoders(self.journals, store=self.store_at.name).among(files, digests)
 
-    def check_writable(self) -> None:
-        """Make the home folder, if it is not there.
+    def unwritable(self) -> str | None:
+        """Why nothing can be written from here, and what to do instead; else the home folder is made.
 
         Raises:
-            UsageError: it cannot be written.
+            UsageError: it is no folder.
         """
+        if self.store_at.only_read is not None:
+            return self.store_at.only_read
         self._check_home()
-        make_folder(self.home)
+        try:
+            make_folder(self.home)
+        except UsageError as error:
+            return str(error)
+        return None
 
     def _check_home(self) -> None:
         if self.home.exists() and not self.home.is_dir():

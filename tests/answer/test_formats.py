@@ -83,7 +83,8 @@ def test_a_table_with_siunitx_compiles(tmp_path: Path) -> None:
     if not shutil.which("pdflatex") or subprocess.run(["kpsewhich", "siunitx.sty"], check=False).returncode:
         pytest.skip("no siunitx here")
     gaps = {EMA_SYMMETRIC_0: None, "No EMA · regular · seed 0": record("", None, status="diverged")}
-    for extra, changes in (("", {}), (PUBLISHED, gaps), ("best: highest\nmarks: words\n", gaps)):
+    huge = {EMA_SYMMETRIC_0: record("", 1e300), "EMA · symmetric · seed 1": record("", 2e300)}
+    for extra, changes in (("", {}), ("", huge), (PUBLISHED, gaps), ("best: highest\nmarks: words\n", gaps)):
         text = WRITERS["siunitx"](made_table(extra, **changes))  # type: ignore[arg-type]
         head = "\\documentclass{article}\\usepackage{booktabs,siunitx}\\begin{document}\n"
         (tmp_path / "a.tex").write_text(f"{head}{text}\\end{{document}}\n", encoding="utf-8")

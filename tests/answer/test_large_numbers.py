@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from orchestrator.answer import formats
 from orchestrator.answer.comparison import cells, effects, two_cells
 from orchestrator.answer.draw import draw, to_png
 from orchestrator.answer.figures._bands import CellCurves
@@ -16,6 +18,7 @@ from orchestrator.answer.tables import Table, tabulate
 from orchestrator.commands.screen.comparison import written
 from orchestrator.commands.screen.two_cells import written as beside
 from orchestrator.language.figure_spec import FigureSpec
+from orchestrator.process.words import fixed
 from orchestrator.records import Curves
 from tests.builders import expansion, record, table_yaml
 
@@ -101,3 +104,52 @@ def test_two_cells_of_which_a_curve_has_no_number_stand_side_by_side(value: floa
         found = two_cells.side_by_side(made, records, drawn, two, metric=metric)
         told = beside(found, "text").partition("by epoch")[2]
         assert "train/loss" not in told and ("F/rankme" in told) == (metric is None)
+
+
+HUGE = """
+    metric: train/loss
+    unit: UNIT
+    published:
+      source: a paper
+      tolerance: 1e299
+      values: [[1e300, 2.0], [2.0, 2.0]]
+    expectations: [{cell: {ema: EMA, predictor: symmetric}, at_least: 1}]
+"""
+OUT = "exclude: [{cell: {ema: EMA, predictor: symmetric}, seed: 1, reason: it burnt}]\n"
+
+
+@pytest.fixture(params=["plain", "percent"])
+def huge(request: pytest.FixtureRequest) -> tuple[Any, dict[str, Any]]:
+    """Losses of which those of one cell are on their way to infinity, read as 2.469e300, and the others 5."""
+    text = table_yaml(HUGE.replace("UNIT", request.param)).replace("seeds: 2", "seeds: 3") + OUT
+    made, scale = expansion(text), {"plain": 1.0, "percent": 0.01}[request.param]
+    values = {
+        t.id: scale * (1.2345e300 if t.cell.label == "EMA · symmetric" else 2.5) * (1 + t.seed)
+        for t in made.every_trial
+    }
+    return made, {i: record(i, metrics={"train/loss": value}) for i, value in values.items()}
+
+
+@pytest.mark.parametrize("form", sorted({*formats.names()} - {"csv", "json"}))
+def test_a_huge_number_is_written_by_its_first_digits_and_others_as_ever_in_every_format(
+    form: str, huge: tuple[Any, dict[str, Any]]
+) -> None:
+    found, digits = table(huge), huge[0].spec.tables[0].digits
+    said, number = found.written(form), f"{2.469e300:.{digits}e}"
+    assert f"(it burnt, had train/loss {number})" in said and said.count(number) >= 4
+    assert f"{5:.{digits}f}" in said and not re.search(r"\d{16}", said)
+    assert found.judged[0].found.startswith(f"{number}, 90 % interval -")
+    if form == "siunitx":  # which takes none in a column that stands by its points
+        assert f"{{{number} " in said and "e+" not in "".join(re.findall(r"table-format=[^]]*", said))
+
+
+def test_a_comparison_of_huge_numbers_is_read_in_a_line(huge: tuple[Any, dict[str, Any]]) -> None:
+    said = written(cells.compare(*huge, "EMA · regular"), "text")
+    assert "e+300" in said and not re.search(r"\d{16}", said)
+
+
+@pytest.mark.parametrize("number", [0.0, -0.04, 12.5, 1e6, 11_173_962, 1.5e9, 999_999_999_999_999, -1e14])
+def test_a_number_that_a_float_holds_to_its_point_is_written_whole(number: float) -> None:
+    for digits in range(7):
+        assert fixed(number, digits) == f"{number:.{digits}f}"
+        assert fixed(number, digits, "+z") == f"{number:+z.{digits}f}"

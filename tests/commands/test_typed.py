@@ -13,10 +13,11 @@ import typer.main
 from orchestrator.commands.app import app
 from orchestrator.commands.request import Request
 from orchestrator.commands.screen.tables import print_failures
-from orchestrator.commands.selection import typed as of_typed
-from orchestrator.commands.selection.typed import typed
+from orchestrator.commands.selection.typed import settings_in
 from orchestrator.commands.train.trial import given_encoder
 from orchestrator.errors import UsageError
+from orchestrator.execution.screen import suggested
+from orchestrator.execution.screen.suggested import typed
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
@@ -31,13 +32,13 @@ EVERYTHING = {
 }  # fmt: skip
 ASKED = "--profile paper --seeds 0,3 --precision 0.5 --max-seeds 9 --set epochs=1 --set data.size=8 --trust"
 PLACE = "--home 'my runs' --tracking-uri http://host:5000"
-NAMES = {*of_typed._OF_A_FILE, *of_typed._OF_A_CELL, "compare", "export", "report", "stop"}
+NAMES = {*suggested._OF_A_FILE, *suggested._OF_A_CELL, "compare", "export", "report", "stop"}
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
 def test_a_suggested_command_is_one_that_orch_takes(name: str) -> None:
     group = typer.main.get_command(app)
-    more = ["CELL"] if name in of_typed._OF_A_CELL else []
+    more = ["CELL"] if name in suggested._OF_A_CELL else []
     said = typed(Path("my sweep.yaml"), EVERYTHING).command(name, *more, seeds=[0, 3, 4])
     orch, command, *words = shlex.split(said)
     context = group.commands[command].make_context(command, words)  # type: ignore[attr-defined]
@@ -83,6 +84,36 @@ def test_messages_name_commands_as_they_are_typed(line: str, said: str) -> None:
 def test_a_message_after_a_plain_command_names_the_file_alone() -> None:
     nothing = dict.fromkeys(EVERYTHING) | {"trust": False}
     assert typed(Path("s.yaml"), nothing).filled("`orch sweep` goes on") == "`orch sweep s.yaml` goes on"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("`orch sweep` goes on", "`sweep.run()` goes on"),
+        (
+            "`orch sweep SPEC --keep encoder --retrain-unkept` trains it",
+            "`sweep.run(keep=['encoder'], retrain_unkept=True)` trains it",
+        ),
+        ("`orch sweep SPEC --seeds 3,7,` trains it", "`Sweep(..., seeds=[3, 7]).run()` trains it"),
+        ("`orch sweep tiny.yaml --keep encoder`", "`orch sweep tiny.yaml --keep encoder --home there`"),
+        ("`orch sync` delivers it", "`orch sync --home there` delivers it"),
+        ("`orch figures` writes them", "`orch figures` writes them"),
+    ],
+)
+def test_of_a_sweep_that_was_built_in_python_messages_name_what_is_called(line: str, said: str) -> None:
+    assert typed("", {"home": "there"}).filled(line) == said
+
+
+def test_a_sweep_that_python_has_loaded_is_gone_on_with_by_a_command_that_asks_for_the_same() -> None:
+    how = EVERYTHING | {"seeds": [3], "changes": {"epochs": 1, "data.name": "shapes"}}
+    del how["set"]
+    said = suggested.loaded("my sweep.yaml", how | {"prefer_profile_with_results": True}).command("sweep")
+    _, command, *words = shlex.split(said)
+    group = typer.main.get_command(app)
+    context = group.commands[command].make_context(command, words)  # type: ignore[attr-defined]
+    given = {name: value for name, value in context.params.items() if name in EVERYTHING}
+    assert given["seeds"] == "3," and given["home"] == Path("my runs") and given["precision"] == 0.5
+    assert settings_in(context.params["changes"]) == how["changes"] and given["trust"]
 
 
 @pytest.fixture

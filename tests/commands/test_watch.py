@@ -32,8 +32,11 @@ class Elsewhere:
 
     headline, space = "tiny: 8 trials", None
 
-    def __init__(self, *looks: dict[int, str] | Exception) -> None:
-        self.looks, self.expansion = list(looks), expansion()
+    def __init__(self, *looks: dict[int, str] | Exception, file: str = "tiny.yaml") -> None:
+        self.looks, self.expansion, self.file = list(looks), expansion(), file
+
+    def command(self, name: str) -> str:
+        return f"orch {name} {self.file} --home there"
 
     def look_again(self) -> Any:
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
@@ -81,10 +84,33 @@ def test_a_line_is_said_for_each_change_and_the_watch_ends_with_the_sweep(driver
 
 def test_trials_that_were_stopped_have_not_ended(driver: list[str]) -> None:
     driver.clear()
-    assert watched(ALL | {7: "stopped"})[-1] == "1 trial was stopped; `orch sweep` goes on with it"
+    way = "`orch sweep tiny.yaml --home there`"
+    assert watched(ALL | {7: "stopped"})[-1] == f"1 trial was stopped; {way} goes on with it"
     assert watched(ALL | {0: "stopped", 7: "stopped"})[-1] == (
-        "2 trials were stopped; `orch sweep` goes on with them"
+        f"2 trials were stopped; {way} goes on with them"
     )
+
+
+def test_of_several_sweeps_those_are_named_that_have_something_left(driver: list[str]) -> None:
+    driver.clear()
+    said = list[str]()
+    stopped = [Elsewhere(ALL | {7: "stopped"}, file=name) for name in ("b.yaml", "c.yaml")]
+    sweeps: list[Any] = [Elsewhere(ALL), *stopped]
+    watching.watch(sweeps, say=said.append, console=Console(file=io.StringIO()))
+    ways = "`orch sweep b.yaml --home there` and `orch sweep c.yaml --home there` go on with them"
+    assert said[-1] == f"2 trials were stopped; {ways}"
+
+
+def test_a_watch_ends_with_a_command_that_can_be_typed_as_it_is(
+    place: Place, driver: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.clear()
+    monkeypatch.setattr(Workspace, "open_store", lambda space: MemoryStore())
+    file, said = place.folder / "sweep.yaml", list[str]()
+    request = Request(file, home=Path("there"), seeds="3", changes=["epochs=1"])
+    watching.watch([request], say=said.append, console=Console(file=io.StringIO()))
+    way = f"`orch sweep {file} --seeds 3 --set epochs=1 --home there` goes on with what is left"
+    assert said[-1] == f"nobody has trained for 60 s; {way}"
 
 
 @pytest.mark.parametrize("left", ["running", "stopped"])
@@ -93,7 +119,8 @@ def test_a_sweep_whose_driver_is_dead_is_watched_for_a_minute(
 ) -> None:
     driver.clear()
     said = watched({0: "completed", 1: left})
-    assert said[-1] == "nobody has trained for 60 s; `orch sweep` goes on with what is left"
+    way = "`orch sweep tiny.yaml --home there` goes on with what is left"
+    assert said[-1] == f"nobody has trained for 60 s; {way}"
     assert 60 <= clock[0] < 70
 
 

@@ -12,9 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.commands.train.drivers import stop
 from orchestrator.errors import UsageError
 from orchestrator.process.driver import this_machine
+from orchestrator.process.signals import Stop
 from orchestrator.recording.claims.home import Claims
+from orchestrator.recording.claims.joint import claims_of
+from orchestrator.recording.workspace import workspace
+from tests.builders import expansion
 
 HOLDER = """
 import sys, time
@@ -164,3 +169,28 @@ def test_a_claim_that_a_full_disk_cut_short_stops_nobody(claims: Make, tmp_path:
         file.truncate(len(whole) // 2)
     assert claims().take(["x", "z"]) == {}
     ended(first)
+
+
+def test_drivers_wait_for_one_another_where_they_train_into_one_store_or_the_same_checkpoints(
+    tmp_path: Path,
+) -> None:
+    def held(*addresses: str | None, checkpoints: Path | None = None) -> list[bool]:
+        spaces = [workspace(tmp_path, one, None, checkpoints=checkpoints) for one in addresses]
+        drivers = [claims_of(space, Stop(), print, shared=False) for space in spaces]
+        taken = [bool(driver.take(["x"])) for driver in drivers]
+        for driver in drivers:
+            driver.release()
+        return taken
+
+    assert held(None, "memory:one", "memory:two") == [False, False, False]
+    assert held("memory:one", "memory:one") == held(None, None) == [False, True]
+    assert held(None, "memory:one", checkpoints=tmp_path / "there") == [False, True]
+
+
+def test_a_driver_whose_results_are_its_own_is_asked_to_stop_like_any_other(tmp_path: Path) -> None:
+    asked = expansion()
+    other = holder(tmp_path / "memory-0123", asked.trials[0].id)
+    (said,) = stop([asked], workspace(tmp_path, None, None))
+    assert f"tiny: asked pid {other.pid} " in said
+    assert other.wait(timeout=30) == -signal.SIGTERM
+    other.communicate()

@@ -11,14 +11,17 @@ import pytest
 
 from orchestrator.answer.comparison.precision import aimed
 from orchestrator.commands.screen.live import QuietDisplay
+from orchestrator.errors import UsageError
 from orchestrator.execution import drive, rounds
+from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.options import Options
-from orchestrator.execution.publishing import answered, published
+from orchestrator.execution.publishing import Answer, answered, published
 from orchestrator.execution.run import SweepResult, plan_sweep, run_sweep
 from orchestrator.execution.screen.lines import Listening
 from orchestrator.planning.plan import Plan, make_plan
 from orchestrator.process.driver import Owner
 from orchestrator.process.signals import Stop
+from orchestrator.recording import workspace as of_workspace
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import workspace
 from tests.builders import INFO, expansion, outcome
@@ -246,3 +249,35 @@ def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_not
     assert len(shown) == 1 and "reached in every cell" in shown[0]
     assert swept().trained.total() == 0
     assert together == [True, True]  # who may train more asks drivers of other homes, too
+
+
+@pytest.mark.parametrize("only_read", [None, "a bundle"])
+def test_where_nothing_can_be_written_a_whole_sweep_is_shown_and_one_that_trains_is_refused_at_once(
+    only_read: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, said, shown = Store(), list[str](), list[Answer]()
+    for trial in expansion().trials:
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(), INFO)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise UsageError("a home")
+
+    monkeypatch.setattr(of_workspace, "make_folder", refuse)
+    monkeypatch.setattr(ChildExecutor, "prepare", refuse)
+    space = workspace(tmp_path / "runs", None, None)
+    server: dict[str, Any] = {"file": None, "reader": lambda: None, "may_be_away": True}
+    at = space.store_at._replace(**server, to_read=lambda: store, to_write=refuse, only_read=only_read)
+    space = space._replace(store_at=at)
+    how = Options(executor="ray", address=None)
+    result = drive.sweep(
+        drive.prepare(expansion(), space, how, say=said.append),
+        say=said.append,
+        show=shown.append,
+        screen=lambda plan: Listening(QuietDisplay(plan)),  # type: ignore[arg-type]
+    )
+    assert len(shown[0].tables) == 1 and all(record.is_done for record in result.records.values())
+    assert f"nothing is written: {only_read or 'a home'}" in said and not result.unpublished
+    assert store.summaries == {} and list(tmp_path.iterdir()) == []
+    with pytest.raises(UsageError, match=only_read or "a home"):
+        drive.prepare(expansion(seeds=range(3)), space, how, say=said.append)

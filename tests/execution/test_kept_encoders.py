@@ -110,9 +110,7 @@ def test_an_evaluation_of_a_lost_encoder_does_not_run_and_that_is_said_in_a_line
     assert ran.labels == ["near · seed 2"]
     (line,) = [one for one in ran.said if "the encoder of" in one]
     assert line.startswith(f"the encoder of {gone.label} ({gone.id}) is not in memory, and 1 more encoder")
-    assert line.endswith(
-        "`orch sweep SPEC --keep encoder --retrain-unkept` (retrain_unkept=True) trains them anew"
-    )
+    assert line.endswith("`orch sweep SPEC --keep encoder --retrain-unkept` trains them anew")
     assert ran.result.records[gone.id].encoder is not None  # what is recorded stays
 
 

@@ -642,6 +642,17 @@ def test_nobody_trains_into_a_bundle(bundle: Bundle) -> None:
         BundleStore(bundle).adopt({}, SweepInfo(name="tiny", profile=None, provenance=HERE))
 
 
+def test_a_bundle_that_has_every_result_is_swept_as_a_store_is_and_no_other_is(bundle: Bundle) -> None:
+    place, name = Place(bundle.path.parent), bundle.path.name
+    before = sorted(place.folder.iterdir())
+    swept = place.orch("sweep", name)
+    assert swept.stdout == place.orch("table", name).stdout
+    assert "nothing to do: all 8 trials" in swept.stderr and "a bundle is only read" in swept.stderr
+    refused = place.orch("sweep", name, "--seeds", "3", code=2).stderr
+    assert refused.splitlines()[-1].startswith("orch: ") and "a bundle is only read; `orch import" in refused
+    assert sorted(place.folder.iterdir()) == before
+
+
 def test_a_bundle_is_whole_on_a_disk_that_knows_no_links(
     tmp_path: Path, bundle: Bundle, whole: Expansion, monkeypatch: pytest.MonkeyPatch
 ) -> None:

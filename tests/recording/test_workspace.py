@@ -35,18 +35,19 @@ def space_in(home: Path, address: str | None = None) -> Workspace:
     return workspace(home, address, None)
 
 
-def filled(home: Path, database: Path) -> str:
-    """A home with one finished trial, whose id is returned."""
+def filled(home: Path, database: Path, number: int = 1) -> str:
+    """A home with so many finished trials, of which the first one's id is returned."""
     home.mkdir(parents=True)
     shutil.copy(database, home / "mlflow.db")
-    store, trial = space_in(home).open_journaled(), trials(1)[0]
-    store.begin(trial.facts, INFO)
-    store.report(trial.id, report(1))
-    store.finish(trial.id, outcome(), INFO)
+    store, made = space_in(home).open_journaled(), trials(number)
+    for trial in made:
+        store.begin(trial.facts, INFO)
+        store.report(trial.id, report(1))
+        store.finish(trial.id, outcome(), INFO)
     store.flush()
     store.close()
     assert not store.waits
-    return trial.id
+    return made[0].id
 
 
 def test_a_moved_home_keeps_its_curves_and_takes_more(tmp_path: Path, database: Path) -> None:
@@ -213,6 +214,22 @@ def test_a_read_only_home_is_read_by_every_command_that_looks(
     assert "eigenspace.png" in place.orch("figures", "sweep.yaml", *home, "--out", "f").stdout
     assert "choose another folder with --out" in place.orch("figures", "sweep.yaml", *home, code=2).stderr
     assert "cannot be written" in place.orch("sweep", "sweep.yaml", *home, code=2).stderr
+
+
+def test_a_read_only_home_that_has_every_result_is_swept_as_any_other(
+    read_only: Path, place: Place, database: Path
+) -> None:
+    filled(read_only.parent / "inside" / "runs", database, 8)
+    home = ["--home", str(read_only / "runs")]
+    before = sorted(read_only.rglob("*"))
+    swept = place.orch("sweep", "sweep.yaml", *home)
+    assert swept.stdout == place.orch("table", "sweep.yaml", *home).stdout
+    assert "nothing to do: all 8 trials" in swept.stderr
+    assert f"nothing is written: {read_only / 'runs'}: cannot be written; choose another" in swept.stderr
+    assert sorted(read_only.rglob("*")) == before
+    more = place.orch("sweep", "sweep.yaml", "--seeds", "3", *home, code=2)
+    assert more.stderr.endswith("cannot be written; choose another folder with --home\n")
+    assert "Ray" not in more.stderr and more.stdout == ""
 
 
 def test_a_read_only_home_is_read_while_its_sweep_writes(read_only: Path, database: Path) -> None:

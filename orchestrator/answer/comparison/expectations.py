@@ -14,7 +14,7 @@ from orchestrator.language.table_spec import Expectation, TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import one_cell
 from orchestrator.planning.trials import Cell
-from orchestrator.process.words import counted, exact
+from orchestrator.process.words import counted, exact, fixed
 from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -117,9 +117,10 @@ def _tested(spec: TableSpec, one: Expectation, entries: Sequence[Entry]) -> _Tes
     holds, fails = max(p for p, _ in tests), min(1.0, len(tests) * min(p for _, p in tests))
     if summary is None:
         return _Test(1.0, 1.0, "no number yet", 0)
-    found = f"{summary.mean * scale:.{spec.digits}f}"
+    found = fixed(summary.mean * scale, spec.digits)
     if (ends := interval_90(summary)) is not None:
-        found += f", 90 % interval {ends[0] * scale:.{spec.digits}f} to {ends[1] * scale:.{spec.digits}f}"
+        low, high = (fixed(end * scale, spec.digits) for end in ends)
+        found += f", 90 % interval {low} to {high}"
     diverged = sum(entry.statuses.get("diverged", 0) for entry in entries)
     found += f", n = {summary.n}" + (f", {diverged} diverged and have no number" if diverged else "")
     return _Test(holds, fails, found, summary.n, open=diverged > 0)

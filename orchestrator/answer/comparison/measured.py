@@ -11,6 +11,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import Cell
+from orchestrator.process.words import fixed
 from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Measured(NamedTuple):
     def written(self, value: float, *, signed: bool = False, points: bool = True) -> str:
         """`value` for people: in points where it is a share that is printed in percent."""
         if self.in_percent:
-            number = f"{100 * value:{'+' * signed}.{self.spec.digits}f}"
+            number = fixed(100 * value, self.spec.digits, "+" * signed)
             return f"{number} points" if points else number
         return f"{value:{'+' * signed}.4g}"  # a table's digits after the point would hide small differences
 

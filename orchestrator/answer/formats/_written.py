@@ -11,6 +11,7 @@ from orchestrator.answer.statistics.precision import half_width
 from orchestrator.answer.tables import Table
 from orchestrator.answer.tables.entries import Beside, Entry
 from orchestrator.errors import printable
+from orchestrator.process.words import fixed
 
 _TEX_MARKS = {
     "collapsed": r"\dagger",
@@ -153,12 +154,12 @@ def _interval(summary: Summary, table: Table) -> str:
     return "" if half is None else f" ± {_number(half, table)}"
 
 
-def _number(value: float, table: Table) -> str:
-    return f"{value * (100 if table.spec.in_percent else 1):z.{table.spec.digits}f}"
+def _number(value: float, table: Table, *, sign: str = "") -> str:
+    return fixed(value * table.spec.scale, table.spec.digits, f"{sign}z")
 
 
 def _signed(value: float, table: Table) -> str:
-    written = f"{value * (100 if table.spec.in_percent else 1):+z.{table.spec.digits}f}"
+    written = _number(value, table, sign="+")
     return written if written.strip("+0.") else written[1:]  # a zero has no sign
 
 

@@ -10,8 +10,9 @@ from orchestrator.answer.formats.tex import framed
 from orchestrator.answer.tables import Table
 
 IN_STORE = False
-_NUMBER = re.compile(r"(\$-\$|\+)?(\d+)(?:\.(\d+))?(.*)", re.DOTALL)
-"""A cell as `tex` has it: sign, digits before and after the point, and what stands behind the number."""
+_NUMBER = re.compile(r"(\$-\$|\+)?(\d+)(?:\.(\d+))?(?![\d.e])(.*)", re.DOTALL)
+"""A cell as `tex` has it: sign, digits before and after the point, and what stands behind the number.
+One with a power of ten is none: siunitx would leave room for a power in the whole column."""
 _SETUP = r"\sisetup{retain-explicit-plus}"
 """In the table's own group: the rest of a paper is as it was."""
 

@@ -13,7 +13,7 @@ from orchestrator.answer.statistics.summary import DOUBLED
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Aim, Expansion
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.process.words import exact, listed
+from orchestrator.process.words import exact, fixed, listed
 from orchestrator.records import Origin, TrialRecord
 from trainers.config.plugins import behind
 
@@ -71,8 +71,8 @@ def _excluded(expansion: Expansion, spec: TableSpec, records: Mapping[str, Trial
     told = []
     for trial, reason in expansion.excluded:
         value = records[trial.id].metrics.get(spec.metric) if trial.id in records else None
-        unit = 100 if spec.in_percent else 1
-        had = "" if value is None else f", had {spec.metric} {value * unit:z.{spec.digits}f}"
+        number = "" if value is None else fixed(value * spec.scale, spec.digits, "z")
+        had = f", had {spec.metric} {number}" if number else ""
         told.append(f"{trial.label} ({reason}{had})")
     asked = len(expansion.trials) + len(told)
     yield f"excluded by the sweep file, {len(told)} of {asked} trials: {'; '.join(told)}"

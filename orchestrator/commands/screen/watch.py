@@ -58,11 +58,11 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
                     say(told := _AWAY)
                 time.sleep(POLL_S)
                 continue
-            states = [_states(plan) for plan in (*plans, *filter(None, others))]
+            states = list(map(_states, plans, others))
             if trained:
                 heard = now
             over = not trained and not any(state["running"] + state["missing"] for state in states)
-            word = _word(over, now - heard, sum(state["stopped"] for state in states))
+            word = _word(requests, states, over, now - heard)
             if live is not None:
                 live.update(_picture(requests, plans, others, word), refresh=True)
             elif (line := "; ".join(map(_counts, plans, others))) != told:
@@ -77,17 +77,30 @@ def watch(requests: Sequence[Request], *, say: Callable[[str], None], console: C
             live.stop()
 
 
-def _word(over: bool, quiet_s: float, stopped: int) -> str:
+def _word(requests: Sequence[Request], states: Sequence[Counter[str]], over: bool, quiet_s: float) -> str:
+    stopped = sum(state["stopped"] for state in states)
     if over and stopped:
         were, them = ("was", "it") if stopped == 1 else ("were", "them")
-        return f"{counted(stopped, 'trial')} {were} stopped; `orch sweep` goes on with {them}"
+        ways = _going_on(requests, states, ("stopped",))
+        return f"{counted(stopped, 'trial')} {were} stopped; {ways} with {them}"
     if over:
         return "all trials have ended"
     if quiet_s > QUIET_S:
-        return f"nobody has trained for {QUIET_S:.0f} s; `orch sweep` goes on with what is left"
+        ways = _going_on(requests, states, ("running", "missing", "stopped"))
+        return f"nobody has trained for {QUIET_S:.0f} s; {ways} with what is left"
     if quiet_s > SILENT_S:
         return f"nobody trains; watching for {QUIET_S:.0f} s whether somebody begins (Ctrl-C ends this)"
     return "watching (Ctrl-C ends this, and no trial)"
+
+
+def _going_on(requests: Sequence[Request], states: Sequence[Counter[str]], left: Sequence[str]) -> str:
+    """The commands that go on with the sweeps of which trials stand so."""
+    ways = [
+        f"`{request.command('sweep')}`"
+        for request, state in zip(requests, states, strict=True)
+        if any(state[status] for status in left)
+    ]
+    return f"{' and '.join(ways)} {'goes' if len(ways) == 1 else 'go'} on"
 
 
 def _evaluations(request: Request, plan: Plan) -> Plan | None:
@@ -101,11 +114,12 @@ def _picture(
     lines = []
     for request, plan, other in zip(requests, plans, others, strict=True):
         lines += [request.headline, *grid.cells_by_seed(plan), _counts(plan, other)]
-    return Group(*(Text(printable(line), no_wrap=True, overflow="crop") for line in (*lines, word)))
+    cropped = (Text(printable(line), no_wrap=True, overflow="crop") for line in lines)
+    return Group(*cropped, Text(printable(word)))  # which names commands, and they are typed whole
 
 
-def _states(plan: Plan) -> Counter[str]:
-    return Counter(plan.status(trial.id) for trial in plan.expansion.trials)
+def _states(*plans: Plan | None) -> Counter[str]:
+    return Counter(plan.status(trial.id) for plan in filter(None, plans) for trial in plan.expansion.trials)
 
 
 def _counts(plan: Plan, evaluations: Plan | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from orchestrator.commands.request import Request
 from orchestrator.errors import StoreError, UsageError
@@ -19,7 +20,7 @@ from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
 from orchestrator.process.waiting import said_if_slow
-from orchestrator.recording.claims.home import Claims
+from orchestrator.recording.claims.home import DRIVERS, Claims
 from orchestrator.recording.claims.notes import notes_in
 from orchestrator.recording.claims.shared import BEAT_S, SharedClaims
 from orchestrator.recording.workspace import Workspace
@@ -75,7 +76,10 @@ def stop(expansions: Sequence[Expansion], space: Workspace) -> Iterator[str]:
     """Ask every driver that trains trials of one sweep, here expanded, to stop; a line for each."""
     name = expansions[0].spec.name
     ids = sorted({one for expansion in expansions for one in ids_of(expansion, space)})
-    here, elsewhere = Claims(space.home, command=typed_command()).ask_to_stop(ids)
+    here, elsewhere = list[Owner](), list[Owner]()
+    for claims in _of_home(space.home):
+        asked, others = claims.ask_to_stop(ids)
+        here, elsewhere = here + asked, elsewhere + others
     for owner in here:
         yield f"{name}: asked {owner} to stop; its trials end after their epoch and keep their checkpoints"
     registry, told = space.store_at.registry(), list[Owner]()
@@ -99,7 +103,7 @@ def who_trains(request: Request) -> Callable[[], frozenset[Owner]]:
     Those of this home always give one, those that share only the store with each heartbeat. Changes nothing.
     """
     space = request.space
-    local, registry = Claims(space.home, command=typed_command()), space.store_at.registry()
+    local, registry = Claims(space.claims_in, command=typed_command()), space.store_at.registry()
     beats: dict[str, str] = {}
 
     def heard() -> frozenset[Owner]:
@@ -123,6 +127,12 @@ def ids_of(expansion: Expansion, space: Workspace) -> frozenset[str]:
             records = space.open_store().records(ids)
             ids += [trial.id for trial in evaluations(expansion, records).expansion.trials]
     return frozenset(ids)
+
+
+def _of_home(home: Path) -> list[Claims]:
+    """The claims of every store whose drivers work in this home folder; one in memory may have its own."""
+    folders = [home, *(path.parent for path in sorted(home.glob(f"*/{DRIVERS}")))]
+    return [Claims(folder, command=typed_command()) for folder in folders]
 
 
 def _me() -> Owner:

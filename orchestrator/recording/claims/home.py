@@ -21,6 +21,9 @@ from orchestrator.errors import UsageError
 from orchestrator.process.driver import Owner, lock, this_driver
 from trainers.config.base import Frozen
 
+DRIVERS = "drivers"
+"""In the folder of what belongs together: a home, or a store's own."""
+
 
 class _Claim(Frozen):
     """What a driver's file says."""
@@ -37,7 +40,7 @@ class Claims:
 
     def __init__(self, home: Path, *, command: str) -> None:
         """A driver with no trials yet; `command` tells others who it is."""
-        self.folder, self.command = home / "drivers", command
+        self.folder, self.command = home / DRIVERS, command
         self._own: IO[str] | None = None
 
     def take(self, trial_ids: Collection[str]) -> dict[str, Owner]:

@@ -85,4 +85,4 @@ def claims_of(
     others = None
     if registry is not None:
         others = SharedClaims(registry, me=this_driver(command), pause=pause, on_stop=on_stop)
-    return JointClaims(Claims(space.home, command=command), others, say=say)
+    return JointClaims(Claims(space.claims_in, command=command), others, say=say)
