@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 
-def seen(address: str, profile: Path, *, width: int = 1900) -> str:
-    """The page as the browser has it after its scripts ran."""
+def seen(address: str, profile: Path, *, width: int = 1900, until: str = "") -> str:
+    """The page as the browser has it after its scripts ran; looked at again until it says `until`, five times."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert browser, "no Chromium on this machine; apt-get install chromium"
     command = [
@@ -17,4 +17,9 @@ def seen(address: str, profile: Path, *, width: int = 1900) -> str:
         f"--user-data-dir={profile}", "--virtual-time-budget=20000", "--dump-dom",
         f"--window-size={width},1000", address,  # lists leave out columns that do not fit
     ]  # fmt: skip
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    page = ""
+    for _ in range(5):  # the first look may come before everything is drawn
+        page = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+        if until in page:
+            break
+    return page

@@ -50,7 +50,7 @@ def test_the_addresses_that_are_printed_show_cells_seeds_and_metrics_of_training
 
 def test_the_page_of_charts_opens_on_the_metrics_of_the_tables(pages: list[str], tmp_path: Path) -> None:
     (line,) = (line for line in pages if line.startswith("  tiny: "))
-    page = seen(f"{line.split(': ', 1)[1]}&compareRunsMode=CHART", tmp_path)
+    page = seen(f"{line.split(': ', 1)[1]}&compareRunsMode=CHART", tmp_path, until="train/loss")
     first = page.index("metrics of the tables, and the loss")
     assert page.index("probe/top1", first) < page.index("train/loss", first)
     assert ">F<" not in page[:first] and ">alignment<" not in page[:first]

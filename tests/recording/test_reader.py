@@ -237,6 +237,11 @@ def answered(ready: Place) -> Iterator[Place]:
 def test_commands_that_have_nothing_to_write_load_no_mlflow(answered: Place) -> None:
     commands = [["table"], ["why", IDS[0]], ["status"], ["plan"], ["sweep"]]
     words = [[name, "sweep.yaml", *more] for name, *more in commands]
+    drawn = [
+        ["figures", "sweep.yaml"],
+        ["report", "sweep.yaml"],
+        ["compare", "sweep.yaml", "EMA,symmetric", "EMA,regular"],
+    ]
     code = (
         "import sys\nfrom orchestrator.commands.app import app\n"
         f"for words in {words!r}:\n"
@@ -245,9 +250,15 @@ def test_commands_that_have_nothing_to_write_load_no_mlflow(answered: Place) -> 
         "    bundles = 'orchestrator.recording.bundle.reading'\n"  # for those that take several files
         "    assert words[0] not in ('table', 'why') or bundles not in sys.modules\n"
         "from orchestrator.answer.formats import _latex\n"
-        "assert not _latex._formula.cache_info().currsize"  # which a table in text does not need
+        "assert not _latex._formula.cache_info().currsize\n"  # which a table in text does not need
+        f"for words in {drawn!r}:\n"  # also where there is nothing to draw
+        "    try: app(words)\n    except SystemExit: pass\n"
+        "    assert not {'mlflow', 'sqlalchemy', 'ray'} & sys.modules.keys(), words\n"
     )
-    subprocess.run([sys.executable, "-P", "-c", code], cwd=answered.folder, check=True, capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=answered.folder, capture_output=True, text=True
+    )
+    assert not done.returncode, done.stderr[-2000:]
 
 
 def test_a_sweep_with_nothing_to_do_writes_nothing(answered: Place) -> None:
@@ -329,5 +340,10 @@ def test_curves_beside_a_file_are_read_without_mlflow_and_are_what_it_has(tmp_pa
     assert len(told) == 1
     moved = tmp_path / "moved"
     file.parent.rename(moved)
-    with pytest.raises(CannotTell):
-        SqliteReader(moved / "mlflow.db", name="test").curves(ids)
+    up = tmp_path / "home #1"  # where files that were left behind may lie below the new place
+    for place in (moved, tmp_path):
+        with pytest.raises(CannotTell):
+            SqliteReader(place / "mlflow.db", name="test").curves(ids)
+        assert not up.exists()
+        for one in moved.iterdir() if moved.exists() else ():
+            one.rename(tmp_path / one.name)

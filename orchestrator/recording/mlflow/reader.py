@@ -153,7 +153,8 @@ class SqliteReader:
         for trial_id, text in found:
             address = urlsplit(text)
             folder = Path(url2pathname(address.path))
-            beside = address.scheme == "file" and folder.is_relative_to(self.file.parent)
+            # artifacts/<experiment>/<run>/artifacts: elsewhere it is of a home that was moved or copied.
+            beside = address.scheme == "file" and folder.parents[3:4] == (self.file.parent,)
             folders.setdefault(trial_id, folder if beside else None)  # the oldest counts
         return folders
 
