@@ -142,6 +142,7 @@ def main() -> None:
                 for name in asked.commands:
                     words = [name, str(folder / "sweep.yaml"), *([CELL] if name == "why" else [])]
                     words += ["--tracking-uri", uri] if uri else []
+                    words += ["--quiet"] if name == "sweep" else []
                     calls = codes * (asked.repeats + 1)
                     if name == "sweep":  # each writes anew the page that the other's code has made
                         calls.sort(key=codes.index)

@@ -208,7 +208,7 @@ def growth(answers: dict[str, list[Point]]) -> list[tuple[str, str, list[tuple[f
     found = [
         ("main thread, all trials", "queued trials", [_queue_cost(one) for one in queues]),
         ("reading every record", "runs", [(one["runs"], one["read_s"]) for one in answers["runs"]]),
-        ("a look at every node", "nodes", [(one["nodes"], one["warm_s"]) for one in answers["nodes"]]),
+        ("a second look at every node", "nodes", [(one["nodes"], one["warm_s"]) for one in answers["nodes"]]),
     ]
     return [(what, number, sorted(points)) for what, number, points in found]
 

@@ -79,6 +79,7 @@ def main() -> None:
             one = taken(side, asked.spec.resolve() if asked.spec else side / "sweeps/smoke.yaml")
             if number:  # the first call of each side reads its packages from the disk
                 times.append(one)
+    print("first: until the first trial's end; table: from the last one's end; rest: from there to the end")
     for side, times in zip(codes, found, strict=True):
         print(f"orch {code_of(side)}, n = {asked.rounds}, medians")
         for part in Taken._fields:

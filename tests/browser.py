@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def seen(address: str, profile: Path, *, width: int = 1900, until: str = "") -> str:
-    """The page as the browser has it after its scripts ran; looked at again until it says `until`, five times."""
+    """The page as the browser has it after its scripts ran; up to five looks, until it says `until`."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     assert browser, "no Chromium on this machine; apt-get install chromium"
     command = [
