@@ -682,3 +682,22 @@ def test_a_bundle_without_a_sweep_is_one_line(bundle: Bundle) -> None:
     for command in ("export", "report", "status"):
         told = Place(path.parent).orch(command, path.name, code=2).stderr
         assert told == f"orch: {path.name}: has 0 sweeps; name one of none\n"
+
+
+def test_a_file_that_does_not_unpack_is_damaged_and_not_missing(bundle: Bundle) -> None:
+    name = next(one for one in bundle.manifest.files if one.endswith("trial.json"))
+    content = bytearray(bundle.path.read_bytes())
+    with zipfile.ZipFile(bundle.path) as file:
+        start = file.getinfo(name).header_offset + 30 + len(name) + len(file.getinfo(name).extra)
+    content[start : start + 4] = b"\xff\xff\xff\xff"
+    bundle.path.write_bytes(content)
+    with pytest.raises(UsageError, match="trial.json is damaged: it does not unpack"):
+        open_bundle(bundle.path).read(name)
+
+
+def test_places_in_a_bundle_with_profiles_are_named_by_the_bundle(tmp_path: Path) -> None:
+    text = table_yaml().replace("axes:", "profiles:\n  tiny: {epochs: 1}\naxes:", 1)
+    asked = expansion(text, profile="tiny")
+    made = exported(tmp_path / "tiny.orch.zip", filled(asked), asked)
+    spec = made.spec("tiny-tiny")
+    assert {str(level.place).rpartition(":")[0] for level in spec.axes["ema"].levels} == {f"{made.path}/tiny-tiny"}

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import json
+import re
 import shutil
 import tempfile
 import zipfile
@@ -110,8 +111,10 @@ class Bundle:
         """
         part = self.manifest.files.get(name)
         content = None if part is None else self._content(name, part.size)
-        if part is None or content is None:
+        if part is None or (content is None and name not in self._zip.namelist()):
             raise UsageError(f"{self.path}: has no {name}; it was changed or cut off; copy it again")
+        if content is None:
+            raise UsageError(f"{self.path}: {name} is damaged: it does not unpack; copy it again")
         if len(content) != part.size or hashlib.sha256(content).hexdigest() != part.sha256:
             raise UsageError(f"{self.path}: {name} is damaged: its digest is another; copy it again")
         return content
@@ -145,7 +148,7 @@ class Bundle:
                 f"{place}: has plug-ins, which are code that would run here; take the bundle's files out, "
                 f"look at them, and use its sweep file with --tracking-uri {self.path}"
             )
-        if "files:" in text:  # of commands, whose digests are a part of ids
+        if re.search(r"\bfiles\b", text):  # of commands, whose digests are a part of ids
             place = str(self._laid_out(f"sweeps/{name}") / main)
 
         def read(file: str, child: str | None) -> tuple[str, str]:
