@@ -155,6 +155,18 @@ def test_failures_end_in_the_commands_that_look_into_them(
     assert f"{told} tell more of each, `orch retry {file} --seeds 1 --home there`" in capsys.readouterr().err
 
 
+def test_failures_of_a_bundle_are_run_again_by_what_its_import_prints(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = expansion()
+    exported(place.folder / "tiny.orch.zip", filled(whole, status="failed"), whole)
+    monkeypatch.chdir(place.folder)
+    print_failures(["failed: a"], Request(Path("tiny.orch.zip")))
+    told = capsys.readouterr().err
+    assert "`orch why tiny.orch.zip ID` and `orch logs tiny.orch.zip ID` tell more of each" in told
+    assert "the command that `orch import tiny.orch.zip` prints runs them again" in told
+
+
 def test_why_of_a_trial_whose_parent_is_missing_names_what_trains_that(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
