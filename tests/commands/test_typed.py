@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from orchestrator.commands.train.trial import given_encoder
 from orchestrator.errors import UsageError
 from orchestrator.execution.screen import suggested
 from orchestrator.execution.screen.suggested import typed
+from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
@@ -114,6 +116,22 @@ def test_a_sweep_that_python_has_loaded_is_gone_on_with_by_a_command_that_asks_f
     given = {name: value for name, value in context.params.items() if name in EVERYTHING}
     assert given["seeds"] == "3," and given["home"] == Path("my runs") and given["precision"] == 0.5
     assert settings_in(context.params["changes"]) == how["changes"] and given["trust"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [math.inf, -math.inf, {"a": [math.inf, 1e-05]}, "Infinity", "-Infinity", "NaN", 'a "NaN"', "ä"],
+)
+def test_a_setting_that_is_suggested_is_read_as_what_it_was(value: object) -> None:
+    said = suggested.loaded("s.yaml", {"changes": {"a": value}}).flags["--set"]
+    assert settings_in(list(said)) == {"a": value}
+    words = sweep_words("s.yaml", profile=None, seeds=None, changes={"a": value})
+    assert settings_in(words[-1:]) == {"a": value}
+
+
+def test_a_setting_that_is_no_number_is_suggested_as_one() -> None:
+    (said,) = suggested.loaded("s.yaml", {"changes": {"a": float("nan")}}).flags["--set"]
+    assert said == "a=.nan" and math.isnan(settings_in([said])["a"])
 
 
 @pytest.fixture

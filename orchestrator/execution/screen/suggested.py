@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.language.cells.seeds import as_typed
+from orchestrator.language.yaml_text import in_a_line
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import exact
 from orchestrator.recording.bundle.layout import parts
@@ -136,7 +136,7 @@ def loaded(file: Path | str, how: Mapping[str, Any], **read: Any) -> Typed:
     said.pop("prefer_profile_with_results", None)
     seeds, changes = said.pop("seeds", None), said.pop("changes", {})
     said["seeds"] = as_typed(seeds) if seeds else None
-    said["set"] = [f"{path}={json.dumps(value, default=str)}" for path, value in changes.items()]
+    said["set"] = [f"{path}={in_a_line(value)}" for path, value in changes.items()]
     return typed(file, said)
 
 
