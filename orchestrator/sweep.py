@@ -117,7 +117,7 @@ class Sweep:
         """
         spec, kept = read_sweep(Path(path), trust=how.get("trust", False))
         made = cls(spec, place=f"{path}:1", **(kept | how))
-        made._typed = loaded(path, how | {"seeds": made._seeds, "changes": made._changes})
+        made._typed = loaded(path, how, seeds=made._seeds, changes=made._changes).over(made.space.store_at)
         return made
 
     def save(self, path: str | Path) -> None:

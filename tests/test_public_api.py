@@ -17,8 +17,9 @@ from orchestrator import OrchError, SpecError, Sweep, SweepSpec, TableSpec, Usag
 from orchestrator.events import Event, Finished
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
-from tests.builders import INFO, table_yaml
+from tests.builders import INFO, expansion, table_yaml
 from tests.place import Place
+from tests.recording.test_bundle import exported, filled
 from tests.scripted import REPORTING, SWEEP, script
 from tests.trainers.builders import TINY
 
@@ -289,6 +290,34 @@ def test_what_is_said_and_raised_names_what_can_be_typed_or_called_about_the_sam
     assert told(Sweep(built(), home=place.folder)) == (
         "`sweep.run(keep=['encoder'], retrain_unkept=True)` trains it; `sweep.run()` goes on; "
         f"`orch ui --home {place.folder}` shows it"
+    )
+
+
+def test_a_bundle_that_python_reads_is_trained_by_what_its_import_makes_possible(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise UsageError("`orch sweep SPEC --keep encoder` trains it")
+
+    def told(sweep: Sweep) -> str:
+        with pytest.raises(UsageError) as raised:
+            sweep.run(keep=["encoder"])
+        return str(raised.value)
+
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setattr("orchestrator.execution.drive.prepare", refuse)
+    whole = expansion()
+    exported(place.folder / "tiny.orch.zip", filled(whole), whole)
+    first = "`orch import tiny.orch.zip`"
+    assert told(Sweep.load("tiny.orch.zip")) == (
+        f"the command that {first} prints, with `--keep encoder`, trains it"
+    )
+    assert told(Sweep.load("tiny.orch.zip", seeds=[0])) == (
+        f"the command that {first} prints, with `--keep encoder --seeds 0,`, trains it"
+    )
+    path = place.folder / "tiny.orch.zip"
+    assert told(Sweep.load("sweep.yaml", tracking_uri="tiny.orch.zip")).replace(f"{path}", path.name) == (
+        f"{first}, then `orch sweep sweep.yaml --keep encoder`, trains it"
     )
 
 

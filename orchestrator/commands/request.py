@@ -95,8 +95,7 @@ class Request(Sweep):
             trust=trust,
             place=f"{file}:1",
         )
-        if self.space.store_at.only_read is not None:
-            self.typed = self.typed.of_bundle(self.space.store_at.text)
+        self.typed = self.typed.over(self.space.store_at)
 
     def store(self) -> Store:
         """The store, to read from; opened once."""

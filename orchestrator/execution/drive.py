@@ -100,7 +100,7 @@ def prepare(
             check_before_training(plan, space, options, say=say, evaluations=later)
         else:
             executor.close()
-            if only_read is not None:
+            if only_read is not None and only is None:  # a choice of nothing is refused, not shown
                 say(f"nothing is written: {only_read}")
         with said_if_slow("looking at the code and this machine", say):
             info = _info(expansion)

@@ -6,6 +6,8 @@ twice is an error, and size, depth, the keys of a mapping and the reach of alias
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from typing import Any
 
@@ -50,8 +52,9 @@ class _Loader(yaml.CSafeLoader):
 _INT = re.compile(r"[-+]?[0-9]+(_[0-9]+)*")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _ASSIGNMENT = re.compile(r"[\s-]*([A-Za-z_][\w.]{0,60})\s*=\s*([\w.+-]{1,40})\s*")
-_WORDS = {"": None, "~": None, "null": None, "Null": None, "true": True, "false": False}
+_WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "true": True, "false": False}
 _WORDS |= {"True": True, "False": False}
+_WORDS |= {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
 _TYPES = {"int": int, "float": float, "bool": bool, "null": type(None)}
 
 
@@ -208,6 +211,15 @@ def _word(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 
 _Dumper.add_multi_representer(str, _word)
 _Dumper.add_representer(str, _word)
+
+
+_OF_JSON = {"Infinity": ".inf", "-Infinity": "-.inf", "NaN": ".nan"}
+
+
+def in_a_line(value: Any) -> str:
+    """`value` in one line that `parse` reads as the same, such as behind `--set path=`."""
+    text = json.dumps(value, default=str)
+    return re.sub(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', lambda found: _OF_JSON.get(found[0], found[0]), text)
 
 
 def written(tree: dict[str, Any]) -> str:

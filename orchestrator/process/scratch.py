@@ -61,6 +61,18 @@ def _locked(made: Path, folder: Path) -> IO[str]:
     return file
 
 
+def is_owned(folder: Path) -> bool:
+    """Whether a living process has `folder` as its own. Changes nothing."""
+    try:
+        with (folder / LOCK).open() as file:
+            lock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def fits_sockets(folder: Path) -> bool:
     """Whether Ray's sockets can have their names below `folder`."""
     return len(str(folder)) + SOCKETS <= 103

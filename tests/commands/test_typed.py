@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from orchestrator.commands.train.trial import given_encoder
 from orchestrator.errors import UsageError
 from orchestrator.execution.screen import suggested
 from orchestrator.execution.screen.suggested import typed
+from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
@@ -116,6 +118,22 @@ def test_a_sweep_that_python_has_loaded_is_gone_on_with_by_a_command_that_asks_f
     assert settings_in(context.params["changes"]) == how["changes"] and given["trust"]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [math.inf, -math.inf, {"a": [math.inf, 1e-05]}, "Infinity", "-Infinity", "NaN", 'a "NaN"', "ä"],
+)
+def test_a_setting_that_is_suggested_is_read_as_what_it_was(value: object) -> None:
+    said = suggested.loaded("s.yaml", {"changes": {"a": value}}).flags["--set"]
+    assert settings_in(list(said)) == {"a": value}
+    words = sweep_words("s.yaml", profile=None, seeds=None, changes={"a": value})
+    assert settings_in(words[-1:]) == {"a": value}
+
+
+def test_a_setting_that_is_no_number_is_suggested_as_one() -> None:
+    (said,) = suggested.loaded("s.yaml", {"changes": {"a": float("nan")}}).flags["--set"]
+    assert said == "a=.nan" and math.isnan(settings_in([said])["a"])
+
+
 @pytest.fixture
 def failed(place: Place, monkeypatch: pytest.MonkeyPatch) -> Place:
     """A place whose store has a trial that failed."""
@@ -153,6 +171,18 @@ def test_failures_end_in_the_commands_that_look_into_them(
         f"orch: `orch why {file} ID --seeds 1 --home there` and `orch logs {file} ID --seeds 1 --home there`"
     )
     assert f"{told} tell more of each, `orch retry {file} --seeds 1 --home there`" in capsys.readouterr().err
+
+
+def test_failures_of_a_bundle_are_run_again_by_what_its_import_prints(
+    place: Place, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = expansion()
+    exported(place.folder / "tiny.orch.zip", filled(whole, status="failed"), whole)
+    monkeypatch.chdir(place.folder)
+    print_failures(["failed: a"], Request(Path("tiny.orch.zip")))
+    told = capsys.readouterr().err
+    assert "`orch why tiny.orch.zip ID` and `orch logs tiny.orch.zip ID` tell more of each" in told
+    assert "the command that `orch import tiny.orch.zip` prints runs them again" in told
 
 
 def test_why_of_a_trial_whose_parent_is_missing_names_what_trains_that(

@@ -17,6 +17,7 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen import watch as watching
 from orchestrator.commands.train.drivers import who_trains
 from orchestrator.errors import StoreAway
+from orchestrator.execution.screen import suggested
 from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.plan import make_plan
 from orchestrator.recording.claims.notes import trial_tags
@@ -25,6 +26,7 @@ from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, record, trials, yaml
 from tests.place import Place
 from tests.planning.test_evaluations import CELLS
+from tests.recording.test_bundle import exported, filled
 
 
 class Elsewhere:
@@ -35,8 +37,8 @@ class Elsewhere:
     def __init__(self, *looks: dict[int, str] | Exception, file: str = "tiny.yaml") -> None:
         self.looks, self.expansion, self.file = list(looks), expansion(), file
 
-    def command(self, name: str) -> str:
-        return f"orch {name} {self.file} --home there"
+    def filled(self, line: str) -> str:
+        return suggested.typed(self.file, {"home": "there"}).filled(line)
 
     def look_again(self) -> Any:
         look = self.looks.pop(0) if len(self.looks) > 1 else self.looks[0]
@@ -110,6 +112,19 @@ def test_a_watch_ends_with_a_command_that_can_be_typed_as_it_is(
     request = Request(file, home=Path("there"), seeds="3", changes=["epochs=1"])
     watching.watch([request], say=said.append, console=Console(file=io.StringIO()))
     way = f"`orch sweep {file} --seeds 3 --set epochs=1 --home there` goes on with what is left"
+    assert said[-1] == f"nobody has trained for 60 s; {way}"
+
+
+def test_a_watch_of_a_bundle_names_no_command_that_would_train_into_it(
+    place: Place, driver: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.clear()
+    whole, said = expansion(), list[str]()
+    exported(place.folder / "tiny.orch.zip", filled(whole, trials=4), whole)
+    monkeypatch.chdir(place.folder)
+    request = Request(Path("tiny.orch.zip"))
+    watching.watch([request], say=said.append, console=Console(file=io.StringIO()))
+    way = "the command that `orch import tiny.orch.zip` prints goes on with what is left"
     assert said[-1] == f"nobody has trained for 60 s; {way}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from orchestrator.commands.train.drivers import stop
 from orchestrator.errors import UsageError
 from orchestrator.process.driver import this_machine
+from orchestrator.process.scratch import own_folder
 from orchestrator.process.signals import Stop
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.joint import claims_of
@@ -188,9 +190,47 @@ def test_drivers_wait_for_one_another_where_they_train_into_one_store_or_the_sam
 
 
 def test_a_driver_whose_results_are_its_own_is_asked_to_stop_like_any_other(tmp_path: Path) -> None:
-    asked = expansion()
-    other = holder(tmp_path / "memory-0123", asked.trials[0].id)
-    (said,) = stop([asked], workspace(tmp_path, None, None))
+    asked, folder = expansion(), tmp_path / "memory-0123456789ab"
+    with own_folder(folder, "memory-*"):
+        other = holder(folder, asked.trials[0].id)
+        (said,) = stop([asked], workspace(tmp_path, None, None))
     assert f"tiny: asked pid {other.pid} " in said
     assert other.wait(timeout=30) == -signal.SIGTERM
     other.communicate()
+
+
+def everything(folder: Path) -> dict[Path, bytes | None]:
+    """Each file and folder in it, and what the files say."""
+    return {path: path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
+
+
+def test_what_only_looks_like_claims_is_left_alone_by_stop(tmp_path: Path) -> None:
+    asked = expansion()
+    ended_folder, near = tmp_path / "memory-0123456789ab", tmp_path / "memory-models"
+    for folder in (tmp_path / "x", ended_folder, near):
+        (folder / "drivers").mkdir(parents=True)
+        (folder / "drivers" / "a.json").write_text("{}")
+    (ended_folder / "driver.lock").touch()
+    (tmp_path / "memory-ba9876543210").write_text("a file")
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src" / "drivers").write_text("a file")
+    other = holder(tmp_path / "runs2", asked.trials[0].id)
+    before = everything(tmp_path)
+    with (near / "driver.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        (said,) = stop([asked], workspace(tmp_path, None, None))
+    (near / "driver.lock").unlink()
+    assert "nobody trains it" in said and other.poll() is None
+    assert everything(tmp_path) == before
+    ended(other)
+
+
+def test_looking_at_claims_makes_and_removes_nothing(claims: Make, tmp_path: Path) -> None:
+    other = holder(tmp_path, "a")
+    before = everything(tmp_path)
+    assert set(claims().held(["a"])) == {"a"} and everything(tmp_path) == before
+    ended(other)
+    assert claims().held(["a"]) == {} and everything(tmp_path) == before
+    (tmp_path / "drivers" / "lock").unlink()  # as of a driver that ends meanwhile
+    before = everything(tmp_path)
+    assert claims().held(["a"]) == {} and everything(tmp_path) == before

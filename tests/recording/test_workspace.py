@@ -232,6 +232,14 @@ def test_a_read_only_home_that_has_every_result_is_swept_as_any_other(
     assert "Ray" not in more.stderr and more.stdout == ""
 
 
+def test_where_nothing_has_failed_a_retry_in_a_read_only_home_says_that_alone(
+    read_only: Path, place: Place, database: Path
+) -> None:
+    filled(read_only.parent / "inside" / "runs", database, 8)
+    told = place.orch("retry", "sweep.yaml", "--home", str(read_only / "runs"), code=2).stderr
+    assert "no trial of sweep 'tiny' has failed" in told and "nothing is written" not in told
+
+
 def test_a_read_only_home_is_read_while_its_sweep_writes(read_only: Path, database: Path) -> None:
     trial_id = filled(read_only.parent / "inside" / "runs", database)
     reader = space_in(read_only / "runs").open_store()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -24,6 +23,7 @@ from orchestrator.commands.screen.grid import evaluations_text
 from orchestrator.errors import SpecError, UsageError, printable
 from orchestrator.language.cells.seeds import as_typed
 from orchestrator.language.hints import nearest
+from orchestrator.language.yaml_text import in_a_line
 from orchestrator.process.words import counted
 from orchestrator.recording.bundle.layout import parts
 from orchestrator.recording.bundle.selecting import sweep_words
@@ -149,7 +149,7 @@ def _laid_over(file: Request, bundle: Request) -> Request | None:
             seeds=own,
             precision=aim.half_width if aim else None,
             max_seeds=aim.most_seeds if aim else None,
-            changes=[f"{path}={json.dumps(value)}" for path, value in bundle.changes.items()],
+            changes=[f"{path}={in_a_line(value)}" for path, value in bundle.changes.items()],
             tracking_uri=str((parts(bundle.file) or (bundle.file,))[0]),
             trust=file.trust,
         )

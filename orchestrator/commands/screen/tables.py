@@ -74,5 +74,5 @@ def print_failures(lines: Sequence[str], request: Request) -> None:
         tell(f"orch: {line}")
     if lines:
         why, logs = (request.command(what, "ID") for what in ("why", "logs"))
-        retry = request.command("retry")
-        tell(f"orch: `{why}` and `{logs}` tell more of each, `{retry}` runs them again")
+        retry = request.filled("`orch retry`")
+        tell(f"orch: `{why}` and `{logs}` tell more of each, {retry} runs them again")

@@ -96,7 +96,7 @@ def _word(requests: Sequence[Request], states: Sequence[Counter[str]], over: boo
 def _going_on(requests: Sequence[Request], states: Sequence[Counter[str]], left: Sequence[str]) -> str:
     """The commands that go on with the sweeps of which trials stand so."""
     ways = [
-        f"`{request.command('sweep')}`"
+        request.filled("`orch sweep`")
         for request, state in zip(requests, states, strict=True)
         if any(state[status] for status in left)
     ]

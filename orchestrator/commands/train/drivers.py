@@ -20,9 +20,10 @@ from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.command import typed_command
 from orchestrator.process.driver import Owner, this_driver
 from orchestrator.process.waiting import said_if_slow
-from orchestrator.recording.claims.home import DRIVERS, Claims
+from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.notes import notes_in
 from orchestrator.recording.claims.shared import BEAT_S, SharedClaims
+from orchestrator.recording.stores import memory
 from orchestrator.recording.workspace import Workspace
 
 
@@ -131,8 +132,7 @@ def ids_of(expansion: Expansion, space: Workspace) -> frozenset[str]:
 
 def _of_home(home: Path) -> list[Claims]:
     """The claims of every store whose drivers work in this home folder; one in memory may have its own."""
-    folders = [home, *(path.parent for path in sorted(home.glob(f"*/{DRIVERS}")))]
-    return [Claims(folder, command=typed_command()) for folder in folders]
+    return [Claims(folder, command=typed_command()) for folder in (home, *memory.living(home))]
 
 
 def _me() -> Owner:

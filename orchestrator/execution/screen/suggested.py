@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.language.cells.seeds import as_typed
+from orchestrator.language.yaml_text import in_a_line
 from orchestrator.process.secrets import without_secret
 from orchestrator.process.words import exact
 from orchestrator.recording.bundle.layout import parts
+
+if TYPE_CHECKING:
+    from orchestrator.recording.stores.base import StoreAddress
 
 Flags = Mapping[str, tuple[str, ...]]
 """What was said behind each flag; nothing behind one that is given or not."""
@@ -43,6 +46,10 @@ class Typed(NamedTuple):
     def words(self) -> list[str]:
         """The flags that ask for the same, wherever its results are."""
         return _words({flag: own for flag, own in self.flags.items() if flag not in _PLACES})
+
+    def over(self, store: StoreAddress) -> Typed:
+        """The same, where the results are in this store; one that was built in Python has no command."""
+        return self.of_bundle(store.text) if self.file and store.only_read is not None else self
 
     def of_bundle(self, address: str) -> Typed:
         """The same, where the bundle at `address` has the results; or that which has the sweep."""
@@ -120,12 +127,16 @@ def typed(file: Path | str, given: Mapping[str, object]) -> Typed:
     return Typed(str(file), flags)
 
 
-def loaded(file: Path | str, how: Mapping[str, Any]) -> Typed:
-    """What is typed for `Sweep.load(file, **how)`; its seeds are a list of them, if they are given."""
-    said = {name: value for name, value in how.items() if name != "prefer_profile_with_results"}
+def loaded(file: Path | str, how: Mapping[str, Any], **read: Any) -> Typed:
+    """What is typed for `Sweep.load(file, **how)`; its seeds are a list of them, if they are given.
+
+    What was `read` of what is given counts; of what is not, a bundle says it.
+    """
+    said = {name: read.get(name, value) for name, value in how.items()}
+    said.pop("prefer_profile_with_results", None)
     seeds, changes = said.pop("seeds", None), said.pop("changes", {})
     said["seeds"] = as_typed(seeds) if seeds else None
-    said["set"] = [f"{path}={json.dumps(value, default=str)}" for path, value in changes.items()]
+    said["set"] = [f"{path}={in_a_line(value)}" for path, value in changes.items()]
     return typed(file, said)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.cells.chains import PARENTS
 from orchestrator.language.load import files_from, load_sweep
 from orchestrator.language.sweep_spec import SweepSpec
-from orchestrator.language.yaml_text import Key, written
+from orchestrator.language.yaml_text import Key, in_a_line, written
 from orchestrator.planning.expand import Aim
 from orchestrator.process.words import exact
 from orchestrator.recording.bundle.layout import parts
@@ -65,7 +64,7 @@ def sweep_words(
         words += ["--seeds", ",".join(map(str, seeds)) + ("," if len(seeds) == 1 else "")]
     words += ["--precision", exact(aim.half_width), "--max-seeds", str(aim.most_seeds)] if aim else []
     for path, value in changes.items():
-        words += ["--set", f"{path}={json.dumps(value)}"]
+        words += ["--set", f"{path}={in_a_line(value)}"]
     return words
 
 

@@ -57,11 +57,19 @@ class Claims:
         return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
 
     def held(self, trial_ids: Collection[str]) -> dict[str, Owner]:
-        """Which of these trials another living driver has. Claims nothing."""
-        if not self.folder.exists():
+        """Which of these trials another living driver has. Claims nothing, and changes no file.
+
+        Raises:
+            UsageError: the claims cannot be read.
+        """
+        try:
+            with (self.folder / "lock").open() as file:
+                lock(file, fcntl.LOCK_SH)
+                others = dict(self._others(tidies=False))
+        except (FileNotFoundError, NotADirectoryError):  # no driver was here, or the last one is going
             return {}
-        with self._alone():
-            others = dict(self._others())
+        except OSError as error:
+            raise self._unusable(error) from None
         return {trial_id: others[trial_id] for trial_id in trial_ids if trial_id in others}
 
     def ask_to_stop(self, trial_ids: Collection[str]) -> tuple[list[Owner], list[Owner]]:
@@ -98,9 +106,13 @@ class Claims:
                 lock(file)
                 yield
         except OSError as error:
-            raise UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home") from None
+            raise self._unusable(error) from None
 
-    def _others(self) -> Iterator[tuple[str, Owner]]:
+    def _unusable(self, error: OSError) -> UsageError:
+        return UsageError(f"{self.folder}: {error.strerror}; choose another folder with --home")
+
+    def _others(self, *, tidies: bool = True) -> Iterator[tuple[str, Owner]]:
+        """What other living drivers claim; `tidies`: files of those that are gone are removed."""
         own = None if self._own is None else Path(self._own.name)
         for path in sorted(self.folder.glob("*.json")):
             if path == own:
@@ -112,12 +124,13 @@ class Claims:
                     with contextlib.suppress(ValueError):  # the disk was full when it was written
                         found = _Claim.model_validate_json(file.read())
                         owner = Owner(found.host, found.pid, found.command, found.machine)
-                        if owner.is_gone:  # a process that a library has forked off it keeps the lock
-                            path.unlink()
-                        else:
+                        if not owner.is_gone:
                             yield from [(trial_id, owner) for trial_id in found.trials]
+                        elif tidies:  # a process that a library has forked off it keeps the lock
+                            path.unlink()
                 else:
-                    path.unlink()  # its driver is gone
+                    if tidies:
+                        path.unlink()  # its driver is gone
 
     def _write(self, trial_ids: list[str]) -> None:
         if self._own is None:

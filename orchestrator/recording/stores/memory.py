@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import uuid
 from pathlib import Path
@@ -22,6 +23,7 @@ _folders: dict[tuple[Path, str], Path] = {}
 """Of checkpoints and journals, by home folder and name: they are no other store's of that home."""
 _held: dict[Path, IO[str]] = {}
 BESIDE = "memory-"
+_NAME = re.compile(rf"{BESIDE}[0-9a-f]{{12}}")
 
 
 def takes(address: str) -> bool:
@@ -53,6 +55,13 @@ def at(address: str, source: str, *, home: Path) -> StoreAddress:
         raise UsageError(f"{name}: MLflow sees no process's memory; name a database's or a server's address")
 
     return StoreAddress(address, name, opened, to_write, for_mlflow, lasts=False, folder=folder)
+
+
+def living(home: Path) -> list[Path]:
+    """The folders in `home` of such stores whose processes live. Changes nothing."""
+    from orchestrator.process.scratch import is_owned
+
+    return [path for path in sorted(home.glob(f"{BESIDE}*")) if _NAME.fullmatch(path.name) and is_owned(path)]
 
 
 def _forget(folder: Path) -> None:
