@@ -19,6 +19,7 @@ from orchestrator.commands.look.ui import serve
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.load import load, load_sweep
 from orchestrator.language.yaml_text import parse
+from orchestrator.planning.evaluations import place_in
 from orchestrator.planning.expand import Aim, Expansion, expand
 from orchestrator.recording.bundle import layout, writing
 from orchestrator.recording.bundle.merging import Merged, checked, lay_out, merge, merge_checkpoints
@@ -691,13 +692,14 @@ def test_a_file_that_does_not_unpack_is_damaged_and_not_missing(bundle: Bundle) 
         start = file.getinfo(name).header_offset + 30 + len(name) + len(file.getinfo(name).extra)
     content[start : start + 4] = b"\xff\xff\xff\xff"
     bundle.path.write_bytes(content)
-    with pytest.raises(UsageError, match="trial.json is damaged: it does not unpack"):
-        open_bundle(bundle.path).read(name)
+    with pytest.raises(UsageError, match=r"trial\.json is damaged: it does not unpack"):
+        Bundle(bundle.path).read(name)
 
 
 def test_places_in_a_bundle_with_profiles_are_named_by_the_bundle(tmp_path: Path) -> None:
     text = table_yaml().replace("axes:", "profiles:\n  tiny: {epochs: 1}\naxes:", 1)
     asked = expansion(text, profile="tiny")
     made = exported(tmp_path / "tiny.orch.zip", filled(asked), asked)
-    spec = made.spec("tiny-tiny")
-    assert {str(level.place).rpartition(":")[0] for level in spec.axes["ema"].levels} == {f"{made.path}/tiny-tiny"}
+    (key,) = made.manifest.sweeps
+    places = {place_in(level.settings) for level in made.spec(key).axes["ema"].levels}
+    assert {place.rpartition(":")[0] for place in places if place} == {f"{made.path}/{key}"}
