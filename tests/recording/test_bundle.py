@@ -699,7 +699,7 @@ def test_a_file_that_does_not_unpack_is_damaged_and_not_missing(bundle: Bundle) 
 def test_places_in_a_bundle_with_profiles_are_named_by_the_bundle(tmp_path: Path) -> None:
     text = table_yaml().replace("axes:", "profiles:\n  tiny: {epochs: 1}\naxes:", 1)
     asked = expansion(text, profile="tiny")
-    made = exported(tmp_path / "tiny.orch.zip", filled(asked), asked)
+    made = exported(tmp_path / "tiny.orch.zip", filled(asked), asked, text)
     (key,) = made.manifest.sweeps
     places = {place_in(level.settings) for level in made.spec(key).axes["ema"].levels}
     assert {place.rpartition(":")[0] for place in places if place} == {f"{made.path}/{key}"}
