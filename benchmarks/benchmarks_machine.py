@@ -27,7 +27,20 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def add_beside(parser: argparse.ArgumentParser) -> None:
     """Let a person name another checkout of orch, to be measured in turns with this one."""
-    parser.add_argument("--beside", type=lambda text: Path(text).resolve(), help="another checkout of orch")
+    parser.add_argument("--beside", type=_checkout, help="another checkout of orch")
+
+
+def _checkout(text: str) -> Path:
+    if not (Path(text) / "orchestrator").is_dir():
+        raise argparse.ArgumentTypeError(f"{text}: no checkout of orch; name a folder that has orchestrator/")
+    return Path(text).resolve()
+
+
+def positive(text: str) -> int:
+    """A whole number above zero, as an argument."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number above zero")
+    return int(text)
 
 
 def sides(asked: argparse.Namespace) -> list[Path]:

@@ -25,7 +25,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks_machine import add_beside, code_of, command, machine, running, sides
+from benchmarks_machine import add_beside, code_of, command, machine, positive, running, sides
 from cloned_runs import clone
 
 from orchestrator.language.load import load
@@ -126,8 +126,8 @@ def spent(code: Path, folder: Path, words: Sequence[str]) -> tuple[float, float,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--runs", type=int, nargs="+", default=[8, 2000, 10_000])
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--runs", type=positive, nargs="+", default=[8, 2000, 10_000])
+    parser.add_argument("--repeats", type=positive, default=5)
     parser.add_argument("--commands", nargs="+", default=COMMANDS, choices=COMMANDS)
     parser.add_argument("--server", action="store_true")
     add_beside(parser)

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks_machine import ROOT, add_beside, busy_s, code_of, command, machine, running, sides
+from benchmarks_machine import ROOT, add_beside, busy_s, code_of, command, machine, positive, running, sides
 
 ENDED = re.compile(r"\[ *(\d+)/(\d+)\] ")
 """How a line begins that tells of a trial's end."""
@@ -67,7 +67,7 @@ def taken(code: Path, spec: Path) -> Taken:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=positive, default=5)
     parser.add_argument("--spec", type=Path)
     add_beside(parser)
     asked = parser.parse_args()

@@ -22,8 +22,8 @@ WHOLE = 1e15
 
 
 def fixed(number: float, digits: int, how: str = "") -> str:
-    """A number with so many digits after its point, a huge one as 1.2e+300; `how` is + or z of a format."""
-    return f"{number:{how}.{digits}{'f' if abs(number) < WHOLE else 'e'}}"
+    """A number with so many digits after its point, a huge one as 1.235e+300; `how` is + or z of a format."""
+    return f"{number:{how}.{digits}f}" if abs(number) < WHOLE else f"{number:{how}.{max(digits, 3)}e}"
 
 
 def duration(seconds: float | None) -> str:

@@ -703,3 +703,17 @@ def test_places_in_a_bundle_with_profiles_are_named_by_the_bundle(tmp_path: Path
     (key,) = made.manifest.sweeps
     places = {place_in(level.settings) for level in made.spec(key).axes["ema"].levels}
     assert {place.rpartition(":")[0] for place in places if place} == {f"{made.path}/{key}"}
+
+
+@pytest.mark.parametrize("numbers_only", [False, True])
+def test_curves_that_cannot_be_read_are_one_line_where_a_bundle_is_made(
+    tmp_path: Path, whole: Expansion, numbers_only: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, damaged = filled(whole), {"spectra.npz": b"no zip"}
+    whole_files = store.files
+    monkeypatch.setattr(
+        store, "files", lambda *asked: {one: files | damaged for one, files in whole_files(*asked).items()}
+    )
+    with pytest.raises(UsageError, match=r"spectra\.npz holds no curves"):
+        exported(tmp_path / "tiny.orch.zip", store, whole, numbers_only=numbers_only)
+    assert not [*tmp_path.iterdir()]

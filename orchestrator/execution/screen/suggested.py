@@ -113,7 +113,9 @@ class Typed(NamedTuple):
 
     def _flags(self, name: str) -> dict[str, tuple[str, ...]]:
         """What was typed that the command of that name can have."""
-        other = "--tracking-uri" if self.bundle and name in _WRITING else None
+        there = self.flags.get("--tracking-uri", ())
+        read = self.bundle is not None or any(parts(Path(one)) is not None for one in there)
+        other = "--tracking-uri" if read and name in _WRITING else None
         return {flag: own for flag, own in self.flags.items() if flag != other}
 
 

@@ -63,8 +63,13 @@ def too_large(name: str, content: bytes) -> str | None:
     """Why a bundle with such a file would not be read, in words that follow its name; None: it would."""
     if len(content) > (most := most_bytes(name)):
         return f"has {len(content)} bytes, more than {most}"
-    if name.endswith(f"/{SPECTRA}") and (size := arrays_bytes(content)) > ARRAYS_BYTES:
-        return f"has {size} bytes of arrays, more than {ARRAYS_BYTES}"
+    if name.endswith(f"/{SPECTRA}"):
+        try:
+            size = arrays_bytes(content)
+        except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError):
+            return "holds no curves"
+        if size > ARRAYS_BYTES:
+            return f"has {size} bytes of arrays, more than {ARRAYS_BYTES}"
     return None
 
 

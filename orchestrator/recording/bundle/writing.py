@@ -131,7 +131,7 @@ class _Writer:
         """Add a file."""
         data = content.encode() if isinstance(content, str) else content
         if (why := layout.too_large(name, data)) is not None:
-            raise UsageError(f"{name} {why}, and no such bundle is read; export it without that")
+            raise UsageError(f"{name} {why}, and no such bundle is read; leave it out, or repair it")
         self.parts[name] = layout.Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         info = zipfile.ZipInfo(name)  # of 1980: the same results are the same bytes
         info.external_attr = 0o644 << 16
@@ -173,7 +173,7 @@ def _fill(
     if bare:
         say(f"orch: {bare} ended trials have no files in their store: no curves, spectra and provenance")
     if (why := layout.largest(writer.parts)) is not None:
-        raise UsageError(f"{why}, and no such bundle is read; export it without that")
+        raise UsageError(f"{why}, and no such bundle is read; leave it out, or repair it")
     writer.add(layout.MANIFEST, _manifest(writer, sweeps, asked, made_by).model_dump_json(indent=1))
     return len(there & records.keys()), len({trial.id for trials in asked.values() for trial in trials})
 
