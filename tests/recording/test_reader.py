@@ -237,10 +237,12 @@ def answered(ready: Place) -> Iterator[Place]:
 def test_commands_that_have_nothing_to_write_load_no_mlflow(answered: Place) -> None:
     commands = [["table"], ["why", IDS[0]], ["status"], ["plan"], ["sweep"]]
     words = [[name, "sweep.yaml", *more] for name, *more in commands]
+    text = table_yaml() + "figures: [{kind: curves, columns: [train/loss]}]\n"
+    (answered.folder / "drawn.yaml").write_text(text, encoding="utf-8")
     drawn = [
-        ["figures", "sweep.yaml"],
-        ["report", "sweep.yaml"],
-        ["compare", "sweep.yaml", "EMA,symmetric", "EMA,regular"],
+        ["figures", "drawn.yaml"],
+        ["report", "drawn.yaml"],
+        ["compare", "drawn.yaml", "EMA · symmetric", "EMA · regular"],
     ]
     code = (
         "import sys\nfrom orchestrator.commands.app import app\n"
@@ -251,8 +253,8 @@ def test_commands_that_have_nothing_to_write_load_no_mlflow(answered: Place) -> 
         "    assert words[0] not in ('table', 'why') or bundles not in sys.modules\n"
         "from orchestrator.answer.formats import _latex\n"
         "assert not _latex._formula.cache_info().currsize\n"  # which a table in text does not need
-        f"for words in {drawn!r}:\n"  # also where there is nothing to draw
-        "    try: app(words)\n    except SystemExit: pass\n"
+        f"for words in {drawn!r}:\n"
+        "    try: app(words)\n    except SystemExit as end: assert not end.code, (words, end.code)\n"
         "    assert not {'mlflow', 'sqlalchemy', 'ray'} & sys.modules.keys(), words\n"
     )
     done = subprocess.run(
