@@ -114,8 +114,8 @@ class Typed(NamedTuple):
     def _flags(self, name: str) -> dict[str, tuple[str, ...]]:
         """What was typed that the command of that name can have."""
         there = self.flags.get("--tracking-uri", ())
-        read = self.bundle is not None or any(parts(Path(one)) is not None for one in there)
-        other = "--tracking-uri" if read and name in _WRITING else None
+        only_read = any(parts(Path(address)) is not None for address in there)
+        other = "--tracking-uri" if only_read and name in _WRITING else None
         return {flag: own for flag, own in self.flags.items() if flag != other}
 
 

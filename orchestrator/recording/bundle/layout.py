@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -46,6 +47,11 @@ ARRAYS_BYTES = 2**30
 """Nor are the arrays of one trial's curves and spectra together ..."""
 TRIAL_BYTES = 2**30
 """... and all files in one trial's folder."""
+BROKEN = (
+    ArithmeticError, EOFError, KeyError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
+    ValueError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+"""What zip files and arrays raise that somebody has damaged or made up."""
 
 
 def most_bytes(name: str) -> int:
@@ -59,14 +65,14 @@ def arrays_bytes(content: bytes) -> int:
         return sum(one.file_size for one in file.infolist())
 
 
-def too_large(name: str, content: bytes) -> str | None:
+def unreadable(name: str, content: bytes) -> str | None:
     """Why a bundle with such a file would not be read, in words that follow its name; None: it would."""
     if len(content) > (most := most_bytes(name)):
         return f"has {len(content)} bytes, more than {most}"
     if name.endswith(f"/{SPECTRA}"):
         try:
             size = arrays_bytes(content)
-        except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError):
+        except BROKEN:
             return "holds no curves"
         if size > ARRAYS_BYTES:
             return f"has {size} bytes of arrays, more than {ARRAYS_BYTES}"

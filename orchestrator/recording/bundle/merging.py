@@ -13,8 +13,8 @@ from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Aim
 from orchestrator.recording.bundle import layout
 from orchestrator.recording.bundle.imported import ATTEMPT, facts_of, name_of, reports_of
-from orchestrator.recording.bundle.layout import BundledTrial
-from orchestrator.recording.bundle.reading import BROKEN, Bundle
+from orchestrator.recording.bundle.layout import BROKEN, BundledTrial
+from orchestrator.recording.bundle.reading import Bundle
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
 from orchestrator.recording.trial_files import ENCODER, PROVENANCE, SPECTRA, lost_encoders

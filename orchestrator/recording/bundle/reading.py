@@ -11,7 +11,6 @@ import re
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -26,6 +25,7 @@ from orchestrator.language.yaml_text import parse
 from orchestrator.planning.trials import id_of
 from orchestrator.recording.bundle.layout import (
     ARRAYS_BYTES,
+    BROKEN,
     MANIFEST,
     VERSION,
     BundledSweep,
@@ -40,11 +40,6 @@ from orchestrator.recording.trial_files import PROVENANCE, SPECTRA, from_npz
 from orchestrator.records import Curves, Provenance
 from trainers.config.base import Frozen
 
-BROKEN = (
-    ArithmeticError, EOFError, KeyError, MemoryError, NotImplementedError, OSError, RuntimeError, TypeError,
-    ValueError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
-"""What zip files and arrays raise that somebody has damaged or made up."""
 Model = TypeVar("Model", bound=Frozen)
 
 

@@ -130,7 +130,7 @@ class _Writer:
     def add(self, name: str, content: bytes | str) -> None:
         """Add a file."""
         data = content.encode() if isinstance(content, str) else content
-        if (why := layout.too_large(name, data)) is not None:
+        if (why := layout.unreadable(name, data)) is not None:
             raise UsageError(f"{name} {why}, and no such bundle is read; leave it out, or repair it")
         self.parts[name] = layout.Part(sha256=hashlib.sha256(data).hexdigest(), size=len(data))
         info = zipfile.ZipInfo(name)  # of 1980: the same results are the same bytes
