@@ -131,6 +131,10 @@ class TrialRecord(Frozen):
         """Whether there is nothing left to train."""
         return self.status in FINAL
 
+    def counts(self, *, search: bool) -> bool:
+        """Whether this is a result of a sweep: of a `search` also one that its schedule ended early."""
+        return self.is_done and (search or self.status != "pruned")
+
 
 class Curves(Frozen):
     """A trial's metrics and spectra over training."""

@@ -21,7 +21,7 @@ NEXT = {
     "diverged": "a result, not an error, and not trained again; a lower learning rate is another trial",
     "collapsed": "a result, not an error: it is not trained again",
     "dimensional": "a result; the table marks it",
-    "pruned": "the schedule ended it; it is not trained again",
+    "pruned": "a search ended it early, of which it is a result; a sweep without `schedule` trains it anew",
     "completed": "nothing to do",
 }
 

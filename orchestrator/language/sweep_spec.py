@@ -219,6 +219,11 @@ class SweepSpec(Frozen):
         return self
 
     @property
+    def searches(self) -> bool:
+        """Whether it ends trials early, so that their results are its own alone."""
+        return self.schedule is not None
+
+    @property
     def seed_list(self) -> tuple[int, ...]:
         """The seeds themselves."""
         return seeds_listed(self.seeds)

@@ -54,7 +54,8 @@ _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _ASSIGNMENT = re.compile(r"[\s-]*([A-Za-z_][\w.]{0,60})\s*=\s*([\w.+-]{1,40})\s*")
 _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "true": True, "false": False}
 _WORDS |= {"True": True, "False": False}
-_WORDS |= {".inf": math.inf, "+.inf": math.inf, "-.inf": -math.inf, ".nan": math.nan}
+_WORDS |= {sign + word: float(sign + "inf") for sign in ("", "+", "-") for word in (".inf", ".Inf", ".INF")}
+_WORDS |= {word: math.nan for word in (".nan", ".NaN", ".NAN")}
 _TYPES = {"int": int, "float": float, "bool": bool, "null": type(None)}
 
 
@@ -213,12 +214,15 @@ _Dumper.add_multi_representer(str, _word)
 _Dumper.add_representer(str, _word)
 
 
+_UNWRITABLE = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
+"""What JSON may leave as it is, and YAML takes for a new line, or not at all."""
 _OF_JSON = {"Infinity": ".inf", "-Infinity": "-.inf", "NaN": ".nan"}
 
 
 def in_a_line(value: Any) -> str:
     """`value` in one line that `parse` reads as the same, such as behind `--set path=`."""
-    text = json.dumps(value, default=str)
+    text = json.dumps(value, default=str, ensure_ascii=False)
+    text = _UNWRITABLE.sub(lambda found: rf"\u{ord(found[0]):04x}", text)
     return re.sub(r'"(?:[^"\\]|\\.)*"|-?Infinity|NaN', lambda found: _OF_JSON.get(found[0], found[0]), text)
 
 

@@ -20,6 +20,7 @@ from orchestrator.planning.losses import CHANGES, Layer, layer_of, merged_in_sil
 from orchestrator.planning.trials import Aim as Aim
 from orchestrator.planning.trials import Cell
 from orchestrator.planning.trials import Expansion as Expansion
+from trainers.config.plugins import behind
 
 LONGEST_CELL = 230
 """Bytes of a cell's label: with its seed it is the name of a run, of which MLflow's databases keep 250."""
@@ -136,3 +137,8 @@ def _cells(spec: SweepSpec, profile: str | None, layers: Sequence[Layer], place:
     if problems:
         raise SpecError(problems)
     yield from cells
+
+
+def draws(expansion: Expansion) -> bool:
+    """Whether its trials draw anything at random: then one seed decides nothing."""
+    return any(getattr(behind(cell.loop), "DRAWS", True) for cell in expansion.cells)

@@ -48,6 +48,11 @@ class Plan(NamedTuple):
         return tuple(t for t in self.todo if self._status(t) in ("running", "stopped"))
 
     @property
+    def cut_before(self) -> tuple[TrialSpec, ...]:
+        """Those in `todo` that a search has ended early."""
+        return tuple(t for t in self.todo if self._status(t) == "pruned")
+
+    @property
     def by_other_code(self) -> dict[str, list[str]]:
         """Of those that are done: the files whose code has changed since, by trial id."""
         return trained_by_other_code(self.done, self.records)
@@ -111,11 +116,26 @@ def size(expansion: Expansion) -> str:
 
 
 def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:
-    """The plan that completes `expansion`, given the records of its trials."""
+    """The plan that completes `expansion`, given the records of its trials.
+
+    What a search has ended early is no result of a sweep that compares equal budgets: it is trained anew.
+    """
     done = tuple(t for t in expansion.trials if t.id in records and records[t.id].is_done)
+    cut = frozenset(t.id for t in done if not records[t.id].counts(search=expansion.spec.searches))
     finished = {t.id for t in done}
     todo = tuple(t for t in expansion.trials if t.id not in finished)
-    return Plan(expansion, todo, done, records)
+    plan = Plan(expansion, todo, done, records)
+    return plan._with_anew(cut) if cut else plan
+
+
+def cut_note(plan: Plan) -> list[str]:
+    """What is said of trials in `todo` that a search has ended early; nothing where there are none."""
+    number = len(plan.cut_before)
+    return (
+        [f"{number} that a search ended early {'is' if number == 1 else 'are'} trained whole"]
+        if number
+        else []
+    )
 
 
 def encoder_notes(plan: Plan) -> list[str]:
@@ -275,5 +295,6 @@ def will_run(plan: Plan, where: str) -> str:
         )
     if plan.anew:
         parts.append(f"{len(plan.anew)} of them anew")
+    parts += cut_note(plan)
     parts += edit_notes(plan.edited)
     return f"{', '.join(parts)}; results in {where}{other}"

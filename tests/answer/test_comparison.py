@@ -14,6 +14,7 @@ from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
 from orchestrator.records import TrialRecord
 from tests.builders import TINY, expansion, indented, record, table_yaml, yaml
+from trainers.loops import ssl
 
 BASE = {"EMA · symmetric": 0.85, "EMA · regular": 0.84, "No EMA · symmetric": 0.2, "No EMA · regular": 0.84}
 WOBBLE = (0.0, 0.011, -0.007, 0.004, 0.002, -0.012, 0.006, 0.001, -0.003)
@@ -182,22 +183,54 @@ def test_the_effects_of_a_grid_are_tested_together() -> None:
     assert effects.effects(made, records(made)).frame().index[0] == "ema: No EMA - EMA"
 
 
+LEFT_OUT = yaml(
+    TINY,
+    """
+    design: leave_one_out
+    axes:
+      momentum: {on: {method.momentum: 0.9}}
+      width: {wide: {encoder.widths: [32]}}
+    seeds: 2
+    """,
+)
+
+
 def test_the_effects_of_leaving_one_out_are_what_parts_are_worth() -> None:
-    text = yaml(
-        TINY,
-        """
-        design: leave_one_out
-        axes:
-          momentum: {on: {method.momentum: 0.9}}
-          width: {wide: {encoder.widths: [32]}}
-        seeds: 2
-        """,
-    )
-    made = expansion(text)
+    made = expansion(LEFT_OUT)
     value = {"on · wide": 0.9, "wide": 0.7, "on": 0.85}
     found = effects.effects(made, records(made, lambda label, seed: {"value": value[label]}))
     worth = {one.name: one.difference.mean for one in found.rows if one.difference}
     assert worth == {"momentum: on": pytest.approx(0.2), "width: wide": pytest.approx(0.05)}
+
+
+@pytest.mark.parametrize(
+    ("text", "seeds"),
+    [
+        (table_yaml(), "only seeds that every cell has count"),
+        (LEFT_OUT, "each part counts the seeds that it shares with the whole"),
+    ],
+)
+def test_effects_say_which_seeds_count_where_some_are_missing(text: str, seeds: str) -> None:
+    made = expansion(text, seeds=range(3))
+    label = made.cells[-1].label
+    found = effects.effects(
+        made, records(made, lambda cell, seed: "missing" if (cell, seed) == (label, 2) else None)
+    )
+    assert found.notes[0] == f"{seeds}; some have no number in {label}"
+    numbers = {one.difference.n for one in found.rows if one.difference}
+    assert numbers == ({2} if text == table_yaml() else {2, 3})
+
+
+def test_a_comparison_of_commands_says_that_nobody_has_seen_what_they_draw(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = expansion(seeds=range(9))
+    said = "pairing by seed is declared, not verified: what a command draws is its own"
+    for of in (compared().of, effects.effects(made, records(made)).of):
+        assert said not in of.notes
+    monkeypatch.setattr(ssl, "PAIRED", "declared", raising=False)
+    for of in (compared().of, effects.effects(made, records(made)).of):
+        assert of.notes.count(said) == 1
 
 
 def test_a_design_without_effects_says_what_to_do() -> None:

@@ -106,6 +106,12 @@ def test_a_cell_whose_trials_diverged_is_never_decided_by_the_others() -> None:
     records = trained(made, lambda label, seed: "diverged" if seed == 0 else ours(label, seed))
     (found,) = verdicts(made, records)
     assert found.verdict == "undecided" and "2 diverged and have no number" in found.found
+    for expected in (COLLAPSE, COLLAPSE.replace("true", "false")):
+        made = sweep(expected)
+        for status in ("diverged", "collapsed", "completed"):
+            records = trained(made, lambda label, seed, status=status: "diverged" if seed == 0 else status)
+            (found,) = verdicts(made, records)
+            assert found.verdict == "undecided" and found.found.endswith("diverged")
 
 
 def test_whether_it_was_predicted_is_what_each_trial_was_begun_under() -> None:
@@ -123,7 +129,7 @@ def test_an_expectation_that_is_edited_after_training_is_told_with_what_it_said(
     before, after = sweep(WORSE), sweep(WORSE.replace("-5", "-1"))
     (found,) = verdicts(after, trained(after, ours, written_down(before)))
     assert found.written == (
-        "edited after all its 18 trials had begun, which were trained under: main: probe/top1 of "
+        "edited after all its 18 trials had begun, trained under: main: probe/top1 of "
         f"{SUBJECT} at most -5 points"
     )
 

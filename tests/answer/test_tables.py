@@ -270,6 +270,20 @@ def test_a_step_within_its_noise_does_not_decide_a_prediction() -> None:
     assert any("but for steps within their noise (regular: EMA to No EMA" in note for note in table.notes)
 
 
+def test_one_seed_of_anything_random_neither_fulfils_a_prediction_nor_breaks_it() -> None:
+    made = expansion(table_yaml("        expected: falling\n"), seeds=[0])
+    for step in (0.01, -0.3):
+        records = {t.id: record(t.id, 0.8 + step * t.cell.label.startswith("No EMA")) for t in made.trials}
+        assert tabulate(made, made.spec.tables[0], records).prediction == "undecided"
+
+
+def test_a_result_that_a_search_has_ended_early_is_a_gap_in_a_table() -> None:
+    cut = {f"EMA · symmetric · seed {s}": record("", 0.1, status="pruned") for s in (0, 1)}
+    table = made_table("        expected: falling\n", **cut)
+    entry = next(one for _, _, one in table.flat() if one.cell and one.cell.label == "EMA · symmetric")
+    assert entry.values == {} and entry.statuses == {"pruned": 2} and table.prediction == "incomplete"
+
+
 def test_a_prediction_waits_for_every_cell() -> None:
     table = made_table("        expected: falling\n", **{EMA_SYMMETRIC_0: None})
     assert table.prediction == "incomplete"

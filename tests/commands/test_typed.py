@@ -120,7 +120,10 @@ def test_a_sweep_that_python_has_loaded_is_gone_on_with_by_a_command_that_asks_f
 
 @pytest.mark.parametrize(
     "value",
-    [math.inf, -math.inf, {"a": [math.inf, 1e-05]}, "Infinity", "-Infinity", "NaN", 'a "NaN"', "ä"],
+    [
+        *(math.inf, -math.inf, {"a": [math.inf, 1e-05]}, "Infinity", "-Infinity", "NaN", 'a "NaN"', "ä"),
+        *("🎲", "a🎲🎲", {"🎲": "\\🎲"}, r"\ud83c\udfb2", "a\x7f\x85\u2028\ufeff\uffffb"),
+    ],
 )
 def test_a_setting_that_is_suggested_is_read_as_what_it_was(value: object) -> None:
     said = suggested.loaded("s.yaml", {"changes": {"a": value}}).flags["--set"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from orchestrator.errors import SpecError
@@ -26,6 +28,12 @@ def test_on_off_yes_no_are_words_and_true_false_are_not() -> None:
         "a": True,
         "b": None,
     }
+
+
+@pytest.mark.parametrize("text", [".inf", ".Inf", ".INF", "+.Inf", "-.INF"])
+def test_infinity_is_a_number_in_each_of_its_spellings(text: str) -> None:
+    assert parse(f"a: {text}", "f.yaml") == {"a": -math.inf if text[0] == "-" else math.inf}
+    assert math.isnan(parse("a: .NaN", "f.yaml")["a"])
 
 
 def test_a_quoted_number_stays_text() -> None:

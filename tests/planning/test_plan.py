@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.commands.screen.grid import plan_record, status_text
-from orchestrator.planning.plan import make_plan
+from orchestrator.commands.screen.grid import plan_record, plan_text, status_text
+from orchestrator.planning.plan import make_plan, will_run
 from tests.builders import expansion, record, table_yaml
 
 
@@ -12,11 +12,23 @@ def test_an_empty_store_leaves_everything_to_do() -> None:
     assert (len(plan.todo), len(plan.done)) == (8, 0)
 
 
-@pytest.mark.parametrize("status", ["completed", "collapsed", "diverged", "pruned"])
+@pytest.mark.parametrize("status", ["completed", "collapsed", "diverged"])
 def test_a_result_welcome_or_not_is_never_trained_again(status: str) -> None:
     made = expansion()
     plan = make_plan(made, {t.id: record(t.id, status=status) for t in made.trials})
     assert plan.todo == ()
+
+
+def test_what_a_search_has_ended_early_is_its_own_result_and_trained_whole_by_a_sweep_that_compares() -> None:
+    searched = table_yaml().partition("tables:")[0] + "schedule: {name: asha}\n"
+    search, compares = expansion(searched), expansion()
+    records = {t.id: record(t.id, status="pruned") for t in search.trials}
+    assert records.keys() == {t.id for t in compares.trials}
+    assert make_plan(search, records).todo == ()
+    plan = make_plan(compares, records)
+    assert len(plan.todo) == 8 and plan.anew == records.keys()
+    assert "8 that a search ended early are trained whole" in will_run(plan, "store")
+    assert "8 that a search ended early are trained whole" in plan_text(plan)
 
 
 @pytest.mark.parametrize("status", ["failed", "running", "stopped"])

@@ -81,9 +81,10 @@ def effects_on(expansion: Expansion, of: Measured) -> Effects:
         )
     compared = [Compared(row.name, row.difference, is_shown(row.p_holm)) for row in rows]
     gaps = [cell.label for cell, entry in of.cells if len(entry.values) < entry.asked]
-    notes = (
-        [f"only seeds that every cell has count; some have no number in {', '.join(gaps)}"] if gaps else []
-    )
+    those = "each part counts the seeds that it shares with the whole"
+    if expansion.spec.design == "grid":
+        those = "only seeds that every cell has count"
+    notes = [f"{those}; some have no number in {', '.join(gaps)}"] if gaps else []
     return Effects(of, tuple(rows), (*notes, *of.notes), words(compared))
 
 

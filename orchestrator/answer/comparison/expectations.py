@@ -14,7 +14,7 @@ from orchestrator.language.table_spec import Expectation, TableSpec
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.layout import one_cell
 from orchestrator.planning.trials import Cell
-from orchestrator.process.words import counted, exact, fixed
+from orchestrator.process.words import exact, fixed
 from orchestrator.records import TrialRecord
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ class Judged(NamedTuple):
     """Whether it was written down before its cells were trained, as far as that is known."""
     n: int = 0
     """Seeds with a number, or of a collapse trials that ended."""
+    diverged: int = 0
+    """Trials of its cells that diverged, for which it cannot be decided."""
 
     @property
     def line(self) -> str:
@@ -50,8 +52,8 @@ class _Test(NamedTuple):
     fails: float
     found: str
     n: int
-    open: bool = False
-    """Whether it cannot be decided whatever the numbers: trials diverged, which have none."""
+    diverged: int
+    """Trials that diverged: then it cannot be decided, whatever the others have."""
 
 
 def written_down(expansion: Expansion) -> dict[str, str]:
@@ -71,8 +73,9 @@ def judged(
 ) -> list[Judged]:
     """What became of each expectation of a table.
 
-    It holds, or does not, where one-sided tests show so, by Holm: with 5 % for any wrong "holds" in the
-    table, and 5 % for any wrong "does not hold". Else it is undecided. A bare mean decides nothing.
+    It holds, or does not, where one-sided tests show so, by Holm: with 5 % for any wrong "holds" among those
+    of the table's metric, and 5 % for any wrong "does not hold". Else it is undecided, as it is where trials
+    diverged. A bare mean decides nothing.
 
     Args:
         expansion: the trials asked for.
@@ -91,13 +94,13 @@ def judged(
     found = []
     for one, test, named, p_holds, p_fails in zip(spec.expectations, tests, cells, hold, fail, strict=True):
         verdict: Verdict = "undecided"
-        if not test.open and (is_shown(p_holds) or is_shown(p_fails)):
+        if not test.diverged and (is_shown(p_holds) or is_shown(p_fails)):
             verdict = "holds" if is_shown(p_holds) else "does not hold"
         few = f"; fewer than {least} seeds cannot decide" if test.n < least else ""
         told = test.found + (few if verdict == "undecided" else "")
         when = _when(expansion, spec, one, records, named)
         of = "" if spec in expansion.spec.tables else f"{spec.metric} of "  # a further metric of a table
-        found.append(Judged(of + _says(expansion, spec, one), verdict, told, when, test.n))
+        found.append(Judged(of + _says(expansion, spec, one), verdict, told, when, test.n, test.diverged))
     return found
 
 
@@ -115,23 +118,24 @@ def _tested(spec: TableSpec, one: Expectation, entries: Sequence[Entry]) -> _Tes
         if bound is not None
     ]
     holds, fails = max(p for p, _ in tests), min(1.0, len(tests) * min(p for _, p in tests))
+    diverged = sum(entry.statuses.get("diverged", 0) for entry in entries)
     if summary is None:
-        return _Test(1.0, 1.0, "no number yet", 0)
+        return _Test(1.0, 1.0, "no number yet", 0, diverged)
     found = fixed(summary.mean * scale, spec.digits)
     if (ends := interval_90(summary)) is not None:
         low, high = (fixed(end * scale, spec.digits) for end in ends)
         found += f", 90 % interval {low} to {high}"
-    diverged = sum(entry.statuses.get("diverged", 0) for entry in entries)
     found += f", n = {summary.n}" + (f", {diverged} diverged and have no number" if diverged else "")
-    return _Test(holds, fails, found, summary.n, open=diverged > 0)
+    return _Test(holds, fails, found, summary.n, diverged)
 
 
 def _collapse(expected: bool, entry: Entry) -> _Test:
     counts = entry.statuses
     n, hits = sum(counts.get(status, 0) for status in ENDED), counts.get("collapsed", 0)
     more, less = mostly(hits, n)
-    found = f"{hits} of {n} collapsed" + (f", {out} diverged" if (out := counts.get("diverged", 0)) else "")
-    return _Test(*((more, less) if expected else (less, more)), found, n)
+    diverged = counts.get("diverged", 0)
+    found = f"{hits} of {n} collapsed" + (f", {diverged} diverged" if diverged else "")
+    return _Test(*((more, less) if expected else (less, more)), found, n, diverged)
 
 
 def _cells(expansion: Expansion, spec: TableSpec, one: Expectation) -> list[Cell]:
@@ -189,7 +193,7 @@ def _when(
     late = [words for words in said if words not in (sentence, rounded)]
     if others := [words for words in late if words is not None]:
         of = _of(late, begun)
-        return f"edited after {of} had begun, which were trained under: {others[0].partition(' ')[2]}"
+        return f"edited after {of} had begun, trained under: {others[0].partition(' ')[2]}"
     if late:
         return f"written after {_of(late, begun)} had begun"
     unsure = [
@@ -205,4 +209,4 @@ def _when(
 def _of(some: Sequence[object], trials: Sequence[object]) -> str:
     if len(some) < len(trials):
         return f"{len(some)} of its {len(trials)} trials"
-    return f"all its {counted(len(some), 'trial')}"
+    return f"all its {len(some)} trials" if len(some) > 1 else "its only trial"

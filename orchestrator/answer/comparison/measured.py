@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator.answer.tables.entries import Entry, every_cell
-from orchestrator.answer.tables.notes import notes, too_large
+from orchestrator.answer.tables.notes import notes, pairing, too_large
 from orchestrator.errors import UsageError
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion
@@ -70,12 +70,13 @@ def measured(expansion: Expansion, records: Mapping[str, TrialRecord], metric: s
     Raises:
         UsageError: it was never reported, or the sweep's trials have unequal budgets.
     """
-    if expansion.spec.schedule:
+    if expansion.spec.searches:
         raise UsageError(
             f"sweep '{expansion.spec.name}' has a `schedule`, which ends trials early; comparing needs equal "
             "budgets, so remove `schedule`"
         )
-    return of_every_cell(expansion, records, metric)
+    of = of_every_cell(expansion, records, metric)
+    return of._replace(notes=(*pairing(expansion), *of.notes))
 
 
 def of_every_cell(

@@ -11,6 +11,7 @@ from orchestrator.answer.tables import tabulate
 from orchestrator.errors import UsageError
 from orchestrator.planning.designs import Choice
 from orchestrator.planning.expand import Aim, Expansion
+from orchestrator.planning.plan import make_plan
 from orchestrator.planning.trials import Cell
 from orchestrator.process.words import exact
 from orchestrator.records import TrialRecord
@@ -61,7 +62,7 @@ def aimed(
     )
     while asked is not None:
         expansion, records = asked, records_of(asked)
-        done = all(trial.id in records and records[trial.id].is_done for trial in asked.trials)
+        done = not make_plan(asked, records).todo
         asked = grown(asked, records) if done and evaluated(asked, records) else None
     return expansion
 

@@ -10,6 +10,7 @@ from orchestrator.answer.draw.cells import cell_curves
 from orchestrator.answer.figures import curves as by_epoch
 from orchestrator.answer.figures._bands import Band, metric_band, reported_metrics
 from orchestrator.answer.statistics import Summary, paired, summarise
+from orchestrator.answer.tables.notes import pairing
 from orchestrator.errors import UsageError
 from orchestrator.language.hints import nearest
 from orchestrator.planning.difference import settings
@@ -113,7 +114,7 @@ def side_by_side(
     finals = [_final(two, name, records) for name in _finals(expansion, known, metric)]
     shown = [name for name in _by_epoch(expansion, metric) if name in epochs]
     every = [Curve(name, (metric_band(first, name), metric_band(second, name))) for name in shown]
-    unequal = [UNEQUAL] if expansion.spec.schedule else []
+    told = [*[UNEQUAL] * expansion.spec.searches, *pairing(expansion)]
     both = list(settings(*cells))
     different = [one for one in both if one[1] != one[2]]
     return TwoCells(
@@ -125,8 +126,8 @@ def side_by_side(
         len(both) - len(different),
         tuple(finals),
         tuple(one for one in every if one.bands != (None, None)),
-        tuple(dict.fromkeys([*unequal, *(note for one in finals for note in one.of.notes)])),
-        not unequal,
+        tuple(dict.fromkeys([*told, *(note for one in finals for note in one.of.notes)])),
+        not expansion.spec.searches,
     )
 
 

@@ -10,8 +10,7 @@ from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.report.values import Claim
 from orchestrator.answer.tables import Table
 from orchestrator.answer.tables.entries import Entry
-from orchestrator.planning.expand import Expansion
-from trainers.config.plugins import behind
+from orchestrator.planning.expand import Expansion, draws
 
 SIGNS = {"holds": "✓ holds", "fails": "✗ fails", "does not hold": "✗ does not hold"}
 REPRODUCED, NOT, UNDECIDED, NOT_RUN = "reproduced", "not", "undecided", "not run"
@@ -36,15 +35,14 @@ def claims_of(expansion: Expansion, tables: Iterable[Table], anchor: str) -> lis
         tables: those of the sweep.
         anchor: where a page tells of it.
     """
-    # Where trials draw anything at random, one seed decides nothing.
-    drawn = any(getattr(behind(cell.loop), "DRAWS", True) for cell in expansion.cells)
+    drawn = draws(expansion)
     return [
         claim
         for table in tables
         for part in table.parts
         for claim in (
             *_published(part, anchor, drawn=drawn),
-            *_predicted(part, anchor, drawn=drawn),
+            *_predicted(part, anchor),
             *_expected(part, anchor),
         )
     ]
@@ -84,7 +82,7 @@ def _published(table: Table, anchor: str, *, drawn: bool) -> Iterator[Claim]:
             )
 
 
-def _predicted(table: Table, anchor: str, *, drawn: bool) -> Iterator[Claim]:
+def _predicted(table: Table, anchor: str) -> Iterator[Claim]:
     """Whether the numbers rise or fall as a theory says."""
     if table.prediction is None:
         return
@@ -93,8 +91,7 @@ def _predicted(table: Table, anchor: str, *, drawn: bool) -> Iterator[Claim]:
     least = min((one.summary.n if one.summary else 0 for _, _, one in table.flat() if one.asked), default=0)
     along = f"{spec.expected} along {', '.join(spec.row_axes) or 'the rows'} ({_metric(table)})"
     answer = f"{UNDECIDED} at n = {least}" if least else NOT_RUN
-    if table.prediction in ANSWERS and not (drawn and least == 1):
-        answer = ANSWERS[table.prediction]
+    answer = ANSWERS.get(table.prediction, answer)
     yield Claim(
         sweep=table.sweep,
         anchor=anchor,
@@ -117,7 +114,6 @@ def _expected(table: Table, anchor: str) -> Iterator[Claim]:
         answer = ANSWERS.get(one.verdict, f"{UNDECIDED} at n = {one.n}")
         if elsewhere and table.spec.in_percent and spec.minus is None and spec.collapses is None:
             answer = NOT_TESTABLE  # its bounds are accuracies of the published setting
-        trained = one.n > 0 or any(entry.statuses.get("diverged") for _, _, entry in table.flat())
         yield Claim(
             sweep=table.sweep,
             anchor=anchor,
@@ -127,7 +123,7 @@ def _expected(table: Table, anchor: str) -> Iterator[Claim]:
             n=str(one.n),
             verdict=SIGNS.get(one.verdict, one.verdict),
             source=spec.source or table.spec.source or "expected",
-            answer=answer + f"; {one.written}" * (one.written != AHEAD) if trained else NOT_RUN,
+            answer=answer + f"; {one.written}" * (one.written != AHEAD) if one.n or one.diverged else NOT_RUN,
         )
 
 

@@ -25,7 +25,7 @@ def against_baseline(
 ) -> Iterator[Comparison]:
     """The sweep's cells against the table's baseline, for each of its metrics; none without a baseline."""
     baseline = table.baseline
-    if baseline is None or expansion.spec.schedule:
+    if baseline is None or expansion.spec.searches:
         return
     for metric in (part.spec.metric for part in table.parts):
         with contextlib.suppress(UsageError):  # no other cell, or nothing reported: the table says so

@@ -15,12 +15,18 @@ Prediction = Literal["holds", "fails", "undecided", "incomplete"]
 
 
 def predicted(
-    expected: str, rows: Sequence[str], columns: Sequence[str], entries: Sequence[Sequence[Entry]]
+    expected: str,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    entries: Sequence[Sequence[Entry]],
+    *,
+    drawn: bool,
 ) -> tuple[Prediction, str]:
     """Whether the means rise or fall down every column, and that in a line.
 
     A step the other way fails the prediction if it is beyond its noise, the 95 % interval of the differences
-    paired by seed. It holds where every step goes its way and, beyond noise, so do first and last.
+    paired by seed. It holds where every step goes its way and, beyond noise, so do first and last. One seed
+    has no noise where nothing is `drawn` at random, and tells nothing from noise where something is.
     """
     sign, says = 1 if expected == "rising" else -1, f"theory: {expected} down the rows"
     missing, doubt, columns_with_steps = False, "", 0
@@ -38,20 +44,20 @@ def predicted(
             step = paired(dict(second.values), dict(first.values))
             if step is not None and sign * step.mean <= 0:
                 between = f"{place}{above} to {row}, {step.mean:+.3g}"
-                if not _within_noise(step):
+                if not _within_noise(step, drawn=drawn):
                     return "fails", f"{says}; ours does not ({between})"
                 doubt = doubt or f"{says}; so is ours, but for steps within their noise ({between})"
         if len(known) > 1 and not doubt:
             whole = paired(dict(known[-1][1].values), dict(known[0][1].values))
-            if whole is None or (whole.n > 1 and _within_noise(whole)):
+            if whole is None or _within_noise(whole, drawn=drawn):
                 doubt = f"{says}; ours is not beyond its noise ({place}{known[0][0]} to {known[-1][0]})"
     if missing or not columns_with_steps:
         return "incomplete", f"{says}; not all cells are known"
     return ("undecided", doubt) if doubt else ("holds", f"{says}; so is ours")
 
 
-def _within_noise(difference: Summary) -> bool:
-    """Whether the 95 % interval holds zero; one seed knows no noise."""
-    return (
-        difference.low is not None and difference.high is not None and difference.low <= 0 <= difference.high
-    )
+def _within_noise(difference: Summary, *, drawn: bool) -> bool:
+    """Whether the 95 % interval holds zero, or one seed that drew something has none."""
+    if difference.low is None or difference.high is None:
+        return drawn
+    return difference.low <= 0 <= difference.high

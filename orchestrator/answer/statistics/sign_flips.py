@@ -24,7 +24,8 @@ def sign_flip_p(differences: Sequence[float], *, greater: bool = False) -> float
     Assumes that without an effect each difference is as likely to have either sign, as it is where the two
     cells do not differ in anything; nothing of their shape or of equal spread. Cells with one mean and
     different shapes have skewed differences: then p is only near. The smallest p is 2 / 2ⁿ: `smallest_p`.
-    Beyond 24 differences 19 999 signs are drawn with a fixed seed, and p = (1 + hits) / (1 + draws).
+    Beyond 24 differences 19 999 signs are drawn with a fixed seed, and p = (1 + hits) / (1 + draws), but for
+    differences of one sign, which are counted.
 
     Args:
         differences: one per seed; none of them give p = 1.
@@ -43,6 +44,8 @@ def sign_flip_p(differences: Sequence[float], *, greater: bool = False) -> float
     own = (d.sum() if greater else abs(d.sum())) - 1e-12 * np.abs(d).sum()
     if d.size <= EXACT:
         return _sums_at_least(own, d) * (1 if greater else 2) / 2**d.size if own > 0 or greater else 1.0
+    if own >= (1 - 2e-12) * np.abs(d).sum():
+        return smallest_p(int(np.count_nonzero(d)), sides=1 if greater else 2)
     hits = 0
     for start in range(0, DRAWS, ROWS):
         sums = _drawn_signs(d.size)[start : start + ROWS] @ d

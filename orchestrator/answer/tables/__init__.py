@@ -13,7 +13,7 @@ from orchestrator.answer.tables.entries import Entry, check_metric, entry_of, va
 from orchestrator.answer.tables.notes import marked, named, narrowness, notes, too_large
 from orchestrator.language.table_spec import EVALUATIONS, TableSpec
 from orchestrator.planning.evaluations import protocols
-from orchestrator.planning.expand import Expansion
+from orchestrator.planning.expand import Expansion, draws
 from orchestrator.planning.layout import layout
 from orchestrator.planning.trials import Cell
 from orchestrator.records import Imported, TrialRecord
@@ -149,7 +149,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         told.insert(0, said)
     prediction: Prediction | None = None
     if spec.expected:
-        prediction, said = predicted(spec.expected, rows, columns, entries)
+        prediction, said = predicted(spec.expected, rows, columns, entries, drawn=draws(expansion))
         told.insert(0, said if spec in expansion.spec.tables else f"{spec.metric}: {said}")
     verdicts = tuple(judged(expansion, spec, records, itertools.chain(*entries)))
     told[:0] = [one.line for one in verdicts]

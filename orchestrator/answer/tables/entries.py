@@ -135,7 +135,9 @@ def values_of(
     return {
         seed: record.metrics[spec.metric]
         for seed, record in found.items()
-        if record is not None and record.is_done and math.isfinite(record.metrics.get(spec.metric, math.nan))
+        if record is not None
+        and record.counts(search=expansion.spec.searches)
+        and math.isfinite(record.metrics.get(spec.metric, math.nan))
     }
 
 
@@ -148,7 +150,10 @@ def check_metric(spec: TableSpec, expansion: Expansion, records: Mapping[str, Tr
         )
     ids = {trial.id for trial in expansion.trials}
     # Where every trial diverged or failed nobody could report it: that is a table of marks, no mistake.
-    measured = (record for i, record in records.items() if i in ids and record.status in MEASURED)
+    search = expansion.spec.searches
+    measured = (
+        r for i, r in records.items() if i in ids and r.status in MEASURED and r.counts(search=search)
+    )
     reported = {name for record in measured for name in record.metrics}
     if spec.metric.partition("/")[0] in expansion.spec.evaluations and not any(
         spec.metric in record.metrics for record in records.values()

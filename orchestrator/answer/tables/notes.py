@@ -38,13 +38,17 @@ def notes(
     name = spec.metric.partition("/")[0]
     if found := {i: one.evaluations[name] for i, one in records.items() if name in one.evaluations}:
         yield from (f"evaluation {name}: {line}" for line in _origins(expansion, found, "evaluated"))
-    if spec.baseline and any(
-        getattr(behind(cell.loop), "PAIRED", "") == "declared" for cell in expansion.cells
-    ):
-        yield "pairing by seed is declared, not verified: what a command draws is its own"
+    if spec.baseline or spec.best or any(one.minus for one in spec.expectations):
+        yield from pairing(expansion)
     if odd := unpaired(expansion, records):
         cells = ", ".join(odd)
         yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
+
+
+def pairing(expansion: Expansion) -> Iterator[str]:
+    """What is said of differences by seed where nobody can see what trials draw."""
+    if any(getattr(behind(cell.loop), "PAIRED", "") == "declared" for cell in expansion.cells):
+        yield "pairing by seed is declared, not verified: what a command draws is its own"
 
 
 def _origins(expansion: Expansion, records: Mapping[str, TrialRecord | Origin], done: str) -> Iterator[str]:

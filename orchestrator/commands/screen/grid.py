@@ -14,7 +14,7 @@ from orchestrator.planning.data import larger_than_data, missing_packages
 from orchestrator.planning.evaluations import Evaluations, name_of, protocols
 from orchestrator.planning.expand import expand
 from orchestrator.planning.origin import code_note, edit_notes
-from orchestrator.planning.plan import Plan, size
+from orchestrator.planning.plan import Plan, cut_note, size
 from orchestrator.planning.trials import Cell
 from orchestrator.process.words import listed
 from orchestrator.records import status_of
@@ -34,7 +34,7 @@ def plan_text(plan: Plan, orphans: Sequence[str] = ()) -> str:
         parts.append(f"{len(plan.interrupted)} go on where they stopped")
     if plan.failed_before:
         parts.append(f"{len(plan.failed_before)} failed before and will be tried again")
-    lines.append(", ".join(parts + edit_notes(plan.edited)))
+    lines.append(", ".join(parts + cut_note(plan) + edit_notes(plan.edited)))
     lines += [
         *plan.expansion.left_out,
         *plan.expansion.merged,

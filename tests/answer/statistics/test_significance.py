@@ -58,7 +58,14 @@ def test_many_differences_are_tested_with_drawn_signs_that_are_always_the_same()
     d = list(np.random.default_rng(3).normal(0.35, 1, 40))
     assert sign_flip_p(d) == sign_flip_p(d)
     assert sign_flip_p(d) == pytest.approx(stats.ttest_1samp(d, 0).pvalue, abs=0.01)
-    assert sign_flip_p([1.0] * 40) == 1 / 20_000  # never zero
+    assert sign_flip_p([*range(1, 31), *[-1] * 10]) == 1 / 20_000  # never zero
+
+
+def test_differences_of_one_sign_are_counted_however_many_they_are() -> None:
+    d = list(np.random.default_rng(3).uniform(0.1, 1, 40))
+    assert sign_flip_p(d) == smallest_p(40) and sign_flip_p(d, greater=True) == smallest_p(40, sides=1)
+    assert sign_flip_p([*d, 0.0]) == smallest_p(40) and sign_flip_p([-x for x in d], greater=True) == 1
+    assert sign_flip_p([0.0] * 40) == sign_flip_p([0.0] * 40, greater=True) == 1
 
 
 def test_holm_is_rs_p_adjust() -> None:
