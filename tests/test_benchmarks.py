@@ -18,6 +18,7 @@ FOLDER = Path(__file__).parents[1] / "benchmarks"
 _EPOCHS = ["--device", "cpu", "--width", "4", "--batch", "8", "--size", "8", "--steps", "2"]
 SMALLEST = {
     "answer_speed.py": [],
+    "chance_slope.py": ["--draws", "1"],
     "epoch_speed.py": [*_EPOCHS, "--precision", "fp32", "--packed", "2"],
     "first_command.py": ["--runs", "1", "--spec", "sweep.yaml", "--", "--executor", "serial"],
     "fused_trees.py": ["--seeds", "2", "--rounds", "1", "--steps", "1"],

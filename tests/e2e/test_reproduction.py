@@ -45,6 +45,20 @@ def test_no_claim_of_one_seed_on_real_images_has_a_verdict() -> None:
     assert all(re.match("undecided at n = 1|not testable at this scale|no verdict", row[5]) for row in once)
 
 
+def test_what_the_page_says_its_counts_are_worth_is_what_its_rows_say() -> None:
+    page = (DOCS / "reproduction.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    shown = [row[1] for row in rows if len(row) == 7 and row[5].startswith("reproduced")]
+    theory = [one for one in shown if one.endswith("(theory)")]
+    zero = [one for one in shown if one.startswith("0.0 (")]
+    numbers = [one for one in shown if "✓" in one]
+    (told,) = re.findall(
+        r"- Of (\d+) rows reproduced, (\d+) .*?, (\d+) .*?; (\d+) \(.*?\. (\d+) are", page, re.DOTALL
+    )
+    left = len(numbers) - len(theory) - len(zero)
+    assert [*map(int, told)] == [len(shown), len(theory), len(zero), left, len(shown) - len(numbers)]
+
+
 def test_bundles_hold_numbers_alone_and_are_20_mb_together() -> None:
     for bundle in BUNDLES:
         with zipfile.ZipFile(bundle) as held:

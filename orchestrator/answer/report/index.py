@@ -25,8 +25,8 @@ from orchestrator.process.words import counted
 MADE = "<!-- made by orch report, not by hand -->"
 WORDS = (REPRODUCED, NOT, UNDECIDED, NOT_TESTABLE, NOT_RUN)
 LEGEND = """\
-- **reproduced**: a number within the tolerance that its sweep file declares; a direction, or an expectation,
-  that the tests show.
+- **reproduced**: a number within the tolerance that its sweep file declares, or within two published standard
+  deviations where those are more; a direction, or an expectation, that the tests show.
 - **not**: a number outside; a direction, or an expectation, of which the tests show the contrary.
 - **undecided at n**: so many seeds show neither. One seed of anything random decides nothing.
 - **not testable at this scale**: a number that was published for another setting than ours, or an accuracy
@@ -34,9 +34,10 @@ LEGEND = """\
 - **not run**: the command would train it.
 
 Ours is mean ± sd over n seeds, with the 95 % interval of the mean; of expectations the mean with its 90 %
-interval, whose ends are the one-sided 5 % bounds that decide. † is a total, ° a dimensional collapse. An
-expectation was written down before its trials were trained, and kept with each of them, where its row says
-nothing else."""
+interval, whose ends are the one-sided 5 % bounds that decide. Behind a published number stands ours minus it,
+with ✓ where that is within, ✗ where it is outside. "But for steps within their noise": the means go that way,
+and not every step is shown. † is a total, ° a dimensional collapse. An expectation was written down before
+its trials were trained, and kept with each of them, unless its row says otherwise."""
 HEAD = ("claim", "published", "ours", "n", "setting", "verdict", "made by")
 
 

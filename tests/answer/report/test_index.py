@@ -77,6 +77,17 @@ def test_every_claim_of_every_metric_of_a_table_is_a_row() -> None:
     assert "**4 claims: 4 reproduced.**" in page and page.startswith(MADE)
 
 
+def test_what_counts_as_reproduced_is_told_as_it_is_judged() -> None:
+    # Ours is 4.2 points below: beyond the tolerance, and within twice the spread.
+    text = CLAIMED.replace("tolerance: 5, values: [[40], [null]]", "tolerance: 1, values: [[42.5], [null]]")
+    wide = expansion(yaml(TINY, text.replace("values: [[42.5]", "spread: [[2.3], [null]], values: [[42.5]")))
+    narrow = expansion(yaml(TINY, text))
+    page, other = (index([told(one, trained(one))], {}) for one in (wide, narrow))
+    assert [row[5] for row in rows(page)][2] == "reproduced" and [row[5] for row in rows(other)][2] == "not"
+    assert "or within two published standard\n  deviations where those are more" in page
+    assert "(-4.2) ✓" in rows(page)[2][1] and "(-4.2) ✗" in rows(other)[2][1]
+
+
 def test_a_row_says_published_ours_with_interval_n_setting_verdict_and_command() -> None:
     whole = claimed()
     row = rows(index([told(whole, trained(whole))], {}))[2]
