@@ -191,6 +191,12 @@ def test_what_is_wrong_with_a_flag_is_one_line(
     assert wrong(whole, file, FOUR, *words).startswith(told)
 
 
+def test_a_metric_whose_name_no_store_takes_is_not_imported(file: Path) -> None:
+    text = "version: 1\nname: own\nbase: {trainer: command, run: [echo, '{seed}']}\nseeds: 1\n"
+    told = wrong(expansion(text), file, "seed,acc\n0,0.5\n", "acc@1=acc")
+    assert told.startswith("'acc@1' is no name of a metric: expected letters")
+
+
 def test_a_share_is_not_taken_for_percent(whole: Expansion, file: Path) -> None:
     assert "has nothing above 1, which is no percent but a share" in wrong(whole, file, FOUR, percent=True)
 

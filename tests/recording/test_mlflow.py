@@ -16,7 +16,15 @@ import pytest
 
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
-from orchestrator.recording.mlflow.tags import READ, TAG_LENGTH, UNDEFINED, axis_tag, end_tags, record_from
+from orchestrator.recording.mlflow.tags import (
+    READ,
+    TAG_LENGTH,
+    UNDEFINED,
+    axis_tag,
+    end_tags,
+    param_name,
+    record_from,
+)
 from orchestrator.recording.workspace import workspace
 from tests.builders import INFO, outcome, report, trials
 from tests.place import Place
@@ -100,6 +108,31 @@ def test_every_axis_has_a_tag_of_its_own(store: Any) -> None:
     (run,) = store._find([facts.trial_id]).values()
     assert [run.data.tags[axis_tag(name)] for name in NAMES] == [f"is {name}" for name in NAMES]
     assert axis_tag("λ") == "orch.axis.λ" and axis_tag("ema") == "orch.axis.ema"
+
+
+SETTINGS = [
+    *(f"params.{name}" for name in (*NAMES, "a@b", "a+b", "a/../b", "a(b", "a[b", "a\nb", "c" * 300)),
+    "files.digests.train (1).py",
+    "files.digests.c++/net.py",
+]
+
+
+def test_a_trial_whose_settings_have_any_names_is_kept_and_each_is_a_parameter_of_its_own(store: Any) -> None:
+    facts = trials(1)[0].facts
+    identity = {name: f"is {name}" for name in SETTINGS}
+    facts = facts.model_validate(facts.model_dump() | {"identity": identity})
+    store.begin(facts, INFO)
+    store.finish(facts.trial_id, outcome(), INFO)
+    (run,) = store._find([facts.trial_id]).values()
+    assert [run.data.params[param_name(name)] for name in SETTINGS] == [f"is {name}" for name in SETTINGS]
+    assert store.records([facts.trial_id])[facts.trial_id].is_done
+
+
+@pytest.mark.parametrize(
+    "name", ["method.momentum", "files.digests.src/net.py", "params.a b", "params.a:b", "p" * 250]
+)
+def test_a_setting_whose_name_mlflow_takes_is_a_parameter_of_that_name(name: str) -> None:
+    assert param_name(name) == name
 
 
 def test_an_experiment_says_what_its_sweep_asks_and_keeps_what_a_person_wrote(store: Any) -> None:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import math
+import posixpath
 import re
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
@@ -220,9 +221,21 @@ def finding_of(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo) -> Finding
 
 def axis_tag(axis: str) -> str:
     """The tag of an axis: its own name where MLflow takes it, else one with a digest that no other has."""
-    if re.fullmatch(r"\w[\w. -]{0,199}(?<! )", axis):
-        return f"orch.axis.{axis}"
-    return f"orch.axis.{safe(axis)[:200]} {hashlib.sha256(axis.encode()).hexdigest()[:8]}"
+    taken = re.fullmatch(r"\w[\w. -]{0,199}(?<! )", axis)
+    return f"orch.axis.{axis if taken else _with_digest(axis)}"
+
+
+def param_name(path: str) -> str:
+    """The parameter of a setting: its path where MLflow takes it, else one with a digest that no other has.
+
+    Source: mlflow/utils/validation.py.
+    """
+    taken = re.fullmatch(r"[\w./: -]{1,250}", path) and posixpath.normpath(path) == path
+    return path if taken and path != "." and not path.startswith(("/", "..")) else _with_digest(path)
+
+
+def _with_digest(name: str) -> str:
+    return f"{safe(name)[:200]} {hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def safe(name: str) -> str:
