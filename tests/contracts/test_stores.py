@@ -115,6 +115,18 @@ def test_what_was_finished_is_read_back(open_store: Open) -> None:
     assert facts == ("abc123", "d", "s")
 
 
+def test_digests_of_many_files_are_read_back_and_forgotten_with_the_end_that_told_them(
+    open_store: Open,
+) -> None:
+    trial, store = trials(1)[0], open_store()
+    source = {f"file {n} of many that the command needs.py": f"{n:08x}" for n in range(200)}
+    for told in (source, {"trainers": "0" * 8}):
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(status="failed", details={"source": told}), INFO)
+        store.flush()
+        assert open_store().records([trial.id])[trial.id].source == told
+
+
 def test_curves_and_spectra_are_read_back_to_the_last_bit(open_store: Open) -> None:
     identity = finish_one(open_store())
     curves = open_store().curves([identity])[identity]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ from orchestrator.recording.bundle.merging import checked, merge
 from orchestrator.recording.bundle.others.columns import Columns, columns_from
 from orchestrator.recording.bundle.others.filling import Filled, fill
 from orchestrator.recording.bundle.others.sources import names, read
+from orchestrator.recording.bundle.reading import Bundle
 from orchestrator.recording.memory import MemoryStore
 from tests.builders import INFO, TINY, expansion, outcome, yaml
-from tests.recording.test_bundle import exported
+from tests.recording.test_bundle import exported, rewritten
 
 HEAD = "ema,predictor,seed,probe/top1\n"
 FOUR = HEAD + "EMA,symmetric,0,0.8\nEMA,symmetric,1,0.6\nNo EMA,regular,7,0.5\nNo EMA,symmetric,0,0.2\n"
@@ -317,6 +319,22 @@ def test_imports_survive_a_bundle_and_stay_what_they_are(
     assert plan_sweep(whole, other).done == ()
     again = merge(bundle, other, checked(bundle))
     assert (again.added, again.there) == ([], [one])
+
+
+def test_of_a_bundle_whose_import_is_from_more_than_a_store_keeps_nothing_is_told(
+    whole: Expansion, file: Path, tmp_path: Path
+) -> None:
+    def lengthen(members: dict[str, bytes]) -> None:
+        path = next(one for one in members if one.endswith("trial.json"))
+        told = json.loads(members[path])
+        told["record"]["imported"]["file"] = "x" * 4000
+        members[path] = json.dumps(told).encode()
+
+    store = MemoryStore()
+    kept(store, filled(whole, file, HEAD + "EMA,symmetric,0,0.5\n"))
+    bundle = exported(tmp_path / "tiny.orch.zip", store, whole)
+    with pytest.raises(UsageError, match="is not from where it says; it was changed"):
+        checked(Bundle(rewritten(bundle, lengthen, sums=True)))
 
 
 CONDITIONAL = """

@@ -18,6 +18,7 @@ from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
 from orchestrator.recording.mlflow.tags import (
     READ,
+    SOURCE,
     TAG_LENGTH,
     UNDEFINED,
     axis_tag,
@@ -79,6 +80,29 @@ def test_however_many_numbers_are_of_the_curve_alone_none_is_in_the_result() -> 
     assert read.metrics == outcome().metrics
     few = end_tags(trials(1)[0].id, outcome(), INFO, told=["train/loss"])
     assert [text for tag, text in few.items() if tag in UNDEFINED] == ['["train/loss"]']
+
+
+@pytest.mark.parametrize("number", [0, 1, 70, 2000])
+def test_however_many_files_trained_a_trial_its_record_names_each(number: int) -> None:
+    source = {f"code/module_{n:04}/{'x' * 30}.py": f"{n:08x}" for n in range(number)}
+    trial_id = trials(1)[0].id
+    tags = end_tags(trial_id, outcome(details={"source": source}), INFO)
+    assert all(len(text) <= TAG_LENGTH and tag in READ for tag, text in tags.items())
+    assert len(tags) + len(UNDEFINED) <= 100  # MLflow takes no more at once
+    assert record_from(trial_id, run="1", state="FINISHED", tags=tags, metrics={}).source == source
+
+
+def test_of_more_files_than_tags_hold_none_is_named() -> None:
+    source = {f"code/module_{n:05}/{'x' * 60}.py": f"{n:08x}" for n in range(10_000)}
+    tags = end_tags(trials(1)[0].id, outcome(details={"source": source}), INFO)
+    assert tags.keys().isdisjoint(SOURCE)
+    assert record_from(trials(1)[0].id, run="1", state="FINISHED", tags=tags, metrics={}).source == {}
+
+
+def test_what_an_earlier_version_cut_off_is_not_known_and_hides_no_record() -> None:
+    whole = json.dumps({f"code/{n:04}.py": f"{n:08x}" for n in range(300)})
+    tags = end_tags(trials(1)[0].id, outcome(), INFO) | {"orch.source": whole[:TAG_LENGTH]}
+    assert record_from(trials(1)[0].id, run="1", state="FINISHED", tags=tags, metrics={}).source == {}
 
 
 NAMES = [

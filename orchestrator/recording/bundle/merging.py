@@ -12,7 +12,7 @@ from typing import NamedTuple
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Aim
 from orchestrator.recording.bundle import layout
-from orchestrator.recording.bundle.imported import ATTEMPT, facts_of, name_of, reports_of
+from orchestrator.recording.bundle.imported import ATTEMPT, can_be_kept, facts_of, name_of, reports_of
 from orchestrator.recording.bundle.layout import BROKEN, BundledTrial
 from orchestrator.recording.bundle.reading import Bundle
 from orchestrator.recording.bundle.selecting import sweep_words
@@ -52,7 +52,9 @@ def checked(bundle: Bundle) -> dict[str, BundledTrial]:
     for one, trial in trials.items():
         _made(bundle, trial)
         origin = trial.record.imported
-        if origin is not None and (one not in others or facts_of(origin) != trial.facts):
+        if origin is not None and (
+            one not in others or facts_of(origin) != trial.facts or not can_be_kept(origin)
+        ):
             raise UsageError(f"{bundle.path}: trials/{one} is not from where it says; it was changed")
         encoder = f"encoders/{trial.facts.trial_id}/{ENCODER}"
         if encoder in bundle and bundle.manifest.files[encoder].sha256 != trial.record.encoder:
