@@ -123,9 +123,12 @@ class MemoryStore:
         self.attached.setdefault(trial_id, {}).update(files)
 
     def keep_encoder(self, trial_id: str, folder: Folder, sha256: str) -> None:
-        """Remember where a trial has left its encoder; it stays there."""
+        """Remember where a trial has left its encoder, unless it has another result's; it stays there."""
+        record = self._records.get(trial_id)
+        if record is not None and record.encoder not in (None, sha256):
+            return
         self._encoders[trial_id] = folder, sha256
-        if (record := self._records.get(trial_id)) is not None:
+        if record is not None:
             self._records[trial_id] = record.model_copy(update={"encoder": sha256})
 
     def set_aside(self, trial_ids: Collection[str]) -> None:

@@ -254,6 +254,75 @@ def test_a_claim_that_the_stores_absence_left_open_is_settled_with_the_next_hear
     assert first.take(["x"]) == {"x": second.me}  # and is not kept waiting
 
 
+class Restarted(Flaky):
+    """A board that takes no word while it is away, and whose readers may all see one and the same moment."""
+
+    moment: dict[str, dict[str, str]] | None = None
+
+    def read(self) -> dict[str, dict[str, str]]:
+        return super().read() if self.moment is None else self.moment
+
+    def write(self, driver: str, tags: Mapping[str, str]) -> None:
+        if self.away or ("holds" in tags.values() and self.deaf):
+            raise StoreAway("the tracker does not answer")
+        super().write(driver, tags)
+
+    deaf = False
+    """Whether it hears no decision."""
+
+
+def took_while_away(registry: Restarted, *drivers: SharedClaims) -> None:
+    """Let each of them take "x" as one claim more, of which the board hears nothing."""
+    for number, one in enumerate(drivers):
+        one.take([f"w{number}"])
+    registry.away = True
+    for one in drivers:
+        with pytest.raises(StoreAway):
+            one.take(["x"])
+    registry.away = False
+
+
+def test_a_later_claim_that_the_stores_absence_left_unsaid_is_said_with_the_next_heartbeat() -> None:
+    registry = Restarted()
+    first, second = driver(registry, "a"), driver(registry, "b")
+    took_while_away(registry, first)
+    assert first.beat() is None
+    assert second.take(["w0", "x"]) == {"x": first.me}
+    assert first.lapsed() and not first.lapsed()  # for others may have had it meanwhile
+    assert first.beat() is None and not first.lapsed()
+
+
+def test_a_driver_stops_where_another_has_what_it_could_not_claim() -> None:
+    registry = Restarted()
+    first, second = driver(registry, "a"), driver(registry, "b")
+    took_while_away(registry, first)
+    assert second.take(["x"]) == {}
+    assert f"{second.me} trains its trials now" in str(first.beat())
+    assert second.beat() is None
+
+
+def test_of_drivers_that_say_at_once_what_they_could_not_claim_one_goes_on() -> None:
+    registry = Restarted()
+    first, second = driver(registry, "a"), driver(registry, "b")
+    took_while_away(registry, first, second)
+    registry.moment = registry.read()
+    assert first.beat() is None and second.beat() is None
+    registry.moment = None
+    assert first.beat() is None
+    assert f"{first.me} trains its trials now" in str(second.beat())
+
+
+def test_a_claim_that_was_decided_counts_though_the_store_does_not_hear_of_it() -> None:
+    registry = Restarted()
+    first, second = driver(registry, "a"), driver(registry, "b")
+    first.take(["x"])
+    registry.deaf = True
+    assert second.take(["x", "y"]) == {"x": first.me}
+    registry.deaf = False
+    assert second.beat() is None
+    assert driver(registry, "c").take(["x", "y"]) == {"x": first.me, "y": second.me}
+
+
 def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its_trials() -> None:
     registry, clock = MemoryRegistry(), Clock()
     first, second = driver(registry, "a"), driver(registry, "b", clock)

@@ -115,6 +115,18 @@ def test_what_was_finished_is_read_back(open_store: Open) -> None:
     assert facts == ("abc123", "d", "s")
 
 
+def test_digests_of_many_files_are_read_back_and_forgotten_with_the_end_that_told_them(
+    open_store: Open,
+) -> None:
+    trial, store = trials(1)[0], open_store()
+    source = {f"file {n} of many that the command needs.py": f"{n:08x}" for n in range(200)}
+    for told in (source, {"trainers": "0" * 8}):
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(status="failed", details={"source": told}), INFO)
+        store.flush()
+        assert open_store().records([trial.id])[trial.id].source == told
+
+
 def test_curves_and_spectra_are_read_back_to_the_last_bit(open_store: Open) -> None:
     identity = finish_one(open_store())
     curves = open_store().curves([identity])[identity]
@@ -401,6 +413,21 @@ def test_an_encoder_that_was_left_is_read_back_and_no_other_file(open_store: Ope
     assert open_store().encoder(identity) == content
     assert open_store().records([identity])[identity].encoder in (digest, None)  # None: told, not arrived
     assert "encoder.safetensors" not in open_store().files([identity]).get(identity, {})
+
+
+def test_an_encoder_of_another_result_than_the_store_has_takes_the_place_of_none(
+    open_store: Open, tmp_path: Path
+) -> None:
+    trial, store, content = trials(1)[0], open_store(), b"weights"
+    digests = [hashlib.sha256(one).hexdigest() for one in (content, b"others'")]
+    store.begin(trial.facts, INFO)
+    store.finish(trial.id, outcome(details={"encoder": {"sha256": digests[0]}}), INFO)
+    for one, digest in zip((content, b"others'"), digests, strict=True):
+        files(tmp_path / digest).write("encoder.safetensors", io.BytesIO(one))
+        store.keep_encoder(trial.id, tmp_path / digest, digest)
+    store.flush()
+    assert open_store().encoder(trial.id) == content
+    assert open_store().records([trial.id])[trial.id].encoder == digests[0]
 
 
 def test_files_of_some_names_are_read_without_the_others(open_store: Open) -> None:

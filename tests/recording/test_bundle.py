@@ -16,24 +16,36 @@ import pytest
 from orchestrator.answer import publish
 from orchestrator.answer.report import page as report_page
 from orchestrator.commands.look.ui import serve
-from orchestrator.errors import SpecError, UsageError
+from orchestrator.errors import SpecError, StoreAway, UsageError
 from orchestrator.language.load import load, load_sweep
 from orchestrator.language.yaml_text import parse
 from orchestrator.planning.evaluations import place_in
 from orchestrator.planning.expand import Aim, Expansion, expand
 from orchestrator.recording.bundle import layout, writing
-from orchestrator.recording.bundle.merging import Merged, checked, lay_out, merge, merge_checkpoints
+from orchestrator.recording.bundle.merging import (
+    Merged,
+    checked,
+    lacking_encoders,
+    lay_out,
+    merge,
+    merge_checkpoints,
+    merge_encoders,
+)
 from orchestrator.recording.bundle.reading import Bundle, each
 from orchestrator.recording.bundle.selecting import read_sweep
 from orchestrator.recording.bundle.sources import whole_sources
 from orchestrator.recording.bundle.store import BundleStore
+from orchestrator.recording.journal.finished import FinishedTrials
+from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import Store
+from orchestrator.recording.trial_files import ENCODER
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import SweepInfo
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
 from tests.place import Place
 from tests.planning.test_chains import AFTER
+from trainers.attempt.folders import files
 from trainers.attempt.report import EpochReport
 
 HERE = INFO.provenance
@@ -225,6 +237,49 @@ def test_checkpoints_go_along_and_let_another_machine_go_on(tmp_path: Path, whol
     assert [path.name for path in (other / one).iterdir()] == ["epoch-000001.pt"]
     assert there.records([one])[one].status == "stopped"
     assert merge_checkpoints(along, other, there) == 0
+
+
+class Behind(MemoryStore):
+    """A store that is away when it is told to be."""
+
+    away = True
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("records", "encoder", "begin", "keep_encoder") and self.away:
+            raise StoreAway("the tracker does not answer")
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("encoders", [True, False])
+def test_encoders_that_are_imported_while_the_store_is_away_arrive_with_their_trials(
+    tmp_path: Path, whole: Expansion, *, encoders: bool
+) -> None:
+    theirs, content, one = MemoryStore(), b"weights", whole.trials[0]
+    files(tmp_path / one.id).write(ENCODER, io.BytesIO(content))
+    sha256 = hashlib.sha256(content).hexdigest()
+    theirs.begin(one.facts, INFO)
+    theirs.finish(one.id, outcome(details={"encoder": {"sha256": sha256}}), INFO)
+    theirs.keep_encoder(one.id, tmp_path / one.id, sha256)
+    bundle = exported(tmp_path / "tiny.orch.zip", theirs, whole, encoders=encoders)
+    behind = Behind()
+
+    def opened() -> JournaledStore:
+        known = FinishedTrials(tmp_path / "home", store="test")
+        return JournaledStore(lambda: behind, root=tmp_path / "home" / "journal", name="test", known=known)
+
+    ours = opened()
+    trials = checked(bundle)
+    assert merge(bundle, ours, trials).added == [one.id]
+    assert merge_encoders(bundle, tmp_path / "home" / "trials", ours) == encoders
+    assert merge_encoders(bundle, tmp_path / "home" / "trials", ours) == 0  # it waits already
+    assert lacking_encoders(bundle, trials, ours) == (not encoders)
+    ours.close()
+    behind.away = False
+    later = opened()
+    later.flush()
+    later.close()
+    assert behind.records([one.id])[one.id].encoder == sha256
+    assert behind.encoder(one.id) == (content if encoders else None)
 
 
 def test_a_done_trial_gets_no_checkpoint(tmp_path: Path, whole: Expansion) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,10 @@ from orchestrator.recording.bundle.merging import checked, merge
 from orchestrator.recording.bundle.others.columns import Columns, columns_from
 from orchestrator.recording.bundle.others.filling import Filled, fill
 from orchestrator.recording.bundle.others.sources import names, read
+from orchestrator.recording.bundle.reading import Bundle
 from orchestrator.recording.memory import MemoryStore
 from tests.builders import INFO, TINY, expansion, outcome, yaml
-from tests.recording.test_bundle import exported
+from tests.recording.test_bundle import exported, rewritten
 
 HEAD = "ema,predictor,seed,probe/top1\n"
 FOUR = HEAD + "EMA,symmetric,0,0.8\nEMA,symmetric,1,0.6\nNo EMA,regular,7,0.5\nNo EMA,symmetric,0,0.2\n"
@@ -191,6 +193,12 @@ def test_what_is_wrong_with_a_flag_is_one_line(
     assert wrong(whole, file, FOUR, *words).startswith(told)
 
 
+def test_a_metric_whose_name_no_store_takes_is_not_imported(file: Path) -> None:
+    text = "version: 1\nname: own\nbase: {trainer: command, run: [echo, '{seed}']}\nseeds: 1\n"
+    told = wrong(expansion(text), file, "seed,acc\n0,0.5\n", "acc@1=acc")
+    assert told.startswith("'acc@1' is no name of a metric: expected letters")
+
+
 def test_a_share_is_not_taken_for_percent(whole: Expansion, file: Path) -> None:
     assert "has nothing above 1, which is no percent but a share" in wrong(whole, file, FOUR, percent=True)
 
@@ -311,6 +319,22 @@ def test_imports_survive_a_bundle_and_stay_what_they_are(
     assert plan_sweep(whole, other).done == ()
     again = merge(bundle, other, checked(bundle))
     assert (again.added, again.there) == ([], [one])
+
+
+def test_of_a_bundle_whose_import_is_from_more_than_a_store_keeps_nothing_is_told(
+    whole: Expansion, file: Path, tmp_path: Path
+) -> None:
+    def lengthen(members: dict[str, bytes]) -> None:
+        path = next(one for one in members if one.endswith("trial.json"))
+        told = json.loads(members[path])
+        told["record"]["imported"]["file"] = "x" * 4000
+        members[path] = json.dumps(told).encode()
+
+    store = MemoryStore()
+    kept(store, filled(whole, file, HEAD + "EMA,symmetric,0,0.5\n"))
+    bundle = exported(tmp_path / "tiny.orch.zip", store, whole)
+    with pytest.raises(UsageError, match="is not from where it says; it was changed"):
+        checked(Bundle(rewritten(bundle, lengthen, sums=True)))
 
 
 CONDITIONAL = """

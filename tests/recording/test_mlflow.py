@@ -16,7 +16,16 @@ import pytest
 
 from orchestrator.recording.journal.finished import FinishedTrials
 from orchestrator.recording.mlflow.glance import sweeps_at_a_glance
-from orchestrator.recording.mlflow.tags import READ, TAG_LENGTH, UNDEFINED, axis_tag, end_tags, record_from
+from orchestrator.recording.mlflow.tags import (
+    READ,
+    SOURCE,
+    TAG_LENGTH,
+    UNDEFINED,
+    axis_tag,
+    end_tags,
+    param_name,
+    record_from,
+)
 from orchestrator.recording.workspace import workspace
 from tests.builders import INFO, outcome, report, trials
 from tests.place import Place
@@ -73,6 +82,29 @@ def test_however_many_numbers_are_of_the_curve_alone_none_is_in_the_result() -> 
     assert [text for tag, text in few.items() if tag in UNDEFINED] == ['["train/loss"]']
 
 
+@pytest.mark.parametrize("number", [0, 1, 70, 2000])
+def test_however_many_files_trained_a_trial_its_record_names_each(number: int) -> None:
+    source = {f"code/module_{n:04}/{'x' * 30}.py": f"{n:08x}" for n in range(number)}
+    trial_id = trials(1)[0].id
+    tags = end_tags(trial_id, outcome(details={"source": source}), INFO)
+    assert all(len(text) <= TAG_LENGTH and tag in READ for tag, text in tags.items())
+    assert len(tags) + len(UNDEFINED) <= 100  # MLflow takes no more at once
+    assert record_from(trial_id, run="1", state="FINISHED", tags=tags, metrics={}).source == source
+
+
+def test_of_more_files_than_tags_hold_none_is_named() -> None:
+    source = {f"code/module_{n:05}/{'x' * 60}.py": f"{n:08x}" for n in range(10_000)}
+    tags = end_tags(trials(1)[0].id, outcome(details={"source": source}), INFO)
+    assert tags.keys().isdisjoint(SOURCE)
+    assert record_from(trials(1)[0].id, run="1", state="FINISHED", tags=tags, metrics={}).source == {}
+
+
+def test_what_an_earlier_version_cut_off_is_not_known_and_hides_no_record() -> None:
+    whole = json.dumps({f"code/{n:04}.py": f"{n:08x}" for n in range(300)})
+    tags = end_tags(trials(1)[0].id, outcome(), INFO) | {"orch.source": whole[:TAG_LENGTH]}
+    assert record_from(trials(1)[0].id, run="1", state="FINISHED", tags=tags, metrics={}).source == {}
+
+
 NAMES = [
     "λ",
     "β",
@@ -100,6 +132,31 @@ def test_every_axis_has_a_tag_of_its_own(store: Any) -> None:
     (run,) = store._find([facts.trial_id]).values()
     assert [run.data.tags[axis_tag(name)] for name in NAMES] == [f"is {name}" for name in NAMES]
     assert axis_tag("λ") == "orch.axis.λ" and axis_tag("ema") == "orch.axis.ema"
+
+
+SETTINGS = [
+    *(f"params.{name}" for name in (*NAMES, "a@b", "a+b", "a/../b", "a(b", "a[b", "a\nb", "c" * 300)),
+    "files.digests.train (1).py",
+    "files.digests.c++/net.py",
+]
+
+
+def test_a_trial_whose_settings_have_any_names_is_kept_and_each_is_a_parameter_of_its_own(store: Any) -> None:
+    facts = trials(1)[0].facts
+    identity = {name: f"is {name}" for name in SETTINGS}
+    facts = facts.model_validate(facts.model_dump() | {"identity": identity})
+    store.begin(facts, INFO)
+    store.finish(facts.trial_id, outcome(), INFO)
+    (run,) = store._find([facts.trial_id]).values()
+    assert [run.data.params[param_name(name)] for name in SETTINGS] == [f"is {name}" for name in SETTINGS]
+    assert store.records([facts.trial_id])[facts.trial_id].is_done
+
+
+@pytest.mark.parametrize(
+    "name", ["method.momentum", "files.digests.src/net.py", "params.a b", "params.a:b", "p" * 250]
+)
+def test_a_setting_whose_name_mlflow_takes_is_a_parameter_of_that_name(name: str) -> None:
+    assert param_name(name) == name
 
 
 def test_an_experiment_says_what_its_sweep_asks_and_keeps_what_a_person_wrote(store: Any) -> None:

@@ -83,11 +83,16 @@ def check(results: Sequence[Result]) -> None:
     Raises:
         UsageError: its words are too many.
     """
-    longest = max((len(one.origin.model_dump_json()) for one in results), default=0)
-    if longest > LONGEST_ORIGIN:
+    if any(not can_be_kept(one.origin) for one in results):
+        longest = max(len(one.origin.model_dump_json()) for one in results)
         raise UsageError(
             f"names of source, file and levels have {longest} characters together; give shorter ones"
         )
+
+
+def can_be_kept(origin: Imported) -> bool:
+    """Whether a store can keep all of where a result is from."""
+    return len(origin.model_dump_json()) <= LONGEST_ORIGIN
 
 
 def keep(

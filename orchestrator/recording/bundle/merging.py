@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import StoreAway, UsageError
 from orchestrator.planning.expand import Aim
 from orchestrator.recording.bundle import layout
-from orchestrator.recording.bundle.imported import ATTEMPT, facts_of, name_of, reports_of
+from orchestrator.recording.bundle.imported import ATTEMPT, can_be_kept, facts_of, name_of, reports_of
 from orchestrator.recording.bundle.layout import BROKEN, BundledTrial
 from orchestrator.recording.bundle.reading import Bundle
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.store_port import Store
-from orchestrator.recording.trial_files import ENCODER, PROVENANCE, SPECTRA, lost_encoders
+from orchestrator.recording.trial_files import ENCODER, PROVENANCE, SPECTRA, EncoderLostError, whole_encoder
 from orchestrator.records import Curves, Provenance, SweepInfo, TrialRecord, record_of, unequal_metrics
 from trainers.attempt import checkpoint
 from trainers.attempt.folders import Folder, files
@@ -52,7 +53,9 @@ def checked(bundle: Bundle) -> dict[str, BundledTrial]:
     for one, trial in trials.items():
         _made(bundle, trial)
         origin = trial.record.imported
-        if origin is not None and (one not in others or facts_of(origin) != trial.facts):
+        if origin is not None and (
+            one not in others or facts_of(origin) != trial.facts or not can_be_kept(origin)
+        ):
             raise UsageError(f"{bundle.path}: trials/{one} is not from where it says; it was changed")
         encoder = f"encoders/{trial.facts.trial_id}/{ENCODER}"
         if encoder in bundle and bundle.manifest.files[encoder].sha256 != trial.record.encoder:
@@ -126,12 +129,12 @@ def merge_encoders(bundle: Bundle, root: Folder, store: Store) -> int:
     """
     named = [one for one in _ids(bundle) if f"encoders/{one}/{ENCODER}" in bundle]
     known, given = store.records(named), 0
+    there = _whole_encoders((one for one in known.values() if one.encoder is not None), store)
     for one in named:
         trial = bundle.trial(one)
         if trial is None or one not in known or differ(trial.record, known[one]):
             continue
-        before = known[one].encoder
-        if before is not None and (before != trial.record.encoder or not lost_encoders([known[one]], store)):
+        if one in there or known[one].encoder not in (None, trial.record.encoder):
             continue
         content = bundle.read(f"encoders/{one}/{ENCODER}")
         files(root / one).write(ENCODER, io.BytesIO(content))
@@ -143,8 +146,19 @@ def merge_encoders(bundle: Bundle, root: Folder, store: Store) -> int:
 def lacking_encoders(bundle: Bundle, trials: Mapping[str, BundledTrial], store: Store) -> int:
     """How many trials of the bundle have kept an encoder that neither it nor the store has."""
     left = [i for i, one in trials.items() if one.record.encoder and f"encoders/{i}/{ENCODER}" not in bundle]
-    known = store.records(left)
-    return len(lost_encoders((known[i] for i in left if i in known), store))
+    kept = {i: record for i, record in store.records(left).items() if record.encoder is not None}
+    return len(kept.keys() - _whole_encoders(kept.values(), store))
+
+
+def _whole_encoders(records: Iterable[TrialRecord], store: Store) -> set[str]:
+    """Of which trials the store has the encoder that was kept, as far as it answers."""
+    found = set[str]()
+    with contextlib.suppress(StoreAway):
+        for record in records:
+            with contextlib.suppress(EncoderLostError):
+                whole_encoder(record, store)
+                found.add(record.trial_id)
+    return found
 
 
 def lay_out(bundle: Bundle, root: Path) -> list[list[str]]:

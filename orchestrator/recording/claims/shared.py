@@ -65,7 +65,7 @@ class SharedClaims:
         self._started = ""
         self._beat_number = 0
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and for how long it has been that
-        self._deciding = False
+        self._takes = 0  # odd while one is under way: another thread beats meanwhile
         self._looked: float | None = None
         """When the store answered last; None: it did not answer the last time."""
         self._mine: frozenset[str] = frozenset()
@@ -87,6 +87,7 @@ class SharedClaims:
             StoreError: the store does not answer, so nothing is known of other machines; these trials are
                 this driver's as far as it can tell, and it says so with its next heartbeat that arrives.
         """
+        self._takes += 1
         wanted = self._mine = frozenset(trial_ids)
         self._lapsed = False
         try:
@@ -96,8 +97,10 @@ class SharedClaims:
                 self._insist(lambda: self._write("wants", wanted))
             theirs = self._decided(wanted)
             self._mine = wanted - theirs.keys()
-            self._insist(lambda: self._write("holds", self._mine))
+            with contextlib.suppress(StoreAway):  # a heartbeat says it later
+                self._insist(lambda: self._write("holds", self._mine))
         finally:
+            self._takes += 1
             self._start_beating()
         return theirs
 
@@ -152,24 +155,41 @@ class SharedClaims:
 
     def beat(self) -> str | None:
         """Tell the others that this driver lives, and what it trains; why it should stop, if it should."""
-        driver, notes = self._driver, self.registry.read()
+        takes, driver, notes = self._takes, self._driver, self.registry.read()
         if driver is None or driver not in notes:
             return self._late(notes) if self._mine else None
         self._beat_number += 1
         self.registry.write(driver, {"orch.heartbeat": str(self._beat_number)})
-        if notes[driver].get("orch.state") == "wants" and not self._deciding:
-            self._write("holds", self._mine)  # a claim that the store's absence left undecided
+        if takes % 2 == 0 and takes == self._takes:  # else the note may be of before, and is being written
+            said = trial_tags("holds", self._mine).items() <= notes[driver].items()
+            if why := self._overtaken(notes, driver, said=said):
+                return why
+            if not said:  # a claim that the store's absence left unsaid or undecided
+                self._write("holds", self._mine)
+                self._lapsed = True
         return "it was asked to, by `orch stop`" if notes[driver].get("orch.stop") == "true" else None
 
     def _late(self, notes: Mapping[str, Mapping[str, str]]) -> str | None:
         """Leave the note that could not be left before, or that was ended as a dead driver's."""
-        notes_of_others = (note for note in notes_in(notes).values() if note.token != self._token)
-        # One of this machine whose process is gone trains nothing, though its note still says so.
-        others = [note for note in notes_of_others if note.trials & self._mine and not note.owner.is_gone]
-        if others:
-            return f"the store did not see it for a while, and {others[0].owner} trains its trials now"
+        if why := self._overtaken(notes, None, said=False):
+            return why
         self._driver = self.registry.register(self._about() | trial_tags("holds", self._mine))
         self._lapsed = True
+        return None
+
+    def _overtaken(
+        self, notes: Mapping[str, Mapping[str, str]], driver: str | None, *, said: bool
+    ) -> str | None:
+        """Why others have what this driver trains, if they do; `said`: its own note says that it does."""
+        there = notes_in(notes)
+        seen = there[driver].trials if driver in there else frozenset()
+        for note in there.values():
+            both = note.trials & self._mine
+            # Where two hold a trial, both have said so at once, and one of them goes on.
+            holds = note.holds and not (said and (self._started, driver) < note.order)
+            # One of this machine whose process is gone trains nothing, though its note still says so.
+            if note.token != self._token and (both if holds else both - seen) and not note.owner.is_gone:
+                return f"the store did not see it for a while, and {note.owner} trains its trials now"
         return None
 
     def _deregister(self, driver: str) -> None:
@@ -178,22 +198,19 @@ class SharedClaims:
 
     def _decided(self, wanted: frozenset[str]) -> dict[str, Owner]:
         """Those of the wanted trials that are others', once that is clear."""
-        begun, self._deciding = self._clock(), True
-        try:
-            while True:
-                theirs: dict[str, Owner] = {}
-                undecided: dict[str, Owner] = {}
-                for note in self._insist(self._living).values():
-                    sooner = note.holds or note.order < (self._started, self._driver)
-                    # Sooner or later it will give way, or it holds because it could not see this driver.
-                    (theirs if sooner else undecided).update((i, note.owner) for i in wanted & note.trials)
-                if not undecided:
-                    return theirs
-                if self._clock() - begun > STALE_S:  # it lives and never decides: let it have them
-                    return undecided | theirs
-                self._pause(PAUSE_S)
-        finally:
-            self._deciding = False
+        begun = self._clock()
+        while True:
+            theirs: dict[str, Owner] = {}
+            undecided: dict[str, Owner] = {}
+            for note in self._insist(self._living).values():
+                sooner = note.holds or note.order < (self._started, self._driver)
+                # Sooner or later it will give way, or it holds because it could not see this driver.
+                (theirs if sooner else undecided).update((i, note.owner) for i in wanted & note.trials)
+            if not undecided:
+                return theirs
+            if self._clock() - begun > STALE_S:  # it lives and never decides: let it have them
+                return undecided | theirs
+            self._pause(PAUSE_S)
 
     def _insist(self, ask: Callable[[], _Answer]) -> _Answer:
         """The answer, asked for again for a while where the store gives none."""

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from mlflow.entities import Run
 from mlflow.store.artifact.artifact_repo import ArtifactRepository
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.file_utils import local_file_uri_to_path
@@ -61,15 +62,20 @@ class Artifacts:
                 (Path(folder) / name).write_bytes(content)
             self.of(address).log_artifacts(folder)
 
-    def take_encoder(self, address: str, folder: Folder, sha256: str) -> None:
-        """Move the encoder that a trial has left in `folder` to the run that the store has at `address`.
+    def take_encoder(self, run: Run, folder: Folder, sha256: str) -> dict[str, str]:
+        """Move the encoder that a trial has left in `folder` to its run; returns the tags that then say so.
+
+        A run that says it has another is of another result, and keeps that.
 
         Raises:
             StoreRefused: it is not there any more and was not kept before, or is another file.
         """
-        content = left_encoder(folder, sha256)
-        if content is not None:
+        content, tags, address = left_encoder(folder, sha256), {"orch.encoder": sha256}, run.info.artifact_uri
+        if run.data.tags.get("orch.encoder", sha256) != sha256:
+            tags = {}
+        elif content is not None:
             self.keep(address, {ENCODER: content})
         elif not self.has(address, ENCODER):
             raise StoreRefused(f"{folder / ENCODER}: the encoder is not there any more")
         remove_left_encoder(folder)
+        return tags

@@ -8,7 +8,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Param, Run, RunTag
 
 from orchestrator.recording.mlflow.experiments import experiment_ids, perhaps_twice
-from orchestrator.recording.mlflow.tags import ENDING, is_done, record_from
+from orchestrator.recording.mlflow.tags import ENDING, is_done, param_name, record_from
 from orchestrator.recording.store_errors import readable
 from orchestrator.records import TrialFacts, TrialRecord
 from trainers.config.base import flat
@@ -127,7 +127,7 @@ def oldest(client: MlflowClient, runs: Sequence[Run]) -> Run:
 
 def log_params(client: MlflowClient, run: Run, trial: TrialFacts) -> None:
     """Log what decides the trial's numbers, unless the run has it."""
-    settings = dict(flat(trial.identity))
+    settings = {param_name(path): value for path, value in flat(trial.identity)}
     if settings.keys() <= run.data.params.keys():
         return
     params = [Param(name, str(value)[:6000]) for name, value in settings.items()]

@@ -210,8 +210,8 @@ class MlflowStore:
         """Move the encoder that a trial has left to its other artifacts."""
         with self._errors():
             if (run := self._find([trial_id]).get(trial_id)) is not None:
-                self._artifacts.take_encoder(run.info.artifact_uri, folder, sha256)
-                set_tags(self._client, run.info.run_id, {"orch.encoder": sha256})
+                tags = self._artifacts.take_encoder(run, folder, sha256)
+                set_tags(self._client, run.info.run_id, tags)
 
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Let the runs of these trials be found by no id any more; they keep it as a tag of another name."""

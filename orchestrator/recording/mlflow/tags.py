@@ -6,8 +6,9 @@ import functools
 import hashlib
 import json
 import math
+import posixpath
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator.answer.marks import MARKS, MEANINGS
@@ -24,15 +25,17 @@ from trainers.attempt.report import Outcome
 
 UNDEFINED = ("orch.undefined_at_end", *(f"orch.undefined_at_end.{number}" for number in range(2, 21)))
 """Name the metrics that are of the curve alone; each as many as one tag holds."""
+SOURCE = ("orch.source", *(f"orch.source.{number}" for number in range(2, 61)))
+"""Name the digests of the code that trained it; each as many as one tag holds."""
 ENDING = frozenset(
     {
         *UNDEFINED,
+        *SOURCE,
         "orch.collapse",
         "orch.reason",
         "orch.error",
         "orch.data_fingerprint",
         "orch.streams_fingerprint",
-        "orch.source",
         "orch.data_listing",
         "orch.imported",
         "orch.encoder",
@@ -120,26 +123,28 @@ def end_tags(trial_id: str, outcome: Outcome, sweep: SweepInfo, told: Collection
         "orch.code_version": record.code_version,
         "orch.data_fingerprint": record.data_fingerprint,
         "orch.streams_fingerprint": record.streams_fingerprint,
-        "orch.source": json.dumps(record.source) if record.source else None,
         "orch.data_listing": record.data_listing,
         "orch.imported": record.imported.model_dump_json() if record.imported else None,
         "orch.encoder": record.encoder,
         "orch.spent_s": record.spent_s,
         "orch.on_gpu": record.on_gpu,
         BEFORE: record.perhaps_begun_before,
-        **dict(zip(UNDEFINED, _parts(undefined), strict=False)),
+        **dict(zip(UNDEFINED, _parts(undefined, list), strict=False)),
     }
+    sources = _parts(record.source.items(), dict)
+    if len(sources) <= len(SOURCE) and all(len(part) <= TAG_LENGTH for part in sources):
+        tags |= zip(SOURCE, sources, strict=False)  # else none: what lacks some would count as changed
     return {name: str(value)[:TAG_LENGTH] for name, value in tags.items() if value}
 
 
-def _parts(names: Collection[str]) -> list[str]:
-    """Lists of names as JSON, each with as many as a tag holds."""
-    parts: list[list[str]] = []
-    for name in names:
-        if not parts or len(json.dumps([*parts[-1], name])) > TAG_LENGTH:
+def _parts(entries: Iterable[Any], kind: type[list[Any]] | type[dict[Any, Any]]) -> list[str]:
+    """Lists of names, or names with digests, as JSON, each with as many as a tag holds."""
+    parts: list[list[Any]] = []
+    for entry in entries:
+        if not parts or len(json.dumps(kind([*parts[-1], entry]))) > TAG_LENGTH:
             parts.append([])
-        parts[-1].append(name)
-    return list(map(json.dumps, parts))
+        parts[-1].append(entry)
+    return [json.dumps(kind(part)) for part in parts]
 
 
 def record_from(
@@ -172,7 +177,7 @@ def record_from(
             "code_version": tags.get("orch.code_version"),
             "data_fingerprint": tags.get("orch.data_fingerprint"),
             "streams_fingerprint": tags.get("orch.streams_fingerprint"),
-            "source": _source(tags.get("orch.source", "{}")),
+            "source": _sources(tags),
             "data_listing": tags.get("orch.data_listing"),
             "imported": json.loads(tags.get("orch.imported", "null")),
             "encoder": tags.get("orch.encoder"),
@@ -194,9 +199,20 @@ def _seconds(text: str | None) -> float | None:
     return None if text is None else float(text)
 
 
-@functools.lru_cache(64)  # what many runs have alike is read once; nobody changes it, for a record copies it
+def _sources(tags: Mapping[str, str]) -> dict[str, str]:
+    first: dict[str, str] = _source(tags.get(SOURCE[0], "{}"))
+    more = SOURCE[1:] if SOURCE[1] in tags else ()
+    return first | {name: said for tag in more for name, said in _source(tags.get(tag, "{}")).items()}
+
+
+@functools.lru_cache(256)  # what many runs have alike is read once; nobody changes it, for a record copies it
 def _source(text: str) -> Any:
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except ValueError:
+        if len(text) != TAG_LENGTH:
+            raise
+        return {}  # earlier versions cut it off there
 
 
 class Finding(NamedTuple):
@@ -220,9 +236,21 @@ def finding_of(trial: TrialFacts, outcome: Outcome, sweep: SweepInfo) -> Finding
 
 def axis_tag(axis: str) -> str:
     """The tag of an axis: its own name where MLflow takes it, else one with a digest that no other has."""
-    if re.fullmatch(r"\w[\w. -]{0,199}(?<! )", axis):
-        return f"orch.axis.{axis}"
-    return f"orch.axis.{safe(axis)[:200]} {hashlib.sha256(axis.encode()).hexdigest()[:8]}"
+    taken = re.fullmatch(r"\w[\w. -]{0,199}(?<! )", axis)
+    return f"orch.axis.{axis if taken else _with_digest(axis)}"
+
+
+def param_name(path: str) -> str:
+    """The parameter of a setting: its path where MLflow takes it, else one with a digest that no other has.
+
+    Source: mlflow/utils/validation.py.
+    """
+    taken = re.fullmatch(r"[\w./: -]{1,250}", path) and posixpath.normpath(path) == path
+    return path if taken and path != "." and not path.startswith(("/", "..")) else _with_digest(path)
+
+
+def _with_digest(name: str) -> str:
+    return f"{safe(name)[:200]} {hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def safe(name: str) -> str:

@@ -89,11 +89,13 @@ def test_a_number_told_before_the_first_epoch_does_not_stand_for_the_end() -> No
 
 def test_a_name_that_no_store_takes_is_left_out_and_said_and_a_declared_one_is_refused() -> None:
     found = heard(
-        lines('{"epoch": 1, "top1": 50, "acc@1": 3, "a\\nb": 1, "/x": 1, "%s": 1}' % ("y" * 300), "")
+        lines(
+            '{"epoch": 1, "top1": 50, "acc@1": 3, "a\\nb": 1, "/x": 1, "..x": 1, "%s": 1}' % ("y" * 300), ""
+        )
     )
     assert found.outcome.metrics == {"top1": 50}
     assert [one.metrics for one in found.reports] == [{"top1": 50}]
-    assert len(found.outcome.details["warnings"]) == 4
+    assert len(found.outcome.details["warnings"]) == 5
     assert found.outcome.details["warnings"][0] == (
         "'acc@1' is left out, for it is no name of a metric: expected letters, digits, blanks and _ - . : "
         "and / between them"

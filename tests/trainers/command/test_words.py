@@ -64,6 +64,14 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         "'python train.py' is one word, and no shell reads it; write a word for each part, or [bash, -c,",
     ),
     "a zero byte": ({"params": {"a": "x\0"}}, "has a character that no command can be given; leave it out"),
+    "a zero byte in a name": (
+        {"run": ["python", "train.py", "{seed}", "{params}"], "params": {"a": {"x\0": 1}}},
+        "has a character that no command can be given; leave it out",
+    ),
+    "half a character in a name": (
+        {"run": ["python", "train.py", "{seed}", "{params}"], "params": {"\ud800": 1}},
+        "has a character that no command can be given; leave it out",
+    ),
     "half a character": ({"env": {"A": "\ud800"}}, "has a character that no command can be given"),
     "no epochs": (
         {"run": ["python", "train.py", "{seed}{epochs}"]},

@@ -53,7 +53,7 @@ def name_fault(name: str) -> str | None:
     Source: mlflow/utils/validation.py.
     """
     parts = name.split("/")
-    if not _NAME.fullmatch(name) or any(part in ("", ".", "..") for part in parts):
+    if not _NAME.fullmatch(name) or name[:2] == ".." or any(part in ("", ".", "..") for part in parts):
         return "expected letters, digits, blanks and _ - . : and / between them"
     return f"longer than {LONGEST_NAME} characters" if len(name) > LONGEST_NAME else None
 

@@ -128,6 +128,7 @@ def finite(value: Any) -> Any:
         for key, one in value.items():
             if not isinstance(key, str):
                 raise ValueError(f"expected names, got {key!r}")
+            word_of(key)
             finite(one)
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
         for one in value:

@@ -15,6 +15,7 @@ from orchestrator.language.cross_checks import declared_metrics, unknown_metric
 from orchestrator.language.hints import cut, nearest, problems_of
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import parse
+from trainers.attempt.command.numbers import name_fault
 from trainers.config.base import Frozen
 
 NUMBERED = "#"
@@ -154,6 +155,9 @@ def completed(columns: Columns, there: Iterable[str], spec: SweepSpec) -> Column
     for metric in wanted:
         if metric not in metrics and (found := same(metric, known)) and found not in used:
             metrics[metric] = MetricColumn(column=found)
+    for metric in metrics:
+        if why := name_fault(metric):
+            raise UsageError(f"{cut(metric)!r} is no name of a metric: {why}")
     if not metrics:
         likely = spec.tables[0].metric if spec.tables else "probe/top1"
         raise UsageError(_lacking("a metric", likely, known))
