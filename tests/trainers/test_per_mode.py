@@ -189,8 +189,9 @@ def test_diverged_modes_are_neither_alive_nor_collapsed(monkeypatch: pytest.Monk
     assert living.metrics["modes/alive_share"] == 0.75 and living.metrics["modes/collapsed_share"] == 0
     dead, _ = fit(eta=0.3, **axes)
     assert dead.status == "collapsed" and "3 collapsed, 1 diverged" in (dead.reason or "")
-    lost, _ = fit(x=POINT_P, y=POINT_S)
+    lost, heard = fit(x=POINT_P, y=POINT_S)
     assert lost.status == "diverged" and "finite" in (lost.reason or "")
+    assert "invariant/error" not in heard[-1].metrics  # 0 would say that it was kept
 
 
 def test_a_small_target_makes_small_modes_and_no_collapse() -> None:
@@ -299,6 +300,22 @@ def test_with_an_ema_no_closed_form_is_claimed() -> None:
         per_mode.survives(np.ones(1), np.ones(1), Rates(beta=0.4))
     outcome, _ = fit(beta=0.4, x=POINT_P, y=POINT_S, time=50)
     assert "boundary/agreement" not in outcome.metrics and outcome.metrics["tau/error"] < 1e-7
+
+
+@pytest.mark.parametrize("beta", [0.4, 36.0, 500.0])
+def test_tau_is_compared_with_its_closed_form_however_fast_the_target(
+    beta: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"beta": beta, "x": POINT_P, "y": POINT_S, "time": 25}
+    assert 0 < fit(**settings)[0].metrics["tau/error"] < 1e-4
+    true = per_mode.closed_form_tau
+    monkeypatch.setattr(per_mode, "closed_form_tau", lambda *args, **rates: true(*args, **rates) + 0.1)
+    assert fit(**settings)[0].metrics["tau/error"] == pytest.approx(0.1, abs=1e-4)
+
+
+def test_where_no_tau_can_be_compared_no_error_is_claimed() -> None:
+    outcome, _ = fit(beta=0.4, eta=2.0, x=POINT_P, y=POINT_S, time=50)
+    assert outcome.status == "collapsed" and "tau/error" not in outcome.metrics
 
 
 @pytest.mark.parametrize(
