@@ -49,7 +49,7 @@ class Config(LoopConfig):
     beta: float | None = Field(None, gt=0, le=1e4)
     """Rate β of the target's EMA; None: no EMA, τ is fixed."""
     tau: float = Field(1.0, gt=0, le=1e4)
-    """τ = w_a / w without EMA; 1: the target is the online network."""
+    """τ = w_a / w without EMA; 1: the target is the online network. With EMA it stays 1."""
     tau0: float = Field(0.0, ge=0, le=1e4)
     """τ at the start, with EMA."""
     p0: float = Field(0.5, ge=-1e4, le=1e4)
@@ -80,6 +80,13 @@ class Config(LoopConfig):
             if axis.of in self.model_fields_set:
                 message = f"{axis.of} varies along {name}, so this value counts for nothing; remove one"
                 raise FieldError(axis.of, message)
+        varied = (self.x.of, self.y.of)
+        if (self.beta is not None or "beta" in varied) and (self.tau != 1 or "tau" in varied):
+            got = "an axis of tau" if "tau" in varied else f"{self.tau:g}"
+            message = (
+                f"got {got}, expected 1: tau counts for nothing where there is a beta; remove tau or beta"
+            )
+            raise FieldError("tau", message)
         return self
 
     @property
@@ -189,8 +196,7 @@ def _compared(
         if clear.any():
             found["boundary/agreement"] = 1 - float(wrong[clear].mean())
     eta = np.asarray(points.rates.eta)
-    tau = points.rates.tau if points.rates.beta is None else 1.0
-    _, stable = per_mode.fixed_points(eta, tau, points.rates.sigma)
+    _, stable = per_mode.fixed_points(eta, points.rates.tau, points.rates.sigma)
     # A mode that starts on the edge lingers at the saddle: its end is not known yet.
     settled = phase.away_from_edge(alive.reshape(shape)).ravel()
     off = np.abs(final.p - stable)[alive & settled & (eta > 0)]
