@@ -263,6 +263,21 @@ def test_an_ablated_batchnorm_uses_running_statistics_in_eval_mode() -> None:
     torch.testing.assert_close(layer.eval()(x), reference.eval()(x))
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("affine", [True, False])
+def test_an_ablated_batchnorm_computes_in_float32_under_autocast_as_torchs_own(
+    *, affine: bool, training: bool
+) -> None:
+    x = (30 + torch.randn(64, 4, generator=torch.Generator().manual_seed(0))).bfloat16()
+    layers = [AblatedBatchNorm(4, affine=affine, mean="kept", std="kept").train(training) for _ in "ab"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found, torchs = layers[0](x), torch.nn.BatchNorm1d(4, affine=affine).train(training)(x)
+    assert found.dtype == torchs.dtype == torch.bfloat16
+    assert torch.equal(found, layers[1](x.float()).bfloat16())
+    assert torch.equal(layers[0].running_mean, layers[1].running_mean)
+    assert torch.equal(layers[0].running_var, layers[1].running_var)
+
+
 @pytest.mark.parametrize("head", ["projector", "predictor"])
 def test_each_head_takes_an_ablation_of_its_own(head: str) -> None:
     dropped = {"batchnorm": BatchNormConfig(mean="dropped")}

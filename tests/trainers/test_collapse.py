@@ -70,6 +70,17 @@ def test_a_large_common_mean_is_not_a_collapse() -> None:
     assert found.verdict == "none" and found.metrics["embedding/top1_share"] < 0.1
 
 
+def test_few_images_make_no_collapse_of_healthy_embeddings() -> None:
+    # N centred embeddings span N - 1 directions: 20 of them have a rank below a tenth of 320 in any case.
+    for rows in (2, 3, 20):
+        found = diagnose(normal(rows, 320), normal(rows))
+        assert found.verdict == "none" and f"of {rows - 1} (" in found.evidence
+    assert diagnose(normal(20, 1) @ normal(1, 320), normal(20)).verdict == "total"
+    narrow = diagnose(normal(40, 3) @ normal(3, 320), normal(40))
+    assert narrow.verdict == "dimensional"
+    assert "is below 0.1 of 39 (40 images; d = 320)" in narrow.evidence
+
+
 def test_the_share_of_one_direction_decides_at_nine_tenths() -> None:
     u = torch.linalg.qr(normal(N, D) - normal(N, D).mean(0))[0]  # orthonormal columns of mean zero
     for share, is_total in ((0.88, False), (0.92, True)):

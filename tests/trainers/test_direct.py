@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -184,6 +185,22 @@ def test_centring_takes_the_means_outer_product_from_f() -> None:
     torch.testing.assert_close(
         centred.predictor_matrix(), raw.predictor_matrix() - torch.outer(mean, mean), rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_centred_optimal_predictor_does_not_see_where_embeddings_and_targets_lie() -> None:
+    generator = torch.Generator().manual_seed(0)
+    found = []
+    for shift, target_shift in ((0.0, 0.0), (3.0, 0.0), (0.0, 3.0), (3.0, -2.0)):
+        built = method("optimal", centre=True, ridge=1e-3)
+        for step in range(3):
+            forward = built.forward(*pair(seed=step), LABELS)
+            z1, z2, target1, target2 = torch.randn(4, 50, 6, generator=generator.manual_seed(step))
+            moved = {"z1": z1 + shift, "z2": z2 + shift}
+            moved |= {"target1": target1 + target_shift, "target2": target2 + target_shift}
+            built.after_step(dataclasses.replace(forward, **moved), step=step, steps=3)
+        found.append(weight(built))
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0], rtol=1e-3, atol=1e-4)  # float32, means beside 1
 
 
 @pytest.mark.parametrize("name", ["directpred", "directcopy", "optimal"])

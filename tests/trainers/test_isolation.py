@@ -229,10 +229,25 @@ def test_a_trial_whose_loss_is_nan_has_diverged_at_a_step() -> None:
     assert outcome.status == "diverged" and outcome.reason == "loss nan at step 1 (epoch 1)"
 
 
-@pytest.mark.parametrize("predictor", ["mlp", "linear"])
-def test_weights_that_overflow_in_an_epochs_last_step_have_diverged_too(predictor: str) -> None:
+@pytest.mark.parametrize(
+    "predictor",
+    [
+        {"kind": "mlp"},
+        {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"},
+        {"kind": "linear"},
+        {"kind": "linear", "symmetric": True, "constraint": "normalised"},
+        {"kind": "linear", "symmetric": True, "constraint": "diagonal"},
+    ],
+    ids=lambda predictor: "-".join(map(str, predictor.values())),
+)
+def test_weights_that_overflow_have_diverged_whatever_is_done_to_the_predictor(
+    predictor: dict[str, Any],
+) -> None:
+    method = {"name": "byol", "predictor": predictor}
+    # Weight decay alone takes W_p out of the finite range, before a loss is not finite.
+    outcome = run(config(optimizer={"lr": 1e20, "weight_decay": 1e3}, method=method))
+    assert outcome.status == "diverged" and "at step" in str(outcome.reason)
     # One step an epoch: its loss was finite, what is measured after it is not.
-    method = {"name": "byol", "predictor": {"kind": predictor}}
     outcome = run(config(optimizer={"lr": 1e20}, batch_size=64, method=method))
     assert outcome.status == "diverged" and str(outcome.reason).endswith("is not finite after epoch 1")
 

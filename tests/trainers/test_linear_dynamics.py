@@ -303,6 +303,7 @@ def test_seeds_that_are_equal_start_from_one_w_whatever_else_differs() -> None:
         ({"noise": [-1.0] * 6}, "greater than or equal to 0"),
         ({"solver": {"kind": "euler", "step": 1e-6}}, "2e\\+08 steps; at most 2000000"),
         ({"stop_gradient": False}, "set beta to null and tau to 1"),
+        ({"tau": 0.5}, "tau counts for nothing where there is a beta; remove tau or set beta to null"),
     ],
 )
 def test_systems_that_make_no_sense_are_refused(settings: dict[str, Any], message: str) -> None:

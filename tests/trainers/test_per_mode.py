@@ -189,8 +189,9 @@ def test_diverged_modes_are_neither_alive_nor_collapsed(monkeypatch: pytest.Monk
     assert living.metrics["modes/alive_share"] == 0.75 and living.metrics["modes/collapsed_share"] == 0
     dead, _ = fit(eta=0.3, **axes)
     assert dead.status == "collapsed" and "3 collapsed, 1 diverged" in (dead.reason or "")
-    lost, _ = fit(x=POINT_P, y=POINT_S)
+    lost, heard = fit(x=POINT_P, y=POINT_S)
     assert lost.status == "diverged" and "finite" in (lost.reason or "")
+    assert "invariant/error" not in heard[-1].metrics  # 0 would say that it was kept
 
 
 def test_a_small_target_makes_small_modes_and_no_collapse() -> None:
@@ -301,9 +302,43 @@ def test_with_an_ema_no_closed_form_is_claimed() -> None:
     assert "boundary/agreement" not in outcome.metrics and outcome.metrics["tau/error"] < 1e-7
 
 
+@pytest.mark.parametrize("beta", [0.4, 36.0, 500.0])
+def test_tau_is_compared_with_its_closed_form_however_fast_the_target(
+    beta: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"beta": beta, "x": POINT_P, "y": POINT_S, "time": 25}
+    assert 0 < fit(**settings)[0].metrics["tau/error"] < 1e-4
+    true = per_mode.closed_form_tau
+    monkeypatch.setattr(per_mode, "closed_form_tau", lambda *args, **rates: true(*args, **rates) + 0.1)
+    assert fit(**settings)[0].metrics["tau/error"] == pytest.approx(0.1, abs=1e-4)
+
+
+def test_where_no_tau_can_be_compared_no_error_is_claimed() -> None:
+    outcome, _ = fit(beta=0.4, eta=2.0, x=POINT_P, y=POINT_S, time=50)
+    assert outcome.status == "collapsed" and "tau/error" not in outcome.metrics
+
+
+def test_under_an_ema_theory_is_that_of_a_fast_target_whatever_tau_is_without_one() -> None:
+    x, y = (GridAxis(of=name, low=0.02, high=0.6, points=12) for name in ("p0", "s0"))
+
+    def theory(**rates: Any) -> tuple[Any, Any]:
+        fixed = modes.Config(x=x, y=y).fixed() | rates
+        alive = phase.by_theory(phase.starts(fixed, x, y), (12, 12))
+        return alive, phase.edge(fixed, x, y, alive)
+
+    (alive, edge), (limit, its_edge) = theory(beta=50.0, tau=0.3), theory(beta=None, tau=1.0)
+    assert np.array_equal(alive, limit) and np.array_equal(edge, its_edge, equal_nan=True)
+    _, heard = fit(beta=50.0, tau0=1.0, time=100, x=x.model_dump(), y=y.model_dump())
+    assert np.mean((heard[-1].arrays["phase/scaled"] > 1e-3) == limit) > 0.95  # a fast target ends so
+    assert not theory(beta=None, tau=0.3)[0].any()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"tau": 0.3, "beta": 50.0}, "got 0.3, expected 1: tau counts for nothing where there is a beta"),
+        ({"tau": 0.3, "x": {"of": "beta", "low": 1, "high": 2}}, "remove tau or beta"),
+        ({"beta": 50.0, "x": {"of": "tau", "low": 1, "high": 2}}, "got an axis of tau, expected 1"),
         ({"x": {"of": "s0", "low": 0, "high": 1}}, "both vary s0"),
         ({"x": {"of": "eta", "low": -1, "high": 1}}, "eta must be 0 or more, got -1"),
         ({"x": {"of": "beta", "low": 0, "high": 1}}, "beta must be above 0, got 0"),

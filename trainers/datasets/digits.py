@@ -29,7 +29,8 @@ class Config(DatasetConfig):
     size: int = Field(8, ge=8, le=256)
     """Height and width in pixels; other than 8, the images are resized once, when loaded."""
     channels: Literal[1, 3] = 3
-    """Colour channels; with 3 all are equal, so that every encoder and view takes the images."""
+    """Colour channels; with 3 all are equal, so that every encoder and view takes the images. With 1 no view
+    changes brightness and contrast: `views.jitter` is of three channels alone."""
 
 
 def missing(config: Config, *, root: Path | None) -> str | None:

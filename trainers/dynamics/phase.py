@@ -61,7 +61,7 @@ def starts(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis) -> St
 
     Args:
         fixed: values off the grid, of every `Parameter`; s0 None starts on the parabola, s0 = p0²/α_p;
-            beta None is no EMA.
+            beta None is no EMA; with one τ is 1, where it ends.
         x, y: what varies.
     """
     across, down = np.meshgrid(x.values(), y.values())
@@ -74,7 +74,7 @@ def starts(fixed: dict[Parameter, float | None], x: GridAxis, y: GridAxis) -> St
     alpha_p, eta, sigma, tau = (values[name] for name in ("alpha_p", "eta", "sigma", "tau"))
     assert p is not None and alpha_p is not None
     assert eta is not None and sigma is not None and tau is not None
-    rates = Rates(alpha_p, eta, sigma, tau, values["beta"])
+    rates = Rates(alpha_p, eta, sigma, tau if values["beta"] is None else np.ones(number), values["beta"])
     return Starts(p, p * p / alpha_p if s is None else s, rates)
 
 

@@ -88,7 +88,7 @@ class Config(LoopConfig):
     beta: float | None = Field(0.4, gt=0, le=1e4)
     """Rate β of the target's EMA; None: no EMA, W_a = τ W."""
     tau: float = Field(1.0, ge=0, le=1e4)
-    """W_a = τ W where there is no EMA."""
+    """W_a = τ W where there is no EMA; with one it stays 1."""
     symmetric: bool = False
     """Whether W_p is kept symmetric."""
     predictor: bool = True
@@ -119,6 +119,9 @@ class Config(LoopConfig):
         if not self.stop_gradient and (self.beta is not None or self.tau != 1):
             message = "without stop-gradient both views share one network: set beta to null and tau to 1"
             raise FieldError("stop_gradient", message)
+        if self.beta is not None and self.tau != 1:
+            message = f"got {self.tau:g}, expected 1: tau counts for nothing where there is a beta; "
+            raise FieldError("tau", message + "remove tau or set beta to null")
         return self
 
     def flow(self) -> Flow:

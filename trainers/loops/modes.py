@@ -49,7 +49,7 @@ class Config(LoopConfig):
     beta: float | None = Field(None, gt=0, le=1e4)
     """Rate β of the target's EMA; None: no EMA, τ is fixed."""
     tau: float = Field(1.0, gt=0, le=1e4)
-    """τ = w_a / w without EMA; 1: the target is the online network."""
+    """τ = w_a / w without EMA; 1: the target is the online network. With EMA it stays 1."""
     tau0: float = Field(0.0, ge=0, le=1e4)
     """τ at the start, with EMA."""
     p0: float = Field(0.5, ge=-1e4, le=1e4)
@@ -80,6 +80,13 @@ class Config(LoopConfig):
             if axis.of in self.model_fields_set:
                 message = f"{axis.of} varies along {name}, so this value counts for nothing; remove one"
                 raise FieldError(axis.of, message)
+        varied = (self.x.of, self.y.of)
+        if (self.beta is not None or "beta" in varied) and (self.tau != 1 or "tau" in varied):
+            got = "an axis of tau" if "tau" in varied else f"{self.tau:g}"
+            message = (
+                f"got {got}, expected 1: tau counts for nothing where there is a beta; remove tau or beta"
+            )
+            raise FieldError("tau", message)
         return self
 
     @property
@@ -151,9 +158,9 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
             "dynamics/time": float(moment),
             "modes/alive_share": summary.alive[index] / total,
             "modes/collapsed_share": (summary.finite[index] - summary.alive[index]) / total,
-            "invariant/error": float(summary.drift[index]),
         }
         if summary.finite[index]:
+            metrics["invariant/error"] = float(summary.drift[index])
             metrics["modes/p"] = summary.p[index] / summary.finite[index]
             metrics["modes/s"] = summary.s[index] / summary.finite[index]
         arrays = _arrays(config, points, final, theory) if index == config.records else {}
@@ -165,7 +172,7 @@ def fit(config: Config, *, runtime: Runtime, folder: Folder | None, report: Repo
     metrics |= {"modes/diverged_share": float(1 - summary.finite[-1] / total)}
     metrics |= _compared(config, points, final, theory) | _passage(np.concatenate(summary.to_90))
     if points.rates.beta is not None:
-        metrics["tau/error"] = _tau_error(config, points)
+        metrics |= _tau_error(config, points)
     if metrics["modes/alive_share"] == 0:
         dead = int(summary.finite[-1])
         reason = f"all {total} modes collapsed by t = {config.time:g}"
@@ -189,8 +196,7 @@ def _compared(
         if clear.any():
             found["boundary/agreement"] = 1 - float(wrong[clear].mean())
     eta = np.asarray(points.rates.eta)
-    tau = points.rates.tau if points.rates.beta is None else 1.0
-    _, stable = per_mode.fixed_points(eta, tau, points.rates.sigma)
+    _, stable = per_mode.fixed_points(eta, points.rates.tau, points.rates.sigma)
     # A mode that starts on the edge lingers at the saddle: its end is not known yet.
     settled = phase.away_from_edge(alive.reshape(shape)).ravel()
     off = np.abs(final.p - stable)[alive & settled & (eta > 0)]
@@ -212,21 +218,25 @@ def _passage(moments: Floats) -> dict[str, float]:
     return {"modes/time_to_90": float(np.median(known))} if known.size else {}
 
 
-def _tau_error(config: Config, points: phase.Starts) -> float:
+def _tau_error(config: Config, points: phase.Starts) -> dict[str, float]:
     """Largest distance between the τ that was integrated and its closed form, over a few trajectories."""
     chosen = np.linspace(0, len(points.p) - 1, min(CHECKED, len(points.p))).astype(int)
     rates = points.rates.rows(chosen)
-    horizon = min(config.time, 20.0)  # s must not yet have vanished: τ divides by it
+    betas = np.broadcast_to(np.asarray(rates.beta, float), len(chosen))
+    # s must not yet have vanished: τ divides by it; and e^{βt} must be a number.
+    horizon = min(config.time, 20.0, 700 / betas.max())
     times = np.linspace(0, horizon, 4001)
     (states,) = per_mode.trajectories(points.p[chosen], points.s[chosen], config.tau0, rates, times)
     s = np.stack([state.s for state in states])
     target = np.stack([state.target for state in states])
-    worst = 0.0
-    for column in np.flatnonzero((s > 1e-3).all(axis=0)):
-        beta = float(np.broadcast_to(np.asarray(rates.beta), len(chosen))[column])
-        closed = per_mode.closed_form_tau(times, s[:, column], tau=config.tau0, beta=beta)
-        worst = max(worst, float(np.abs(closed - target[:, column] / s[:, column]).max()))
-    return worst
+    off = [
+        np.abs(
+            per_mode.closed_form_tau(times, s[:, i], tau=config.tau0, beta=betas[i]) - target[:, i] / s[:, i]
+        )
+        for i in np.flatnonzero((s > 1e-3).all(axis=0))
+    ]
+    worst = float(np.max(off)) if off else np.nan
+    return {"tau/error": worst} if np.isfinite(worst) else {}
 
 
 def _arrays(

@@ -13,7 +13,7 @@ from trainers.measures.spectra import exp_entropy
 SAMPLES = 2560  # held-out images the diagnostics look at: 5·d for d = 512; wider ones have fewer than 5·d
 STD_SHARE = 0.1  # of the healthy 1/√d below which the spread on the sphere counts as gone
 TOP_SHARE = 0.9  # of the variance in one direction
-RANK_SHARE = 0.1  # of the dimensions
+RANK_SHARE = 0.1  # of the dimensions, or of those that N images can span, N - 1
 
 _NUMBERS = (
     *("std", "top1_share", "effective_rank", "rankme", "participation_ratio", "stable_rank"),
@@ -39,8 +39,9 @@ def diagnose(embeddings: torch.Tensor, features: torch.Tensor) -> Diagnosis:
     """Whether the embeddings have collapsed.
 
     "total": their spread on the unit sphere is below a tenth of the healthy 1/√d, or one direction holds
-    over 0.9 of their variance. "dimensional": their effective rank is below a tenth of d. Features are
-    described by the same numbers but do not decide.
+    over 0.9 of their variance. "dimensional": their effective rank is below a tenth of d, or of N - 1
+    where that is less: N centred embeddings span no more. Features are described by the same numbers but
+    do not decide.
 
     Args:
         embeddings: z [N, d] of held-out images.
@@ -57,19 +58,21 @@ def diagnose(embeddings: torch.Tensor, features: torch.Tensor) -> Diagnosis:
     for what, values in (("embedding", embeddings), ("feature", features)):
         numbers, arrays[what] = describe(what, values)
         metrics |= {f"{what}/{name}": value for name, value in numbers.items()}
-    width = embeddings.shape[1]
+    number, width = embeddings.shape
+    most = min(width, number - 1)
+    room = f"d = {width}" if most == width else f"{most} ({number} images; d = {width})"
     std, share = metrics["embedding/std"], metrics["embedding/top1_share"]
     rank, healthy = metrics["embedding/effective_rank"], 1 / math.sqrt(width)
     if std < STD_SHARE * healthy:
         verdict: Verdict = "total"
         evidence = f"embedding std {std:.2g} is below {STD_SHARE:g} of the healthy {healthy:.2g}"
-    elif share > TOP_SHARE:
+    elif share > TOP_SHARE and number > 2:  # two images span one direction whatever they are
         verdict, evidence = "total", f"one direction holds {share:.0%} of the embedding variance"
-    elif rank < RANK_SHARE * width:
+    elif rank < RANK_SHARE * most:
         verdict = "dimensional"
-        evidence = f"embedding effective rank {rank:.1f} is below {RANK_SHARE:g} of d = {width}"
+        evidence = f"embedding effective rank {rank:.1f} is below {RANK_SHARE:g} of {room}"
     else:
-        verdict, evidence = "none", f"embedding effective rank {rank:.1f} of {width}, std {std:.2g}"
+        verdict, evidence = "none", f"embedding effective rank {rank:.1f} of {room}, std {std:.2g}"
     return Diagnosis(verdict, evidence, metrics, arrays)
 
 

@@ -23,12 +23,13 @@ class SpectraConfig(Frozen):
     """What is recorded of the eigenspace, and when."""
 
     every: int = Field(5, ge=1)
-    """Epochs between two recordings. Also recorded: before training, after the first and last epoch."""
+    """Epochs between two recordings. Also recorded: after the first and the last epoch. Before training there
+    are numbers of embeddings, features and W_p, and no spectra: F has seen no batch."""
     rho: float = Field(0.3, ge=0, lt=1)
     """Keep rate ρ of F: its memory is about 1/(1 - ρ) batches. 0.3: DirectPred and the report."""
 
     def recorded(self, epoch: int, epochs: int) -> bool:
-        """Whether the spectra are recorded after `epoch` epochs."""
+        """Whether embeddings are measured after `epoch` epochs, and spectra recorded, but for epoch 0."""
         return epoch in (0, 1, epochs) or epoch % self.every == 0
 
 

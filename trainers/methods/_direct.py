@@ -25,7 +25,8 @@ class DirectConfig(SiameseConfig):
     freq: int = Field(1, ge=1)
     """Steps between two computations of W_p. Above 1 the optimizer trains W_p in between."""
     centre: bool = False
-    """Whether the mean's outer product is taken from F first; the paper finds it worse."""
+    """Whether means are taken out of F first, E[z] E[z]ᵀ, and for the optimal predictor E[z'] E[z]ᵀ out of
+    E[z' zᵀ] (luckmatters, "minimal_space"); the paper finds it worse."""
 
 
 class DirectPredictor(Siamese):
@@ -52,6 +53,7 @@ class DirectPredictor(Siamese):
             mean=torch.zeros(d),
             cross=torch.zeros(d, d),
             batches=torch.zeros((), dtype=torch.int64),
+            **({"target_mean": torch.zeros(d)} if config.centre else {}),
         )
         self.networks["statistics"] = self.statistics
 
@@ -66,6 +68,7 @@ class DirectPredictor(Siamese):
             if self.direct.centre:
                 mean = self.statistics.mean
                 correlation = correlation - torch.outer(mean, mean)
+                cross = cross - torch.outer(self.statistics.target_mean, mean)
             layer = self.predictor[0]
             assert isinstance(layer, nn.Linear)
             with torch.no_grad():
@@ -79,7 +82,7 @@ class DirectPredictor(Siamese):
 def update_statistics(
     statistics: Any, z1: Tensor, z2: Tensor, target1: Tensor, target2: Tensor, *, rho: float
 ) -> None:
-    """Move `correlation`, `mean` and `cross` towards those of one batch; the first batch sets them."""
+    """Move each mean of `statistics` towards that of one batch; the first batch sets them."""
     # All of it is detached already. The target of each view is the other view's.
     z, target = torch.cat((z1, z2)), torch.cat((target2, target1))
     keep = (statistics.batches > 0) * rho
@@ -87,7 +90,9 @@ def update_statistics(
         ("correlation", z.T @ z / len(z)),
         ("mean", z.mean(dim=0)),
         ("cross", target.T @ z / len(z)),
+        ("target_mean", target.mean(dim=0)),
     ):
-        buffer = getattr(statistics, name)
-        buffer.copy_(keep * buffer + (1 - keep) * value)
+        if hasattr(statistics, name):
+            buffer = getattr(statistics, name)
+            buffer.copy_(keep * buffer + (1 - keep) * value)
     statistics.batches += 1

@@ -189,7 +189,9 @@ def project(predictor: nn.Sequential, config: MlpPredictor | LinearPredictor | N
             if config.constraint == "diagonal":
                 mean = mean.diagonal().diag()
             elif config.constraint == "normalised":
-                largest = torch.linalg.eigvalsh(mean)[-1]
+                # A matrix that is not finite has no eigenvalues; it is left, for the loss to say so.
+                finite = torch.isfinite(mean).all()
+                largest = torch.linalg.eigvalsh(torch.where(finite, mean, 0))[-1]
                 # Dividing by an eigenvalue near zero would make W_p explode (luckmatters' threshold).
                 mean = torch.where(largest.abs() > 1e-2, mean / largest, mean)
             weight.copy_(mean)

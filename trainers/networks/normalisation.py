@@ -13,7 +13,8 @@ Statistic = Literal["kept", "detached", "dropped"]
 class AblatedBatchNorm(nn.BatchNorm1d):
     """x ← (x - mean) / √(var + eps) with unbiased var; either statistic may lose its gradient or its place.
 
-    Eval mode uses the running statistics, as torch's BatchNorm does.
+    Eval mode uses the running statistics, as torch's BatchNorm does; like it, half precision (autocast) comes
+    in and goes out, and all between is float32.
     """
 
     def __init__(self, width: int, *, affine: bool, mean: Statistic, std: Statistic) -> None:
@@ -23,6 +24,8 @@ class AblatedBatchNorm(nn.BatchNorm1d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """`x` [N, width], normalised as far as the ablation allows."""
+        given = x.dtype
+        x = x.to(torch.promote_types(given, torch.float32))
         running_mean, running_var = self.get_buffer("running_mean"), self.get_buffer("running_var")
         if self.training:
             mean, variance = x.mean(dim=0), x.var(dim=0)
@@ -37,4 +40,4 @@ class AblatedBatchNorm(nn.BatchNorm1d):
             x = x - (mean.detach() if self.mean == "detached" else mean)
         if self.std != "dropped":
             x = x / (std.detach() if self.std == "detached" else std)
-        return x * self.weight + self.bias if self.affine else x
+        return (x * self.weight + self.bias if self.affine else x).to(given)

@@ -32,7 +32,11 @@ class CropConfig(Frozen):
 
 
 class JitterConfig(Frozen):
-    """Random brightness, contrast, saturation and hue, in this order."""
+    """Random brightness, contrast, saturation and hue, in this order; of images with three channels alone.
+
+    Images with one channel get none of the four; torchvision's ColorJitter changes their brightness and
+    contrast.
+    """
 
     p: float = Field(0.8, ge=0, le=1)
     """Probability that an image is jittered at all."""
