@@ -549,6 +549,37 @@ def test_an_attempt_that_is_told_late_neither_stops_nor_hides_a_later_one(home: 
     assert (record.status, record.worker, record.attempts) == ("running", "other:1", 2)
 
 
+@pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_what_a_dead_driver_left_of_a_trial_does_not_displace_the_attempt_that_goes_on(
+    database: Path, tmp_path: Path, status: str
+) -> None:
+    from orchestrator.recording.mlflow.store import MlflowStore
+
+    shutil.copy(database, tmp_path)
+
+    def connect() -> Store:
+        return MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=tmp_path)
+
+    dead, living = (JournaledStore(connect, root=tmp_path / "journal", name=NAME) for _ in range(2))
+    path = dead._journal.append(journal.Begun(trial=FIRST.facts, sweep=INFO, worker="dead:1", attempt="a1"))
+    dead._journal.append(journal.reported(FIRST.id, full_report(0)))
+    living.adopt({SECOND.id: SECOND.label}, INFO)
+    living.flush()  # it has looked behind while the other lived
+    dead.close()
+    living.begin(FIRST.facts, INFO, worker="living:2", attempt="b2")
+    for epoch in range(3):
+        living.report(FIRST.id, full_report(epoch))
+    living.flush()  # with the trial open, it looks behind again
+    assert not path.exists()
+    living.finish(FIRST.id, outcome(0.75, status=status, reason="so"), INFO)
+    living.flush()
+    living.close()
+    record = connect().records([FIRST.id])[FIRST.id]
+    assert (record.status, record.attempts, record.worker) == (status, 2, "living:2")
+    assert connect().curves([FIRST.id])[FIRST.id].spectra_epochs == (0, 1, 2)
+
+
 def test_a_text_that_is_no_text_costs_one_line(home: Home) -> None:
     store = home.opened()
     store.begin(FIRST.facts, INFO)
