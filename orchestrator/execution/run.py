@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, NamedTuple
 
-from orchestrator.answer.comparison.precision import grown
 from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.planning.evaluations import evaluations
@@ -71,12 +70,6 @@ def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRe
     return plan._replace(edited=edited_plugins(missing, former, labels))
 
 
-def with_more_seeds(expansion: Expansion, result: SweepResult) -> Expansion | None:
-    """What a sweep that looks for narrow intervals asks for next; None: nothing, or what failed is first."""
-    stopped = result.interrupted or result.hopeless or result.failed or result.waits
-    return None if expansion.aim is None or stopped else grown(expansion, result.records)
-
-
 def evaluation_plan(
     expansion: Expansion,
     store: Store,
@@ -139,9 +132,11 @@ def run_sweep(
     interrupted, hopeless, overtaken = False, None, frozenset[str]()
 
     def take(event: Event) -> None:
-        if lapsed() and (done := recorder.done_elsewhere()):
+        done = recorder.done_elsewhere() if lapsed() else []
+        if event.trial_id not in done:  # else what is heard of it is late
+            recorder.take(event)
+        if done:
             raise _Overtaken(done)
-        recorder.take(event)
 
     try:
         executor.run(plan.todo, take)

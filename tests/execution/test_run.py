@@ -118,6 +118,32 @@ def test_what_another_driver_has_done_meanwhile_is_dropped_before_the_next_trial
     assert store.records([others[0].id])[others[0].id].metrics == {"probe/top1": 0.9}
 
 
+def test_the_result_by_which_a_driver_finds_itself_overtaken_is_kept() -> None:
+    store, executor = MemoryStore(), Fates(lambda trial: "completed")
+    plan, awake = plan_sweep(expansion(), store), list[str]()
+    mine, other = plan.todo[0], plan.todo[1]
+
+    def lapsed() -> bool:  # from its first end on
+        awake.append("")
+        if len(awake) != 2:
+            return False
+        store.begin(other.facts, INFO, attempt="theirs")
+        store.finish(other.id, Outcome(status="completed", metrics={"probe/top1": 0.9}), INFO)
+        return True
+
+    result = run_sweep(
+        plan,
+        store=store,
+        executor=executor,
+        info=INFO,
+        on_event=lambda event: None,
+        discard=lambda trial_id: None,
+        lapsed=lapsed,
+    )
+    assert (result.overtaken, result.trained, len(executor.ran)) == (1, {"completed": 1}, 1)
+    assert store.records([mine.id])[mine.id].metrics == {"probe/top1": 0.5}
+
+
 def test_claims_that_ended_and_were_nobody_elses_stop_nothing() -> None:
     result, _ = ran(lambda trial: "completed", keep_going=True, lapsed=lambda: True)
     assert (result.overtaken, result.trained["completed"]) == (0, 8)
