@@ -401,6 +401,54 @@ def test_a_journal_for_another_store_is_left_alone(home: Home) -> None:
     assert home.behind.records([FIRST.id]) == {} and len(home.waiting) == 1
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["stopped", "completed"])
+@pytest.mark.parametrize("away", [False, True], ids=["there", "away"])
+def test_what_waits_of_a_trial_is_not_mixed_with_the_result_that_the_store_has(
+    home: Home, ended: bool, away: bool
+) -> None:
+    home.away = True
+    here = home.opened()
+    here.begin(FIRST.facts, INFO, worker="here:1", attempt="a1")
+    here.report(FIRST.id, full_report(0))
+    here.finish(FIRST.id, outcome(0.25) if ended else DIED, INFO)
+    home.kill(here)
+    tell_one(home.behind, value=0.75)  # in another home
+    home.away = False
+    record = home.opened().records([FIRST.id])[FIRST.id]
+    assert (record.metrics, record.worker) == ({"probe/top1": 0.75}, "node1:7")
+    home.away = away  # by now this home knows of it
+    reader = home.opened()
+    if away:
+        with pytest.raises(StoreAway):
+            reader.curves([FIRST.id])
+        with pytest.raises(StoreAway):
+            reader.files([FIRST.id])
+        return
+    assert reader.curves([FIRST.id])[FIRST.id].spectra_epochs == (0, 1, 2)
+    assert reader.files([FIRST.id]) == home.behind.files([FIRST.id])
+
+
+def test_an_encoder_that_waits_is_not_taken_for_that_of_the_result_that_the_store_has(
+    home: Home, tmp_path: Path
+) -> None:
+    def left(store: Store, content: bytes) -> None:
+        digest, folder = hashlib.sha256(content).hexdigest(), tmp_path / content.decode()
+        store.begin(FIRST.facts, INFO)
+        store.finish(FIRST.id, outcome(details={"encoder": {"sha256": digest}}), INFO)
+        folder.mkdir()
+        (folder / "encoder.safetensors").write_bytes(content)
+        store.keep_encoder(FIRST.id, folder, digest)
+
+    home.away = True
+    here = home.opened()
+    left(here, b"mine")
+    assert home.opened().encoder(FIRST.id) == b"mine"
+    home.kill(here)
+    left(home.behind, b"theirs")
+    home.away = False
+    assert home.opened().encoder(FIRST.id) == b"theirs"
+
+
 # What a store refuses, and what breaks.
 
 

@@ -6,17 +6,19 @@ sees the same whether or not the tracker has heard of it yet.
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.errors import StoreAway, StoreLocked
-from orchestrator.process.waiting import said_if_slow
+from orchestrator.errors import StoreAway
+from orchestrator.process.waiting import said_if_slow, unlocked
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal import notes as journal_notes
+from orchestrator.recording.journal import overlay
 from orchestrator.recording.journal.delivery import Delivery
 from orchestrator.recording.journal.entries import Entry
 from orchestrator.recording.journal.files import OwnJournal
@@ -26,7 +28,6 @@ from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord, rec
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
-LOCKED_S = 60.0  # another process writes to a store's file no longer, unless it hangs
 Answer = TypeVar("Answer")
 
 
@@ -78,7 +79,7 @@ class JournaledStore:
         if self._inner is not None or self.away is not None:
             return
         try:
-            self._inner = self._patiently(self._connect, f"opening {self.name}")
+            self._inner = unlocked(self._connect, f"opening {self.name}", self._say)
         except StoreAway as error:
             if self._known is None:
                 raise
@@ -93,13 +94,8 @@ class JournaledStore:
         told = journal_files.waiting(self.root, self.name).records(trial_ids)  # first: it arrives meanwhile
         stored = self._stored(trial_ids)
         for trial_id, record in told.items():
-            there = stored.get(trial_id)
-            if there is None or not there.is_done:
-                first, run = there or record, there.run if there else None  # `expected` is of the first begin
-                unsure = first.expected and (first.perhaps_begun_before or (there is None and self.away))
-                update: dict[str, object] = {"run": run, "attempts": max(first.attempts, record.attempts)}
-                update |= {"expected": first.expected, "perhaps_begun_before": bool(unsure)}
-                stored[trial_id] = record.model_copy(update=update)
+            if overlay.counts(record, there := stored.get(trial_id)):
+                stored[trial_id] = overlay.laid_over(there, record, away=self.away is not None)
         return stored
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
@@ -119,7 +115,11 @@ class JournaledStore:
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; StoreAway: the store is needed for it and does not answer."""
         told = journal_files.waiting(self.root, self.name).encoder(trial_id)  # first: it arrives meanwhile
-        return self._read(lambda store: store.encoder(trial_id)) if told is None else told
+        if told is not None:
+            there = self._stored([trial_id]).get(trial_id)
+            if there is None or there.encoder in (None, hashlib.sha256(told).hexdigest()):
+                return told
+        return self._read(lambda store: store.encoder(trial_id))
 
     def begin(
         self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
@@ -244,13 +244,14 @@ class JournaledStore:
     def _told_or_stored(
         self, trial_ids: Collection[str], ask: Callable[[Any, Collection[str]], dict[str, Answer]], get: Any
     ) -> dict[str, Answer]:
-        """What is known of these trials, of those that wait from the journal."""
+        """What is known of these trials, of those that wait from the journal: what their records are of."""
         memory = journal_files.waiting(self.root, self.name, reports=True)
-        ended = [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
-        told = ask(memory, ended)
+        ended = {i: record for i, record in memory.records(trial_ids).items() if record.status != "running"}
+        stored = self._stored(ended) if ended else {}
+        told = ask(memory, [i for i, record in ended.items() if overlay.counts(record, stored.get(i))])
         others = [i for i in trial_ids if i not in told]
-        stored: dict[str, Answer] = get(lambda store: ask(store, others)) if others else {}
-        return stored | told
+        there: dict[str, Answer] = get(lambda store: ask(store, others)) if others else {}
+        return there | told
 
     def _stored(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         try:
@@ -268,25 +269,13 @@ class JournaledStore:
         """The answer of the reader, or of the store where that cannot tell."""
         if (reader := self._reader) is not None:
             try:
-                return self._patiently(lambda: ask(reader), f"waiting for {self.name}")
+                return unlocked(lambda: ask(reader), f"waiting for {self.name}", self._say)
             except CannotTell:
                 self.open()
         return self._ask(ask)
 
     def _ask(self, ask: Callable[[Store], Answer]) -> Answer:
-        return self._patiently(lambda: ask(self._reachable()), f"waiting for {self.name}")
-
-    def _patiently(self, ask: Callable[[], Answer], doing: str) -> Answer:
-        """The answer, asked for again for a while where another process writes to the store's file."""
-        until = time.monotonic() + LOCKED_S
-        with said_if_slow(doing, self._say):
-            while True:
-                try:
-                    return ask()
-                except StoreLocked:
-                    if time.monotonic() > until:
-                        raise
-                    time.sleep(0.1)
+        return unlocked(lambda: ask(self._reachable()), f"waiting for {self.name}", self._say)
 
     def _reachable(self) -> Store:
         # A file is asked itself; a server that does not answer would be waited for once more.
