@@ -186,6 +186,11 @@ class Story:
         elif epoch is not None:
             self._both("report", trial_id, full_report(epoch))
             self.epochs[trial_id] = epoch + 1
+        elif there and there[trial_id].is_done and self.rng.random() < 0.3:
+            if (run := self.store.records([trial_id])[trial_id].run) is not None:  # it has arrived
+                named = {"worker": f"node{self.number}:1", "attempt": f"a{self.number:04}"}
+                self._both("begin", self.facts[trial_id], INFO, **named, instead_of=run)
+                self.epochs[trial_id] = 0
         elif there and there[trial_id].is_done:
             label = self.facts[trial_id].label
             self.rng.choice(
@@ -197,7 +202,7 @@ class Story:
             )()
         else:
             worker = f"node{self.number}:1"
-            self._both("begin", self.facts[trial_id], INFO, worker=worker, attempt=f"a{self.number}")
+            self._both("begin", self.facts[trial_id], INFO, worker=worker, attempt=f"a{self.number:04}")
             self.epochs[trial_id] = 0
 
     def _die(self) -> None:
@@ -447,6 +452,36 @@ def test_an_encoder_that_waits_is_not_taken_for_that_of_the_result_that_the_stor
     left(home.behind, b"theirs")
     home.away = False
     assert home.opened().encoder(FIRST.id) == b"theirs"
+
+
+def test_a_trial_that_is_trained_anew_is_so_whoever_ends_it_and_whenever_the_store_hears_of_it(
+    home: Home,
+) -> None:
+    tell_one(home.behind, value=0.25)
+    old = home.opened().records([FIRST.id])[FIRST.id]
+    second = home.opened()
+    second.adopt({SECOND.id: SECOND.label}, INFO)
+    second.flush()
+    home.faulty.before = lambda call: StoreAway("it takes nothing") if call in TELLING else None
+    first = home.opened()
+    first.begin(FIRST.facts, INFO, attempt="b1", instead_of=old.run)
+    home.kill(first)
+    reader = home.opened()
+    assert reader.records([FIRST.id])[FIRST.id].status == "running"
+    assert reader.curves([FIRST.id]) == reader.files([FIRST.id]) == {}  # the old ones are of the old run
+
+    home.away = True
+    assert second.records([FIRST.id])[FIRST.id].status == "running"  # it takes over what the other has begun
+    second.begin(FIRST.facts, INFO, attempt="b2")
+    second.report(FIRST.id, full_report(0))
+    second.finish(FIRST.id, outcome(0.75), INFO)
+    home.kill(second)  # whose journal is the older one
+    assert results(home.opened()) == {FIRST.id: {"probe/top1": 0.75}}
+    home.away, home.faulty.before = False, lambda call: None
+    for store in (home.opened(), home.synced(), home.behind):
+        record = store.records([FIRST.id])[FIRST.id]
+        assert (record.metrics, record.run == old.run) == ({"probe/top1": 0.75}, False)
+        assert store.curves([FIRST.id])[FIRST.id].spectra_epochs == (0,)
 
 
 # What a store refuses, and what breaks.
@@ -880,7 +915,7 @@ def tell_everything(store: Store) -> None:
     store.finish(A.trial_id, outcome(0.75, details=details), sweep)
     store.report(B.trial_id, EpochReport(epoch=0, epochs=2, metrics={"train/loss": 0.5}))
     store.finish(B.trial_id, outcome(status="failed", reason="ValueError: no", error="code"), sweep)
-    store.begin(C, sweep, worker="node1:8", attempt="third0")
+    store.begin(C, sweep, worker="node1:8", attempt="third0", instead_of="f" * 32)
     store.report(C.trial_id, full_report(0))
     store.attach(A.trial_id, {"plot.svg": b"<svg/>"})
     store.adopt({A.trial_id: A.label}, SweepInfo(name="other", profile=None, provenance=sweep.provenance))

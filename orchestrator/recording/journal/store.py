@@ -6,7 +6,6 @@ sees the same whether or not the tracker has heard of it yet.
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
@@ -23,6 +22,7 @@ from orchestrator.recording.journal.delivery import Delivery
 from orchestrator.recording.journal.entries import Entry
 from orchestrator.recording.journal.files import OwnJournal
 from orchestrator.recording.journal.finished import FinishedTrials
+from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import CannotTell, Reader, Store
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord, record_of
 from trainers.attempt.folders import Folder
@@ -68,6 +68,7 @@ class JournaledStore:
             self.open()
         self._journal = OwnJournal(root, store=name, command=command)
         self._own: Path | None = None  # the folder of what was told through this object
+        self._replaced: dict[str, str] = {}  # runs of trials that were begun anew, as far as that waits
         self._carrier: Delivery | None = None
 
     def open(self) -> None:
@@ -91,12 +92,10 @@ class JournaledStore:
 
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What the store knows of these trials, and what waits to be told to it."""
-        told = journal_files.waiting(self.root, self.name).records(trial_ids)  # first: it arrives meanwhile
-        stored = self._stored(trial_ids)
-        for trial_id, record in told.items():
-            if overlay.counts(record, there := stored.get(trial_id)):
-                stored[trial_id] = overlay.laid_over(there, record, away=self.away is not None)
-        return stored
+        waits = journal_files.waiting(self.root, self.name)  # first: it arrives meanwhile
+        stored = self._stored(trial_ids, waits)
+        self._replaced |= overlay.replaced(stored, waits)
+        return overlay.records(stored, waits, trial_ids, away=self.away is not None)
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials; StoreAway: the store is needed for some and does not answer."""
@@ -114,19 +113,29 @@ class JournaledStore:
 
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; StoreAway: the store is needed for it and does not answer."""
-        told = journal_files.waiting(self.root, self.name).encoder(trial_id)  # first: it arrives meanwhile
-        if told is not None:
-            there = self._stored([trial_id]).get(trial_id)
-            if there is None or there.encoder in (None, hashlib.sha256(told).hexdigest()):
-                return told
+        waits = journal_files.waiting(self.root, self.name)  # first: it arrives meanwhile
+        told = waits.encoder(trial_id)
+        there = {} if told is None else self._stored([trial_id], waits)
+        if told is not None and overlay.is_encoder(told, there.get(trial_id), waits):
+            return told
         return self._read(lambda store: store.encoder(trial_id))
 
     def begin(
-        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+        self,
+        trial: TrialFacts,
+        sweep: SweepInfo,
+        *,
+        worker: str | None = None,
+        attempt: str | None = None,
+        instead_of: str | None = None,
     ) -> None:
         """A trial starts, or starts again."""
         name = attempt or f"{time.time_ns():016x}{uuid.uuid4().hex[:4]}"  # sorts by time
-        self._tell(journal.Begun(trial=trial, sweep=sweep, worker=worker, attempt=name))
+        # What a dead driver began anew, and could not deliver, is anew still.
+        anew = self._replaced.get(trial.trial_id) if instead_of is None else instead_of
+        self._tell(journal.Begun(trial=trial, sweep=sweep, worker=worker, attempt=name, instead_of=anew))
+        if anew is not None and self._known is not None:
+            self._known.discard([trial.trial_id])
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch."""
@@ -246,14 +255,16 @@ class JournaledStore:
     ) -> dict[str, Answer]:
         """What is known of these trials, of those that wait from the journal: what their records are of."""
         memory = journal_files.waiting(self.root, self.name, reports=True)
-        ended = {i: record for i, record in memory.records(trial_ids).items() if record.status != "running"}
-        stored = self._stored(ended) if ended else {}
-        told = ask(memory, [i for i, record in ended.items() if overlay.counts(record, stored.get(i))])
-        others = [i for i in trial_ids if i not in told]
-        there: dict[str, Answer] = get(lambda store: ask(store, others)) if others else {}
-        return there | told
+        waits = memory.records(trial_ids)
+        known = self._stored(waits, memory) if waits else {}
+        ended = [one for one in waits.values() if one.status != "running"]
+        told = ask(memory, [one.trial_id for one in ended if overlay.counts(one, known, memory)])
+        old = {i for i, record in known.items() if overlay.is_replaced(record, memory)}
+        others = [i for i in trial_ids if i not in told and i not in old]
+        stored: dict[str, Answer] = get(lambda store: ask(store, others)) if others else {}
+        return stored | told
 
-    def _stored(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+    def _stored(self, trial_ids: Collection[str], waits: MemoryStore) -> dict[str, TrialRecord]:
         try:
             found = self._read(lambda store: store.records(trial_ids))
         except StoreAway as error:
@@ -262,7 +273,7 @@ class JournaledStore:
             self.away = str(error)
             return self._known.records(trial_ids)
         if self._known is not None:
-            self._known.add(found.values())
+            self._known.add(one for one in found.values() if not overlay.is_replaced(one, waits))
         return found
 
     def _read(self, ask: Callable[[Reader], Answer]) -> Answer:
