@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.expectations import written_down
+from orchestrator.answer.comparison.precision import grown
 from orchestrator.errors import OrchError, StoreAway, UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.checks import check_before_training, kept_by
@@ -22,7 +23,6 @@ from orchestrator.execution.run import (
     SweepResult,
     evaluation_plan,
     plan_sweep,
-    with_more_seeds,
 )
 from orchestrator.execution.screen import mirrors
 from orchestrator.execution.screen.lines import Make
@@ -187,7 +187,7 @@ def _completed(
 ) -> tuple[Prepared, SweepResult]:
     """What training and evaluating find, and the sweep with the seeds that intervals asked for meanwhile."""
     result = _evaluated(prepared, train(prepared), evaluate, say)
-    while prepared.writes and (larger := with_more_seeds(prepared.plan.expansion, result)):
+    while prepared.writes and (larger := _with_more_seeds(prepared.plan.expansion, result)):
         number = len(larger.trials) - len(prepared.plan.expansion.trials)
         say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
         plan = plan_sweep(larger, prepared.store)._replace(lost=prepared.plan.lost)
@@ -196,6 +196,12 @@ def _completed(
         more = more._replace(trained=result.trained + more.trained)
         result = _evaluated(prepared, more, evaluate, say)
     return prepared, result
+
+
+def _with_more_seeds(expansion: Expansion, result: SweepResult) -> Expansion | None:
+    """What a sweep that looks for narrow intervals asks for next; None: nothing, or what failed is first."""
+    stopped = result.interrupted or result.hopeless or result.failed or result.waits
+    return None if expansion.aim is None or stopped else grown(expansion, result.records)
 
 
 def _evaluations(

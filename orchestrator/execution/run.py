@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import ClassVar, NamedTuple
 
-from orchestrator.answer.comparison.precision import grown
-from orchestrator.errors import ExecutionError, FirstCellsFailed, Interrupted
+from orchestrator.errors import FirstCellsFailed, Interrupted
 from orchestrator.events import Event, Finished, OnEvent, Progressed, Started
 from orchestrator.planning.evaluations import evaluations
 from orchestrator.planning.expand import Expansion
@@ -69,12 +68,6 @@ def plan_sweep(expansion: Expansion, store: Store, records: Mapping[str, TrialRe
     wanted = {trial.label for trial in missing}
     former = store.records([one for one, label in labels.items() if label in wanted and one not in records])
     return plan._replace(edited=edited_plugins(missing, former, labels))
-
-
-def with_more_seeds(expansion: Expansion, result: SweepResult) -> Expansion | None:
-    """What a sweep that looks for narrow intervals asks for next; None: nothing, or what failed is first."""
-    stopped = result.interrupted or result.hopeless or result.failed or result.waits
-    return None if expansion.aim is None or stopped else grown(expansion, result.records)
 
 
 def evaluation_plan(
@@ -139,9 +132,11 @@ def run_sweep(
     interrupted, hopeless, overtaken = False, None, frozenset[str]()
 
     def take(event: Event) -> None:
-        if lapsed() and (done := recorder.done_elsewhere()):
+        done = recorder.done_elsewhere() if lapsed() else []
+        if event.trial_id not in done:  # else what is heard of it is late
+            recorder.take(event)
+        if done:
             raise _Overtaken(done)
-        recorder.take(event)
 
     try:
         executor.run(plan.todo, take)
@@ -151,10 +146,8 @@ def run_sweep(
         hopeless = str(reason)
     except _Overtaken as reason:
         overtaken = reason.trial_ids
-    except ExecutionError:
+    finally:  # whatever ended it
         recorder.stop()
-        raise
-    recorder.stop()
     for trial_id in overtaken:
         discard(trial_id)
     return SweepResult(recorder.trained, recorder.records, interrupted, hopeless, overtaken=len(overtaken))
@@ -188,8 +181,8 @@ class _Recorder:
         self._asked, self._begun = asked, set[str]()
         self._fresh = set[str]()  # begun for the first time, as far as the store knows ...
         self._resumed = set[str]()  # ... and going on from a checkpoint all the same
-        self._anew = set(plan.anew)
         self._set_aside = {i: plan.records[i] for i in plan.anew if i in plan.records}
+        self._anew = {i: record.run or "" for i, record in self._set_aside.items()}  # and not begun
         self._store, self._info, self._on_event = store, info, on_event
         self._discard, self._guard, self._folder = discard, guard, folder
 
@@ -203,15 +196,14 @@ class _Recorder:
         trial = self._trials[event.trial_id]
         match event:
             case Started():
-                if trial.id in self._anew:  # not before: what never starts keeps the result it has
-                    self._anew.discard(trial.id)
-                    self._store.set_aside([trial.id])
                 if trial.id in self._begun or not self._asked or self._before(trial.id):
                     self._fresh.discard(trial.id)
                 else:
                     self._fresh.add(trial.id)
                 self._begun.add(trial.id)
-                self._store.begin(trial.facts, self._info_of(trial.id), worker=event.worker)
+                old = self._anew.pop(trial.id, None)  # not before: what never starts keeps the result it has
+                info = self._info_of(trial.id)
+                self._store.begin(trial.facts, info, worker=event.worker, instead_of=old)
             case Progressed():
                 if event.report.replayed and trial.id in self._fresh:
                     self._resumed.add(trial.id)

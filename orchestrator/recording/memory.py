@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 
+from orchestrator.recording.store_port import is_replaced
 from orchestrator.recording.trial_files import left_encoder, trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of, record_of
 from trainers.attempt.folders import Folder
@@ -31,6 +33,9 @@ class MemoryStore:
         self._labels: dict[str, str] = {}
         self._facts: dict[str, TrialFacts] = {}
         self._ended: dict[str, tuple[Outcome, SweepInfo]] = {}
+        self._set_aside = Counter[str]()  # how often, by trial id
+        self.replaced: dict[str, set[str]] = {}
+        """Of what waits in journals: runs of their store that trials are trained anew for, by trial id."""
 
     def describe(self) -> str:
         """Where it keeps things."""
@@ -62,9 +67,18 @@ class MemoryStore:
         return left_encoder(*self._encoders[trial_id]) if trial_id in self._encoders else None
 
     def begin(
-        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+        self,
+        trial: TrialFacts,
+        sweep: SweepInfo,
+        *,
+        worker: str | None = None,
+        attempt: str | None = None,
+        instead_of: str | None = None,
     ) -> None:
         """A trial starts, or starts again."""
+        there, known = self._records.get(trial.trial_id), self._attempts.get(trial.trial_id, [])
+        if there is not None and is_replaced(there.run, known, instead_of, attempt):
+            self.set_aside([trial.trial_id])
         self._labels[trial.trial_id], self._facts[trial.trial_id] = trial.label, trial
         self.sweeps.setdefault(sweep.name, set()).add(trial.trial_id)
         self._reports.setdefault(trial.trial_id, {})
@@ -84,7 +98,9 @@ class MemoryStore:
             perhaps_begun_before=before is not None and before.perhaps_begun_before,
             trial_id=trial.trial_id,
             status="running",
-            run=trial.trial_id,
+            run=trial.trial_id
+            if (old := self._set_aside[trial.trial_id]) == 0
+            else f"{trial.trial_id}.{old}",
             attempts=len(attempts),
             worker=worker,
         )
@@ -107,7 +123,7 @@ class MemoryStore:
         kept = {
             "expected": begun.expected,
             "perhaps_begun_before": begun.perhaps_begun_before or record.perhaps_begun_before,
-            "run": trial_id,
+            "run": begun.run,
             "attempts": begun.attempts,
             "worker": begun.worker,
         }
@@ -134,6 +150,7 @@ class MemoryStore:
     def set_aside(self, trial_ids: Collection[str]) -> None:
         """Forget these trials."""
         for trial_id in trial_ids:
+            self._set_aside[trial_id] += trial_id in self._records
             for kept in (self._records, self._reports, self._attempts, self._ended, self._encoders):
                 kept.pop(trial_id, None)
             for asked_for in self.sweeps.values():

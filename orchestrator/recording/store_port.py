@@ -13,6 +13,13 @@ from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
 
+def is_replaced(run: str | None, attempts: Collection[str], by: str | None, attempt: str | None) -> bool:
+    """Whether an `attempt` that begins instead of the run `by` replaces this run, which had `attempts`."""
+    if by == "":
+        return attempt is None or attempt > max(attempts, default="")  # their names sort by time
+    return by is not None and by == run
+
+
 class Executor(Protocol):
     """Runs trials.
 
@@ -113,9 +120,19 @@ class Store(Reader, Protocol):
         """
 
     def begin(
-        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+        self,
+        trial: TrialFacts,
+        sweep: SweepInfo,
+        *,
+        worker: str | None = None,
+        attempt: str | None = None,
+        instead_of: str | None = None,
     ) -> None:
-        """A trial starts, or starts again, on that worker; an `attempt` told twice counts once."""
+        """A trial starts, or starts again, on that worker; an `attempt` told twice counts once.
+
+        `instead_of` names the run of a result that is trained anew: if that is still the trial's, it is set
+        aside first. Empty: whichever run the trial has, if this attempt is later than all of its own.
+        """
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial that was begun finished an epoch. May be buffered until `finish` or `flush`."""

@@ -186,6 +186,11 @@ class Story:
         elif epoch is not None:
             self._both("report", trial_id, full_report(epoch))
             self.epochs[trial_id] = epoch + 1
+        elif there and there[trial_id].is_done and self.rng.random() < 0.3:
+            if (run := self.store.records([trial_id])[trial_id].run) is not None:  # it has arrived
+                named = {"worker": f"node{self.number}:1", "attempt": f"a{self.number:04}"}
+                self._both("begin", self.facts[trial_id], INFO, **named, instead_of=run)
+                self.epochs[trial_id] = 0
         elif there and there[trial_id].is_done:
             label = self.facts[trial_id].label
             self.rng.choice(
@@ -197,7 +202,7 @@ class Story:
             )()
         else:
             worker = f"node{self.number}:1"
-            self._both("begin", self.facts[trial_id], INFO, worker=worker, attempt=f"a{self.number}")
+            self._both("begin", self.facts[trial_id], INFO, worker=worker, attempt=f"a{self.number:04}")
             self.epochs[trial_id] = 0
 
     def _die(self) -> None:
@@ -401,6 +406,84 @@ def test_a_journal_for_another_store_is_left_alone(home: Home) -> None:
     assert home.behind.records([FIRST.id]) == {} and len(home.waiting) == 1
 
 
+@pytest.mark.parametrize("ended", [False, True], ids=["stopped", "completed"])
+@pytest.mark.parametrize("away", [False, True], ids=["there", "away"])
+def test_what_waits_of_a_trial_is_not_mixed_with_the_result_that_the_store_has(
+    home: Home, ended: bool, away: bool
+) -> None:
+    home.away = True
+    here = home.opened()
+    here.begin(FIRST.facts, INFO, worker="here:1", attempt="a1")
+    here.report(FIRST.id, full_report(0))
+    here.finish(FIRST.id, outcome(0.25) if ended else DIED, INFO)
+    home.kill(here)
+    tell_one(home.behind, value=0.75)  # in another home
+    home.away = False
+    record = home.opened().records([FIRST.id])[FIRST.id]
+    assert (record.metrics, record.worker) == ({"probe/top1": 0.75}, "node1:7")
+    home.away = away  # by now this home knows of it
+    reader = home.opened()
+    if away:
+        with pytest.raises(StoreAway):
+            reader.curves([FIRST.id])
+        with pytest.raises(StoreAway):
+            reader.files([FIRST.id])
+        return
+    assert reader.curves([FIRST.id])[FIRST.id].spectra_epochs == (0, 1, 2)
+    assert reader.files([FIRST.id]) == home.behind.files([FIRST.id])
+
+
+def test_an_encoder_that_waits_is_not_taken_for_that_of_the_result_that_the_store_has(
+    home: Home, tmp_path: Path
+) -> None:
+    def left(store: Store, content: bytes) -> None:
+        digest, folder = hashlib.sha256(content).hexdigest(), tmp_path / content.decode()
+        store.begin(FIRST.facts, INFO)
+        store.finish(FIRST.id, outcome(details={"encoder": {"sha256": digest}}), INFO)
+        folder.mkdir()
+        (folder / "encoder.safetensors").write_bytes(content)
+        store.keep_encoder(FIRST.id, folder, digest)
+
+    home.away = True
+    here = home.opened()
+    left(here, b"mine")
+    assert home.opened().encoder(FIRST.id) == b"mine"
+    home.kill(here)
+    left(home.behind, b"theirs")
+    home.away = False
+    assert home.opened().encoder(FIRST.id) == b"theirs"
+
+
+def test_a_trial_that_is_trained_anew_is_so_whoever_ends_it_and_whenever_the_store_hears_of_it(
+    home: Home,
+) -> None:
+    tell_one(home.behind, value=0.25)
+    old = home.opened().records([FIRST.id])[FIRST.id]
+    second = home.opened()
+    second.adopt({SECOND.id: SECOND.label}, INFO)
+    second.flush()
+    home.faulty.before = lambda call: StoreAway("it takes nothing") if call in TELLING else None
+    first = home.opened()
+    first.begin(FIRST.facts, INFO, attempt="b1", instead_of=old.run)
+    home.kill(first)
+    reader = home.opened()
+    assert reader.records([FIRST.id])[FIRST.id].status == "running"
+    assert reader.curves([FIRST.id]) == reader.files([FIRST.id]) == {}  # the old ones are of the old run
+
+    home.away = True
+    assert second.records([FIRST.id])[FIRST.id].status == "running"  # it takes over what the other has begun
+    second.begin(FIRST.facts, INFO, attempt="b2")
+    second.report(FIRST.id, full_report(0))
+    second.finish(FIRST.id, outcome(0.75), INFO)
+    home.kill(second)  # whose journal is the older one
+    assert results(home.opened()) == {FIRST.id: {"probe/top1": 0.75}}
+    home.away, home.faulty.before = False, lambda call: None
+    for store in (home.opened(), home.synced(), home.behind):
+        record = store.records([FIRST.id])[FIRST.id]
+        assert (record.metrics, record.run == old.run) == ({"probe/top1": 0.75}, False)
+        assert store.curves([FIRST.id])[FIRST.id].spectra_epochs == (0,)
+
+
 # What a store refuses, and what breaks.
 
 
@@ -547,6 +630,37 @@ def test_an_attempt_that_is_told_late_neither_stops_nor_hides_a_later_one(home: 
     home.synced()
     record = home.behind.records([FIRST.id])[FIRST.id]
     assert (record.status, record.worker, record.attempts) == ("running", "other:1", 2)
+
+
+@pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_what_a_dead_driver_left_of_a_trial_does_not_displace_the_attempt_that_goes_on(
+    database: Path, tmp_path: Path, status: str
+) -> None:
+    from orchestrator.recording.mlflow.store import MlflowStore
+
+    shutil.copy(database, tmp_path)
+
+    def connect() -> Store:
+        return MlflowStore(f"sqlite:///{tmp_path / 'mlflow.db'}", artifacts=tmp_path)
+
+    dead, living = (JournaledStore(connect, root=tmp_path / "journal", name=NAME) for _ in range(2))
+    path = dead._journal.append(journal.Begun(trial=FIRST.facts, sweep=INFO, worker="dead:1", attempt="a1"))
+    dead._journal.append(journal.reported(FIRST.id, full_report(0)))
+    living.adopt({SECOND.id: SECOND.label}, INFO)
+    living.flush()  # it has looked behind while the other lived
+    dead.close()
+    living.begin(FIRST.facts, INFO, worker="living:2", attempt="b2")
+    for epoch in range(3):
+        living.report(FIRST.id, full_report(epoch))
+    living.flush()  # with the trial open, it looks behind again
+    assert not path.exists()
+    living.finish(FIRST.id, outcome(0.75, status=status, reason="so"), INFO)
+    living.flush()
+    living.close()
+    record = connect().records([FIRST.id])[FIRST.id]
+    assert (record.status, record.attempts, record.worker) == (status, 2, "living:2")
+    assert connect().curves([FIRST.id])[FIRST.id].spectra_epochs == (0, 1, 2)
 
 
 def test_a_text_that_is_no_text_costs_one_line(home: Home) -> None:
@@ -801,7 +915,7 @@ def tell_everything(store: Store) -> None:
     store.finish(A.trial_id, outcome(0.75, details=details), sweep)
     store.report(B.trial_id, EpochReport(epoch=0, epochs=2, metrics={"train/loss": 0.5}))
     store.finish(B.trial_id, outcome(status="failed", reason="ValueError: no", error="code"), sweep)
-    store.begin(C, sweep, worker="node1:8", attempt="third0")
+    store.begin(C, sweep, worker="node1:8", attempt="third0", instead_of="f" * 32)
     store.report(C.trial_id, full_report(0))
     store.attach(A.trial_id, {"plot.svg": b"<svg/>"})
     store.adopt({A.trial_id: A.label}, SweepInfo(name="other", profile=None, provenance=sweep.provenance))

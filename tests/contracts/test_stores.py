@@ -335,6 +335,37 @@ def test_a_trial_that_was_set_aside_is_unknown_and_can_be_trained_anew(
     assert record.is_done and (record.attempts, record.run != run or run == identity) == (1, True)
 
 
+def test_a_trial_that_begins_instead_of_a_run_replaces_that_run_once_and_no_other(open_store: Open) -> None:
+    store, trial = open_store(), trials(1)[0]
+    finish_one(store)
+    old = open_store().records([trial.id])[trial.id]
+    for _ in range(2):  # told twice it counts once
+        store.begin(trial.facts, INFO, attempt="9", instead_of=old.run or "")
+        store.report(trial.id, full_report(0))
+        store.flush()
+        found = open_store().records([trial.id])[trial.id]
+        assert (found.status, found.attempts, found.metrics) == ("running", 1, {})
+    store.finish(trial.id, outcome(0.25), INFO)
+    store.flush()
+    if old.run is not None:  # as in a store that is away
+        store.begin(trial.facts, INFO, attempt="99", instead_of=old.run)  # not its run any more
+        store.flush()
+    found = open_store().records([trial.id])[trial.id]
+    assert (found.status, found.attempts, found.metrics) == ("completed", 1, {"probe/top1": 0.25})
+    assert open_store().curves([trial.id])[trial.id].spectra_epochs == (0,)
+
+
+def test_a_trial_that_begins_instead_of_whichever_run_replaces_one_of_earlier_attempts(
+    open_store: Open,
+) -> None:
+    store, trial = open_store(), trials(1)[0]
+    for attempt, value in (("3", 0.25), ("5", 0.75), ("4", 0.5)):  # the last is told late
+        store.begin(trial.facts, INFO, attempt=attempt, instead_of="")
+        store.finish(trial.id, outcome(value), INFO)
+        store.flush()
+    assert open_store().records([trial.id])[trial.id].metrics == {"probe/top1": 0.75}
+
+
 def test_what_a_sweep_has_ever_asked_for_is_known_by_its_name(open_store: Open) -> None:
     store, (first, second) = open_store(), trials(2)
     store.begin(first.facts, INFO)

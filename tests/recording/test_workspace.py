@@ -287,7 +287,7 @@ def test_a_file_that_stays_locked_is_a_line_without_sql(
     from orchestrator.recording.memory import MemoryStore
 
     filled(tmp_path / "runs", database)
-    monkeypatch.setattr("orchestrator.recording.journal.store.LOCKED_S", 0.3)
+    monkeypatch.setattr("orchestrator.process.waiting.LOCKED_S", 0.3)
     tries: list[float] = []
 
     def records(self: object, ids: object) -> dict[str, object]:

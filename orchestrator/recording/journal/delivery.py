@@ -47,6 +47,7 @@ class Delivery(threading.Thread):
         self.carried = 0
         self._own, self._connect, self._again = own, connect, refused
         self._store: Store | None = None
+        self._behind: Store | None = None  # is told what others left
         self._news = threading.Condition()
         self._queue: deque[Path] = deque()
         self._read: dict[Path, int] = {}  # how far each of the driver's own files was told, in bytes ...
@@ -106,7 +107,8 @@ class Delivery(threading.Thread):
                 if not self._looked_behind:
                     self._blocks = OLD_BLOCKS
                     if self._store or self.problem or self._left_by_others():
-                        self._deliver_what_others_left(self._reached())
+                        self._reached()
+                        self._deliver_what_others_left()
                     with self._news:
                         self._looked_behind = True
                         self._news.notify_all()
@@ -177,11 +179,14 @@ class Delivery(threading.Thread):
         readable = journal_files.readable(self._own.root)
         return [at for at, header in readable if at != self._own.folder and header.store == self._own.store]
 
-    def _deliver_what_others_left(self, store: Store) -> None:
+    def _deliver_what_others_left(self) -> None:
         for folder in self._left_by_others():
             with journal_files.left_behind(folder) as free:
                 if free:
-                    self._deliver_left(store, folder)
+                    # Not through the driver's own, in which the same trial may be open: a store takes what it
+                    # is told of a trial for that of the attempt that was begun last.
+                    self._behind = self._behind or self._connect()
+                    self._deliver_left(self._behind, folder)
 
     def _deliver_left(self, store: Store, folder: Path) -> None:
         for path in journal_files.entry_files(folder):

@@ -4,7 +4,7 @@ A driver's journal is a folder; folders sort in the order in which drivers began
 says who wrote it and for which store, and opens with the version of the format. Each trial has a file of
 its own, `000007-<trial id>.jsonl`, which holds what was told of it in order; what concerns the whole sweep
 is in files of one line. Files are numbered by their first line; one whose content has arrived in the store
-is removed. This is version 4; a version is never changed, only followed by another.
+is removed. This is version 5; a version is never changed, only followed by another.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 from trainers.config.base import Frozen
 
-VERSION = 4  # the folder of an encoder that is kept is named from the home, which may be moved
+VERSION = 5  # a trial may begin instead of a run that it had
 HEADER = "driver.json"
 FileName = Annotated[str, StringConstraints(pattern=r"^[^./\\\x00][^/\\\x00]*$")]
 
@@ -49,10 +49,13 @@ class Begun(Frozen):
     worker: str | None
     attempt: str
     """Name of this attempt, told apart from all others."""
+    instead_of: str | None = None
+    """The store's name for the run of a result that this is trained anew for; empty if that was not known."""
 
     def tell(self, store: Store) -> None:
         """Tell a store."""
-        store.begin(self.trial, self.sweep, worker=self.worker, attempt=self.attempt)
+        by, anew = self.attempt, self.instead_of
+        store.begin(self.trial, self.sweep, worker=self.worker, attempt=by, instead_of=anew)
 
 
 class Reported(Frozen):

@@ -216,6 +216,9 @@ def waiting(root: Path, store: str, *, reports: bool = False) -> MemoryStore:
             told = entries(path, reports=reports)
             if told and (not path.name.endswith(KEPT) or _is_result(told[-1])):
                 for entry in [*told, *unsaid(told)] if gone else told:
+                    if isinstance(entry, Begun) and entry.instead_of is not None:
+                        found.replaced.setdefault(entry.trial.trial_id, set()).add(entry.instead_of)
+                        entry = entry.model_copy(update={"instead_of": ""})  # no run has that name here
                     entry.tell(found)
     return found
 

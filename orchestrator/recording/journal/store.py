@@ -12,21 +12,22 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from orchestrator.errors import StoreAway, StoreLocked
-from orchestrator.process.waiting import said_if_slow
+from orchestrator.errors import StoreAway
+from orchestrator.process.waiting import said_if_slow, unlocked
 from orchestrator.recording.journal import entries as journal
 from orchestrator.recording.journal import files as journal_files
 from orchestrator.recording.journal import notes as journal_notes
+from orchestrator.recording.journal import overlay
 from orchestrator.recording.journal.delivery import Delivery
 from orchestrator.recording.journal.entries import Entry
 from orchestrator.recording.journal.files import OwnJournal
 from orchestrator.recording.journal.finished import FinishedTrials
+from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.store_port import CannotTell, Reader, Store
 from orchestrator.records import Curves, SweepInfo, TrialFacts, TrialRecord, record_of
 from trainers.attempt.folders import Folder
 from trainers.attempt.report import EpochReport, Outcome
 
-LOCKED_S = 60.0  # another process writes to a store's file no longer, unless it hangs
 Answer = TypeVar("Answer")
 
 
@@ -67,6 +68,7 @@ class JournaledStore:
             self.open()
         self._journal = OwnJournal(root, store=name, command=command)
         self._own: Path | None = None  # the folder of what was told through this object
+        self._replaced: dict[str, str] = {}  # runs of trials that were begun anew, as far as that waits
         self._carrier: Delivery | None = None
 
     def open(self) -> None:
@@ -78,7 +80,7 @@ class JournaledStore:
         if self._inner is not None or self.away is not None:
             return
         try:
-            self._inner = self._patiently(self._connect, f"opening {self.name}")
+            self._inner = unlocked(self._connect, f"opening {self.name}", self._say)
         except StoreAway as error:
             if self._known is None:
                 raise
@@ -90,17 +92,10 @@ class JournaledStore:
 
     def records(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
         """What the store knows of these trials, and what waits to be told to it."""
-        told = journal_files.waiting(self.root, self.name).records(trial_ids)  # first: it arrives meanwhile
-        stored = self._stored(trial_ids)
-        for trial_id, record in told.items():
-            there = stored.get(trial_id)
-            if there is None or not there.is_done:
-                first, run = there or record, there.run if there else None  # `expected` is of the first begin
-                unsure = first.expected and (first.perhaps_begun_before or (there is None and self.away))
-                update: dict[str, object] = {"run": run, "attempts": max(first.attempts, record.attempts)}
-                update |= {"expected": first.expected, "perhaps_begun_before": bool(unsure)}
-                stored[trial_id] = record.model_copy(update=update)
-        return stored
+        waits = journal_files.waiting(self.root, self.name)  # first: it arrives meanwhile
+        stored = self._stored(trial_ids, waits)
+        self._replaced |= overlay.replaced(stored, waits)
+        return overlay.records(stored, waits, trial_ids, away=self.away is not None)
 
     def curves(self, trial_ids: Collection[str]) -> dict[str, Curves]:
         """Curves and spectra of these trials; StoreAway: the store is needed for some and does not answer."""
@@ -118,15 +113,29 @@ class JournaledStore:
 
     def encoder(self, trial_id: str) -> bytes | None:
         """The file with a trial's encoder; StoreAway: the store is needed for it and does not answer."""
-        told = journal_files.waiting(self.root, self.name).encoder(trial_id)  # first: it arrives meanwhile
-        return self._read(lambda store: store.encoder(trial_id)) if told is None else told
+        waits = journal_files.waiting(self.root, self.name)  # first: it arrives meanwhile
+        told = waits.encoder(trial_id)
+        there = {} if told is None else self._stored([trial_id], waits)
+        if told is not None and overlay.is_encoder(told, there.get(trial_id), waits):
+            return told
+        return self._read(lambda store: store.encoder(trial_id))
 
     def begin(
-        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+        self,
+        trial: TrialFacts,
+        sweep: SweepInfo,
+        *,
+        worker: str | None = None,
+        attempt: str | None = None,
+        instead_of: str | None = None,
     ) -> None:
         """A trial starts, or starts again."""
         name = attempt or f"{time.time_ns():016x}{uuid.uuid4().hex[:4]}"  # sorts by time
-        self._tell(journal.Begun(trial=trial, sweep=sweep, worker=worker, attempt=name))
+        # What a dead driver began anew, and could not deliver, is anew still.
+        anew = self._replaced.get(trial.trial_id) if instead_of is None else instead_of
+        self._tell(journal.Begun(trial=trial, sweep=sweep, worker=worker, attempt=name, instead_of=anew))
+        if anew is not None and self._known is not None:
+            self._known.discard([trial.trial_id])
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch."""
@@ -244,15 +253,18 @@ class JournaledStore:
     def _told_or_stored(
         self, trial_ids: Collection[str], ask: Callable[[Any, Collection[str]], dict[str, Answer]], get: Any
     ) -> dict[str, Answer]:
-        """What is known of these trials, of those that wait from the journal."""
+        """What is known of these trials, of those that wait from the journal: what their records are of."""
         memory = journal_files.waiting(self.root, self.name, reports=True)
-        ended = [i for i, record in memory.records(trial_ids).items() if record.status != "running"]
-        told = ask(memory, ended)
-        others = [i for i in trial_ids if i not in told]
+        waits = memory.records(trial_ids)
+        known = self._stored(waits, memory) if waits else {}
+        ended = [one for one in waits.values() if one.status != "running"]
+        told = ask(memory, [one.trial_id for one in ended if overlay.counts(one, known, memory)])
+        old = {i for i, record in known.items() if overlay.is_replaced(record, memory)}
+        others = [i for i in trial_ids if i not in told and i not in old]
         stored: dict[str, Answer] = get(lambda store: ask(store, others)) if others else {}
         return stored | told
 
-    def _stored(self, trial_ids: Collection[str]) -> dict[str, TrialRecord]:
+    def _stored(self, trial_ids: Collection[str], waits: MemoryStore) -> dict[str, TrialRecord]:
         try:
             found = self._read(lambda store: store.records(trial_ids))
         except StoreAway as error:
@@ -261,32 +273,20 @@ class JournaledStore:
             self.away = str(error)
             return self._known.records(trial_ids)
         if self._known is not None:
-            self._known.add(found.values())
+            self._known.add(one for one in found.values() if not overlay.is_replaced(one, waits))
         return found
 
     def _read(self, ask: Callable[[Reader], Answer]) -> Answer:
         """The answer of the reader, or of the store where that cannot tell."""
         if (reader := self._reader) is not None:
             try:
-                return self._patiently(lambda: ask(reader), f"waiting for {self.name}")
+                return unlocked(lambda: ask(reader), f"waiting for {self.name}", self._say)
             except CannotTell:
                 self.open()
         return self._ask(ask)
 
     def _ask(self, ask: Callable[[Store], Answer]) -> Answer:
-        return self._patiently(lambda: ask(self._reachable()), f"waiting for {self.name}")
-
-    def _patiently(self, ask: Callable[[], Answer], doing: str) -> Answer:
-        """The answer, asked for again for a while where another process writes to the store's file."""
-        until = time.monotonic() + LOCKED_S
-        with said_if_slow(doing, self._say):
-            while True:
-                try:
-                    return ask()
-                except StoreLocked:
-                    if time.monotonic() > until:
-                        raise
-                    time.sleep(0.1)
+        return unlocked(lambda: ask(self._reachable()), f"waiting for {self.name}", self._say)
 
     def _reachable(self) -> Store:
         # A file is asked itself; a server that does not answer would be waited for once more.

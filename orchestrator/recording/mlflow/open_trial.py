@@ -6,8 +6,11 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 
+from orchestrator.recording.mlflow.runs import retag, set_tags
+from orchestrator.recording.mlflow.tags import is_last, next_tags
 from orchestrator.records import TrialFacts
 from trainers.attempt.report import EpochReport
 
@@ -28,6 +31,28 @@ class OpenTrial:
     """Metrics that are not written yet."""
     written: float = field(default_factory=time.monotonic)
     """When some were written last."""
+
+
+def take_up(client: MlflowClient, run: Run, *, worker: str | None, attempt: str | None) -> None:
+    """Tell the run of a trial that it begins again."""
+    tags = run.data.tags
+    set_tags(client, run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
+    if is_last(attempt, tags):
+        client.update_run(run.info.run_id, status="RUNNING")
+        retag(client, run.info.run_id, tags, {})
+
+
+def opened(trial: TrialFacts, run: Run, *, worker: str | None, attempt: str | None) -> OpenTrial:
+    """A trial that has just begun."""
+    info = run.info
+    return OpenTrial(trial, attempt, worker, info.run_id, info.artifact_uri, info.start_time, [], [])
+
+
+def write(client: MlflowClient, trial: OpenTrial) -> None:
+    """Write the metrics that wait."""
+    while trial.waiting:
+        client.log_batch(trial.run, trial.waiting[:1000])  # MLflow takes no more in one batch
+        del trial.waiting[:1000]
 
 
 def anew(trial: OpenTrial, run: Run) -> OpenTrial:

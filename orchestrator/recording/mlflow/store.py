@@ -18,11 +18,10 @@ from mlflow.exceptions import MlflowException
 
 from orchestrator.errors import StoreAway, StoreError
 from orchestrator.process.secrets import without_secret
-from orchestrator.recording.mlflow import summaries
+from orchestrator.recording.mlflow import open_trial, summaries
 from orchestrator.recording.mlflow.artifacts import Artifacts
 from orchestrator.recording.mlflow.experiments import drop_default, experiment_of
 from orchestrator.recording.mlflow.http import reject_truncated_responses
-from orchestrator.recording.mlflow.open_trial import OpenTrial, anew, metrics_of
 from orchestrator.recording.mlflow.runs import (
     find_runs,
     labels_of,
@@ -40,10 +39,10 @@ from orchestrator.recording.mlflow.tags import (
     first_tags,
     is_done,
     is_last,
-    next_tags,
     safe,
 )
 from orchestrator.recording.store_errors import one_line_errors, readable
+from orchestrator.recording.store_port import is_replaced
 from orchestrator.recording.trial_files import ENCODER, SPECTRA, from_npz, trial_files
 from orchestrator.records import FINAL, Curves, SweepInfo, TrialFacts, TrialRecord, curves_of
 from trainers.attempt.folders import Folder
@@ -81,7 +80,7 @@ class MlflowStore:
         self.uri, self.artifacts = uri, artifacts
         self._artifacts = Artifacts(uri, home=artifacts if movable else None)
         self._name = name or without_secret(uri)
-        self._open: dict[str, OpenTrial] = {}  # by trial id; not those that are done already
+        self._open: dict[str, open_trial.OpenTrial] = {}  # by trial id; not those that are done already
         self._experiments: dict[str, str] = {}
         self._runs = dict(runs)
         with self._errors():
@@ -125,25 +124,31 @@ class MlflowStore:
             return None if run is None else self._artifacts.read(run.info.artifact_uri, ENCODER)
 
     def begin(
-        self, trial: TrialFacts, sweep: SweepInfo, *, worker: str | None = None, attempt: str | None = None
+        self,
+        trial: TrialFacts,
+        sweep: SweepInfo,
+        *,
+        worker: str | None = None,
+        attempt: str | None = None,
+        instead_of: str | None = None,
     ) -> None:
         """A trial starts, or starts again: its run is made, or taken up."""
         self._open.pop(trial.trial_id, None)
         with self._errors():
             runs = runs_of(self._client, trial.trial_id)
+            if instead_of is not None and runs:
+                run = oldest(self._client, runs)
+                known = run.data.tags.get("orch.attempt_ids", "").split()
+                if is_replaced(run.info.run_id, known, instead_of, attempt):
+                    self.set_aside([trial.trial_id])
+                    runs = []
             run = oldest(self._client, runs) if runs else self._create(trial, sweep, worker, attempt)
-            tags = run.data.tags
-            if is_done(tags):
+            if is_done(run.data.tags):
                 return
             if runs:
-                set_tags(self._client, run.info.run_id, next_tags(tags, worker=worker, attempt=attempt))
-            if runs and is_last(attempt, tags):
-                self._client.update_run(run.info.run_id, status="RUNNING")
-                retag(self._client, run.info.run_id, tags, {})
+                open_trial.take_up(self._client, run, worker=worker, attempt=attempt)
             log_params(self._client, run, trial)
-            self._open[trial.trial_id] = OpenTrial(
-                trial, attempt, worker, run.info.run_id, run.info.artifact_uri, run.info.start_time, [], []
-            )
+            self._open[trial.trial_id] = open_trial.opened(trial, run, worker=worker, attempt=attempt)
 
     def report(self, trial_id: str, report: EpochReport) -> None:
         """A trial finished an epoch; written within `FLUSH_S`."""
@@ -151,11 +156,11 @@ class MlflowStore:
         if trial is None:
             return
         trial.reports.append(report)
-        trial.waiting.extend(metrics_of(trial, report.epoch, report.metrics))
+        trial.waiting.extend(open_trial.metrics_of(trial, report.epoch, report.metrics))
         if time.monotonic() - trial.written > FLUSH_S:
             trial.written = time.monotonic()
             with self._errors(), self._deleted_is_no_error(trial):
-                self._write(trial)  # this one's: another's error is not this one's
+                open_trial.write(self._client, trial)  # this one's: another's error is not this one's
 
     def finish(self, trial_id: str, outcome: Outcome, sweep: SweepInfo) -> None:
         """A trial ended: final metrics, tags and artifacts are written."""
@@ -176,8 +181,8 @@ class MlflowStore:
             # MLflow shows the number of the highest step, then the latest; an earlier attempt may have
             # come further.
             last = max([0, *(report.epoch for report in trial.reports), *before.values()])
-            trial.waiting.extend(metrics_of(trial, last, outcome.metrics, later=1))
-            self._write(trial)
+            trial.waiting.extend(open_trial.metrics_of(trial, last, outcome.metrics, later=1))
+            open_trial.write(self._client, trial)
             files = trial_files(trial.facts, outcome, sweep, curves_of(trial.reports))
             if not trial.reports:
                 del files[SPECTRA]  # an earlier attempt's are all there is
@@ -247,7 +252,7 @@ class MlflowStore:
         for trial in self._open.values():
             try:
                 with self._errors(), self._deleted_is_no_error(trial):
-                    self._write(trial)
+                    open_trial.write(self._client, trial)
             except StoreAway:
                 raise
             except StoreError:
@@ -256,22 +261,17 @@ class MlflowStore:
     def _find(self, trial_ids: Collection[str]) -> dict[str, Run]:
         return find_runs(self._client, trial_ids, self._runs)
 
-    def _write(self, trial: OpenTrial) -> None:
-        while trial.waiting:
-            self._client.log_batch(trial.run, trial.waiting[:1000])  # MLflow takes no more in one batch
-            del trial.waiting[:1000]
-
-    def _again(self, trial: OpenTrial, sweep: SweepInfo, run: Run | None) -> OpenTrial:
+    def _again(self, trial: open_trial.OpenTrial, sweep: SweepInfo, run: Run | None) -> open_trial.OpenTrial:
         """Another run for a trial whose run is gone, with everything that the old one was told."""
         if run is None:
             self._experiments.pop(sweep.name, None)  # perhaps deleted with it
             run = self._create(trial.facts, sweep, trial.worker, trial.attempt)
         log_params(self._client, run, trial.facts)
-        self._open[trial.facts.trial_id] = again = anew(trial, run)
+        self._open[trial.facts.trial_id] = again = open_trial.anew(trial, run)
         return again
 
     @contextmanager
-    def _deleted_is_no_error(self, trial: OpenTrial) -> Iterator[None]:
+    def _deleted_is_no_error(self, trial: open_trial.OpenTrial) -> Iterator[None]:
         """A run that somebody deleted while it is trained is made anew when its trial ends."""
         try:
             yield
