@@ -25,7 +25,7 @@ from orchestrator.planning.find import find_evaluations, find_trials
 from orchestrator.planning.losses import discarded_by_changes, overruled
 from orchestrator.planning.plan import make_plan, size
 from orchestrator.process.words import listed, one_of
-from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.bundle.selecting import over, read_sweep
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.sweep import Sweep
@@ -77,17 +77,17 @@ class Request(Sweep):
         self.typed = typed(file, said)
         self.trust = trust
         spec, kept = read_sweep(file, trust=trust)
-        over = {
+        asked = {
             "profile": named,
             "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
-            "changes": {**kept.get("changes", {}), **settings_in(changes or [])},
+            "changes": settings_in(changes or []),
             "precision": precision,
             "max_seeds": max_seeds,
             "tracking_uri": tracking_uri,
         }
         super().__init__(
             spec,
-            **kept | {name: value for name, value in over.items() if value is not None},
+            **over(kept, asked),
             home=home,
             data=data,
             checkpoints=checkpoints,
