@@ -265,12 +265,12 @@ def _training(expansion: Expansion, trial: TrialSpec, seeds: Sequence[int], *, a
     """The command that trains what a trial starts from, under these seeds."""
     start = trial.cell.start
     assert start is not None
-    words, spec = ["orch", "sweep", start.file or "SPEC"], expansion.spec
+    words, there = ["orch", "sweep", start.file or "SPEC"], frozenset(expansion.every_seed)
     if start.asked.sweep is not None:
-        spec = spec.parents[start.asked.sweep].spec
+        there = expansion.spec.parents[start.asked.sweep].spec.every_seed
         words += ["--profile", start.profile] if start.profile else []
         words += ["--keep", "encoder"]
-    if not spec.every_seed.issuperset(seeds):
+    if not there.issuperset(seeds):
         words += ["--seeds", as_typed(seeds)]
     return shlex.join([*words, "--retrain-unkept"] if anew else words)
 

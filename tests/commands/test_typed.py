@@ -199,6 +199,38 @@ def test_why_of_a_trial_whose_parent_is_missing_names_what_trains_that(
     assert step.endswith("was not trained; `orch sweep tiny.yaml --keep encoder --home there` trains it")
 
 
+@pytest.mark.parametrize(
+    ("parent", "tuned", "again"),
+    [
+        (None, *["`orch sweep chain.yaml --home there` trains it"] * 2),
+        (
+            "completed",
+            "was trained without keeping its encoder; "
+            "`orch sweep chain.yaml --retrain-unkept --home there` trains it",
+            "; `orch sweep chain.yaml --retrain-unkept --home there` trains it",
+        ),
+        ("collapsed", "which collapsed; a result, and stays: ", "which can never start; name another cell"),
+    ],
+)
+def test_why_of_a_trial_of_a_chain_says_what_hinders_it_as_status_does(
+    parent: str | None, tuned: str, again: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, made = MemoryStore(), expansion(yaml(TINY, CHAIN))
+    monkeypatch.setattr(Workspace, "open_store", lambda self, **how: store)
+    place.write(yaml(TINY, CHAIN), "chain.yaml")
+    for trial in made.trials if parent else ():
+        if trial.parent is None:
+            store.begin(trial.facts, INFO)
+            store.finish(trial.id, outcome(status=parent), INFO)
+    status = place.orch("status", "chain.yaml", "--home", "there").stdout
+    for cell, says in (("tuned", tuned), ("again", again)):
+        said = place.orch("why", "chain.yaml", cell, "--home", "there").stdout
+        steps = [line[11:] for line in said.splitlines() if line.startswith("next")]
+        assert len(steps) == 2 and all(says in step for step in steps)
+        alike = [step.partition("from the encoder of")[2].partition("which")[2] for step in steps]
+        assert all(words in status for words in alike)
+
+
 def test_the_command_that_makes_an_encoder_to_start_from_shows_no_secret() -> None:
     asked = expansion(yaml(TINY, CHAIN))
     trial = next(one for one in asked.trials if one.parent is not None)
