@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from orchestrator.answer import publish
 from orchestrator.commands.selection.typed import settings_in
-from orchestrator.errors import SpecError, UsageError
+from orchestrator.errors import SpecError, UsageError, reworded
 from orchestrator.execution.screen.suggested import typed
 from orchestrator.language.cells.seeds import seed_list, seeds_in
 from orchestrator.language.figure_spec import FigureSpec
@@ -76,25 +76,26 @@ class Request(Sweep):
         said |= {"tracking_uri": tracking_uri, "data": data, "checkpoints": checkpoints}
         self.typed = typed(file, said)
         self.trust = trust
-        spec, kept = read_sweep(file, trust=trust)
-        asked = {
-            "profile": named,
-            "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
-            "changes": settings_in(changes or []),
-            "precision": precision,
-            "max_seeds": max_seeds,
-            "tracking_uri": tracking_uri,
-        }
-        super().__init__(
-            spec,
-            **over(kept, asked),
-            home=home,
-            data=data,
-            checkpoints=checkpoints,
-            prefer_profile_with_results=prefer_profile_with_results,
-            trust=trust,
-            place=f"{file}:1",
-        )
+        with reworded(self.typed.filled):
+            spec, kept = read_sweep(file, trust=trust)
+            asked = {
+                "profile": named,
+                "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
+                "changes": settings_in(changes or []),
+                "precision": precision,
+                "max_seeds": max_seeds,
+                "tracking_uri": tracking_uri,
+            }
+            super().__init__(
+                spec,
+                **over(kept, asked),
+                home=home,
+                data=data,
+                checkpoints=checkpoints,
+                prefer_profile_with_results=prefer_profile_with_results,
+                trust=trust,
+                place=f"{file}:1",
+            )
         self.typed = self.typed.over(self.space.store_at)
 
     def store(self) -> Store:

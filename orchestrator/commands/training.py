@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +25,7 @@ from orchestrator.commands.options import (
     kept,
     sayer,
 )
-from orchestrator.commands.selection import runs, selects
+from orchestrator.commands.selection import filled_in, runs, selects
 from orchestrator.errors import ExecutionLost, StoreError, UsageError
 from orchestrator.execution.options import Options
 from orchestrator.process.command import typed_command
@@ -145,12 +146,13 @@ def sync(
     from orchestrator.execution.screen import mirrors
     from orchestrator.recording.workspace import workspace
 
+    filled = functools.partial(filled_in, home=home, tracking_uri=tracking_uri)
     named, say = mirrors.checked(options.mirror), sayer(silent=False)
     space, complete = workspace(home, tracking_uri, None), True
     if reap:
         say("watching for heartbeats of other drivers, for at most 70 s")
         for line in drivers.end_dead_drivers(space):
-            typer.echo(line)
+            typer.echo(filled(line))
     if not any(space.journals.glob("[!.]*/")):
         typer.echo(f"nothing waits in {space.journals}")
     else:
@@ -162,7 +164,7 @@ def sync(
             store.close()
         typer.echo(f"{store.carried} entries delivered to {store.describe()}")
         for note in store.notes:
-            say(f"orch: {note}")
+            say(f"orch: {filled(note)}")
         complete = store.complete
     if not drivers.mirrored(space, named, say=say) or not complete:
         raise typer.Exit(STOPPED)

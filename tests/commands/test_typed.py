@@ -16,11 +16,12 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen.tables import print_failures
 from orchestrator.commands.selection.typed import settings_in
 from orchestrator.commands.train.trial import given_encoder
-from orchestrator.errors import UsageError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.execution.screen import suggested
 from orchestrator.execution.screen.suggested import typed
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.stores.sqlite import DATABASE
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
 from tests.place import Place
@@ -163,6 +164,36 @@ def test_errors_name_commands_with_what_was_typed(failed: Place, monkeypatch: py
     monkeypatch.setattr("orchestrator.execution.drive.prepare", refuse)
     said = failed.orch("sweep", "sweep.yaml", "--home", "there", code=2).stderr
     assert "; `orch sweep sweep.yaml --keep encoder --home there` makes it" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sweep"),
+    [
+        (["table", "sweep.yaml"], "sweep.yaml"),
+        (["table", "sweep.yaml", "--precision", "1"], "sweep.yaml --precision 1"),  # which asks at once
+        (["status", "sweep.yaml", "sweep.yaml"], "sweep.yaml"),
+        (["status", "sweep.yaml", "--precision", "1"], "sweep.yaml --precision 1"),
+        (["plan", "sweep.yaml"], "sweep.yaml"),
+        (["failures", "sweep.yaml"], "sweep.yaml"),
+        (["export", "sweep.yaml", "sweep.yaml"], "sweep.yaml"),
+        (["report", "sweep.yaml", "sweep.yaml"], "SPEC"),  # all are read, and then the store is asked
+        (["ui"], "SPEC"),
+        (["doctor"], "SPEC"),
+    ],
+)
+def test_an_error_of_any_command_names_commands_with_the_place_that_was_typed(
+    words: list[str], sweep: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> MemoryStore:
+        raise StoreError("it is damaged; `orch sync` mends it; `orch sweep SPEC` goes on")
+
+    monkeypatch.setattr(Workspace, "open_store", refuse)
+    monkeypatch.setattr("orchestrator.commands.look.ui.serve", refuse)
+    (place.folder / "h2").mkdir()
+    (place.folder / "h2" / DATABASE).touch()
+    done = place.orch(*words, "--home", "h2", code=2)
+    told = f"`orch sync --home h2` mends it; `orch sweep {sweep} --home h2` goes on"
+    assert told in done.stdout + done.stderr
 
 
 def test_failures_end_in_the_commands_that_look_into_them(

@@ -37,7 +37,7 @@ class Typed(NamedTuple):
     """A file, and the flags that were given with it."""
 
     file: str
-    """Empty: the sweep was built in Python, and no command knows it."""
+    """SPEC: any. Empty: the sweep was built in Python, and no command knows it."""
     flags: Flags
     bundle: str | None = None
     """The bundle that has the results; None: a store has them."""

@@ -50,7 +50,7 @@ def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str,
 
 
 def over(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
-    """What is asked for over what a bundle says; settings join the bundle's own, and None asks for nothing."""
+    """What is asked for over what a bundle says; settings join the bundle's own, None asks for nothing."""
     said = {name: value for name, value in asked.items() if value is not None}
     if "changes" in said:
         said["changes"] = {**kept.get("changes", {}), **said["changes"]}
