@@ -251,7 +251,8 @@ def _complete(
         try:
             heard = told(hook, prepared.plan, live.screen(output), say=say, trains=prepared.trains)
             with heard as (screen, ended):
-                result = ended(drive.sweep(prepared, say=say, show=show, screen=screen))
+                result = drive.sweep(prepared, say=say, show=show, screen=screen)
+                result = ended(result, answers[-1].expansion)
         finally:
             ignore_signals()  # the exit code is what the training came to, whoever interrupts
             forget_lost_readers()  # or reads the rest

@@ -57,7 +57,8 @@ def run(
             answers: list[Answer] = []
             hook = webhook.told(address, prepared.plan, screen, say=told, trains=prepared.trains)
             with hook as (shown, ended):
-                result = ended(drive.sweep(prepared, say=told, show=answers.append, screen=shown))
+                result = drive.sweep(prepared, say=told, show=answers.append, screen=shown)
+                result = ended(result, answers[-1].expansion)
     except Interrupted:
         raise KeyboardInterrupt from None
     for line in answers[-1].failures:
