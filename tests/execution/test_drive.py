@@ -209,7 +209,7 @@ def swept(
     *,
     only: rounds.Only | None = None,
 ) -> tuple[SweepResult, list[str], list[str], list[bool]]:
-    """A sweep for narrow intervals: what was said and shown, and whether drivers of other homes were asked."""
+    """A sweep for narrow intervals: what is said and shown, and whether drivers of other homes are asked."""
     said, shown, together = list[str](), list[str](), list[bool]()
 
     class Claimed(Script):

@@ -150,7 +150,8 @@ class _Webhook:
         spec, profile = self._plan.expansion.spec, self._plan.expansion.setting
         words = printable(f"{spec.name}: {text}")
         trained = dict(sorted(self._trained.items()))
-        body = {"event": kind, "sweep": spec.name, "profile": profile, "text": words, "trained": trained} | more
+        body = {"event": kind, "sweep": spec.name, "profile": profile, "text": words}
+        body |= {"trained": trained} | more
         answer: list[str] = []
         thread = threading.Thread(
             target=_post,
