@@ -25,9 +25,9 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key
 from orchestrator.planning.data import choose_profile
 from orchestrator.planning.evaluations import evaluated
-from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.expand import Expansion, expand, size
 from orchestrator.planning.find import find_counted
-from orchestrator.planning.plan import Plan, size
+from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.bundle.selecting import over, read_sweep, save
 from orchestrator.recording.trial_files import kept_encoder

@@ -20,10 +20,10 @@ from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
 from orchestrator.language.table_spec import MARKS, asked_table
 from orchestrator.planning.evaluations import Evaluations, evaluated, evaluations
-from orchestrator.planning.expand import layers_of
+from orchestrator.planning.expand import layers_of, size
 from orchestrator.planning.find import find_evaluations, find_trials
 from orchestrator.planning.losses import discarded_by_changes, overruled
-from orchestrator.planning.plan import make_plan, size
+from orchestrator.planning.plan import make_plan
 from orchestrator.process.words import listed, one_of
 from orchestrator.recording.bundle.selecting import over, read_sweep
 from orchestrator.recording.journal.store import JournaledStore
