@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -198,19 +199,20 @@ def trial(
     say(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}")
     given = given_encoder(request, chosen, start)
     bundle = into_bundle(request, chosen, out, keep=kept(keep))
-    outcome = run_one(
-        chosen,
-        request.space,
-        device=device,
-        threads=threads,
-        download=download,
-        as_json=as_json,
-        also=bundle,
-        given=given,
-    )
-    typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
-    if bundle:
-        bundle.finish(outcome, say=say)
+    with contextlib.closing(bundle) if bundle else contextlib.nullcontext():
+        outcome = run_one(
+            chosen,
+            request.space,
+            device=device,
+            threads=threads,
+            download=download,
+            as_json=as_json,
+            also=bundle,
+            given=given,
+        )
+        typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
+        if bundle:
+            bundle.finish(outcome, say=say)
     if outcome.status == "failed":
         sayer(silent=False)(outcome.details.get("traceback", "").rstrip("\n"))
         raise typer.Exit(FAILED)
