@@ -202,11 +202,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def typed(**values: Any) -> None:
-        place = {name: values.get(name) for name in ("home", "tracking_uri")}
+        home, uri = values.get("home"), values.get("tracking_uri")
 
         def filled(line: str) -> str:
-            about = (getattr(one, "filled", None) for one in values.values())
-            return next(filter(None, about), functools.partial(filled_in, **place))(line)
+            about = next((one.filled for one in values.values() if getattr(one, "filled", None)), None)
+            return about(line) if about else filled_in(line, home=home, tracking_uri=uri)
 
         with reported(), reworded(filled):
             for name, selection in chosen.items():
