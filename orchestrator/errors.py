@@ -13,8 +13,9 @@ OrchError
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -105,3 +106,13 @@ class Interrupted(Exception):  # not an error: the user asked for it
 
 class FirstCellsFailed(Exception):  # not an error of the sweep's driver
     """The first cells failed in their own code: the others would, too."""
+
+
+@contextlib.contextmanager
+def reworded(told: Callable[[str], str]) -> Iterator[None]:
+    """Errors inside say what is `told` instead: who raises one does not know what was typed."""
+    try:
+        yield
+    except OrchError as error:
+        error.args = (told(str(error)),)
+        raise

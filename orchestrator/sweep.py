@@ -25,11 +25,11 @@ from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.yaml_text import Key
 from orchestrator.planning.data import choose_profile
 from orchestrator.planning.evaluations import evaluated
-from orchestrator.planning.expand import Expansion, expand
+from orchestrator.planning.expand import Expansion, expand, size
 from orchestrator.planning.find import find_counted
-from orchestrator.planning.plan import Plan, size
+from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
-from orchestrator.recording.bundle.selecting import read_sweep, save
+from orchestrator.recording.bundle.selecting import over, read_sweep, save
 from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.recording.workspace import workspace
 from orchestrator.records import TrialRecord
@@ -116,7 +116,7 @@ class Sweep:
             UsageError: a profile, seed, setting or folder is wrong.
         """
         spec, kept = read_sweep(Path(path), trust=how.get("trust", False))
-        made = cls(spec, place=f"{path}:1", **(kept | how))
+        made = cls(spec, place=f"{path}:1", **over(kept, how))
         made._typed = loaded(path, how, seeds=made._seeds, changes=made._changes).over(made.space.store_at)
         return made
 

@@ -14,6 +14,7 @@ import pytest
 
 import orchestrator
 from orchestrator import OrchError, SpecError, Sweep, SweepSpec, TableSpec, UsageError
+from orchestrator.commands.request import Request
 from orchestrator.events import Event, Finished
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import Workspace
@@ -319,6 +320,22 @@ def test_a_bundle_that_python_reads_is_trained_by_what_its_import_makes_possible
     assert told(Sweep.load("sweep.yaml", tracking_uri="tiny.orch.zip")).replace(f"{path}", path.name) == (
         f"{first}, then `orch sweep sweep.yaml --keep encoder`, trains it"
     )
+
+
+def test_settings_over_a_bundle_join_its_own_as_they_do_on_the_command_line(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    whole = expansion(changes={"epochs": 1})
+    exported(place.folder / "tiny.orch.zip", filled(whole), whole, changes={"epochs": 1})
+    for how in ({"changes": {"probe.epochs": 2}}, {"changes": None, "seeds": None, "tracking_uri": None}):
+        asked = Sweep.load("tiny.orch.zip", **how)
+        typed = [f"{path}={value}" for path, value in (how["changes"] or {}).items()]
+        request = Request(Path("tiny.orch.zip"), changes=typed)
+        assert asked.trials == request.trials and asked.trials[0].config.epochs == 1
+        assert asked.space.store_at.text == request.space.store_at.text
+        assert asked._typed is not None and asked._typed.flags == request.typed.flags
 
 
 def test_parts_that_do_not_fit_each_other_are_an_error_without_a_file() -> None:

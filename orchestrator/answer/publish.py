@@ -19,9 +19,8 @@ from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.table_spec import TableSpec
-from orchestrator.planning.expand import Expansion
+from orchestrator.planning.expand import Expansion, seeds_of_cells
 from orchestrator.planning.layout import layout
-from orchestrator.planning.plan import seeds_of_cells
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.words import counted
 from orchestrator.records import Curves, TrialRecord, without_empty

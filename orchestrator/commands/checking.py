@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.commands.options import Data, Home, Profile, Seeds, Set, Specs, Trust, Uri, sayer
+from orchestrator.commands.selection import filled_in
 from orchestrator.errors import OrchError, UsageError
 from orchestrator.process.exit_codes import USAGE
 
@@ -123,6 +124,7 @@ def doctor(home: Home = None, tracking_uri: Uri = None, data: Data = None) -> No
 
     checks = list(checks_of(workspace(home, tracking_uri, data)))
     for check in checks:
-        typer.echo(f"{check.sign:4}  {check.what:12}  {check.finding}")
+        finding = filled_in(check.finding, home=home, tracking_uri=tracking_uri)
+        typer.echo(f"{check.sign:4}  {check.what:12}  {finding}")
     if any(check.sign == "bad" for check in checks):
         raise typer.Exit(USAGE)

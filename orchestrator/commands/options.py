@@ -227,7 +227,7 @@ def _one_line() -> Iterator[None]:
         raise typer.Exit(STOPPED if isinstance(error, ExecutionLost) else USAGE) from None
     except KeyboardInterrupt:
         ignore_signals()
-        tell("orch: interrupted; nothing was running yet")
+        tell("orch: interrupted; no trial was running")
         raise typer.Exit(INTERRUPTED) from None
     except Interrupted as reason:
         ignore_signals()

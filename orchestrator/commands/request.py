@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from orchestrator.answer import publish
 from orchestrator.commands.selection.typed import settings_in
-from orchestrator.errors import SpecError, UsageError
+from orchestrator.errors import SpecError, UsageError, reworded
 from orchestrator.execution.screen.suggested import typed
 from orchestrator.language.cells.seeds import seed_list, seeds_in
 from orchestrator.language.figure_spec import FigureSpec
@@ -20,12 +20,12 @@ from orchestrator.language.hints import cut
 from orchestrator.language.load import cross_checked
 from orchestrator.language.table_spec import MARKS, asked_table
 from orchestrator.planning.evaluations import Evaluations, evaluated, evaluations
-from orchestrator.planning.expand import layers_of
+from orchestrator.planning.expand import layers_of, size
 from orchestrator.planning.find import find_evaluations, find_trials
 from orchestrator.planning.losses import discarded_by_changes, overruled
-from orchestrator.planning.plan import make_plan, size
+from orchestrator.planning.plan import make_plan
 from orchestrator.process.words import listed, one_of
-from orchestrator.recording.bundle.selecting import read_sweep
+from orchestrator.recording.bundle.selecting import over, read_sweep
 from orchestrator.recording.journal.store import JournaledStore
 from orchestrator.recording.trial_files import kept_encoder
 from orchestrator.sweep import Sweep
@@ -76,25 +76,26 @@ class Request(Sweep):
         said |= {"tracking_uri": tracking_uri, "data": data, "checkpoints": checkpoints}
         self.typed = typed(file, said)
         self.trust = trust
-        spec, kept = read_sweep(file, trust=trust)
-        over = {
-            "profile": named,
-            "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
-            "changes": {**kept.get("changes", {}), **settings_in(changes or [])},
-            "precision": precision,
-            "max_seeds": max_seeds,
-            "tracking_uri": tracking_uri,
-        }
-        super().__init__(
-            spec,
-            **kept | {name: value for name, value in over.items() if value is not None},
-            home=home,
-            data=data,
-            checkpoints=checkpoints,
-            prefer_profile_with_results=prefer_profile_with_results,
-            trust=trust,
-            place=f"{file}:1",
-        )
+        with reworded(self.typed.filled):
+            spec, kept = read_sweep(file, trust=trust)
+            asked = {
+                "profile": named,
+                "seeds": None if seeds is None else seed_list(seeds_in(seeds), f"--seeds {cut(seeds)}"),
+                "changes": settings_in(changes or []),
+                "precision": precision,
+                "max_seeds": max_seeds,
+                "tracking_uri": tracking_uri,
+            }
+            super().__init__(
+                spec,
+                **over(kept, asked),
+                home=home,
+                data=data,
+                checkpoints=checkpoints,
+                prefer_profile_with_results=prefer_profile_with_results,
+                trust=trust,
+                place=f"{file}:1",
+            )
         self.typed = self.typed.over(self.space.store_at)
 
     def store(self) -> Store:

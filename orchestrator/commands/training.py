@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,7 +26,7 @@ from orchestrator.commands.options import (
     kept,
     sayer,
 )
-from orchestrator.commands.selection import runs, selects
+from orchestrator.commands.selection import filled_in, runs, selects
 from orchestrator.errors import ExecutionLost, StoreError, UsageError
 from orchestrator.execution.options import Options
 from orchestrator.process.command import typed_command
@@ -145,12 +147,13 @@ def sync(
     from orchestrator.execution.screen import mirrors
     from orchestrator.recording.workspace import workspace
 
+    filled = functools.partial(filled_in, home=home, tracking_uri=tracking_uri)
     named, say = mirrors.checked(options.mirror), sayer(silent=False)
     space, complete = workspace(home, tracking_uri, None), True
     if reap:
         say("watching for heartbeats of other drivers, for at most 70 s")
         for line in drivers.end_dead_drivers(space):
-            typer.echo(line)
+            typer.echo(filled(line))
     if not any(space.journals.glob("[!.]*/")):
         typer.echo(f"nothing waits in {space.journals}")
     else:
@@ -162,7 +165,7 @@ def sync(
             store.close()
         typer.echo(f"{store.carried} entries delivered to {store.describe()}")
         for note in store.notes:
-            say(f"orch: {note}")
+            say(f"orch: {filled(note)}")
         complete = store.complete
     if not drivers.mirrored(space, named, say=say) or not complete:
         raise typer.Exit(STOPPED)
@@ -196,19 +199,20 @@ def trial(
     say(f"trial {chosen.id}: {chosen.label}, profile {request.profile or 'none'}")
     given = given_encoder(request, chosen, start)
     bundle = into_bundle(request, chosen, out, keep=kept(keep))
-    outcome = run_one(
-        chosen,
-        request.space,
-        device=device,
-        threads=threads,
-        download=download,
-        as_json=as_json,
-        also=bundle,
-        given=given,
-    )
-    typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
-    if bundle:
-        bundle.finish(outcome, say=say)
+    with contextlib.closing(bundle) if bundle else contextlib.nullcontext():
+        outcome = run_one(
+            chosen,
+            request.space,
+            device=device,
+            threads=threads,
+            download=download,
+            as_json=as_json,
+            also=bundle,
+            given=given,
+        )
+        typer.echo(outcome.model_dump_json() if as_json else outcome_text(outcome))
+        if bundle:
+            bundle.finish(outcome, say=say)
     if outcome.status == "failed":
         sayer(silent=False)(outcome.details.get("traceback", "").rstrip("\n"))
         raise typer.Exit(FAILED)
@@ -249,7 +253,8 @@ def _complete(
         try:
             heard = told(hook, prepared.plan, live.screen(output), say=say, trains=prepared.trains)
             with heard as (screen, ended):
-                result = ended(drive.sweep(prepared, say=say, show=show, screen=screen))
+                result = drive.sweep(prepared, say=say, show=show, screen=screen)
+                result = ended(result, answers[-1].expansion)
         finally:
             ignore_signals()  # the exit code is what the training came to, whoever interrupts
             forget_lost_readers()  # or reads the rest

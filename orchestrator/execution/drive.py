@@ -187,7 +187,8 @@ def _completed(
 ) -> tuple[Prepared, SweepResult]:
     """What training and evaluating find, and the sweep with the seeds that intervals asked for meanwhile."""
     result = _evaluated(prepared, train(prepared), evaluate, say)
-    while prepared.writes and (larger := _with_more_seeds(prepared.plan.expansion, result)):
+    grows = prepared.writes and prepared.only is None  # who runs again what failed asks for nothing else
+    while grows and (larger := _with_more_seeds(prepared.plan.expansion, result)):
         number = len(larger.trials) - len(prepared.plan.expansion.trials)
         say(f"intervals are wider than asked for: {counted(number, 'trial')} more")
         plan = plan_sweep(larger, prepared.store)._replace(lost=prepared.plan.lost)

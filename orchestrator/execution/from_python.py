@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.errors import Interrupted, OrchError
+from orchestrator.errors import Interrupted, reworded
 from orchestrator.events import Event
 from orchestrator.execution import drive
 from orchestrator.execution.options import Options
@@ -52,17 +52,15 @@ def run(
         return Listening(LineDisplay(plan, say=told), on_event)
 
     try:
-        with webhook.withheld(notify) as address:
+        with reworded(filled), webhook.withheld(notify) as address:
             prepared = drive.prepare(expansion, space, Options(**how), say=told)
             answers: list[Answer] = []
             hook = webhook.told(address, prepared.plan, screen, say=told, trains=prepared.trains)
             with hook as (shown, ended):
-                result = ended(drive.sweep(prepared, say=told, show=answers.append, screen=shown))
+                result = drive.sweep(prepared, say=told, show=answers.append, screen=shown)
+                result = ended(result, answers[-1].expansion)
     except Interrupted:
         raise KeyboardInterrupt from None
-    except OrchError as error:  # who raised it did not know whose sweep it is
-        error.args = (filled(str(error)),)
-        raise
     for line in answers[-1].failures:
         told(line)
     if result.hopeless:

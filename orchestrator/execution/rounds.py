@@ -109,7 +109,7 @@ def trained_in_turns(
             more = f", {len(given)} from encoders of others" if given else ""
             say(f"turn {number} of {len(turns)}: {counted(len(mine), 'trial')}{more}")
         if mine:
-            now = prepared._replace(plan=plan._replace(todo=mine))
+            now = prepared._replace(plan=plan._replace(todo=mine, later=sum(map(len, turns[number:]))))
             result = trained(now, claims, stop, say, screen, given, result.records)
             count += result.trained
         if result.interrupted or result.hopeless or result.waits:
@@ -203,7 +203,8 @@ def _planned_again(
         return plan, asked
     whole = prepared.space.whole_encoders
     lost = lost_encoders((one for one in had_lost if one.is_done), prepared.store, whole)
-    again = make_plan(plan.expansion, dict(records))._replace(edited=plan.edited, lost=lost)
+    again = make_plan(plan.expansion, dict(records))
+    again = again._replace(edited=plan.edited, lost=lost, later=plan.later)
     return prepared.options.with_anew(again), asked
 
 

@@ -20,6 +20,7 @@ from orchestrator.planning.losses import CHANGES, Layer, layer_of, merged_in_sil
 from orchestrator.planning.trials import Aim as Aim
 from orchestrator.planning.trials import Cell
 from orchestrator.planning.trials import Expansion as Expansion
+from orchestrator.process.words import counted
 from trainers.config.plugins import behind
 
 LONGEST_CELL = 230
@@ -142,3 +143,19 @@ def _cells(spec: SweepSpec, profile: str | None, layers: Sequence[Layer], place:
 def draws(expansion: Expansion) -> bool:
     """Whether its trials draw anything at random: then one seed decides nothing."""
     return any(getattr(behind(cell.loop), "DRAWS", True) for cell in expansion.cells)
+
+
+def seeds_of_cells(expansion: Expansion) -> str:
+    """How many seeds cells have, in words."""
+    numbers = sorted({len(expansion.seeds_of(cell)) for cell in expansion.cells})
+    few, many = (numbers[0], numbers[-1]) if numbers else (0, len(expansion.seeds))
+    return counted(many, "seed") if few in (0, many) else f"{few} to {many} seeds"
+
+
+def size(expansion: Expansion) -> str:
+    """How many cells, seeds and trials, in words."""
+    seeds = seeds_of_cells(expansion)
+    out = f", {len(expansion.excluded)} excluded" if expansion.excluded else ""
+    return (
+        f"{counted(len(expansion.cells), 'cell')} × {seeds} = {counted(len(expansion.trials), 'trial')}{out}"
+    )

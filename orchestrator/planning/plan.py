@@ -32,6 +32,8 @@ class Plan(NamedTuple):
     """Of those in `todo`: the plug-ins for whose edit they are missing, by trial id, where that is known."""
     lost: Mapping[str, str] = {}
     """Of those that are done: why the encoder that was kept cannot be used any more, by trial id."""
+    later: int = 0
+    """How many come in later turns, for they start from encoders of those in `todo`."""
 
     def __repr__(self) -> str:
         """What a notebook shows: the counts, not thousands of trials."""
@@ -97,22 +99,6 @@ def kept(expansion: Expansion, asked: Iterable[Literal["encoder"]]) -> tuple[Lit
     chained = any(cell.start is not None and cell.start.file is None for cell in expansion.cells)
     needed: tuple[Literal["encoder"], ...] = ("encoder",) if expansion.spec.evaluations or chained else ()
     return tuple(dict.fromkeys((*expansion.spec.keep, *asked, *needed)))
-
-
-def seeds_of_cells(expansion: Expansion) -> str:
-    """How many seeds cells have, in words."""
-    numbers = sorted({len(expansion.seeds_of(cell)) for cell in expansion.cells})
-    few, many = (numbers[0], numbers[-1]) if numbers else (0, len(expansion.seeds))
-    return counted(many, "seed") if few in (0, many) else f"{few} to {many} seeds"
-
-
-def size(expansion: Expansion) -> str:
-    """How many cells, seeds and trials, in words."""
-    seeds = seeds_of_cells(expansion)
-    out = f", {len(expansion.excluded)} excluded" if expansion.excluded else ""
-    return (
-        f"{counted(len(expansion.cells), 'cell')} × {seeds} = {counted(len(expansion.trials), 'trial')}{out}"
-    )
 
 
 def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:
@@ -265,12 +251,12 @@ def _training(expansion: Expansion, trial: TrialSpec, seeds: Sequence[int], *, a
     """The command that trains what a trial starts from, under these seeds."""
     start = trial.cell.start
     assert start is not None
-    words, spec = ["orch", "sweep", start.file or "SPEC"], expansion.spec
+    words, there = ["orch", "sweep", start.file or "SPEC"], frozenset(expansion.every_seed)
     if start.asked.sweep is not None:
-        spec = spec.parents[start.asked.sweep].spec
+        there = expansion.spec.parents[start.asked.sweep].spec.every_seed
         words += ["--profile", start.profile] if start.profile else []
         words += ["--keep", "encoder"]
-    if not spec.every_seed.issuperset(seeds):
+    if not there.issuperset(seeds):
         words += ["--seeds", as_typed(seeds)]
     return shlex.join([*words, "--retrain-unkept"] if anew else words)
 
@@ -293,8 +279,8 @@ def will_run(plan: Plan, where: str) -> str:
         parts.append(
             f"{number} failed before and " + ("is tried again" if number == 1 else "are tried again")
         )
-    if plan.anew:
-        parts.append(f"{len(plan.anew)} of them anew")
+    if anew := sum(trial.id in plan.anew for trial in plan.todo):
+        parts.append(f"{anew} of them anew")
     parts += cut_note(plan)
-    parts += edit_notes(plan.edited)
+    parts += edit_notes({one.id: plan.edited[one.id] for one in plan.todo if one.id in plan.edited})
     return f"{', '.join(parts)}; results in {where}{other}"

@@ -97,6 +97,19 @@ def heard() -> Stop:
 
 
 @contextlib.contextmanager
+def breaking_off(left: str) -> Iterator[None]:
+    """Who breaks off what runs inside is told what that has `left`.
+
+    Raises:
+        Interrupted: so it was.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, Interrupted):
+        raise Interrupted(left) from None
+
+
+@contextlib.contextmanager
 def stop_signals() -> Iterator[Stop]:
     """Inside, a signal asks for a clean stop, and a second one, or a closed terminal, for one at once.
 

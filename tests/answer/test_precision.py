@@ -19,8 +19,8 @@ from orchestrator.answer.tables import Table, tabulate
 from orchestrator.commands.screen.grid import plan_text, status_text
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.language.figure_spec import FigureSpec
-from orchestrator.planning.expand import Expansion
-from orchestrator.planning.plan import make_plan, size
+from orchestrator.planning.expand import Expansion, size
+from orchestrator.planning.plan import make_plan
 from orchestrator.records import TrialRecord
 from tests.builders import TINY, expansion, record, table_yaml, yaml
 

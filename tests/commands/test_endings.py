@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,10 @@ import typer
 
 from orchestrator.commands.options import reported
 from orchestrator.commands.screen import tables
+from orchestrator.commands.starter import write
 from orchestrator.commands.train.trial import outcome_text, run_one
 from orchestrator.recording.workspace import workspace
-from tests.builders import expansion
+from tests.builders import TINY, expansion, yaml
 from tests.place import Place, own_signals
 from trainers.attempt.report import Outcome
 
@@ -68,6 +70,53 @@ def test_ctrl_c_is_a_line_and_130_once_a_command_has_begun() -> None:
         with pytest.raises(typer.Exit) as ended, reported():
             signal.raise_signal(signal.SIGINT)
     assert ended.value.exit_code == 130
+
+
+@pytest.mark.parametrize(
+    ("words", "does", "says"),
+    [
+        (
+            ["trial", "sweep.yaml", "base", "--keep", "encoder", "--out", "one.orch.zip"],
+            "train.trial.epoch_line",
+            "this trial was being trained, and nothing of it is kept",
+        ),
+        (
+            ["plan", "sweep.yaml", "--forecast"],
+            "look.forecast.missing_data",
+            "trials were being rehearsed, and nothing of that is kept",
+        ),
+        (
+            ["check-plugin", "own.py"],
+            "look.plugin.configured",
+            "a plug-in was being checked, and nothing of that is kept",
+        ),
+        (["table", "sweep.yaml"], "screen.tables.made_tables", None),
+    ],
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_breaks_off_a_command_is_told_what_it_did(
+    number: int,
+    words: list[str],
+    does: str,
+    says: str | None,
+    place: Place,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken_off(*_: object, **__: object) -> str:
+        signal.raise_signal(number)
+        return ""
+
+    left = place.folder / "left"
+    left.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(left))
+    monkeypatch.setattr(f"orchestrator.commands.{does}", broken_off)
+    place.write(yaml(TINY, "seeds: 1\ntables: [{name: main, rows: []}]\n"))
+    place.write((Path(write.__file__).parent / "mybyol.py").read_text(), "own.py")
+    told = place.orch(*words, code=130).stderr
+    assert told.splitlines()[-1] == (
+        f"orch: stopped at once; {says}" if says else "orch: interrupted; no trial was running"
+    )
+    assert list(left.iterdir()) == []
 
 
 def test_a_trial_whose_trainer_gives_a_verdict_without_evidence_is_shown() -> None:

@@ -37,6 +37,21 @@ def test_the_forecast_is_the_pace_so_far_over_what_is_left(clock: list[float]) -
     assert progress.forecast_s() == pytest.approx(70.0)  # 7 of 8 trials left at 10 s each
 
 
+def test_the_forecast_and_the_last_word_count_trials_of_later_turns(clock: list[float]) -> None:
+    made = expansion()
+    first = make_plan(made, {})._replace(todo=made.trials[:2], later=6)
+    live = display.LiveDisplay(first, console=Console(file=io.StringIO(), force_terminal=True, width=100))
+    for trial in first.todo:
+        live.on_event(Started(trial.id, 1, "here"))
+        clock[0] += 10.0
+        live.on_event(Finished(trial.id, outcome()))
+    assert live.progress.forecast_s() == pytest.approx(60.0)
+    text = picture_of(live)
+    live.close()
+    assert "2/8 done · 0 running · about 1m 00s left" in text
+    assert "these trials have ended; those that start from their encoders come next" in text
+
+
 def test_epochs_repeated_from_a_checkpoint_do_not_count_as_pace(clock: list[float]) -> None:
     made = expansion()
     progress = display.Progress(make_plan(made, {}))

@@ -16,11 +16,12 @@ from orchestrator.commands.request import Request
 from orchestrator.commands.screen.tables import print_failures
 from orchestrator.commands.selection.typed import settings_in
 from orchestrator.commands.train.trial import given_encoder
-from orchestrator.errors import UsageError
+from orchestrator.errors import StoreError, UsageError
 from orchestrator.execution.screen import suggested
 from orchestrator.execution.screen.suggested import typed
 from orchestrator.recording.bundle.selecting import sweep_words
 from orchestrator.recording.memory import MemoryStore
+from orchestrator.recording.stores.sqlite import DATABASE
 from orchestrator.recording.workspace import Workspace
 from tests.builders import INFO, TINY, expansion, outcome, table_yaml, yaml
 from tests.place import Place
@@ -165,6 +166,36 @@ def test_errors_name_commands_with_what_was_typed(failed: Place, monkeypatch: py
     assert "; `orch sweep sweep.yaml --keep encoder --home there` makes it" in said
 
 
+@pytest.mark.parametrize(
+    ("words", "sweep"),
+    [
+        (["table", "sweep.yaml"], "sweep.yaml"),
+        (["table", "sweep.yaml", "--precision", "1"], "sweep.yaml --precision 1"),  # which asks at once
+        (["status", "sweep.yaml", "sweep.yaml"], "sweep.yaml"),
+        (["status", "sweep.yaml", "--precision", "1"], "sweep.yaml --precision 1"),
+        (["plan", "sweep.yaml"], "sweep.yaml"),
+        (["failures", "sweep.yaml"], "sweep.yaml"),
+        (["export", "sweep.yaml", "sweep.yaml"], "sweep.yaml"),
+        (["report", "sweep.yaml", "sweep.yaml"], "SPEC"),  # all are read, and then the store is asked
+        (["ui"], "SPEC"),
+        (["doctor"], "SPEC"),
+    ],
+)
+def test_an_error_of_any_command_names_commands_with_the_place_that_was_typed(
+    words: list[str], sweep: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> MemoryStore:
+        raise StoreError("it is damaged; `orch sync` mends it; `orch sweep SPEC` goes on")
+
+    monkeypatch.setattr(Workspace, "open_store", refuse)
+    monkeypatch.setattr("orchestrator.commands.look.ui.serve", refuse)
+    (place.folder / "h2").mkdir()
+    (place.folder / "h2" / DATABASE).touch()
+    done = place.orch(*words, "--home", "h2", code=2)
+    told = f"`orch sync --home h2` mends it; `orch sweep {sweep} --home h2` goes on"
+    assert told in done.stdout + done.stderr
+
+
 def test_failures_end_in_the_commands_that_look_into_them(
     failed: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +228,38 @@ def test_why_of_a_trial_whose_parent_is_missing_names_what_trains_that(
     said = place.orch("why", "after.yaml", "base", "--seed", "1", "--home", "there").stdout
     (step,) = [line for line in said.splitlines() if line.startswith("next")]
     assert step.endswith("was not trained; `orch sweep tiny.yaml --keep encoder --home there` trains it")
+
+
+@pytest.mark.parametrize(
+    ("parent", "tuned", "again"),
+    [
+        (None, *["`orch sweep chain.yaml --home there` trains it"] * 2),
+        (
+            "completed",
+            "was trained without keeping its encoder; "
+            "`orch sweep chain.yaml --retrain-unkept --home there` trains it",
+            "; `orch sweep chain.yaml --retrain-unkept --home there` trains it",
+        ),
+        ("collapsed", "which collapsed; a result, and stays: ", "which can never start; name another cell"),
+    ],
+)
+def test_why_of_a_trial_of_a_chain_says_what_hinders_it_as_status_does(
+    parent: str | None, tuned: str, again: str, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, made = MemoryStore(), expansion(yaml(TINY, CHAIN))
+    monkeypatch.setattr(Workspace, "open_store", lambda self, **how: store)
+    place.write(yaml(TINY, CHAIN), "chain.yaml")
+    for trial in made.trials if parent else ():
+        if trial.parent is None:
+            store.begin(trial.facts, INFO)
+            store.finish(trial.id, outcome(status=parent), INFO)
+    status = place.orch("status", "chain.yaml", "--home", "there").stdout
+    for cell, says in (("tuned", tuned), ("again", again)):
+        said = place.orch("why", "chain.yaml", cell, "--home", "there").stdout
+        steps = [line[11:] for line in said.splitlines() if line.startswith("next")]
+        assert len(steps) == 2 and all(says in step for step in steps)
+        alike = [step.partition("from the encoder of")[2].partition("which")[2] for step in steps]
+        assert all(words in status for words in alike)
 
 
 def test_the_command_that_makes_an_encoder_to_start_from_shows_no_secret() -> None:

@@ -17,6 +17,7 @@ from orchestrator.execution.child.trials import on_the_wire
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, plan_sweep
 from orchestrator.planning.expand import expand
+from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.workspace import workspace
 from tests.builders import INFO, TINY, outcome, sweep, yaml
@@ -72,8 +73,14 @@ class Ran:
         self.prepared = prepared
         monkeypatch.setattr(drive, "claims_of", lambda *given, shared: Claims())
         monkeypatch.setattr(drive, "published", lambda plan, store, answer, info, say: answer.result)
+        self.plans: list[Plan] = []
+
+        def screen(plan: Plan) -> Heard:
+            self.plans.append(plan)
+            return Heard(self.told)
+
         self.result: SweepResult = drive.sweep(
-            prepared, say=self.said.append, show=lambda answer: None, screen=lambda plan: Heard(self.told)
+            prepared, say=self.said.append, show=lambda answer: None, screen=screen
         )
         self.given = executor.given
 
@@ -92,6 +99,17 @@ def test_each_turn_is_given_the_encoders_of_the_turn_before(
         "turn 1 of 3: 2 trials",
         "turn 2 of 3: 2 trials, 2 from encoders of others",
         "turn 3 of 3: 2 trials, 2 from encoders of others",
+    ]
+
+
+def test_the_screen_of_a_turn_knows_how_many_trials_come_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = Ran(TINY + LEVELS, Store(), tmp_path, monkeypatch)
+    assert [(len(plan.done), len(plan.todo), plan.later) for plan in ran.plans] == [
+        (0, 2, 4),
+        (2, 2, 2),
+        (4, 2, 0),
     ]
 
 

@@ -202,18 +202,18 @@ def test_the_summary_of_an_edited_sweep_is_not_kept_from_it_by_a_larger_old_one(
     assert shown_by(store, [0], []) != first
 
 
-def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class Ready(Store):
-        notes = ()
-        carry = close = lambda self: None
+def swept(
+    store: Store,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    only: rounds.Only | None = None,
+) -> tuple[SweepResult, list[str], list[str], list[bool]]:
+    """A sweep for narrow intervals: what is said and shown, and whether drivers of other homes are asked."""
+    said, shown, together = list[str](), list[str](), list[bool]()
 
     class Claimed(Script):
         release = lambda self: None  # noqa: E731
-
-    store, said, shown = Ready(), list[str](), list[str]()
-    together = list[bool]()
 
     def claims_of(*given: object, shared: bool) -> Claimed:
         together.append(shared)
@@ -221,34 +221,58 @@ def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_not
 
     monkeypatch.setattr(drive, "claims_of", claims_of)
     monkeypatch.setattr(drive, "published", lambda plan, store, answer, info, say: answer.result)
+    executor: Any = Fates(lambda trial: "completed")
+    executor.close = lambda: None
+    asked = aimed(expansion(seeds=range(2)), 1.0, 4, lambda made: store.records([t.id for t in made.trials]))
+    plan = plan_sweep(asked, store)
+    prepared: Any = rounds.Prepared(
+        plan if only is None else plan._replace(todo=only(plan)),
+        store,
+        executor,
+        INFO,
+        workspace(home, None, None),
+        Options(executor="serial", address=None),
+        only,
+        trains=False,  # as far as was known when it was prepared
+    )
+    result = drive.sweep(
+        prepared,
+        say=said.append,
+        show=lambda answer: shown.append(str(answer.tables[0])),
+        screen=lambda plan: Listening(QuietDisplay(plan)),  # type: ignore[arg-type]
+    )
+    return result, said, shown, together
 
-    def swept() -> SweepResult:
-        executor: Any = Fates(lambda trial: "completed")
-        executor.close = lambda: None
-        asked = aimed(
-            expansion(seeds=range(2)), 1.0, 4, lambda made: store.records([t.id for t in made.trials])
-        )
-        prepared: Any = rounds.Prepared(
-            plan_sweep(asked, store),
-            store,
-            executor,
-            INFO,
-            workspace(tmp_path, None, None),
-            Options(executor="serial", address=None),
-            trains=False,  # as far as was known when it was prepared
-        )
-        return drive.sweep(
-            prepared,
-            say=said.append,
-            show=lambda answer: shown.append(str(answer.tables[0])),
-            screen=lambda plan: Listening(QuietDisplay(plan)),  # type: ignore[arg-type]
-        )
 
-    assert swept().trained["completed"] == 3 * 4  # equal numbers: two seeds are no interval, three are one
+class Ready(Store):
+    """A store that a whole sweep ends with."""
+
+    notes = ()
+    carry = close = lambda self: None
+
+
+def test_a_sweep_for_narrow_intervals_goes_on_until_they_are_and_then_trains_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Ready()
+    result, said, shown, first = swept(store, tmp_path, monkeypatch)
+    assert result.trained["completed"] == 3 * 4  # equal numbers: two seeds are no interval, three are one
     assert "intervals are wider than asked for: 4 trials more" in said
     assert len(shown) == 1 and "reached in every cell" in shown[0]
-    assert swept().trained.total() == 0
-    assert together == [True, True]  # who may train more asks drivers of other homes, too
+    again, _, _, second = swept(store, tmp_path, monkeypatch)
+    assert again.trained.total() == 0
+    assert first + second == [True, True]  # who may train more asks drivers of other homes, too
+
+
+def test_what_is_run_again_of_a_sweep_for_narrow_intervals_is_what_failed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, failed = Ready(), expansion(seeds=range(2)).trials[0]
+    store.begin(failed.facts, INFO)
+    store.finish(failed.id, outcome(status="failed"), INFO)
+    result, said, _, _ = swept(store, tmp_path, monkeypatch, only=lambda plan: plan.failed_before)
+    assert result.trained == {"completed": 1} and set(result.records) == {failed.id}
+    assert not any(line.startswith("intervals are wider") for line in said)
 
 
 @pytest.mark.parametrize("only_read", [None, "a bundle"])

@@ -27,7 +27,8 @@ from orchestrator.execution.screen.mirrors import base, tensorboard
 from orchestrator.execution.screen.mirrors.base import MirroredRun
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.recording.memory import MemoryStore
-from tests.builders import INFO, TINY, expansion, outcome, report, sweep, trials, yaml
+from orchestrator.records import Origin
+from tests.builders import INFO, TINY, expansion, outcome, record, report, sweep, trials, yaml
 from tests.place import Place
 
 STUB = """
@@ -128,6 +129,35 @@ def test_a_result_is_shown_once_however_often_it_waits_and_another_result_again(
         list(child.deliver(mirror, tmp_path))
         assert base.waiting(tmp_path) == []
     assert [run.metrics["probe/top1"] for run in mirror.runs] == [0.5, 0.7] and mirror.again == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("value", "others", "again"),
+    [
+        (0.5, {"time/wall_s": 9.0}, False),
+        (0.5, {"probe_2/top1": 0.9}, False),  # which an evaluation has found, a trial of its own
+        (0.7, {}, True),
+        (0.7, {"probe_2/top1": 0.9}, True),
+    ],
+)
+def test_a_result_of_training_anew_that_a_mirror_missed_is_shown_by_another_command(
+    value: float, others: dict[str, float], again: bool, tmp_path: Path
+) -> None:
+    (trial,) = trials(1)
+    mirror: Any = Shown()
+    known = record(trial.id, value)
+    origins = {"probe_2": Origin.model_validate({})} if "probe_2/top1" in others else {}
+    known = known.model_copy(update={"metrics": known.metrics | others, "evaluations": origins})
+    fed(tmp_path, trial)
+    list(child.deliver(mirror, tmp_path))
+    for _ in range(2):
+        every = mirroring.Mirrors([], tmp_path, INFO)
+        every._all = [begun(tmp_path)]
+        every.catch_up([trial], {trial.id: known}, MemoryStore())
+        every.catch_up([trial], {trial.id: known}, MemoryStore())
+        list(child.deliver(mirror, tmp_path))
+    assert [run.metrics["probe/top1"] for run in mirror.runs] == [0.5, *[0.7] * again]
+    assert all("probe_2/top1" not in run.metrics for run in mirror.runs)
 
 
 def shown_by(told: Iterator[dict[str, str]]) -> list[str]:

@@ -25,7 +25,7 @@ from orchestrator.execution.run import SweepResult, plan_sweep
 from orchestrator.execution.screen import notify
 from orchestrator.process import command
 from orchestrator.recording.memory import MemoryStore
-from tests.builders import expansion, outcome
+from tests.builders import expansion, outcome, record
 
 SECRET = "T0/s3cr3t"
 
@@ -71,10 +71,12 @@ def hook() -> Iterator[Hook]:
 
 
 def run(address: str | None, *failures: str, error: Exception | None = None, done: bool = False) -> list[str]:
-    """What is said while a sweep of the tiny kind is told of."""
+    """What is said while a sweep of the tiny kind is told of, which is all done in the end."""
     said: list[str] = []
     store = MemoryStore()
     plan = plan_sweep(expansion(), store)
+    grown = expansion(seeds=range(3))  # by seeds that intervals asked for, and one that is excluded
+    records = {trial.id: record(trial.id) for trial in (*grown.trials, *expansion(seeds=[9]).trials)}
     with notify.told(address, plan, QuietDisplay, say=said.append, trains=not done) as (screen, ended):
         shown = screen(plan)
         for number, reason in enumerate(failures):
@@ -82,7 +84,7 @@ def run(address: str | None, *failures: str, error: Exception | None = None, don
             shown.on_event(Finished(plan.todo[number].id, failed))
         if error is not None:
             raise error
-        ended(SweepResult(Counter(completed=2, failed=len(failures)), {}, interrupted=False))
+        ended(SweepResult(Counter(completed=2, failed=len(failures)), records, interrupted=False), grown)
     return said
 
 
@@ -91,19 +93,21 @@ def test_the_end_is_told_with_what_was_trained(hook: Hook) -> None:
     (body,) = hook.heard
     assert body["path"] == f"/{SECRET}?token={SECRET}"
     assert (body["event"], body["sweep"], body["trained"]["completed"]) == ("end", "tiny", 2)
-    assert body["text"] == "tiny: 2 completed, 0 failed; 0 of 8 trials done"
+    assert body["text"] == "tiny: 2 completed, 0 failed; 12 of 12 trials done"
 
 
 def test_the_first_failure_is_told_and_no_other(hook: Hook) -> None:
     run(hook.address, "division by zero", "another")
     told = [body["text"] for body in hook.heard if body["event"] == "failure"]
     assert told == ["tiny: EMA · symmetric · seed 0 failed: division by zero"]
+    assert hook.heard[0]["trained"] == {"failed": 1}
 
 
 def test_a_sweep_that_dies_is_told_as_stopped(hook: Hook) -> None:
     with pytest.raises(ExecutionLost):
-        run(hook.address, error=ExecutionLost("Ray has died"))
-    assert [(body["event"], body["text"]) for body in hook.heard] == [("stopped", "tiny: Ray has died")]
+        run(hook.address, "no", "none", error=ExecutionLost("Ray has died"))
+    told = [(body["event"], body["text"], body["trained"]) for body in hook.heard[1:]]
+    assert told == [("stopped", "tiny: Ray has died", {"failed": 2})]
 
 
 def test_where_nothing_is_trained_nobody_is_told(hook: Hook) -> None:

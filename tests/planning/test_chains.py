@@ -241,6 +241,10 @@ def test_a_parent_that_was_never_trained_is_told_with_the_command_that_trains_it
     seven = after(AFTER.replace("cell: base", "cell: base, seed: 7"))
     (line,) = start_notes(seven, unfit(seven.trials, {}, {}).values())
     assert line.endswith("`orch sweep tiny.yaml --keep encoder --seeds 7,` trains it")
+    own = expansion(yaml(TINY, CHAIN), seeds=[1])  # without seed 0, from which one cell starts
+    again = [trial for trial in own.trials if trial.cell.label == "again"]
+    (line,) = start_notes(own, unfit(again, {}, {}).values())
+    assert line.endswith("`orch sweep SPEC --seeds 0,` trains it")
 
 
 def test_a_parent_that_has_lost_its_encoder_is_told() -> None:

@@ -31,6 +31,16 @@ def test_what_a_search_has_ended_early_is_its_own_result_and_trained_whole_by_a_
     assert "8 that a search ended early are trained whole" in plan_text(plan)
 
 
+def test_of_what_runs_anew_or_was_edited_only_what_runs_now_is_counted() -> None:
+    made = expansion()
+    plan = make_plan(made, {t.id: record(t.id) for t in made.trials})._with_anew(
+        frozenset(trial.id for trial in made.trials)
+    )
+    plan = plan._replace(edited={trial.id: ["my.py"] for trial in made.trials}, todo=made.trials[:3])
+    said = will_run(plan, "store")
+    assert said.startswith("3 trials will run, 0 done, 3 of them anew, my.py changed since 3 trials;")
+
+
 @pytest.mark.parametrize("status", ["failed", "running", "stopped"])
 def test_what_did_not_end_is_to_do_again(status: str) -> None:
     made = expansion()

@@ -386,6 +386,13 @@ def test_what_the_store_can_never_take_blocks_no_other_sweep_and_is_named(
     assert str(kept) in ready.orch("doctor").stdout
 
 
+@pytest.mark.parametrize("home", ["notes.txt", "notes.txt/below"])
+def test_doctor_tells_of_a_home_that_is_no_folder(home: str, place: Place) -> None:
+    place.write("", "notes.txt")
+    said = place.orch("doctor", "--home", home, code=2).stdout
+    assert f"{place.folder / 'notes.txt'}: not a folder; choose another with --home" in said
+
+
 @pytest.fixture
 def in_removed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gone = tmp_path / "gone"

@@ -26,8 +26,7 @@ from orchestrator.errors import UsageError
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.difference import changes
-from orchestrator.planning.expand import Expansion
-from orchestrator.planning.plan import size
+from orchestrator.planning.expand import Expansion, size
 from orchestrator.planning.trials import Cell
 from orchestrator.process.words import counted, duration
 from orchestrator.records import Curves, Imported, TrialRecord, status_of

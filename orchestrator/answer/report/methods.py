@@ -12,8 +12,7 @@ from typing import NamedTuple
 from orchestrator.answer.statistics.sign_flips import EXACT
 from orchestrator.answer.tables.notes import unpaired
 from orchestrator.planning.evaluations import protocols
-from orchestrator.planning.expand import Expansion
-from orchestrator.planning.plan import size
+from orchestrator.planning.expand import Expansion, size
 from orchestrator.process.words import counted, listed
 from orchestrator.records import TrialRecord
 from trainers.config.base import Frozen, LoopConfig, flat, identity_dump

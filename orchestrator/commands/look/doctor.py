@@ -80,6 +80,8 @@ def _gpu_name() -> str:
 
 def _disk(space: Workspace) -> Check:
     folder = existing(space.home)
+    if not folder.is_dir():
+        return Check("bad", "home", f"{folder}: not a folder; choose another with --home")
     free = shutil.disk_usage(folder).free / 1e9
     if not os.access(folder, os.W_OK):
         return Check("bad", "home", f"{space.home} cannot be written; choose another with --home")

@@ -23,6 +23,7 @@ from orchestrator.planning.data import missing_data
 from orchestrator.planning.plan import Plan
 from orchestrator.planning.trials import TrialSpec
 from orchestrator.process.machine import cores, has_gpu
+from orchestrator.process.signals import breaking_off
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.process.words import counted, duration, in_columns
 from orchestrator.recording.workspace import Workspace
@@ -130,6 +131,7 @@ def total(told: Sequence[ForecastReport]) -> str:
     return duration(sum(one.wall_s for one in told))
 
 
+@breaking_off("trials were being rehearsed, and nothing of that is kept")
 def forecast_for(
     request: Request, plan: Plan, new: Sequence[TrialSpec], *, pack: bool, address: str | None, limit_s: float
 ) -> ForecastReport:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from orchestrator.errors import Problem, SpecError
 from orchestrator.language.hints import problems_of
 from orchestrator.language.settings import nested
+from orchestrator.process.signals import breaking_off
 from orchestrator.rehearsal.contracts.laws import Finding, findings
 from trainers.config.base import Frozen
 from trainers.config.examined import Foreign
@@ -52,6 +53,7 @@ def configured(plugin: Foreign, settings: dict[str, Any]) -> Frozen:
     return made
 
 
+@breaking_off("a plug-in was being checked, and nothing of that is kept")
 def check(
     plugin: Foreign, settings: dict[str, Any], data_root: Path | None, say: Callable[[str], None]
 ) -> bool:

@@ -15,9 +15,11 @@ from orchestrator.planning.evaluations import Evaluations, evaluations
 from orchestrator.planning.plan import (
     RETRAINS,
     Plan,
+    Unfit,
     encoder_notes,
     from_elsewhere,
     hindered,
+    make_plan,
     stages,
     start_notes,
 )
@@ -104,26 +106,31 @@ def _start(
 
 
 def _first(request: Request, trial: TrialSpec, records: Mapping[str, TrialRecord]) -> list[tuple[str, str]]:
-    """A line on what is done before a trial that is missing: it starts from an encoder of another sweep."""
-    if trial.parent is None or trial.cell.start is None or trial.cell.start.file is None:
+    """A line on why a trial cannot start, or what it starts from cannot: an encoder is not there."""
+    if trial.parent is None:
         return []
-    if trial.id in records:
-        return []
-    parents = parent_records([trial], records, request.store())
-    found = hindered([trial], parents, _lost(request, parents.values()))
-    return [("next", line) for line in start_notes(request.expansion, found.values())]
+    plan = make_plan(request.expansion, records)
+    found, left = _hindered(request, plan), {one.id for one in plan.todo}
+    while trial.id in left and trial.id not in found and trial.parent is not None:
+        trial = trial.parent
+    here = [found[trial.id]] if trial.id in found else []
+    return [("next", note) for note in start_notes(plan.expansion, here)]
+
+
+def _hindered(request: Request, plan: Plan) -> dict[str, Unfit]:
+    """Why trials of a plan cannot start from another's encoder, by their ids."""
+    if all(trial.parent is None for trial in plan.todo):
+        return {}
+    parents = parent_records(from_elsewhere(plan.todo), plan.records, request.store())
+    return hindered(plan.todo, parents, _lost(request, parents.values()))
 
 
 def start_lines(request: Request, plan: Plan) -> Iterator[str]:
     """Lines on missing trials that start from another's encoder: how many come later, and which cannot."""
-    if all(trial.parent is None for trial in plan.todo):
-        return
-    parents = parent_records(from_elsewhere(plan.todo), plan.records, request.store())
-    lost = _lost(request, parents.values())
     later = sum(len(turn) for turn in stages(plan.todo)[1:])
     if later:
         yield f"{counted(later, 'trial')} of them after others, from whose encoders they start"
-    yield from map(request.filled, start_notes(plan.expansion, hindered(plan.todo, parents, lost).values()))
+    yield from map(request.filled, start_notes(plan.expansion, _hindered(request, plan).values()))
 
 
 def evaluation_lines(request: Request, plan: Plan, *, causes: bool = False) -> Iterator[str]:

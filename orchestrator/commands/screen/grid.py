@@ -12,9 +12,9 @@ from orchestrator.errors import UsageError
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.planning.data import larger_than_data, missing_packages
 from orchestrator.planning.evaluations import Evaluations, name_of, protocols
-from orchestrator.planning.expand import expand
+from orchestrator.planning.expand import expand, size
 from orchestrator.planning.origin import code_note, edit_notes
-from orchestrator.planning.plan import Plan, cut_note, size
+from orchestrator.planning.plan import Plan, cut_note
 from orchestrator.planning.trials import Cell
 from orchestrator.process.words import listed
 from orchestrator.records import status_of

@@ -132,6 +132,8 @@ class LiveDisplay(QuietDisplay):
         if self.progress.running:
             return ""
         if self.progress.ended >= len(self.progress.trials):
+            if self.progress.later:
+                return "these trials have ended; those that start from their encoders come next"
             return "all trials have ended; their last results are being kept"
         if self.progress.ended:
             return "waiting for the next trial to start"

@@ -13,7 +13,8 @@ from __future__ import annotations
 import functools
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import typer
@@ -36,7 +37,7 @@ from orchestrator.commands.options import (
     kept,
     reported,
 )
-from orchestrator.errors import OrchError
+from orchestrator.errors import reworded
 from orchestrator.execution.options import Options
 
 _SETTING = re.compile(r"[A-Za-z_][\w.]*=.*")
@@ -109,7 +110,25 @@ class Selection(NamedTuple):
             return Request(values.pop("spec"), **values)
         from orchestrator.recording.bundle.reading import each
 
-        return (Request(file, **values) for file in each(values.pop("specs")))
+        return Several(Request(file, **values) for file in each(values.pop("specs")))
+
+
+class Several:
+    """Requests one after another, which knows about which of them an error is."""
+
+    filled: Callable[[str], str] | None = None
+    """Of the request at hand; None: there is none."""
+
+    def __init__(self, requests: Iterator[Any]) -> None:
+        """These, each made when it is asked for."""
+        self._requests = requests
+
+    def __iter__(self) -> Iterator[Any]:
+        """One after another."""
+        for one in self._requests:
+            self.filled = one.filled
+            yield one
+            self.filled = None
 
 
 def selects(
@@ -159,6 +178,13 @@ def runs(*fields: str) -> Any:
     return Run(fields or tuple(RUNNING))
 
 
+def filled_in(line: str, *, home: Path | None, tracking_uri: str | None) -> str:
+    """`line` with the commands in it as they are typed about anything in that place."""
+    from orchestrator.execution.screen.suggested import typed
+
+    return typed("SPEC", {"home": home, "tracking_uri": tracking_uri}).filled(line)
+
+
 def command(function: Callable[..., None]) -> Callable[..., None]:
     """`function` as typer takes it: with the options of what it selects, and errors in a line each."""
     # Requests are known to type checkers alone: importing them takes pydantic with it.
@@ -176,16 +202,16 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(function)
     def typed(**values: Any) -> None:
-        with reported():
+        home, uri = values.get("home"), values.get("tracking_uri")
+
+        def filled(line: str) -> str:
+            about = next((one.filled for one in values.values() if getattr(one, "filled", None)), None)
+            return about(line) if about else filled_in(line, home=home, tracking_uri=uri)
+
+        with reported(), reworded(filled):
             for name, selection in chosen.items():
                 values[name] = selection.made({option: values.pop(option) for option in selection.options})
-            about = next((one for one in values.values() if hasattr(one, "filled")), None)
-            try:
-                function(**values)
-            except OrchError as error:
-                if about is not None:  # who raised it did not know what was typed
-                    error.args = (about.filled(str(error)),)
-                raise
+            function(**values)
 
     typed.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     typed.__annotations__ = {one.name: one.annotation for one in parameters}

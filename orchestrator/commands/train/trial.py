@@ -22,6 +22,7 @@ from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.machine import has_gpu
 from orchestrator.process.provenance import provenance
 from orchestrator.process.secrets import kept_to_itself, without_secret
+from orchestrator.process.signals import breaking_off
 from orchestrator.process.streams import ignoring_closed_pipes
 from orchestrator.recording.bundle import writing
 from orchestrator.recording.bundle.layout import parts
@@ -87,6 +88,9 @@ class Kept:
             path = path.with_name(f"{self._trial.id}-{path.name}")
         writing.write(path, [self._exported], self._sweep.provenance, say=lambda line: None)
         say(f"{path}: written; `orch import {shlex.quote(str(path))}` puts it into a store")
+
+    def close(self) -> None:
+        """Leave nothing beside the bundle."""
         if self.folder is not None:
             shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -175,6 +179,7 @@ def run_one(
             print(plain, flush=True)
 
     with contextlib.ExitStack() as after:
+        after.enter_context(breaking_off("this trial was being trained, and nothing of it is kept"))
         folder = also.folder if also else None
         if given is not None:
             folder = folder or Path(after.enter_context(tempfile.TemporaryDirectory(prefix="orch-trial-")))

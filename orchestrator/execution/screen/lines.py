@@ -81,7 +81,7 @@ class Progress:
     def __init__(self, plan: Plan) -> None:
         """The state before the first event."""
         self.trials: dict[str, TrialSpec] = {trial.id: trial for trial in plan.todo}
-        self.total, self.before = len(plan.expansion.trials), len(plan.done)
+        self.total, self.before, self.later = len(plan.expansion.trials), len(plan.done), plan.later
         self._started: float | None = None
         self.running: dict[str, Running] = {}
         self.ends: dict[str, str] = {}
@@ -150,7 +150,7 @@ class Progress:
 
     def _foretell(self, now: float) -> None:
         done = max(self._share_done, float(self.ended))
-        left = len(self.trials) - self.ended - sum(one.share for one in self.running.values())
+        left = len(self.trials) + self.later - self.ended - sum(one.share for one in self.running.values())
         elapsed = 0.0 if self._started is None else now - self._started
         # First epochs are slow, and what follows the last one is in no epoch: a whole trial knows more.
         if done < 0.2 or left < 0 or not (self.ended or elapsed > SETTLED_S):

@@ -79,16 +79,19 @@ class Mirror:
         part.parent.mkdir(parents=True, exist_ok=True)
         lines = [base.head(trial.facts, self._info)]
         lines += [base.epoch(number, metrics) for number, metrics in sorted(curves.items())]
-        ended = Outcome(status=record.status, metrics=record.metrics)
-        part.write_text("".join([*lines, base.end(ended)]), encoding="utf-8")
+        part.write_text("".join([*lines, base.end(_outcome(record))]), encoding="utf-8")
         self._put(part)
 
     def missing(self, trials: Sequence[TrialSpec], records: Mapping[str, TrialRecord]) -> list[TrialSpec]:
-        """Those that have a result which was neither shown nor waits."""
-        known = base.delivered(self.folder).keys() | {path.stem for path in base.waiting(self.folder)}
-        return [
-            one for one in trials if one.id in records and records[one.id].is_done and one.id not in known
-        ]
+        """Those that have a result which was neither shown nor waits; of one trained anew, the newest."""
+        known, found = base.delivered(self.folder), list[TrialSpec]()
+        waits = {path.stem: base.read(path) for path in base.waiting(self.folder)}
+        known |= {trial_id: run.digest for trial_id, run in waits.items() if run is not None}
+        for one in trials:
+            if one.id in records and records[one.id].is_done:
+                ended = _outcome(records[one.id])
+                found += [one] * (known.get(one.id) != base.digest_of(ended.status, ended.metrics))
+        return found
 
     def _path(self, trial_id: str, ending: str) -> Path:
         return self.folder / base.OUTBOX / f"{trial_id}{ending}"
@@ -209,6 +212,13 @@ def shown_now(name: str, home: Path) -> Iterator[str]:
     yield from out.told(dict.fromkeys(run.sweep for run in runs))
     if not runs and not out.problem:
         yield f"nothing waits for mirror {name}"
+
+
+def _outcome(record: TrialRecord) -> Outcome:
+    """A result as it was heard of live: without what evaluations found, which are trials of their own."""
+    others = tuple(f"{name}/" for name in record.evaluations)
+    own = {name: value for name, value in record.metrics.items() if not name.startswith(others)}
+    return Outcome.model_validate({"status": record.status, "metrics": own})
 
 
 def _add(path: Path, line: str) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -21,6 +22,7 @@ from orchestrator.errors import ExecutionLost, StoreError, UsageError, printable
 from orchestrator.events import Event, Finished
 from orchestrator.execution.run import SweepResult
 from orchestrator.execution.screen.lines import Listening, Make, Screen
+from orchestrator.planning.expand import Expansion
 from orchestrator.planning.plan import Plan
 from orchestrator.process.secrets import WEBHOOK, without_secret
 from orchestrator.process.words import counted
@@ -29,7 +31,7 @@ QUIET_S = 5.0
 """A webhook that says nothing for so long is given up ..."""
 WEBHOOK_S = 10.0
 """... and one that says little after so long."""
-Ended = Callable[[SweepResult], SweepResult]
+Ended = Callable[[SweepResult, Expansion], SweepResult]
 
 
 def address_from(given: str | None, source: str = "--notify") -> str | None:
@@ -85,15 +87,16 @@ def told(
 ) -> Iterator[tuple[Make, Ended]]:
     """Tell a webhook of the first failure, and of the end; of nothing unless the sweep `trains` or evaluates.
 
-    Yields a screen that hears of failures, and what is given the result. What goes wrong is a line.
+    Yields a screen that hears of failures, and what is given the result, and what the sweep asks for by
+    then. What goes wrong is a line.
     """
     if address is None or not trains:
-        yield screen, lambda result: result
+        yield screen, lambda result, asked: result
         return
     hook = _Webhook(address, plan, say)
 
-    def ended(result: SweepResult) -> SweepResult:
-        hook.end(result)
+    def ended(result: SweepResult, asked: Expansion) -> SweepResult:
+        hook.end(result, asked)
         return result
 
     def made(some: Plan) -> Screen:
@@ -117,7 +120,7 @@ class _Webhook:
         self._host = str(urlsplit(address).hostname)
         self._labels: dict[str, str] = {}
         self._posting: list[tuple[threading.Thread, list[str]]] = []
-        self._failed = False
+        self._trained = Counter[str]()
 
     def know(self, plan: Plan) -> None:
         """What is trained of a plan has these labels."""
@@ -125,25 +128,30 @@ class _Webhook:
 
     def on_event(self, event: Event) -> None:
         """Something happened to a trial."""
-        if isinstance(event, Finished) and event.outcome.status == "failed" and not self._failed:
-            self._failed = True
+        if not isinstance(event, Finished):
+            return
+        self._trained[event.outcome.status] += 1
+        if event.outcome.status == "failed" and self._trained["failed"] == 1:
             label, reason = self._labels.get(event.trial_id, event.trial_id), event.outcome.reason
             self.post("failure", f"{label} failed: {reason}", trial=event.trial_id)
 
-    def end(self, result: SweepResult) -> None:
+    def end(self, result: SweepResult, asked: Expansion) -> None:
         """Nothing more is trained."""
-        states = {status: number for status, number in sorted(result.trained.items())}
-        trained = ", ".join(f"{number} {status}" for status, number in states.items()) or "nothing trained"
-        done = sum(record.is_done for record in result.records.values())
-        total = counted(len(self._plan.expansion.trials), "trial")
+        self._trained = result.trained
+        states = sorted(result.trained.items())
+        trained = ", ".join(f"{number} {status}" for status, number in states) or "nothing trained"
+        done = sum(one.id in result.records and result.records[one.id].is_done for one in asked.trials)
         kind = "stopped" if result.interrupted or result.hopeless else "end"
-        self.post(kind, f"{trained}; {done} of {total} done", trained=states, hopeless=result.hopeless)
+        text = f"{trained}; {done} of {counted(len(asked.trials), 'trial')} done"
+        self.post(kind, text, hopeless=result.hopeless)
 
     def post(self, kind: str, text: str, **more: Any) -> None:
         """Send it, in a thread of its own."""
         spec, profile = self._plan.expansion.spec, self._plan.expansion.setting
         words = printable(f"{spec.name}: {text}")
-        body = {"event": kind, "sweep": spec.name, "profile": profile, "text": words} | more
+        trained = dict(sorted(self._trained.items()))
+        body = {"event": kind, "sweep": spec.name, "profile": profile, "text": words}
+        body |= {"trained": trained} | more
         answer: list[str] = []
         thread = threading.Thread(
             target=_post,

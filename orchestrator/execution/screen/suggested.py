@@ -37,7 +37,7 @@ class Typed(NamedTuple):
     """A file, and the flags that were given with it."""
 
     file: str
-    """Empty: the sweep was built in Python, and no command knows it."""
+    """SPEC: any. Empty: the sweep was built in Python, and no command knows it."""
     flags: Flags
     bundle: str | None = None
     """The bundle that has the results; None: a store has them."""
@@ -132,13 +132,13 @@ def typed(file: Path | str, given: Mapping[str, object]) -> Typed:
 def loaded(file: Path | str, how: Mapping[str, Any], **read: Any) -> Typed:
     """What is typed for `Sweep.load(file, **how)`; its seeds are a list of them, if they are given.
 
-    What was `read` of what is given counts; of what is not, a bundle says it.
+    What was `read` of what is given counts; of what is not, a bundle says it, with settings of its own.
     """
-    said = {name: read.get(name, value) for name, value in how.items()}
+    said = {name: read.get(name, value) for name, value in how.items() if value is not None}
     said.pop("prefer_profile_with_results", None)
     seeds, changes = said.pop("seeds", None), said.pop("changes", {})
     said["seeds"] = as_typed(seeds) if seeds else None
-    said["set"] = [f"{path}={in_a_line(value)}" for path, value in changes.items()]
+    said["set"] = [f"{path}={in_a_line(value)}" for path, value in changes.items() if path in how["changes"]]
     return typed(file, said)
 
 

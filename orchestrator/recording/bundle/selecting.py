@@ -49,6 +49,14 @@ def read_sweep(path: Path, *, trust: bool = False) -> tuple[SweepSpec, dict[str,
     return bundle.spec(key, trust=trust), kept
 
 
+def over(kept: Mapping[str, Any], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """What is asked for over what a bundle says; settings join the bundle's own, None asks for nothing."""
+    said = {name: value for name, value in asked.items() if value is not None}
+    if "changes" in said:
+        said["changes"] = {**kept.get("changes", {}), **said["changes"]}
+    return {**kept, **said}
+
+
 def sweep_words(
     file: Path | str,
     *,

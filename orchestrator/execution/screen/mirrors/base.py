@@ -11,11 +11,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orchestrator.records import SweepInfo, TrialFacts
+from orchestrator.records import MEASURED, SweepInfo, TrialFacts
 from trainers.attempt.report import Outcome
 from trainers.config.base import canonical
 
@@ -41,13 +42,19 @@ class MirroredRun(NamedTuple):
     @property
     def digest(self) -> str:
         """What tells this result of the trial from another."""
-        lasting = {name: value for name, value in self.metrics.items() if not name.startswith("time/")}
-        return hashlib.sha256(canonical([self.status, lasting]).encode()).hexdigest()[:12]
+        return digest_of(self.status, self.metrics)
 
     @property
     def last(self) -> int:
         """Its last epoch."""
         return max((epoch for epoch, _ in self.curves), default=0)
+
+
+def digest_of(status: str, metrics: Mapping[str, float]) -> str:
+    """The same of a result that ended so, whether it was heard of live or is read from the store."""
+    final = metrics if status in MEASURED else {}
+    lasting = {n: value for n, value in final.items() if not n.startswith("time/") and math.isfinite(value)}
+    return hashlib.sha256(canonical([status, lasting]).encode()).hexdigest()[:12]
 
 
 def head(trial: TrialFacts, sweep: SweepInfo) -> str:
