@@ -256,11 +256,21 @@ def test_a_prediction_about_nothing_does_not_hold() -> None:
     assert tabulate(made, made.spec.tables[0], {}).prediction == "incomplete"
 
 
-def test_a_prediction_fails_with_the_step_that_goes_the_other_way() -> None:
+@pytest.mark.parametrize(
+    ("unit", "step"),
+    [
+        ("", "+67.5 points"),
+        ("        unit: percent\n        digits: 2\n", "+67.50 points"),
+        ("        unit: plain\n", "+0.675"),
+    ],
+)
+def test_a_prediction_fails_with_the_step_that_goes_the_other_way_in_the_unit_of_its_table(
+    unit: str, step: str
+) -> None:
     low = {f"EMA · regular · seed {s}": record("", 0.1 + s / 100) for s in (0, 1)}
-    table = made_table("        expected: falling\n", **low)
+    table = made_table(f"        expected: falling\n{unit}", **low)
     assert table.prediction == "fails"
-    assert any("ours does not (regular: EMA to No EMA, +0.675)" in note for note in table.notes)
+    assert any(f"ours does not (regular: EMA to No EMA, {step})" in note for note in table.notes)
 
 
 def test_a_step_within_its_noise_does_not_decide_a_prediction() -> None:
