@@ -321,3 +321,19 @@ def test_what_a_theory_says_is_not_called_published() -> None:
     written = made_table(theory).written("text")
     assert "published" not in written and written.count("theory") >= 4
     assert "theory: in closed form" in written and "at most 1.5 points from theory's number" in written
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ([0], "seed 0"),
+        ([0, 1, 2], "seeds 0-2"),
+        ([0, 3, 7], "seeds 0, 3, 7"),
+        ([7, 0], "seeds 0, 7"),
+        ([0, 1, 2, 5], "seeds 0-2, 5"),
+        ([2, 0, 1], "seeds 0-2"),
+    ],
+)
+def test_a_table_names_the_seeds_it_has_and_no_other(seeds: list[int], said: str) -> None:
+    made = expansion(seeds=seeds)
+    assert f"({said})" in tabulate(made, made.spec.tables[0], {}).written("text")

@@ -11,6 +11,7 @@ from orchestrator.answer.statistics.precision import half_width
 from orchestrator.answer.tables import Table
 from orchestrator.answer.tables.entries import Beside, Entry
 from orchestrator.errors import printable
+from orchestrator.language.cells.seeds import in_ranges
 from orchestrator.process.words import fixed
 
 _TEX_MARKS = {
@@ -174,7 +175,7 @@ def title(table: Table) -> str:
 def legend(table: Table, *, tex: bool = False) -> list[str]:
     """What the marks mean, as far as they occur, and the table's notes."""
     seeds = table.seeds
-    span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    span = f"seed{'s' * (len(seeds) > 1)} {in_ranges(seeds)}"
     lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
     every = [entry for one in table.parts for _, _, entry in one.flat()]
     if any(entry.asked not in (0, len(seeds)) for entry in every):
