@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.marks import MARKS, MEANINGS
@@ -164,10 +164,10 @@ def _signed(value: float, table: Table) -> str:
     return written if written.strip("+0.") else written[1:]  # a zero has no sign
 
 
-def title(table: Table) -> str:
-    """The table's name, metric and profile in a line."""
+def title(table: Table, said: Callable[[str], str] = str) -> str:
+    """The table's name, metrics as they are `said`, and profile in a line."""
     named = table.sweep if table.spec.name == table.sweep else f"{table.sweep}, table {table.spec.name}"
-    shown = ", ".join(one.spec.metric + " in %" * one.spec.in_percent for one in table.parts)
+    shown = ", ".join(said(one.spec.metric) + " in %" * one.spec.in_percent for one in table.parts)
     profile = f", profile {table.profile}" if table.profile else ""
     return printable(f"{named}: {shown}{profile}")
 
