@@ -110,9 +110,13 @@ def metric_band(cell: CellCurves, metric: str) -> Band | None:
     return _band([([e for e, _ in pair], np.array([v for _, v in pair], float)) for pair in pairs])
 
 
-def spectrum_band(cell: CellCurves, name: str) -> Band | None:
-    """A spectrum [R, d] over the cell's seeds, rank by rank; None where no seed has a finite value."""
-    return _band(_spectra(cell, name))
+def spectrum_band(cell: CellCurves, name: str, *, relative: bool = False) -> Band | None:
+    """A spectrum [R, d] over the cell's seeds, rank by rank; None where no seed has a finite value.
+
+    `relative`: each seed's divided by its own largest value, as far as that is above zero.
+    """
+    found = _spectra(cell, name)
+    return _band([(epochs, _relative(values)) for epochs, values in found] if relative else found)
 
 
 def spectrum_mean_band(cell: CellCurves, name: str) -> Band | None:
@@ -128,6 +132,13 @@ def reported_metrics(cells: Sequence[CellCurves]) -> list[str]:
 def _spectra(cell: CellCurves, name: str) -> list[tuple[Sequence[int], Floats]]:
     found = [curves for curves in cell.curves if name in curves.spectra and curves.spectra_epochs]
     return [(curves.spectra_epochs, np.asarray(curves.spectra[name], float)) for curves in found]
+
+
+def _relative(values: Floats) -> Floats:
+    finite = np.isfinite(values)
+    most = np.where(finite, values, 0).max(axis=1, keepdims=True, initial=0)
+    shares: Floats = np.divide(values, most, out=np.full(values.shape, np.nan), where=finite & (most > 0))
+    return shares
 
 
 def _band(series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
