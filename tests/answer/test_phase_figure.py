@@ -119,6 +119,47 @@ def test_curves_over_a_metric_stand_at_its_values() -> None:
     assert axes.get_xlabel() == "t"
 
 
+def over_loss(kind: str, column: str) -> Any:
+    """Two seeds whose losses fall, each from its own, over which a metric and a spectrum are laid."""
+    own = tuple(
+        Curves(
+            metrics={
+                "loss": tuple((epoch, loss + 2 * seed) for epoch, loss in enumerate((9.0, 5.0, 3.0))),
+                "y": tuple((epoch, 10.0 * epoch + 2 * seed) for epoch in range(3)),
+            },
+            spectra_epochs=(1, 2),
+            spectra={"Wp": np.arange(4.0).reshape(2, 2) + seed},
+        )
+        for seed in range(2)
+    )
+    spec = FigureSpec(kind=kind, columns=(column,), over="loss")
+    return draw(spec, [CellCurves("a", (0, 1), own, "")], title="", stamp="")
+
+
+def test_seeds_that_differ_along_the_axis_are_summarised_epoch_by_epoch_in_the_order_of_time() -> None:
+    figure = over_loss("curves", "y")
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[0].get_data(), [[10.0, 6.0, 4.0], [1.0, 11.0, 21.0]])
+    assert {tuple(one) for one in axes.collections[0].get_paths()[0].vertices} >= {(6.0, 10.0), (6.0, 12.0)}
+    low, high = axes.get_xlim()
+    assert low < 4 < 10 < high
+    assert "Along the axis: median over seeds" in words(figure)
+
+
+def test_an_axis_between_two_whole_numbers_has_ticks() -> None:
+    losses = Curves(metrics={"loss": ((1, 0.9), (2, 0.4), (3, 0.2)), "y": ((1, 1.0), (2, 2.0), (3, 3.0))})
+    spec = FigureSpec(kind="curves", columns=("y",), over="loss")
+    (axes,) = draw(spec, [CellCurves("a", (0,), (losses,), "")], title="", stamp="").axes
+    low, high = axes.get_xlim()
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) > 1
+
+
+def test_an_eigenspace_over_a_falling_metric_has_every_epoch_since_its_first_spectrum() -> None:
+    figure = over_loss("eigenspace", "Wp")
+    segments = next(c for c in figure.axes[0].collections if c.get_label() == "ranks").get_segments()
+    np.testing.assert_array_equal(segments[1], [[6.0, 0.5], [4.0, 2.5]])
+
+
 def test_spectra_over_a_metric_stand_at_its_values() -> None:
     values = np.arange(12.0).reshape(3, 4) + 1
     curves = Curves(
