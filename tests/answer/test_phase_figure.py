@@ -77,6 +77,24 @@ def test_a_vector_field_shows_its_parabolas_and_fixed_points() -> None:
     assert len(curves) == 5 and any(np.allclose(xy[:, 1], xy[:, 0] ** 2) for xy in curves)
 
 
+def test_arrows_of_a_vector_field_point_along_the_flow_on_paper() -> None:
+    one = cell(eta=0.04, x={"of": "p0", "low": -1, "high": 2}, y={"of": "s0", "low": 0, "high": 2})
+    arrays = {name: values[-1] for name, values in one.curves[0].spectra.items()}
+    figure = drawn("field", one)
+    axes = next(axes for axes in figure.axes if axes.get_label() == "decay")
+    arrows = next(found for found in axes.collections if hasattr(found, "U"))
+    every = slice(1, -1, 2)
+    p, s = np.meshgrid(arrays["field/p"][every], arrays["field/s"][every])
+    flow = np.stack([arrays[name][every, every].ravel() for name in ("field/dp", "field/ds")], axis=1)
+    start = np.stack([p.ravel(), s.ravel()], axis=1)
+    along = axes.transData.transform(start + flow) - axes.transData.transform(start)
+    length = np.hypot(*along.T)
+    moving = length > 0
+    across, up = (along[moving] / length[moving, None]).T
+    np.testing.assert_allclose(arrows.U.ravel()[moving], across, atol=1e-3)
+    np.testing.assert_allclose(arrows.V.ravel()[moving], up, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["phase", "field"])
 def test_cells_of_another_trainer_have_no_panel_but_missing_ones_have(kind: str) -> None:
     trained = CellCurves("trained", (0,), (Curves(metrics={"train/loss": ((0, 1.0),)}),), "")
