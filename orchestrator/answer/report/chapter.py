@@ -50,6 +50,7 @@ def chapter(
     command: str,
     source: str = "",
     figures: Mapping[str, bytes] | None = None,
+    and_curves: bool = False,
     logs: Mapping[str, str] | None = None,
     others: Sequence[TrialRecord] = (),
 ) -> Chapter:
@@ -64,7 +65,8 @@ def chapter(
         anchor: the name by which a page links to it; no other chapter's.
         command: what trains the missing trials.
         source: text of the sweep file.
-        figures: PNG files that were drawn already; None: draw them.
+        figures: PNG files that were drawn already; None: draw them, and curves.
+        and_curves: whether curves are drawn beside `figures`, too.
         logs: ends of logs of trials that did not complete, by id.
         others: results that were imported, if they are asked for.
     """
@@ -73,7 +75,12 @@ def chapter(
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
     first, configs, told_of = expansion.cells[0], configs_of(expansion), set[str]()
-    drawn = _figure_files(expansion, records, curves, told) if figures is None else figures
+    drawn = dict(figures or {})
+    if any(one.id in records for one in expansion.trials):  # else empty panels say no more than the table
+        if figures is None:
+            drawn = publish.figure_files(expansion, records, curves, told)
+        if figures is None or and_curves:
+            drawn |= _curves(expansion, records, curves)
     return Chapter(
         anchor=anchor,
         name=expansion.spec.name,
@@ -114,21 +121,16 @@ def drawn_trials(expansion: Expansion) -> list[str]:
     return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds_of(cell)))
 
 
-def _figure_files(
-    expansion: Expansion,
-    records: Mapping[str, TrialRecord],
-    curves: Mapping[str, Curves],
-    problems: list[str],
+def _curves(
+    expansion: Expansion, records: Mapping[str, TrialRecord], curves: Mapping[str, Curves]
 ) -> dict[str, bytes]:
-    if not any(one.id in records for one in expansion.trials):
-        return {}  # empty panels say no more than the table does
-    files = publish.figure_files(expansion, records, curves, problems)
+    """Curves as PNG, where no figure of the file has them and they are few enough for a picture."""
     asked = any(figure.kind == "curves" for figure in expansion.spec.figures)
     if curves and len(expansion.cells) <= DRAWN and not asked:
         with contextlib.suppress(UsageError):  # such trials report other metrics; nobody asked for the figure
             spec = FigureSpec(kind="curves")
-            files["curves.png"] = draw.to_png(publish.figure(expansion, spec, records, curves))
-    return files
+            return {"curves.png": draw.to_png(publish.figure(expansion, spec, records, curves))}
+    return {}
 
 
 def _figures(expansion: Expansion, files: Mapping[str, bytes]) -> list[Figure]:
