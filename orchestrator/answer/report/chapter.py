@@ -65,8 +65,7 @@ def chapter(
         anchor: the name by which a page links to it; no other chapter's.
         command: what trains the missing trials.
         source: text of the sweep file.
-        figures: PNG files that were drawn already; None: draw them, and curves.
-        and_curves: whether curves are drawn beside `figures`, too.
+        figures: PNG files that were drawn already, beside which `and_curves` draws curves; None: draw all.
         logs: ends of logs of trials that did not complete, by id.
         others: results that were imported, if they are asked for.
     """
@@ -75,12 +74,6 @@ def chapter(
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
     first, configs, told_of = expansion.cells[0], configs_of(expansion), set[str]()
-    drawn = dict(figures or {})
-    if any(one.id in records for one in expansion.trials):  # else empty panels say no more than the table
-        if figures is None:
-            drawn = publish.figure_files(expansion, records, curves, told)
-        if figures is None or and_curves:
-            drawn |= _curves(expansion, records, curves)
     return Chapter(
         anchor=anchor,
         name=expansion.spec.name,
@@ -91,7 +84,7 @@ def chapter(
         problems=told,
         missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
-        figures=_figures(expansion, drawn),
+        figures=_figures(expansion, _drawn(expansion, records, curves, told, figures, and_curves)),
         spectra=spectra_of(cell_curves(expansion, drawn_cells(expansion), records, curves)),
         not_drawn=max(0, len(expansion.cells) - DRAWN),
         metrics=[one.metric + " in %" * one.in_percent for one in metrics],
@@ -119,6 +112,22 @@ def drawn_trials(expansion: Expansion) -> list[str]:
         return [trial.id for trial in expansion.trials]
     cells = [expansion.cells[place] for place in drawn_cells(expansion)]
     return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds_of(cell)))
+
+
+def _drawn(
+    expansion: Expansion,
+    records: Mapping[str, TrialRecord],
+    curves: Mapping[str, Curves],
+    problems: list[str],
+    figures: Mapping[str, bytes] | None,
+    and_curves: bool,
+) -> dict[str, bytes]:
+    """PNG files; why one cannot be drawn is added to `problems`."""
+    if not any(one.id in records for one in expansion.trials):
+        return dict(figures or {})  # empty panels say no more than the table does
+    if figures is None:
+        figures, and_curves = publish.figure_files(expansion, records, curves, problems), True
+    return {**figures, **(_curves(expansion, records, curves) if and_curves else {})}
 
 
 def _curves(
