@@ -91,6 +91,7 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
     if there == content or publish.shows_more(there, content):  # such as --seeds 1 after all of them
         return
     problems: list[str] = []
+    undrawn: list[str] = []
     files = publish.table_files(answer.tables, problems)
     figures: dict[str, bytes] = {}
     curves: dict[str, Curves] | None = None
@@ -100,14 +101,14 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
         if expansion.spec.figures:
             raise
     if curves is not None and expansion.spec.figures:
-        figures = publish.figure_files(expansion, result.records, curves, problems)
+        figures = publish.figure_files(expansion, result.records, curves, undrawn)
         plotted = [trial for trial in plan.todo if trial.id in curves]
         for trial in plotted[:PLOTTED]:
             record = result.records[trial.id]
             store.attach(trial.id, publish.trial_figure_files(expansion, trial, curves, record))
         if len(plotted) > PLOTTED:
             say(f"plots of their own for the first {PLOTTED} of {len(plotted)} trials")
-    for problem in problems:
+    for problem in (*problems, *undrawn):
         say(f"orch: {problem}")
     files |= figures
     if curves is not None:  # of a tracker that is away nothing but tables can be kept
@@ -118,11 +119,12 @@ def _publish(plan: Plan, store: JournaledStore, answer: Answer, info: SweepInfo,
             version=__version__,
             say=say,
             tables=answer.tables,
-            problems=answer.problems,
+            problems=[*answer.problems, *undrawn],
             anchor="sweep",
             command=info.provenance.command,
             source=written(tree_of(expansion.spec, Path())),
             figures=figures,
+            and_curves=True,
         )
         files |= {REPORT: html.encode()} if html is not None else {}
     store.publish(info, files, content=content)

@@ -228,4 +228,20 @@ def test_a_cell_without_a_number_is_dashed_and_grey() -> None:
     cells[1] = cells[1]._replace(finals={"m": Final("accuracy (%)", {}, {0: "missing"})})
     figure = drawn("parallel", cells)
     line = next(one for one in figure.axes[0].lines if one.get_label() == "0.1")
-    assert line.get_color() == "#aaaaaa" and any("Grey, dashed" in one for one in words(figure))
+    assert line.get_color() == "#aaaaaa" and line.get_marker() == "o"  # a line of one point is invisible
+    assert any("Grey, dashed" in one for one in words(figure))
+
+
+@pytest.mark.parametrize("momenta", [(0.9, 0.99, None), ("slow", "fast", None)])
+def test_a_cell_without_a_level_of_an_axis_is_drawn_whole_below_its_levels(momenta: tuple[Any, ...]) -> None:
+    places = [{"ema": "No EMA" if one is None else "EMA", "m": one} for one in momenta]
+    figure = drawn("parallel", [cell(index, levels) for index, levels in enumerate(places)])
+    (axes,) = figure.axes
+    found = {line.get_label(): list(line.get_ydata()) for line in axes.lines}
+    assert np.isfinite(np.concatenate(list(found.values()))).all()
+    ema, none, number = found["No EMA"]
+    assert axes.get_ylim()[0] < none < 0 <= min(ema, number)
+    assert "no level" in [one.get_text() for one in axes.texts]
+    assert any("No level: an axis does not apply" in one for one in words(figure))
+    whole = drawn("parallel", grid(lr=[0.01, 0.1, 1.0], ema=["on", "off"]))
+    assert "No level" not in " ".join(words(whole)) and whole.axes[0].get_ylim() == (-0.04, 1.04)

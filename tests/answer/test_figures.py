@@ -345,8 +345,45 @@ def test_a_spectrum_is_drawn_relative_to_its_largest_value() -> None:
     )
     assert len(axes.lines) == 2
     for line, one in zip(axes.lines, FOUR, strict=False):
-        last = np.median([c.spectra["embedding"][-1] for c in one.curves], axis=0)
-        np.testing.assert_allclose(line.get_ydata(), last / last[0], rtol=1e-6)
+        own = [c.spectra["embedding"][-1] / c.spectra["embedding"][-1, 0] for c in one.curves]
+        np.testing.assert_allclose(line.get_ydata(), np.median(own, axis=0), rtol=1e-6)
+
+
+def of_wp(label: str, *spectra: Any) -> CellCurves:
+    """A cell whose seeds have these eigenvalues of W_p, and nothing else."""
+    own = tuple(
+        Curves(metrics={}, spectra_epochs=(1,), spectra={"Wp": np.array([one], float)}) for one in spectra
+    )
+    return CellCurves(label, tuple(range(len(own))), own, "")
+
+
+def test_seeds_that_differ_by_a_factor_alone_have_one_relative_spectrum() -> None:
+    figure = drawn("spectra", (of_wp("one", (1, 0.5, 0.25), (1, 0.5, 0.25), (10, 5, 2.5)),), "Wp")
+    axes = panel(figure, "eigenvalues of W_p / largest")
+    assert axes.lines[0].get_ydata().tolist() == [1, 0.5, 0.25]
+    assert sorted({y for _, y in axes.collections[0].get_paths()[0].vertices}) == [0.25, 0.5, 1]
+    assert "lower edge" not in " ".join(words(figure)) and "real parts" in " ".join(words(figure))
+
+
+def test_the_axis_of_spectra_holds_their_bands() -> None:
+    figure = drawn("spectra", (of_wp("one", (1, 1e-2), (1, 1e-2), (1, 1e-6)),), "Wp")
+    assert panel(figure, "eigenvalues of W_p / largest").get_ylim()[0] < 1e-6
+
+
+def test_values_that_a_logarithm_cannot_show_are_announced_and_stretch_no_axis() -> None:
+    figure = drawn("spectra", (of_wp("one", (1, 0.5, -0.3)),), "Wp")
+    axes = panel(figure, "eigenvalues of W_p / largest")
+    assert "not above zero, or too small, lies on the lower edge" in " ".join(words(figure))
+    assert axes.get_ylim() == pytest.approx((0.25, 2)) and axes.lines[0].get_ydata()[2] == axes.get_ylim()[0]
+
+
+def test_a_cell_without_a_spectrum_says_so_in_the_key() -> None:
+    bare = CellCurves("bare", (0,), (Curves(metrics={"train/loss": ((1, 0.5),)}),), "")
+    cells = (of_wp("one", (1, 0.5)), of_wp("negative", (-1, -2)), bare, DIVERGED)
+    said = " ".join(words(drawn("spectra", cells, "Wp")))
+    for label in ("negative ($W_p$: none above zero; n=1)", "bare (no $W_p$; n=1)", "lr 10 (no data; 3 of 3"):
+        assert label in said
+    assert "no cell has a value above zero" in words(drawn("spectra", cells[1:], "Wp"))
 
 
 def test_an_unknown_spectrum_is_refused_with_the_nearest_name() -> None:

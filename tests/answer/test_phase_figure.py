@@ -77,6 +77,24 @@ def test_a_vector_field_shows_its_parabolas_and_fixed_points() -> None:
     assert len(curves) == 5 and any(np.allclose(xy[:, 1], xy[:, 0] ** 2) for xy in curves)
 
 
+def test_arrows_of_a_vector_field_point_along_the_flow_on_paper() -> None:
+    one = cell(eta=0.04, x={"of": "p0", "low": -1, "high": 2}, y={"of": "s0", "low": 0, "high": 2})
+    arrays = {name: values[-1] for name, values in one.curves[0].spectra.items()}
+    figure = drawn("field", one)
+    axes = next(axes for axes in figure.axes if axes.get_label() == "decay")
+    arrows = next(found for found in axes.collections if hasattr(found, "U"))
+    every = slice(1, -1, 2)
+    p, s = np.meshgrid(arrays["field/p"][every], arrays["field/s"][every])
+    flow = np.stack([arrays[name][every, every].ravel() for name in ("field/dp", "field/ds")], axis=1)
+    start = np.stack([p.ravel(), s.ravel()], axis=1)
+    along = axes.transData.transform(start + flow) - axes.transData.transform(start)
+    length = np.hypot(*along.T)
+    moving = length > 0
+    across, up = (along[moving] / length[moving, None]).T
+    np.testing.assert_allclose(arrows.U.ravel()[moving], across, atol=1e-3)
+    np.testing.assert_allclose(arrows.V.ravel()[moving], up, atol=1e-3)
+
+
 @pytest.mark.parametrize("kind", ["phase", "field"])
 def test_cells_of_another_trainer_have_no_panel_but_missing_ones_have(kind: str) -> None:
     trained = CellCurves("trained", (0,), (Curves(metrics={"train/loss": ((0, 1.0),)}),), "")
@@ -117,6 +135,47 @@ def test_curves_over_a_metric_stand_at_its_values() -> None:
     (axes,) = draw(spec, [one], title="", stamp="").axes
     np.testing.assert_array_equal(axes.lines[0].get_data(), [[0.0, 2.5, 7.0], [1.0, 2.0, 3.0]])
     assert axes.get_xlabel() == "t"
+
+
+def over_loss(kind: str, column: str) -> Any:
+    """Two seeds whose losses fall, each from its own, over which a metric and a spectrum are laid."""
+    own = tuple(
+        Curves(
+            metrics={
+                "loss": tuple((epoch, loss + 2 * seed) for epoch, loss in enumerate((9.0, 5.0, 3.0))),
+                "y": tuple((epoch, 10.0 * epoch + 2 * seed) for epoch in range(3)),
+            },
+            spectra_epochs=(1, 2),
+            spectra={"Wp": np.arange(4.0).reshape(2, 2) + seed},
+        )
+        for seed in range(2)
+    )
+    spec = FigureSpec(kind=kind, columns=(column,), over="loss")
+    return draw(spec, [CellCurves("a", (0, 1), own, "")], title="", stamp="")
+
+
+def test_seeds_that_differ_along_the_axis_are_summarised_epoch_by_epoch_in_the_order_of_time() -> None:
+    figure = over_loss("curves", "y")
+    (axes,) = figure.axes
+    np.testing.assert_array_equal(axes.lines[0].get_data(), [[10.0, 6.0, 4.0], [1.0, 11.0, 21.0]])
+    assert {tuple(one) for one in axes.collections[0].get_paths()[0].vertices} >= {(6.0, 10.0), (6.0, 12.0)}
+    low, high = axes.get_xlim()
+    assert low < 4 < 10 < high
+    assert "Along the axis: median over seeds" in words(figure)
+
+
+def test_an_axis_between_two_whole_numbers_has_ticks() -> None:
+    losses = Curves(metrics={"loss": ((1, 0.9), (2, 0.4), (3, 0.2)), "y": ((1, 1.0), (2, 2.0), (3, 3.0))})
+    spec = FigureSpec(kind="curves", columns=("y",), over="loss")
+    (axes,) = draw(spec, [CellCurves("a", (0,), (losses,), "")], title="", stamp="").axes
+    low, high = axes.get_xlim()
+    assert sum(low <= tick <= high for tick in axes.get_xticks()) > 1
+
+
+def test_an_eigenspace_over_a_falling_metric_has_every_epoch_since_its_first_spectrum() -> None:
+    figure = over_loss("eigenspace", "Wp")
+    segments = next(c for c in figure.axes[0].collections if c.get_label() == "ranks").get_segments()
+    np.testing.assert_array_equal(segments[1], [[6.0, 0.5], [4.0, 2.5]])
 
 
 def test_spectra_over_a_metric_stand_at_its_values() -> None:

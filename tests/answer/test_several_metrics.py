@@ -12,10 +12,12 @@ from pydantic import ValidationError
 
 from orchestrator.answer import publish
 from orchestrator.answer.formats import text_of
+from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.tables import Table, tabulate
 from orchestrator.errors import SpecError
 from orchestrator.language.table_spec import TableSpec, asked_table
 from tests.builders import expansion, record, table_yaml
+from trainers.measures.catalogue import METRICS
 
 SEVERAL = "    metric: [probe/top1, {metric: knn/top1, digits: 2}, train/loss]\n"
 
@@ -55,6 +57,17 @@ def test_every_format_has_every_metric() -> None:
     )
     frame = table.frame()
     assert len(frame) == 12 and not frame.index.duplicated().any()
+
+
+def test_a_caption_in_latex_has_the_words_of_each_metric_and_no_part_of_another() -> None:
+    spec = TableSpec.model_validate(
+        {"name": "main", "rows": "ema", "columns": "predictor", "metric": ["Wp/slope", "Wp/slope_r"]}
+    )
+    asked = expansion(table_yaml())
+    values = {"Wp/slope": 0.5, "Wp/slope_r": 0.9}
+    table = tabulate(asked, spec, {one.id: record(one.id, None, metrics=values) for one in asked.trials})
+    words = ", ".join(METRICS[name].words for name in values)
+    assert rf"\caption{{{tex_text(f'tiny, table main: {words}')}. " in text_of("tex", table)
 
 
 def test_a_table_of_one_metric_is_as_it_was() -> None:

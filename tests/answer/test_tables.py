@@ -256,11 +256,21 @@ def test_a_prediction_about_nothing_does_not_hold() -> None:
     assert tabulate(made, made.spec.tables[0], {}).prediction == "incomplete"
 
 
-def test_a_prediction_fails_with_the_step_that_goes_the_other_way() -> None:
+@pytest.mark.parametrize(
+    ("unit", "step"),
+    [
+        ("", "+67.5 points"),
+        ("        unit: percent\n        digits: 2\n", "+67.50 points"),
+        ("        unit: plain\n", "+0.675"),
+    ],
+)
+def test_a_prediction_fails_with_the_step_that_goes_the_other_way_in_the_unit_of_its_table(
+    unit: str, step: str
+) -> None:
     low = {f"EMA · regular · seed {s}": record("", 0.1 + s / 100) for s in (0, 1)}
-    table = made_table("        expected: falling\n", **low)
+    table = made_table(f"        expected: falling\n{unit}", **low)
     assert table.prediction == "fails"
-    assert any("ours does not (regular: EMA to No EMA, +0.675)" in note for note in table.notes)
+    assert any(f"ours does not (regular: EMA to No EMA, {step})" in note for note in table.notes)
 
 
 def test_a_step_within_its_noise_does_not_decide_a_prediction() -> None:
@@ -311,3 +321,19 @@ def test_what_a_theory_says_is_not_called_published() -> None:
     written = made_table(theory).written("text")
     assert "published" not in written and written.count("theory") >= 4
     assert "theory: in closed form" in written and "at most 1.5 points from theory's number" in written
+
+
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        ([0], "seed 0"),
+        ([0, 1, 2], "seeds 0-2"),
+        ([0, 3, 7], "seeds 0, 3, 7"),
+        ([7, 0], "seeds 0, 7"),
+        ([0, 1, 2, 5], "seeds 0-2, 5"),
+        ([2, 0, 1], "seeds 0-2"),
+    ],
+)
+def test_a_table_names_the_seeds_it_has_and_no_other(seeds: list[int], said: str) -> None:
+    made = expansion(seeds=seeds)
+    assert f"({said})" in tabulate(made, made.spec.tables[0], {}).written("text")

@@ -7,8 +7,12 @@ import re
 from html import unescape
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from orchestrator.answer.figures._bands import CellCurves
+from orchestrator.answer.report.spectra import spectra_of
+from orchestrator.records import Curves
 from tests.answer.report.test_report import made, told
 from tests.browser import seen
 from tests.builders import PUBLISHED, expansion, table_yaml
@@ -51,6 +55,23 @@ def test_the_slider_moves_the_spectra_to_an_epoch(tmp_path: Path) -> None:
     assert isinstance(before, list) and isinstance(after, list)
     assert (before[1], after[1]) == ("1", "0")
     assert before[0] != after[0] and len(after[0].split()) == 3
+
+
+def test_the_slider_says_of_which_epoch_older_spectra_are(tmp_path: Path) -> None:
+    one = {"whole": (0, 1, 2), "diverged": (0, 1), "late": (2,)}
+    cells = [
+        CellCurves(name, (0,), (Curves(spectra_epochs=own, spectra={"F": np.ones((len(own), 2))}),), "")
+        for name, own in one.items()
+    ]
+    ask = """document.querySelector("output").textContent += [2, 1, 0].map((at) => {
+      const slider = document.querySelector(".spectra input");
+      slider.value = at; slider.dispatchEvent(new Event("input"));
+      return [...document.querySelectorAll(".as-of")].map((one) => one.textContent.trim()).join("|");
+    }).join(";");"""
+    html = made(told(expansion())._replace(spectra=spectra_of(cells)))
+    before = probed(html, tmp_path, ask)["before"]
+    assert isinstance(before, list)
+    assert before[1] == "2(as of epoch 1)|;|(none yet);|(none yet)"
 
 
 def test_each_link_leads_to_a_place_on_the_page(tmp_path: Path) -> None:

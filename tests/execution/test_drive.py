@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
@@ -24,7 +25,8 @@ from orchestrator.process.signals import Stop
 from orchestrator.recording import workspace as of_workspace
 from orchestrator.recording.memory import MemoryStore
 from orchestrator.recording.workspace import workspace
-from tests.builders import INFO, expansion, outcome
+from orchestrator.records import Curves
+from tests.builders import INFO, expansion, outcome, table_yaml
 from tests.execution.test_run import Fates
 
 OTHER = Owner("elsewhere", 7, "orch sweep")
@@ -185,6 +187,26 @@ def test_the_summary_keeps_the_most_complete_table_whichever_seeds_were_asked_fo
     assert shown_by(store, [0], []) == three
     assert shown_by(store, [1, 2], []) == three
     assert shown_by(store, [0, 1, 2, 3], [3]) != three
+
+
+@pytest.mark.parametrize("figures", ["", "figures: [{kind: curves, columns: [F/rankme]}, {kind: slope}]\n"])
+def test_the_report_in_the_store_has_curves_and_says_which_figure_could_not_be_drawn(
+    figures: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, asked, said = Store(), expansion(table_yaml() + figures), list[str]()
+    for trial in asked.trials:
+        store.begin(trial.facts, INFO)
+        store.finish(trial.id, outcome(), INFO)
+    curves = Curves(metrics={"train/loss": ((1, 0.5), (2, 0.25))})
+    monkeypatch.setattr(store, "curves", lambda ids: dict.fromkeys(ids, curves))
+    plan = plan_sweep(asked, store)
+    result = SweepResult(Counter(), plan.records, False)
+    published(plan, store, answered(asked, result), INFO, say=said.append)  # type: ignore[arg-type]
+    html = store.summaries["tiny"]["report.html"].decode()
+    drawn = re.findall(r'<img src="data:image/png;base64,[^"]*" alt="(\w+) of tiny', html)
+    assert drawn == (["slope"] if figures else ["curves"])
+    wrong = "metric &#39;F/rankme&#39; was never reported"
+    assert (wrong in html) == bool(figures) == any("F/rankme" in line for line in said)
 
 
 def test_the_summary_of_an_edited_sweep_is_not_kept_from_it_by_a_larger_old_one() -> None:

@@ -36,6 +36,8 @@ class CellCurves(NamedTuple):
     """What those levels are as numbers, where they are some."""
     finals: Mapping[str, Final] = {}
     """Its final metrics by name, as far as the figure asks for them."""
+    across: Mapping[int, Sequence[float]] | None = None
+    """What stands in place of each epoch, of every seed that has it; None: the epochs themselves."""
 
     @property
     def remarks(self) -> list[str]:
@@ -56,7 +58,7 @@ class Band(NamedTuple):
     """
 
     epochs: Floats
-    """[R]"""
+    """[R], or what stands in their place; in the order of the epochs."""
     median: Floats
     """[R] or [R, d], as `low` and `high`."""
     low: Floats
@@ -67,7 +69,10 @@ def seeds_note(cells: Sequence[CellCurves], *, of: str = "") -> str:
     """What lines and bands are, where a cell has several seeds; nothing is to be said of one."""
     if not any(cell.reporting > 1 for cell in cells):
         return ""
-    return f"Lines: median over seeds; bands: smallest to largest seed{of}."
+    note = f"Lines: median over seeds; bands: smallest to largest seed{of}."
+    if any(len(set(values)) > 1 for cell in cells for values in (cell.across or {}).values()):
+        note += " Along the axis: median over seeds, too, epoch by epoch."
+    return note
 
 
 def since_first_spectrum(cell: CellCurves) -> CellCurves:
@@ -87,37 +92,43 @@ def since_first_spectrum(cell: CellCurves) -> CellCurves:
 
 def laid_over(cell: CellCurves, metric: str) -> CellCurves:
     """The cell with the values of `metric` in place of the epochs; what has none there is left out."""
+    found: dict[int, list[float]] = {}
 
-    def moved(curves: Curves) -> Curves:
-        at: dict[int, Any] = dict(curves.metrics.get(metric, ()))
+    def known(curves: Curves) -> Curves:
+        at = {epoch: value for epoch, value in curves.metrics.get(metric, ()) if abs(value) <= SQUARED}
+        for epoch, value in at.items():
+            found.setdefault(epoch, []).append(value)
         rows = [row for row, epoch in enumerate(curves.spectra_epochs) if epoch in at]
-        # Not validated: a time is no whole number, as an epoch is.
-        return Curves.model_construct(
+        return Curves(
             metrics={
-                name: tuple((at[epoch], value) for epoch, value in pairs if epoch in at)
-                for name, pairs in curves.metrics.items()
+                name: tuple(pair for pair in pairs if pair[0] in at) for name, pairs in curves.metrics.items()
             },
-            spectra_epochs=tuple(at[curves.spectra_epochs[row]] for row in rows),
+            spectra_epochs=tuple(curves.spectra_epochs[row] for row in rows),
             spectra={name: values[rows] for name, values in curves.spectra.items()},
         )
 
-    return cell._replace(curves=tuple(moved(curves) for curves in cell.curves))
+    curves = tuple(map(known, cell.curves))
+    return cell._replace(curves=curves, across=found)
 
 
 def metric_band(cell: CellCurves, metric: str) -> Band | None:
     """A metric over the cell's seeds; None where no seed has a finite value."""
     pairs = [curves.metrics.get(metric, ()) for curves in cell.curves]
-    return _band([([e for e, _ in pair], np.array([v for _, v in pair], float)) for pair in pairs])
+    return _band(cell, [([e for e, _ in pair], np.array([v for _, v in pair], float)) for pair in pairs])
 
 
-def spectrum_band(cell: CellCurves, name: str) -> Band | None:
-    """A spectrum [R, d] over the cell's seeds, rank by rank; None where no seed has a finite value."""
-    return _band(_spectra(cell, name))
+def spectrum_band(cell: CellCurves, name: str, *, relative: bool = False) -> Band | None:
+    """A spectrum [R, d] over the cell's seeds, rank by rank; None where no seed has a finite value.
+
+    `relative`: each seed's divided by its own largest value, as far as that is above zero.
+    """
+    found = _spectra(cell, name)
+    return _band(cell, [(epochs, _relative(values)) for epochs, values in found] if relative else found)
 
 
 def spectrum_mean_band(cell: CellCurves, name: str) -> Band | None:
     """The mean [R] of a spectrum over its d ranks, over the cell's seeds."""
-    return _band([(epochs, _mean_of_finite(values)) for epochs, values in _spectra(cell, name)])
+    return _band(cell, [(epochs, _mean_of_finite(values)) for epochs, values in _spectra(cell, name)])
 
 
 def reported_metrics(cells: Sequence[CellCurves]) -> list[str]:
@@ -130,7 +141,14 @@ def _spectra(cell: CellCurves, name: str) -> list[tuple[Sequence[int], Floats]]:
     return [(curves.spectra_epochs, np.asarray(curves.spectra[name], float)) for curves in found]
 
 
-def _band(series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
+def _relative(values: Floats) -> Floats:
+    finite = np.isfinite(values)
+    most = np.where(finite, values, 0).max(axis=1, keepdims=True, initial=0)
+    shares: Floats = np.divide(values, most, out=np.full(values.shape, np.nan), where=finite & (most > 0))
+    return shares
+
+
+def _band(cell: CellCurves, series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
     series = [(epochs, values) for epochs, values in series if len(epochs)]
     if not series:
         return None
@@ -149,7 +167,8 @@ def _band(series: Sequence[tuple[Sequence[int], Floats]]) -> Band | None:
         values = np.full(known.shape, np.nan)
         values[known] = summary(stacked[:, known], axis=0)
         summaries.append(values)
-    return Band(np.array(union, float), *summaries)
+    places = union if cell.across is None else [np.median(cell.across[epoch]) for epoch in union]
+    return Band(np.array(places, float), *summaries)
 
 
 def _mean_of_finite(values: Floats) -> Floats:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Arrays = Mapping[str, np.ndarray]
+RATIO = 0.85
+"""Height of a panel by its width."""
 
 
 def panels_of(
@@ -39,7 +41,7 @@ def panels_of(
         top = page.bottom_in + 0.08 + line_in(LABEL_PT)
         for column, cell in enumerate(cells[start : start + across]):
             left = MARGIN_IN + column * slot + ticks
-            axes = page.axes(left, top, side, side * 0.85, label=cell.label)
+            axes = page.axes(left, top, side, side * RATIO, label=cell.label)
             heading = f"{cell.label} ({cell.note})" if cell.note else cell.label
             page.text(left, top - line_in(LABEL_PT) - 0.03, heading, size=LABEL_PT, width=slot - ticks)
             arrays = diagram(cell)
@@ -47,7 +49,7 @@ def panels_of(
                 page.no_data(axes, nothing)
             else:
                 seen |= draw(axes, {name: values[-1] for name, values in arrays.items()})
-        page.bottom_in = top + side * 0.85 + 0.42
+        page.bottom_in = top + side * RATIO + 0.42
     return page, seen
 
 

@@ -51,11 +51,12 @@ def set_epochs(axes: Sequence[Axes], bands: Sequence[Band]) -> None:
 
     if not bands:
         return
-    first = min(float(band.epochs[0]) for band in bands)
-    last = max(float(band.epochs[-1]) for band in bands)
+    first = min(float(band.epochs.min()) for band in bands)
+    last = max(float(band.epochs.max()) for band in bands)
     room = 0.02 * (last - first) or 0.5
+    whole = last - first >= 3 or all((band.epochs % 1 == 0).all() for band in bands)
     for each in axes:
         each.set_xlim(first - room, last + room)
         each.xaxis.set_major_locator(
-            MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10], integer=True, min_n_ticks=1)
+            MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10], integer=whole, min_n_ticks=1)
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from orchestrator.answer.figures._bands import CellCurves
-from orchestrator.answer.figures._diagrams import Arrays, finish_key, panels_of
+from orchestrator.answer.figures._diagrams import RATIO, Arrays, finish_key, panels_of
 from orchestrator.answer.figures._page import FAINT, INK, KeyEntry
 from orchestrator.answer.figures.base import refuse_columns, refuse_over
 from orchestrator.language.figure_spec import FigureSpec
@@ -50,8 +50,8 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
 def _draw_field(axes: Axes, arrays: Arrays) -> set[str]:
     p, s = arrays["field/p"], arrays["field/s"]
     alpha_p = float(arrays["field/alpha_p"][0])
-    # Arrows in the units of the panel, so that they all have one length on paper.
-    across, up = arrays["field/dp"] / np.ptp(p), arrays["field/ds"] / np.ptp(s)
+    # Arrows in widths of the panel, so that on paper they all have one length and point along the flow.
+    across, up = arrays["field/dp"] / np.ptp(p), RATIO * arrays["field/ds"] / np.ptp(s)
     length = np.hypot(across, up)
     length[length == 0] = 1
     every = slice(1, -1, 2)

@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 
 COLUMNS_ARE_FINAL_METRICS = TAKES_AXES = True
 HEIGHT_IN = 2.4
+NO_LEVEL = -0.12
+"""Where an axis has the cells without a level of it: it does not apply to them, or it stays at the base."""
 MOST_LABELS = 9
 """Levels that an axis names; of more, some."""
 
 
 class Upright(NamedTuple):
-    """A vertical axis: where each cell is, from 0 to 1 or NaN, and what it says at which height."""
+    """A vertical axis: where each cell is (0 to 1, `NO_LEVEL` or NaN), and what it says at which height."""
 
     name: str
     places: list[float]
@@ -73,10 +75,21 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
         cell.finals.get(name) is None or not cell.finals[name].values for cell in cells for name in metrics
     ):
         notes += " Grey, dashed: no number."
+    if any(NO_LEVEL in upright.places for upright in own):
+        notes += " No level: an axis does not apply, or stays at the base."
     return page.finished(notes=notes, stamp=stamp)
 
 
 def _upright(axis: str, cells: Sequence[CellCurves]) -> Upright:
+    """An axis of levels, and below them the place of the cells without one."""
+    name, places, labels = _of_levels(axis, cells)
+    if any(map(math.isnan, places)):
+        places = [NO_LEVEL if math.isnan(place) else place for place in places]
+        labels = [*labels, (NO_LEVEL, "no level")]
+    return Upright(name, places, labels)
+
+
+def _of_levels(axis: str, cells: Sequence[CellCurves]) -> Upright:
     values = numeric(cells).get(axis, [])
     if values and not (values[0] == 0 and is_log(values)):  # a logarithm of zero has no place
         return _scaled(axis, [cell.numbers.get(axis, math.nan) for cell in cells], ticks=values)
@@ -113,7 +126,8 @@ def _draw_panel(page: Page, metric: str, cells: Sequence[CellCurves], own: Seque
     slot = page.inner_in / len(uprights)
     top = page.bottom_in + 0.12
     axes = page.axes(MARGIN_IN + slot / 2, top, page.inner_in - slot, HEIGHT_IN, label=metric)
-    axes.set(xlim=(0, len(uprights) - 1), ylim=(-0.04, 1.04), xticks=[], yticks=[])
+    lowest = min([0.0, *(height for upright in own for height, _ in upright.labels)])
+    axes.set(xlim=(0, len(uprights) - 1), ylim=(lowest - 0.04, 1.04), xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
     colours = colormaps["viridis"]
@@ -124,6 +138,8 @@ def _draw_panel(page: Page, metric: str, cells: Sequence[CellCurves], own: Seque
         style: dict[str, Any] = {"color": colours(0.9 * share), "linewidth": 1.0, "zorder": 2 + share}
         if not math.isfinite(share):
             style = {"color": "#aaaaaa", "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
+            if len(own) == 1:  # no line goes through a single place
+                style |= {"marker": "o", "markersize": 5}
         axes.plot(range(len(places)), places, label=cell.label, clip_on=False, **style)
     for x, upright in enumerate(uprights):
         _draw_upright(axes, x, upright, slot)

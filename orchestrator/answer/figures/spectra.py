@@ -27,7 +27,12 @@ HEADINGS = {
     "Wp": "eigenvalues of W_p / largest",
 }
 DEFAULT = ("embedding", "feature")
+SHORT = {"embedding": "embeddings", "feature": "features", "F": "F", "Wp": "W_p"}
 FLOOR = 1e-8  # of the largest: float32 knows nothing smaller
+CLIPPED = "What is not above zero, or too small, lies on the lower edge."
+
+Final = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Median, least and largest spectrum over seeds, [d] each."""
 
 
 def check(figure: FigureSpec) -> None:
@@ -44,14 +49,18 @@ def draw(figure: FigureSpec, cells: Sequence[CellCurves], *, title: str, stamp: 
     """One panel per spectrum, one line per cell: eigenvalues over their rank, after the last epoch."""
     spectra = _chosen(figure)
     page = Page(figure.width or max(3.6, WIDTH_IN * min(len(spectra), 2) / 2), title=title)
+    missing: list[list[str]] = [["no data"] * (not cell.reporting) for cell in cells]
+    notes = [seeds_note(cells), "Each spectrum is divided by its largest value."]
     for start in range(0, len(spectra), 2):
         row = spectra[start : start + 2]
         for name, axes in zip(
             row, row_of_axes(page, [HEADINGS[n] for n in row], across=min(len(spectra), 2)), strict=True
         ):
-            _draw_ranks(page, axes, name, cells)
-    notes = f"{seeds_note(cells)} Each spectrum is divided by its largest value.".lstrip()
-    return finished(page, cells, ["" for _ in cells], notes=notes, stamp=stamp)
+            if _draw_ranks(page, axes, name, cells, missing) and CLIPPED not in notes:
+                notes.append(CLIPPED)
+    notes += ["Of W_p the real parts are drawn."] * ("Wp" in spectra)
+    told = ["; ".join(remarks) for remarks in missing]
+    return finished(page, cells, told, notes=" ".join(filter(None, notes)), stamp=stamp)
 
 
 def _chosen(figure: FigureSpec) -> tuple[str, ...]:
@@ -65,20 +74,34 @@ def _chosen(figure: FigureSpec) -> tuple[str, ...]:
     return figure.columns or DEFAULT
 
 
-def _draw_ranks(page: Page, axes: Axes, name: str, cells: Sequence[CellCurves]) -> None:
+def _final(cell: CellCurves, name: str) -> Final | None:
+    """A spectrum after the last epoch, of each seed by its largest value; None: there is none."""
+    last = final(spectrum_band(cell, name, relative=True))
+    return None if last is None or not np.isfinite(last[0]).any() else last
+
+
+def _draw_ranks(
+    page: Page, axes: Axes, name: str, cells: Sequence[CellCurves], missing: Sequence[list[str]]
+) -> bool:
+    """Whether some value lies on the lower edge; what is `missing` of cells is added to their remarks."""
     axes.set_xlabel("rank", labelpad=1.5)
-    least = 1.0
-    for cell, look in zip(cells, looks(cells), strict=True):
-        last = final(spectrum_band(cell, name))
-        if last is None or not last[0][0] > 0:
-            continue
-        ranks = np.arange(1, len(last[0]) + 1)
-        median, low, high = (np.clip(part / last[0][0], FLOOR, None) for part in last)
+    recorded = [any(name in curves.spectra for curves in cell.curves) for cell in cells]
+    bands = [_final(cell, name) for cell in cells]
+    there = [(band, look) for band, look in zip(bands, looks(cells), strict=True) if band is not None]
+    if not there:
+        none = "no cell has a value above zero" if any(recorded) else "no cell has recorded this spectrum"
+        page.no_data(axes, none)
+        return False
+    for cell, band, some, remarks in zip(cells, bands, recorded, missing, strict=True):
+        if band is None and cell.reporting:
+            remarks.append(f"{SHORT[name]}: none above zero" if some else f"no {SHORT[name]}")
+    shown = [part[part >= FLOOR].min(initial=1.0) for band, _ in there for part in band]
+    edge = max(FLOOR, min(shown) / 2)
+    for band, look in there:
+        ranks = np.arange(1, len(band[0]) + 1)
+        median, low, high = (np.maximum(part, edge) for part in band)  # what is NaN stays so
         axes.fill_between(ranks, low, high, color=look["color"], alpha=0.18, linewidth=0.4)
         axes.plot(ranks, median, **look)
-        least = min(least, float(median.min()))
-    if not axes.lines:
-        page.no_data(axes, "no cell has recorded this spectrum")
-        return
     axes.set_yscale("log")
-    axes.set_ylim(max(FLOOR, least / 2), 2)
+    axes.set_ylim(edge, 2)
+    return any((part < edge).any() for band, _ in there for part in band)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from orchestrator.answer.formats._latex import tex_text
 from orchestrator.answer.marks import MARKS, MEANINGS
@@ -11,6 +11,7 @@ from orchestrator.answer.statistics.precision import half_width
 from orchestrator.answer.tables import Table
 from orchestrator.answer.tables.entries import Beside, Entry
 from orchestrator.errors import printable
+from orchestrator.language.cells.seeds import in_ranges
 from orchestrator.process.words import fixed
 
 _TEX_MARKS = {
@@ -163,10 +164,10 @@ def _signed(value: float, table: Table) -> str:
     return written if written.strip("+0.") else written[1:]  # a zero has no sign
 
 
-def title(table: Table) -> str:
-    """The table's name, metric and profile in a line."""
+def title(table: Table, said: Callable[[str], str] = str) -> str:
+    """The table's name, metrics as they are `said`, and profile in a line."""
     named = table.sweep if table.spec.name == table.sweep else f"{table.sweep}, table {table.spec.name}"
-    shown = ", ".join(one.spec.metric + " in %" * one.spec.in_percent for one in table.parts)
+    shown = ", ".join(said(one.spec.metric) + " in %" * one.spec.in_percent for one in table.parts)
     profile = f", profile {table.profile}" if table.profile else ""
     return printable(f"{named}: {shown}{profile}")
 
@@ -174,7 +175,7 @@ def title(table: Table) -> str:
 def legend(table: Table, *, tex: bool = False) -> list[str]:
     """What the marks mean, as far as they occur, and the table's notes."""
     seeds = table.seeds
-    span = f"seeds {seeds[0]}-{seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+    span = f"seed{'s' * (len(seeds) > 1)} {in_ranges(seeds)}"
     lines = [f"mean ± sd over n = {len(seeds)} seeds ({span})" if len(seeds) > 1 else f"n = 1 ({span})"]
     every = [entry for one in table.parts for _, _, entry in one.flat()]
     if any(entry.asked not in (0, len(seeds)) for entry in every):

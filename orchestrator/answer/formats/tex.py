@@ -40,9 +40,7 @@ def framed(
     # {}: a row that begins with [ or * would be an argument of what ends the row before.
     rows = ["{}" + " & ".join(row) + r" \\" for row in lines_of_cells]
     notes = " ".join(f"{note}." for note in legend(table, tex=True))
-    named = title(table)
-    for metric in table.spec.metrics:
-        named = named.replace(metric, METRICS[metric].words if metric in METRICS else metric)
+    named = title(table, lambda metric: METRICS[metric].words if metric in METRICS else metric)
     name = re.sub(r"[^A-Za-z0-9.]+", "-", "-".join(dict.fromkeys((table.sweep, table.spec.name))))
     lines = [
         r"\begin{table}",

@@ -49,6 +49,7 @@ def chapter(
     command: str,
     source: str = "",
     figures: Mapping[str, bytes] | None = None,
+    and_curves: bool = False,
     logs: Mapping[str, str] | None = None,
     others: Sequence[TrialRecord] = (),
 ) -> Chapter:
@@ -63,7 +64,7 @@ def chapter(
         anchor: the name by which a page links to it; no other chapter's.
         command: what trains the missing trials.
         source: text of the sweep file.
-        figures: PNG files that were drawn already; None: draw them.
+        figures: PNG files that were drawn already, beside which `and_curves` draws curves; None: draw all.
         logs: ends of logs of trials that did not complete, by id.
         others: results that were imported, if they are asked for.
     """
@@ -72,7 +73,6 @@ def chapter(
     states = Counter(status_of(records.get(trial.id)) for trial in expansion.trials)
     listed, left = _cells(expansion, records, metrics, logs or {}, others)
     first, configs, told_of = expansion.cells[0], configs_of(expansion), set[str]()
-    drawn = _figure_files(expansion, records, curves, told) if figures is None else figures
     return Chapter(
         anchor=anchor,
         name=expansion.spec.name,
@@ -83,7 +83,7 @@ def chapter(
         problems=told,
         missing=sum(n for status, n in states.items() if status in ("missing", "stopped", "failed")),
         command=command,
-        figures=_figures(expansion, drawn),
+        figures=_figures(expansion, _drawn(expansion, records, curves, told, figures, and_curves)),
         spectra=spectra_of(cell_curves(expansion, drawn_cells(expansion), records, curves)),
         not_drawn=max(0, len(expansion.cells) - DRAWN),
         metrics=[one.metric + " in %" * one.in_percent for one in metrics],
@@ -113,21 +113,32 @@ def drawn_trials(expansion: Expansion) -> list[str]:
     return list(dict.fromkeys(cell.trial_id(seed) for cell in cells for seed in expansion.seeds_of(cell)))
 
 
-def _figure_files(
+def _drawn(
     expansion: Expansion,
     records: Mapping[str, TrialRecord],
     curves: Mapping[str, Curves],
     problems: list[str],
+    figures: Mapping[str, bytes] | None,
+    and_curves: bool,
 ) -> dict[str, bytes]:
+    """PNG files; why one cannot be drawn is added to `problems`."""
     if not any(one.id in records for one in expansion.trials):
-        return {}  # empty panels say no more than the table does
-    files = publish.figure_files(expansion, records, curves, problems)
+        return dict(figures or {})  # empty panels say no more than the table does
+    if figures is None:
+        figures, and_curves = publish.figure_files(expansion, records, curves, problems), True
+    return {**figures, **(_curves(expansion, records, curves) if and_curves else {})}
+
+
+def _curves(
+    expansion: Expansion, records: Mapping[str, TrialRecord], curves: Mapping[str, Curves]
+) -> dict[str, bytes]:
+    """Curves as PNG, where no figure of the file has them and they are few enough for a picture."""
     asked = any(figure.kind == "curves" for figure in expansion.spec.figures)
     if curves and len(expansion.cells) <= DRAWN and not asked:
         with contextlib.suppress(UsageError):  # such trials report other metrics; nobody asked for the figure
             spec = FigureSpec(kind="curves")
-            files["curves.png"] = draw.to_png(publish.figure(expansion, spec, records, curves))
-    return files
+            return {"curves.png": draw.to_png(publish.figure(expansion, spec, records, curves))}
+    return {}
 
 
 def _figures(expansion: Expansion, files: Mapping[str, bytes]) -> list[Figure]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +25,8 @@ class Panel(NamedTuple):
     label: str
     lines: tuple[tuple[str, str], ...]
     """Name, and points at the last epoch as SVG has them."""
+    shown: tuple[int | None, ...]
+    """Whose spectra it shows at each epoch: the last recorded until then; None: none was yet."""
     ranks: int
     """How many eigenvalues it has; 0 where none is recorded."""
     colour: str
@@ -59,16 +61,23 @@ def spectra_of(cells: Sequence[CellCurves]) -> Spectra | None:
     top = max(float(np.nanmax(band.median)) for one in bands for band in one.values())
     high = math.ceil(math.log10(top)) if top > 0 else 0
     low = high - DECADES
-    heights = [[_heights(one.get(name), epochs, low, high) for name in names] for one in bands]
+    shown = [_shown(one, epochs) for one in bands]
+    heights = [
+        [_heights(one.get(name), own, low, high) for name in names]
+        for one, own in zip(bands, shown, strict=True)
+    ]
     own = [max((band.median.shape[1] for band in one.values()), default=0) for one in bands]
     panels = tuple(
         Panel(
             cell.label,
-            tuple((name, points(lines[-1])) for name, lines in zip(names, drawn, strict=True) if lines[-1]),
+            tuple(
+                (name, points(rows[-1] or ())) for name, rows in zip(names, drawn, strict=True) if any(rows)
+            ),
+            epochs_of,
             number,
             look["color"],
         )
-        for cell, drawn, number, look in zip(cells, heights, own, looks(cells), strict=True)
+        for cell, drawn, epochs_of, number, look in zip(cells, heights, shown, own, looks(cells), strict=True)
     )
     ranks = max(own)
     left = [f"{len(epochs)} of {len(every)} epochs"] if len(epochs) < len(every) else []
@@ -99,17 +108,22 @@ def _ticks(high: int) -> tuple[tuple[float, str], ...]:
     return tuple((i * HEIGHT / DECADES, words) for i, words in enumerate(told))
 
 
-def _heights(band: Band | None, epochs: Sequence[int], low: float, high: float) -> list[Any]:
-    """Heights [d] at each epoch, the largest value first; the last known ones where an epoch has none."""
+def _shown(bands: Mapping[str, Band], epochs: Sequence[int]) -> tuple[int | None, ...]:
+    """The last epoch of these bands until each of `epochs`."""
+    recorded = sorted({int(epoch) for band in bands.values() for epoch in band.epochs})
+    return tuple(max((own for own in recorded if own <= epoch), default=None) for epoch in epochs)
+
+
+def _heights(band: Band | None, epochs: Sequence[int | None], low: float, high: float) -> list[Any]:
+    """Heights [d] at each epoch, the largest value first; None where it has none."""
     if band is None:
         return [None] * len(epochs)
     there = {int(epoch): row for epoch, row in zip(band.epochs, band.median, strict=True)}
     chosen = _evenly(band.median.shape[1], MOST_RANKS)
     made: list[Any] = []
-    for epoch in epochs:
-        row = there.get(epoch)
+    for row in (None if epoch is None else there.get(epoch) for epoch in epochs):
         if row is None:
-            made.append(made[-1] if made else None)
+            made.append(None)
             continue
         values = np.sort(np.nan_to_num(row, nan=0.0))[::-1][chosen]
         logs = np.log10(np.maximum(values, 10.0**low))

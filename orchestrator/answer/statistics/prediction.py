@@ -7,28 +7,30 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from orchestrator.answer.statistics import Summary, paired
+from orchestrator.process.words import fixed
 
 if TYPE_CHECKING:
     from orchestrator.answer.tables.entries import Entry
+    from orchestrator.language.table_spec import TableSpec
 
 Prediction = Literal["holds", "fails", "undecided", "incomplete"]
 
 
 def predicted(
-    expected: str,
+    spec: TableSpec,
     rows: Sequence[str],
     columns: Sequence[str],
     entries: Sequence[Sequence[Entry]],
     *,
     drawn: bool,
 ) -> tuple[Prediction, str]:
-    """Whether the means rise or fall down every column, and that in a line.
+    """Whether the means rise or fall down every column as `spec` expects, and that in a line in its unit.
 
     A step the other way fails the prediction if it is beyond its noise, the 95 % interval of the differences
     paired by seed. It holds where every step goes its way and, beyond noise, so do first and last. One seed
     has no noise where nothing is `drawn` at random, and tells nothing from noise where something is.
     """
-    sign, says = 1 if expected == "rising" else -1, f"theory: {expected} down the rows"
+    sign, says = 1 if spec.expected == "rising" else -1, f"theory: {spec.expected} down the rows"
     missing, doubt, columns_with_steps = False, "", 0
     for j, column in enumerate(columns):
         known = [
@@ -43,7 +45,7 @@ def predicted(
         for (above, first), (row, second) in itertools.pairwise(known):
             step = paired(dict(second.values), dict(first.values))
             if step is not None and sign * step.mean <= 0:
-                between = f"{place}{above} to {row}, {step.mean:+.3g}"
+                between = f"{place}{above} to {row}, {_written(step.mean, spec)}"
                 if not _within_noise(step, drawn=drawn):
                     return "fails", f"{says}; ours does not ({between})"
                 doubt = doubt or f"{says}; so is ours, but for steps within their noise ({between})"
@@ -54,6 +56,12 @@ def predicted(
     if missing or not columns_with_steps:
         return "incomplete", f"{says}; not all cells are known"
     return ("undecided", doubt) if doubt else ("holds", f"{says}; so is ours")
+
+
+def _written(step: float, spec: TableSpec) -> str:
+    if spec.in_percent:
+        return f"{fixed(spec.scale * step, spec.digits, '+')} points"
+    return f"{step:+.3g}"  # a table's digits after the point would hide small steps
 
 
 def _within_noise(difference: Summary, *, drawn: bool) -> bool:

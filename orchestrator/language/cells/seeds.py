@@ -71,6 +71,17 @@ def as_typed(seeds: Iterable[int]) -> str:
     return f"{','.join(map(str, seeds))},"
 
 
+def in_ranges(seeds: Iterable[int]) -> str:
+    """Seeds for a reader, as a list of them is typed: 0-4, 7."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
 def or_a_range(schema: JsonDict) -> None:
     """Seeds may be a text, too: 0-4."""
     forms = schema["anyOf"]

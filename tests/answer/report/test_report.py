@@ -199,6 +199,26 @@ def test_many_epochs_and_ranks_are_thinned_and_it_says_so() -> None:
     assert spectra.thinned == "Shown: 60 of 600 epochs and 64 of 640 ranks, evenly chosen."
 
 
+def test_a_panel_says_of_which_epoch_its_spectra_are_where_its_cell_recorded_none_at_the_chosen_one() -> None:
+    def recorded(*epochs: int) -> Curves:
+        return Curves(spectra_epochs=epochs, spectra={"F": np.array([[1.0, 0.1 * (1 + e)] for e in epochs])})
+
+    own = {"whole": (0, 1, 2, 3), "diverged": (0, 1), "late": (2, 3), "seldom": (0, 2)}
+    spectra = spectra_of([CellCurves(name, (0,), (recorded(*e),), "") for name, e in own.items()])
+    assert spectra is not None
+    assert {one.label: one.shown for one in spectra.panels} == {
+        "whole": (0, 1, 2, 3), "diverged": (0, 1, 1, 1), "late": (None, None, 2, 3), "seldom": (0, 0, 2, 2),
+    }  # fmt: skip
+    data = json.loads(spectra.data)
+    assert data[1][0][1:] == [data[0][0][1]] * 3 and data[2][0] == [None, None, *data[0][0][2:]]
+    html = made(told(expansion())._replace(spectra=spectra))
+    assert re.findall(r"(\w+)<span class=\"as-of\" data-epochs=\"([^\"]*)\">([^<]*)</span>", html) == [
+        ("diverged", "0 1 1 1", " (as of epoch 1)"),
+        ("late", "None None 2 3", ""),
+        ("seldom", "0 0 2 2", " (as of epoch 2)"),
+    ]
+
+
 def test_without_spectra_there_is_no_slider() -> None:
     assert spectra_of([CellCurves("one", (), (), "")]) is None
     assert '<div class="slider"' not in made(told(expansion(), {}))
