@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,34 @@ def test_a_folder_of_a_checkpoints_name_is_passed_over_and_moved_aside(tmp_path:
     assert set(names(tmp_path)) == {aside, "epoch-000002.pt", "epoch-000003.pt"}
 
 
+def refusing(code: int) -> Callable[..., Any]:
+    def refused(*_: object, **__: object) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return refused
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_disk_that_does_not_give_a_file_says_nothing_of_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    save(tmp_path, 1, 2)
+    monkeypatch.setattr(Path, "read_bytes", refusing(code))
+    with pytest.raises(StorageError, match=rf"{tmp_path}/epoch-000002.pt: cannot be read \({os.strerror(code)}"):
+        newest(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_disk_that_does_not_say_what_is_in_a_folder_does_not_make_it_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    save(tmp_path, 1, 2)
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(code))
+    with pytest.raises(StorageError, match=rf"{tmp_path}: cannot be read \({os.strerror(code)}"):
+        newest(tmp_path)
+
+
 def test_a_pipe_of_a_checkpoints_name_is_not_waited_for(tmp_path: Path) -> None:
     save(tmp_path, 1)
     os.mkfifo(tmp_path / "epoch-000002.pt")
@@ -313,6 +342,15 @@ def test_a_connection_that_breaks_while_a_checkpoint_is_read_costs_nothing(s3: S
 
     bad.rule = first_read
     assert newest(s3) == 1 and len(bad.faults) == 1
+
+
+def test_connections_that_break_whenever_a_checkpoint_is_read_take_it_for_no_damaged_one(
+    s3: S3Folder, bad: Proxy
+) -> None:
+    save(s3, 1, 2)
+    bad.rule = lambda number, line: Fault("cut", 900) if line.startswith("GET") and "epoch-" in line else None
+    with pytest.raises(StorageError, match=r"does not answer \(.*\); check the network"):
+        newest(s3)
 
 
 def test_a_write_that_fails_leaves_earlier_checkpoints_whole(s3: S3Folder, bad: Proxy) -> None:

@@ -84,7 +84,8 @@ def load(folder: Folder | None, restore: Callable[[dict[str, Any]], _T]) -> tupl
         restore: given a state on the CPU, what to go on from; raises an error if the state does not fit.
 
     Raises:
-        StorageError: S3 refuses or does not answer: a trial that starts anew would be trained twice.
+        StorageError: the disk or S3 refuses or does not answer: a trial that starts anew would be trained
+            twice.
         MemoryError, torch.OutOfMemoryError, torch.AcceleratorError: this process cannot go on; the state can.
     """
     warnings: list[str] = []
