@@ -316,6 +316,25 @@ def test_a_process_whose_device_was_spoiled_ends_after_it_has_told_how_its_trial
         assert ended.value.args[0][-1] == Finished(trials(1)[0].id, outcome)
 
 
+@pytest.mark.parametrize("usable", [True, False])
+def test_ray_on_this_machine_counts_the_gpus_that_torch_can_use(
+    monkeypatch: pytest.MonkeyPatch, usable: bool
+) -> None:
+    from orchestrator.execution.ray import cluster
+
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(cluster, "has_gpu", lambda: usable)
+    monkeypatch.setattr(cluster, "_make_token", lambda: None)
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "init", lambda **options: asked.update(options))
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    with cluster.joined(None):
+        assert asked["num_gpus"] == (None if usable else 0)  # None: Ray counts them
+    asked.clear()
+    with cluster.joined("head:6379"):
+        assert "num_gpus" not in asked
+
+
 def test_a_worker_without_a_gpu_of_its_own_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     in_worker(monkeypatch, Outcome(status="completed"), usable=True)
