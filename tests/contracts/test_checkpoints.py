@@ -248,7 +248,9 @@ def test_a_disk_that_does_not_give_a_file_says_nothing_of_what_is_in_it(
 ) -> None:
     save(tmp_path, 1, 2)
     monkeypatch.setattr(Path, "read_bytes", refusing(code))
-    with pytest.raises(StorageError, match=rf"{tmp_path}/epoch-000002.pt: cannot be read \({os.strerror(code)}"):
+    with pytest.raises(
+        StorageError, match=rf"{tmp_path}/epoch-000002.pt: cannot be read \({os.strerror(code)}"
+    ):
         newest(tmp_path)
 
 
