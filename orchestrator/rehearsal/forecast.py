@@ -83,7 +83,7 @@ class Forecast(NamedTuple):
 def needs_of(
     trials: Sequence[TrialSpec], resources: SweepResources, *, gpus: float
 ) -> dict[str, TrialResources]:
-    """What each trial asks for, by id; `gpus` where the sweep file leaves that open and the trainer uses any."""
+    """What each trial asks for, by id; `gpus` where the file leaves that open and the trainer uses any."""
     found: dict[str, TrialResources] = {}
     for cell in {trial.cell.id: trial.cell for trial in trials}.values():
         uses = getattr(behind(cell.loop), "USES_GPU", True)

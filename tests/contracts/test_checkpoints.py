@@ -398,6 +398,25 @@ def test_what_is_only_tidied_up_is_not_waited_for(s3: S3Folder, bad: Proxy) -> N
     assert time.monotonic() - begun < 20
 
 
+def test_what_must_be_gone_before_a_trial_begins_is_removed_with_patience_or_not_at_all(
+    s3: S3Folder, bad: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(times: int) -> None:
+        refusals = iter([Fault("answered", 503)] * times)
+        bad.rule = lambda number, line: next(refusals, None) if line.startswith("DELETE") else None
+
+    save(s3, 1)
+    throttled(99)
+    with pytest.raises(StorageError):
+        checkpoint.clear(s3)
+    assert names(s3) == ["epoch-000001.pt"]
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    folders._client.cache_clear()
+    throttled(3)
+    checkpoint.clear(s3)
+    assert names(s3) == []
+
+
 def test_no_credentials_no_bucket_no_server_are_a_line_each(
     s3: S3Folder, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,18 +107,21 @@ def load(folder: Folder | None, restore: Callable[[dict[str, Any]], _T]) -> tupl
     return None, warnings
 
 
-def clear(folder: Folder) -> None:
+def clear(folder: Folder, *, hasty: bool = False) -> None:
     """Remove every checkpoint in `folder` and what it was given, and the folder if nothing else is in it.
+
+    `hasty`: without many attempts, for what only takes room.
 
     Raises:
         OSError: one could not be removed.
     """
-    there = files(folder, hasty=True)
+    there = files(folder, hasty=hasty)
     for epoch in _found(there):
         there.remove(_name(epoch))
     there.remove(GIVEN)
     if isinstance(folder, Path):
-        shutil.rmtree(folder / STATE, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder / STATE)
     there.remove_if_empty()
 
 

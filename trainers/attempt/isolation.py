@@ -155,7 +155,7 @@ def usable(device: str) -> bool:
 def discard_checkpoints(folder: Folder) -> None:
     """Remove a finished trial's checkpoints, as far as this user may; other files stay."""
     with contextlib.suppress(OSError):
-        checkpoint.clear(folder)
+        checkpoint.clear(folder, hasty=True)
 
 
 def _origin(config: LoopConfig) -> dict[str, Any]:
