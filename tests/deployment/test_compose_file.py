@@ -41,7 +41,8 @@ def test_which_gpus_a_worker_sees_is_said_where_docker_reads_it() -> None:
     (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
     assert device["driver"] == "nvidia" and len({"count", "device_ids"} & set(device)) == 1
     assert "NVIDIA_VISIBLE_DEVICES" not in worker["environment"]
-    shown = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8").partition("### A GPU for each worker\n")[2]
+    documented = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    shown = documented.partition("### A GPU for each worker\n")[2]
     lines = [line for line in shown.partition("\n## ")[0].splitlines() if line.startswith("    ")]
     several = yaml.safe_load("\n".join(lines))["services"]
     own = [one["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for one in several.values()]
