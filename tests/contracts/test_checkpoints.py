@@ -135,6 +135,24 @@ def test_what_is_discarded_leaves_neither_its_neighbours_nor_other_files_touched
     assert [name for name in names(folder) if name != "beside"] == ["log.txt"] and newest(beside) == 1
 
 
+def test_a_trial_that_begins_anew_forgets_what_its_node_kept_once_and_then_goes_on(folder: Folder) -> None:
+    whole = fit(config())
+    put(folder, checkpoint.GIVEN, b"an encoder")
+
+    def begun(anew: str | None) -> Outcome:
+        return run_trial(config(), runtime=RUNTIME, folder=folder, report=lambda _: None, anew=anew)
+
+    interrupt(folder, epoch=2)
+    first = begun("a")
+    assert "resumed_at_epoch" not in first.details and timeless(first.metrics) == timeless(whole.metrics)
+    assert begun("a").details["resumed_at_epoch"] == 3  # after its worker was lost
+    assert "resumed_at_epoch" not in begun("b").details
+    assert begun(None).details["resumed_at_epoch"] == 3
+    assert checkpoint.GIVEN in names(folder)
+    discard_checkpoints(folder)
+    assert names(folder) == []
+
+
 def test_a_folder_that_is_not_there_is_empty(folder: Folder) -> None:
     assert names(folder) == [] and newest(folder) is None
     discard_checkpoints(folder)

@@ -102,6 +102,15 @@ def test_a_checkpoint_that_cannot_be_removed_is_never_where_a_fresh_trial_goes_o
         trained(Store(), Script(), tmp_path, sweep, fresh=True)
 
 
+@pytest.mark.parametrize("fresh", [True, False])
+def test_executors_are_told_which_trials_begin_anew_for_nodes_have_checkpoints_of_their_own(
+    fresh: bool, tmp_path: Path
+) -> None:
+    sweep = Fates(lambda trial: "completed")
+    trained(Store(), Script(), tmp_path, sweep, fresh=fresh)
+    assert {trial.anew is not None for trial in sweep.ran} == {fresh} and len(sweep.ran) == 8
+
+
 def test_what_is_trained_anew_has_what_was_expected_when_it_first_began(
     tmp_path: Path,
 ) -> None:

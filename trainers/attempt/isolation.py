@@ -62,7 +62,14 @@ class _Told(BaseModel):
     wall_s: float | None = None
 
 
-def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
+def run_trial(
+    config: LoopConfig,
+    *,
+    runtime: Runtime,
+    folder: Folder | None,
+    report: Report,
+    anew: str | None = None,
+) -> Outcome:
     """The outcome of one trial; an error in its code is a `failed` outcome, never an exception.
 
     Args:
@@ -70,6 +77,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
         runtime: where and how it runs.
         folder: the trial's own folder for checkpoints; None keeps nothing.
         report: called after each epoch.
+        anew: marks a beginning from no checkpoint of an earlier one; with the same mark it goes on later.
     """
     left_out: dict[str, str] = {}  # why, by name of a metric that no store takes
 
@@ -84,6 +92,8 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
 
     with clean_process(threads=runtime.threads):
         try:
+            if folder is not None and anew is not None:
+                checkpoint.begin_anew(folder, anew)
             origin = _origin(config)  # before the training, in which files may change
             outcome = behind(type(config)).fit(config, runtime=runtime, folder=folder, report=tell)
             if not isinstance(outcome, Outcome):

@@ -184,7 +184,8 @@ class RayExecutor:
             kinds[trial.id] = bundles.index(bundle)
             config = trial.config
             longest = max(longest, int(getattr(config, "epochs", None) or 1))
-            payloads[trial.id] = (config, own.runtime(self.runtime), self.folder / trial.id, watched)
+            where = self.folder / trial.id
+            payloads[trial.id] = (config, own.runtime(self.runtime), where, watched, trial.anew)
         names, common = encode_trials(payloads, kinds)
         carried = parcels(one for config, *_ in payloads.values() for one in named_in(config))
         groups = [tune.PlacementGroupFactory([bundle]) for bundle in bundles]
