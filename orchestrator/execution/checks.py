@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from orchestrator.errors import UsageError
+from orchestrator.errors import ExecutionError, UsageError
 from orchestrator.execution import executors
 from orchestrator.execution.options import Options
 from orchestrator.planning.data import larger_than_data, missing_data, missing_packages
@@ -20,7 +20,8 @@ from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.machine import existing
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
-from trainers.attempt.folders import unusable
+from trainers.attempt.checkpoint import clear
+from trainers.attempt.folders import Folder, unusable
 from trainers.datasets.base import listed_once
 
 ACCEPTED = "accepted_data.json"
@@ -59,6 +60,21 @@ def every_evaluation(plan: Plan) -> tuple[TrialSpec, ...]:
     """A trial of each cell that is evaluated, whether or not its encoder is there yet."""
     seed = plan.expansion.seeds[0]
     return tuple(TrialSpec(cell.trial_id(seed), cell, seed) for cell in plan.expansion.cells)
+
+
+def remove_checkpoints(folder: Folder) -> None:
+    """Remove a trial's checkpoints, from which it would go on.
+
+    Raises:
+        ExecutionError: one cannot be removed.
+    """
+    try:
+        clear(folder)
+    except OSError as error:
+        why = " ".join(str(error).split())
+        raise ExecutionError(
+            f"{folder}: a checkpoint cannot be removed ({why})", "remove it, or mend that"
+        ) from None
 
 
 def kept_by(expansion: Expansion, options: Options) -> tuple[Literal["encoder"], ...]:

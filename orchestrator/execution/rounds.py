@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
 from orchestrator.errors import Interrupted, StoreAway, UsageError
 from orchestrator.events import Event, Finished
+from orchestrator.execution.checks import remove_checkpoints
 from orchestrator.execution.options import Options
 from orchestrator.execution.run import SweepResult, run_sweep
 from orchestrator.execution.screen.lines import Make, ResumeNotes, another_result
@@ -221,10 +223,12 @@ def _made_ready(
 
     Raises:
         StoreAway: the store does not answer.
+        ExecutionError: a checkpoint that does not count cannot be removed.
     """
-    for trial in mine:
-        if prepared.options.fresh or trial.id in plan.anew:
-            discard_checkpoints(prepared.space.checkpoints / trial.id)
+    anew = {trial.id for trial in mine if prepared.options.fresh or trial.id in plan.anew}
+    for trial_id in anew:
+        remove_checkpoints(prepared.space.checkpoints / trial_id)  # nodes with others remove theirs
+    mine = tuple(trial._replace(anew=uuid.uuid4().hex) if trial.id in anew else trial for trial in mine)
     wanted = [(trial.id, given[trial.id]) for trial in mine if trial.id in given]
     without = lay_encoders(wanted, prepared.store, prepared.space.checkpoints)
     told: dict[tuple[str, str], list[TrialSpec]] = {}

@@ -107,6 +107,7 @@ class TrialSpec(NamedTuple):
     id: str
     cell: Cell
     seed: int
+    anew: str | None = None  # marks a beginning that goes on from no checkpoint of an earlier one
 
     def __repr__(self) -> str:
         """Its id and label; its config is long."""

@@ -13,6 +13,7 @@ from orchestrator.language.resources import Bundle, SweepResources, TrialResourc
 from orchestrator.planning.trials import TrialSpec
 from trainers.attempt.rehearsal import Cost
 from trainers.config.base import LoopConfig, canonical, identity_dump
+from trainers.config.plugins import behind
 
 FILLED = 0.9  # of a GPU's free memory: allocators leave holes, and steps differ a little
 GAIN = 1.1  # by which twice as many trials at once must do more, or they are not worth their memory
@@ -82,9 +83,11 @@ class Forecast(NamedTuple):
 def needs_of(
     trials: Sequence[TrialSpec], resources: SweepResources, *, gpus: float
 ) -> dict[str, TrialResources]:
-    """What each trial asks for, by id; `gpus` where the sweep file leaves that open."""
-    choices = {trial.cell.id: dict(trial.cell.choice) for trial in trials}
-    found = {cell: resources.of(levels, gpus=gpus) for cell, levels in choices.items()}
+    """What each trial asks for, by id; `gpus` where the file leaves that open and the trainer uses any."""
+    found: dict[str, TrialResources] = {}
+    for cell in {trial.cell.id: trial.cell for trial in trials}.values():
+        uses = getattr(behind(cell.loop), "USES_GPU", True)
+        found[cell.id] = resources.of(dict(cell.choice), gpus=gpus if uses else 0.0)
     return {trial.id: found[trial.cell.id] for trial in trials}
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,24 @@ def test_what_is_discarded_leaves_neither_its_neighbours_nor_other_files_touched
     assert [name for name in names(folder) if name != "beside"] == ["log.txt"] and newest(beside) == 1
 
 
+def test_a_trial_that_begins_anew_forgets_what_its_node_kept_once_and_then_goes_on(folder: Folder) -> None:
+    whole = fit(config())
+    put(folder, checkpoint.GIVEN, b"an encoder")
+
+    def begun(anew: str | None) -> Outcome:
+        return run_trial(config(), runtime=RUNTIME, folder=folder, report=lambda _: None, anew=anew)
+
+    interrupt(folder, epoch=2)
+    first = begun("a")
+    assert "resumed_at_epoch" not in first.details and timeless(first.metrics) == timeless(whole.metrics)
+    assert begun("a").details["resumed_at_epoch"] == 3  # after its worker was lost
+    assert "resumed_at_epoch" not in begun("b").details
+    assert begun(None).details["resumed_at_epoch"] == 3
+    assert checkpoint.GIVEN in names(folder)
+    discard_checkpoints(folder)
+    assert names(folder) == []
+
+
 def test_a_folder_that_is_not_there_is_empty(folder: Folder) -> None:
     assert names(folder) == [] and newest(folder) is None
     discard_checkpoints(folder)
@@ -234,6 +253,36 @@ def test_a_folder_of_a_checkpoints_name_is_passed_over_and_moved_aside(tmp_path:
     assert set(names(tmp_path)) == {aside, "epoch-000002.pt", "epoch-000003.pt"}
 
 
+def refusing(code: int) -> Callable[..., Any]:
+    def refused(*_: object, **__: object) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return refused
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_disk_that_does_not_give_a_file_says_nothing_of_what_is_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    save(tmp_path, 1, 2)
+    monkeypatch.setattr(Path, "read_bytes", refusing(code))
+    with pytest.raises(
+        StorageError, match=rf"{tmp_path}/epoch-000002.pt: cannot be read \({os.strerror(code)}"
+    ):
+        newest(tmp_path)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EACCES])
+def test_a_disk_that_does_not_say_what_is_in_a_folder_does_not_make_it_empty(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    save(tmp_path, 1, 2)
+    for name in ("listdir", "scandir"):
+        monkeypatch.setattr(os, name, refusing(code))
+    with pytest.raises(StorageError, match=rf"{tmp_path}: cannot be read \({os.strerror(code)}"):
+        newest(tmp_path)
+
+
 def test_a_pipe_of_a_checkpoints_name_is_not_waited_for(tmp_path: Path) -> None:
     save(tmp_path, 1)
     os.mkfifo(tmp_path / "epoch-000002.pt")
@@ -315,6 +364,15 @@ def test_a_connection_that_breaks_while_a_checkpoint_is_read_costs_nothing(s3: S
     assert newest(s3) == 1 and len(bad.faults) == 1
 
 
+def test_connections_that_break_whenever_a_checkpoint_is_read_take_it_for_no_damaged_one(
+    s3: S3Folder, bad: Proxy
+) -> None:
+    save(s3, 1, 2)
+    bad.rule = lambda number, line: Fault("cut", 900) if line.startswith("GET") and "epoch-" in line else None
+    with pytest.raises(StorageError, match=r"does not answer \(.*\); check the network"):
+        newest(s3)
+
+
 def test_a_write_that_fails_leaves_earlier_checkpoints_whole(s3: S3Folder, bad: Proxy) -> None:
     save(s3, 1)
     bad.rule = lambda number, line: Fault("dropped") if line.startswith("PUT") else None
@@ -356,6 +414,25 @@ def test_what_is_only_tidied_up_is_not_waited_for(s3: S3Folder, bad: Proxy) -> N
     begun = time.monotonic()
     discard_checkpoints(s3)
     assert time.monotonic() - begun < 20
+
+
+def test_what_must_be_gone_before_a_trial_begins_is_removed_with_patience_or_not_at_all(
+    s3: S3Folder, bad: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def throttled(times: int) -> None:
+        refusals = iter([Fault("answered", 503)] * times)
+        bad.rule = lambda number, line: next(refusals, None) if line.startswith("DELETE") else None
+
+    save(s3, 1)
+    throttled(99)
+    with pytest.raises(StorageError):
+        checkpoint.clear(s3)
+    assert names(s3) == ["epoch-000001.pt"]
+    monkeypatch.delenv("AWS_MAX_ATTEMPTS")
+    folders._client.cache_clear()
+    throttled(3)
+    checkpoint.clear(s3)
+    assert names(s3) == []
 
 
 def test_no_credentials_no_bucket_no_server_are_a_line_each(

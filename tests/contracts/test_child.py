@@ -154,6 +154,14 @@ def test_a_trial_that_has_travelled_is_the_same_trial(path: Path) -> None:
             assert trial_id(after.config) == before.id
 
 
+def test_a_trial_that_begins_anew_does_so_where_it_arrives() -> None:
+    first, second = trials(2)
+    line = messages.FROM_DRIVER.line(Go(trials=on_the_wire([first._replace(anew="a mark"), second])))
+    arrived = messages.FROM_DRIVER.read(line)
+    assert isinstance(arrived, Go)
+    assert [one.anew for one in arrived.trials.specs()] == ["a mark", None]
+
+
 def test_a_trial_that_arrives_as_another_one_is_refused() -> None:
     wire = on_the_wire(trials(1))
     identity, place, seed = wire.trials[0]

@@ -280,7 +280,9 @@ class Ended(BaseException):
     """A process that ends, in a test that has to go on."""
 
 
-def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool) -> list[Event]:
+def in_worker(
+    monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool, asked: dict[str, Any] | None = None
+) -> list[Event]:
     """What a worker tells of a trial that ends so, on a device that is `usable` afterwards or not."""
     import trainers.attempt.isolation
     from orchestrator.execution.ray import worker as ray_worker
@@ -295,10 +297,16 @@ def in_worker(monkeypatch: pytest.MonkeyPatch, outcome: Outcome, *, usable: bool
         ray_worker.tune, "report", lambda message: told.extend(EVENTS.read(message["events"]))
     )
     monkeypatch.setattr(ray_worker.os, "_exit", end)
-    monkeypatch.setattr(trainers.attempt.isolation, "run_trial", lambda *_, **__: outcome)
+
+    def run_trial(*_: object, **how: Any) -> Outcome:
+        if asked is not None:
+            asked.update(how)
+        return outcome
+
+    monkeypatch.setattr(trainers.attempt.isolation, "run_trial", run_trial)
     monkeypatch.setattr(trainers.attempt.isolation, "usable", lambda device: usable)
     trial = trials(1)[0]
-    payload = (trial.config, Runtime(), Path("nowhere"), None)
+    payload = (trial.config, Runtime(), Path("nowhere"), None, "a mark")
     (word,), common = ray_worker.encode_trials({trial.id: payload}, {trial.id: 0})
     ray_worker.train_one(word, common, [])
     return told
@@ -316,10 +324,35 @@ def test_a_process_whose_device_was_spoiled_ends_after_it_has_told_how_its_trial
         assert ended.value.args[0][-1] == Finished(trials(1)[0].id, outcome)
 
 
+@pytest.mark.parametrize("usable", [True, False])
+def test_ray_on_this_machine_counts_the_gpus_that_torch_can_use(
+    monkeypatch: pytest.MonkeyPatch, usable: bool
+) -> None:
+    from orchestrator.execution.ray import cluster
+
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(cluster, "has_gpu", lambda: usable)
+    monkeypatch.setattr(cluster, "_make_token", lambda: None)
+    monkeypatch.setattr(cluster.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(cluster.ray, "init", lambda **options: asked.update(options))
+    monkeypatch.setattr(cluster.ray, "shutdown", lambda: None)
+    with cluster.joined(None):
+        assert asked["num_gpus"] == (None if usable else 0)  # None: Ray counts them
+    asked.clear()
+    with cluster.joined("head:6379"):
+        assert "num_gpus" not in asked
+
+
 def test_a_worker_without_a_gpu_of_its_own_sees_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     in_worker(monkeypatch, Outcome(status="completed"), usable=True)
     assert os.environ["CUDA_VISIBLE_DEVICES"] == ""
+
+
+def test_a_worker_passes_on_that_a_trial_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    in_worker(monkeypatch, Outcome(status="completed"), usable=True, asked=asked)
+    assert asked["anew"] == "a mark"
 
 
 def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:

@@ -34,6 +34,21 @@ def test_only_mlflow_reaches_the_database_which_reaches_nobody() -> None:
     assert COMPOSE["networks"]["database"] == {"internal": True}
 
 
+def test_which_gpus_a_worker_sees_is_said_where_docker_reads_it() -> None:
+    # Beside `devices` Docker overwrites NVIDIA_VISIBLE_DEVICES of the container.
+    text = (ROOT / "docker" / "compose.gpu.yaml").read_text(encoding="utf-8")
+    (worker,) = yaml.safe_load(text)["services"].values()
+    (device,) = worker["deploy"]["resources"]["reservations"]["devices"]
+    assert device["driver"] == "nvidia" and len({"count", "device_ids"} & set(device)) == 1
+    assert "NVIDIA_VISIBLE_DEVICES" not in worker["environment"]
+    documented = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    shown = documented.partition("### A GPU for each worker\n")[2]
+    lines = [line for line in shown.partition("\n## ")[0].splitlines() if line.startswith("    ")]
+    several = yaml.safe_load("\n".join(lines))["services"]
+    own = [one["deploy"]["resources"]["reservations"]["devices"][0]["device_ids"] for one in several.values()]
+    assert "worker" in several and own == [[str(number)] for number in range(len(several))]
+
+
 def test_the_image_is_installed_by_one_version_of_pip() -> None:
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")
     first, *_ = re.findall(r"pip install .*", dockerfile)

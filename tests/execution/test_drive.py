@@ -12,7 +12,7 @@ import pytest
 
 from orchestrator.answer.comparison.precision import aimed
 from orchestrator.commands.screen.live import QuietDisplay
-from orchestrator.errors import UsageError
+from orchestrator.errors import ExecutionError, UsageError
 from orchestrator.execution import drive, rounds
 from orchestrator.execution.child.executor import ChildExecutor
 from orchestrator.execution.options import Options
@@ -28,6 +28,7 @@ from orchestrator.recording.workspace import workspace
 from orchestrator.records import Curves
 from tests.builders import INFO, expansion, outcome, table_yaml
 from tests.execution.test_run import Fates
+from tests.trainers.builders import save
 
 OTHER = Owner("elsewhere", 7, "orch sweep")
 
@@ -56,7 +57,9 @@ class Script:
         return bool(self.lapses and self.lapses.pop(0))
 
 
-def trained(store: Store, claims: Script, home: Path, executor: Any) -> tuple[SweepResult, list[str]]:
+def trained(
+    store: Store, claims: Script, home: Path, executor: Any, **options: bool
+) -> tuple[SweepResult, list[str]]:
     said: list[str] = []
     executor.close = lambda: None
     prepared: Any = rounds.Prepared(
@@ -65,7 +68,7 @@ def trained(store: Store, claims: Script, home: Path, executor: Any) -> tuple[Sw
         executor,
         INFO,
         workspace(home, None, None),
-        Options(executor="serial", address=None),
+        Options(executor="serial", address=None, **options),  # type: ignore[arg-type]
     )
     screen: Any = lambda plan: Listening(QuietDisplay(plan))  # noqa: E731
     return rounds.trained(prepared, claims, Stop(), said.append, screen), said  # type: ignore[arg-type]
@@ -80,6 +83,34 @@ def test_what_trials_first_began_under_is_known_only_of_a_store_that_answers(
     monkeypatch.setitem(globals(), "INFO", INFO.model_copy(update={"expected": {"what": "words"}}))
     result, _ = trained(store, Script(), tmp_path, Fates(lambda trial: "completed"))
     assert {one.perhaps_begun_before for one in result.records.values()} == {away is not None}
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_a_checkpoint_that_cannot_be_removed_is_never_where_a_fresh_trial_goes_on(
+    fresh: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for trial in expansion().trials:
+        save(tmp_path / "trials" / trial.id, 1)
+
+    def refused(self: object, name: str) -> None:
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr("trainers.attempt.folders.DiskFolder.remove", refused)
+    sweep = Fates(lambda trial: "completed")
+    if not fresh:  # what is only tidied up fails nothing
+        assert trained(Store(), Script(), tmp_path, sweep)[0].trained.total() == 8
+        return
+    with pytest.raises(ExecutionError, match=r"trials/\w{12}: a checkpoint cannot be removed .*; remove it"):
+        trained(Store(), Script(), tmp_path, sweep, fresh=True)
+
+
+@pytest.mark.parametrize("fresh", [True, False])
+def test_executors_are_told_which_trials_begin_anew_for_nodes_have_checkpoints_of_their_own(
+    fresh: bool, tmp_path: Path
+) -> None:
+    sweep = Fates(lambda trial: "completed")
+    trained(Store(), Script(), tmp_path, sweep, fresh=fresh)
+    assert {trial.anew is not None for trial in sweep.ran} == {fresh} and len(sweep.ran) == 8
 
 
 def test_what_is_trained_anew_has_what_was_expected_when_it_first_began(

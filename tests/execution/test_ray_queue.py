@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from orchestrator.errors import ExecutionLost
 from orchestrator.language.sweep_spec import ScheduleSpec
 from orchestrator.process.signals import Stop
 
@@ -32,6 +34,45 @@ def queue_of(number: int) -> tuple[Any, list[Any]]:
     for trial in trials:
         queue.on_trial_add(None, trial)
     return queue, trials
+
+
+TOLD = "a trial asks for 1 GPU, where the largest node has 0 GPUs; it waits for a node that has it"
+
+
+def test_trials_that_fit_no_living_node_are_told_once_and_not_waited_for_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from orchestrator.execution.ray import listener as ray_listener
+
+    clock, said, nodes = [0.0], list[str](), [{"Resources": {"CPU": 4.0}}]
+    monkeypatch.setattr(ray_listener.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(ray_listener.ray_nodes, "alive", lambda: nodes)
+    stop = Stop()
+    listening = ray_listener.Listener(lambda event: None, stop, retries=3, say=said.append)
+    listening.bundles = {"a": {"CPU": 1.0}, "b": {"CPU": 1.0, "GPU": 1.0}}
+    tunes: Any = [
+        SimpleNamespace(status=status, config={"trial": f"{identity}:0:"})
+        for identity, status in (("a", "RUNNING"), ("b", "PENDING"))
+    ]
+
+    def goes_on(seconds: float) -> None:
+        until = clock[0] + seconds
+        while clock[0] < until:
+            clock[0] += 10
+            listening.on_step_begin(0, tunes)
+
+    listening.running.add("a")
+    goes_on(2 * ray_listener.NO_ROOM_S)
+    assert said == [TOLD]
+    assert not stop.requested  # another is still trained
+    nodes.append({"Resources": {"CPU": 4.0, "GPU": 1.0}})
+    goes_on(100)
+    nodes.pop()
+    listening.running.clear()
+    goes_on(100)
+    assert len(said) == 2 and not stop.requested
+    goes_on(ray_listener.NO_ROOM_S)
+    assert len(said) == 2 and stop.requested and isinstance(listening.error, ExecutionLost)
 
 
 def test_trackers_are_hidden_while_tune_s_callbacks_are_loaded_and_never_after(

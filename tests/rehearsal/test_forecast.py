@@ -13,6 +13,7 @@ from orchestrator.rehearsal.forecast import (
     Measurement,
     cost_classes,
     forecast,
+    needs_of,
     packing_note,
     resolve_auto,
 )
@@ -54,6 +55,16 @@ def test_trials_with_other_needs_are_of_another_kind() -> None:
     asked = expansion(yaml(TINY) + AXIS % ("optimizer.lr", "0.1, 0.2")).trials
     needs = {trial.id: TrialResources(cpus=1 + index) for index, trial in enumerate(asked)}
     assert len(cost_classes(asked, needs)) == 2
+
+
+@pytest.mark.parametrize("trainer", ["modes", "linear_dynamics", "hltm"])
+def test_trials_that_use_no_gpu_ask_for_none_unless_the_file_says_so(trainer: str) -> None:
+    (trial,) = expansion(f"version: 1\nname: tiny\nbase: {{trainer: {trainer}}}\nseeds: 1\n").trials
+    for asked, share in ((None, 0.0), ("auto", 0.0), (0.5, 0.5)):
+        needs = needs_of([trial], SweepResources(gpus=asked), gpus=1.0)[trial.id]
+        assert needs.share == share and not needs.is_open
+    (other,) = expansion(yaml(TINY) + "seeds: 1\n").trials
+    assert needs_of([other], SweepResources(), gpus=1.0)[other.id].share == 1.0
 
 
 @pytest.mark.parametrize(

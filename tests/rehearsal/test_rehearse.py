@@ -218,6 +218,27 @@ def test_of_gpus_of_one_name_the_fullest_counts(monkeypatch: pytest.MonkeyPatch)
     assert {own.share for own in settled.values()} == {0.5556}  # 10 of 0.9 * 20 GiB
 
 
+@pytest.mark.parametrize(("given", "seen"), [("2,3", "2,3"), ("", None), (None, None)])
+def test_the_gpus_whose_room_counts_are_those_that_ray_has(
+    monkeypatch: pytest.MonkeyPatch, given: str | None, seen: str | None
+) -> None:
+    from orchestrator.execution.ray import rehearsal as ray_packing
+
+    looks: list[str | None] = []
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "all")  # put back after the test
+    if given is None:
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+
+    def count() -> int:
+        looks.append(os.environ.get("CUDA_VISIBLE_DEVICES"))
+        return 0
+
+    monkeypatch.setattr("torch.cuda.device_count", count)
+    assert ray_packing._free_gib() == [] and looks == [seen]
+
+
 def test_what_fails_on_one_type_of_gpu_is_said_and_packed_for_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ A = {"encoder": CONVNET}
 B = {"method": "simsiam", "seed": 3, "optimizer": {"name": "adam"}}
 ALONE = """
 import json, sys
+from operator import attrgetter
 from pathlib import Path
 from tests.trainers.test_isolation import numbers
 print(json.dumps(numbers(json.loads(sys.argv[1]), Path(sys.argv[2]))))
@@ -274,6 +276,12 @@ def process_state() -> dict[str, Any]:
         "grad": torch.is_grad_enabled(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "benchmark": torch.backends.cudnn.benchmark,
+        "convolutions": torch.backends.cudnn.deterministic,
+        "tf32": torch.backends.cudnn.allow_tf32,
+        "products": torch.get_float32_matmul_precision(),
+        "bf16": torch.backends.mkldnn.matmul.fp32_precision,
+        "attention": torch.backends.cuda.math_sdp_enabled(),
+        "device": torch.get_default_device(),
         "folder": Path.cwd(),
         "environment": dict(os.environ),
     }
@@ -288,6 +296,11 @@ def vandalise(folder: Path) -> None:
     torch.set_grad_enabled(False)
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
+    torch.backends.cudnn.deterministic = not torch.backends.cudnn.deterministic
+    torch.backends.cudnn.allow_tf32 = not torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("medium")  # of products on a CPU, too
+    torch.backends.cuda.enable_math_sdp(False)
+    torch.set_default_device("meta")
     os.chdir(folder)
     os.environ["ORCH_DATA"] = "elsewhere"
     os.environ.pop("NO_COLOR", None)
@@ -318,6 +331,22 @@ def test_a_process_that_refuses_what_is_not_deterministic_refuses_it_after_a_tri
         assert not torch.is_deterministic_algorithms_warn_only_enabled()
     finally:
         torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.parametrize("where", ["cuda.matmul", "cudnn", "cudnn.conv", "mkldnn.matmul", ""])
+def test_a_precision_that_a_trial_sets_in_torchs_newer_form_is_put_back(where: str) -> None:
+    def all_of_it() -> dict[str, Any]:
+        return {**process_state(), "new": [one.fp32_precision for one in map(found, places)]}
+
+    def found(place: str) -> Any:
+        return attrgetter(place)(torch.backends) if place else torch.backends
+
+    places = ["", "cudnn", "cudnn.conv", "cudnn.rnn", "cuda.matmul", "mkldnn.matmul", "mkldnn.conv"]
+    before = all_of_it()
+    with clean_process(threads=1):
+        found(where).fp32_precision = "ieee"
+        assert found(where).fp32_precision == "ieee"
+    assert all_of_it() == before  # torch refuses to tell the older form of what was set in the newer
 
 
 def test_a_trial_that_changes_the_process_and_completes_leaves_it_as_it_was() -> None:

@@ -21,6 +21,7 @@ STATE = "script"
 ENCODER, GIVEN = "encoder.safetensors", "given.safetensors"
 """Files in a trial's folder: the encoder that it leaves, and the one that it was given to start from."""
 _NAME = re.compile(r"epoch-(\d{6})\.pt")
+_ANEW = "anew-"  # before the mark of a beginning that goes on from no earlier one
 _SUM = b"\nsha256 "  # before the checksum at a file's end; torch reads a file with it as one without
 _T = TypeVar("_T")
 
@@ -84,7 +85,8 @@ def load(folder: Folder | None, restore: Callable[[dict[str, Any]], _T]) -> tupl
         restore: given a state on the CPU, what to go on from; raises an error if the state does not fit.
 
     Raises:
-        StorageError: S3 refuses or does not answer: a trial that starts anew would be trained twice.
+        StorageError: the disk or S3 refuses or does not answer: a trial that starts anew would be trained
+            twice.
         MemoryError, torch.OutOfMemoryError, torch.AcceleratorError: this process cannot go on; the state can.
     """
     warnings: list[str] = []
@@ -106,19 +108,44 @@ def load(folder: Folder | None, restore: Callable[[dict[str, Any]], _T]) -> tupl
     return None, warnings
 
 
-def clear(folder: Folder) -> None:
+def clear(folder: Folder, *, hasty: bool = False) -> None:
     """Remove every checkpoint in `folder` and what it was given, and the folder if nothing else is in it.
+
+    `hasty`: without many attempts, for what only takes room.
 
     Raises:
         OSError: one could not be removed.
     """
-    there = files(folder, hasty=True)
-    for epoch in _found(there):
-        there.remove(_name(epoch))
+    there = files(folder, hasty=hasty)
+    _forget(folder, there)
     there.remove(GIVEN)
-    if isinstance(folder, Path):
-        shutil.rmtree(folder / STATE, ignore_errors=True)
     there.remove_if_empty()
+
+
+def begin_anew(folder: Folder, mark: str) -> None:
+    """Remove what a trial would go on from, once for each `mark`: on every node that has a folder of its own.
+
+    Raises:
+        StorageError: something could not be removed.
+    """
+    there = files(folder)
+    try:
+        if (name := f"{_ANEW}{mark}") not in there.names():
+            _forget(folder, there)
+            there.write(name, io.BytesIO())
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot be begun anew: {error}; remove it, or mend that") from None
+
+
+def _forget(folder: Folder, there: Files) -> None:
+    for name in there.names():
+        if _NAME.fullmatch(name) or name.startswith(_ANEW):
+            there.remove(name)
+    if isinstance(folder, Path):
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(folder / STATE)
 
 
 def to_plain(report: EpochReport) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class S3Folder(NamedTuple):
         try:
             import botocore.exceptions as s3
             from boto3.exceptions import Boto3Error
+            from s3transfer.exceptions import RetriesExceededError
         except ImportError:
             raise StorageError(f"{self}: needs boto3; install it, as with orch-ssl[cluster]") from None
         try:
@@ -119,9 +120,10 @@ class S3Folder(NamedTuple):
             ) from None
         except s3.FlexibleChecksumError:
             raise OSError(f"{self}: a file is damaged") from None
-        except (s3.ConnectionError, s3.HTTPClientError, Boto3Error) as error:
+        except (s3.ConnectionError, s3.HTTPClientError, Boto3Error, RetriesExceededError) as error:
+            why = _in_one_line(getattr(error, "last_exception", error))
             raise StorageError(
-                f"{self}: does not answer ({_in_one_line(error)}); check the network, and AWS_ENDPOINT_URL"
+                f"{self}: does not answer ({why}); check the network, and AWS_ENDPOINT_URL"
             ) from None
         except (s3.BotoCoreError, ValueError) as error:  # an endpoint that is no address is a ValueError
             raise StorageError(f"{self}: {_in_one_line(error)}; check the AWS_... variables") from None
@@ -143,19 +145,28 @@ class DiskFolder(NamedTuple):
     path: Path
 
     def names(self) -> list[str]:
-        """Names of the files in it; none if there is no such folder."""
-        return [path.name for path in self.path.glob("*")]
+        """Names of the files in it; none if there is no such folder.
+
+        Raises:
+            StorageError: nobody knows, for the disk does not say.
+        """
+        # Not Path.glob: of a folder that cannot be read it finds nothing.
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), _readable(self.path):
+            return os.listdir(self.path)
+        return []
 
     def read(self, name: str) -> bytes:
         """A file's content.
 
         Raises:
-            OSError: it is none, or cannot be read; a pipe of that name would be waited for without end.
+            StorageError: nobody knows, for the disk does not give it.
+            OSError: it is none; a pipe of that name would be waited for without end.
         """
         path = self.path / name
-        if path.exists() and not path.is_file():
-            raise OSError("no regular file")
-        return path.read_bytes()
+        with _readable(path):
+            if not path.exists() or path.is_file():
+                return path.read_bytes()
+        raise OSError("no regular file")
 
     def write(self, name: str, content: io.BytesIO) -> None:
         """Put a file there, whole or not at all."""
@@ -265,6 +276,17 @@ def _client(attempts: int) -> Any:
         retries["total_max_attempts"] = attempts
     config = Config(retries=retries, connect_timeout=CONNECT_S, read_timeout=READ_S)
     return boto3.Session().client("s3", config=config)
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Inside, a disk's refusal to give what is at `path` says nothing of what that is."""
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror}); mend that, or remove it") from None
 
 
 def _in_one_line(error: Exception) -> str:

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from trainers.attempt import checkpoint
 from trainers.attempt.command.numbers import name_fault
+from trainers.attempt.flags import flags, put_back
 from trainers.attempt.folders import Folder, StorageError
 from trainers.attempt.report import EpochReport, ErrorClass, Outcome, Report
 from trainers.attempt.source import files_of, imported
@@ -61,7 +62,14 @@ class _Told(BaseModel):
     wall_s: float | None = None
 
 
-def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, report: Report) -> Outcome:
+def run_trial(
+    config: LoopConfig,
+    *,
+    runtime: Runtime,
+    folder: Folder | None,
+    report: Report,
+    anew: str | None = None,
+) -> Outcome:
     """The outcome of one trial; an error in its code is a `failed` outcome, never an exception.
 
     Args:
@@ -69,6 +77,7 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
         runtime: where and how it runs.
         folder: the trial's own folder for checkpoints; None keeps nothing.
         report: called after each epoch.
+        anew: marks a beginning from no checkpoint of an earlier one; with the same mark it goes on later.
     """
     left_out: dict[str, str] = {}  # why, by name of a metric that no store takes
 
@@ -83,6 +92,8 @@ def run_trial(config: LoopConfig, *, runtime: Runtime, folder: Folder | None, re
 
     with clean_process(threads=runtime.threads):
         try:
+            if folder is not None and anew is not None:
+                checkpoint.begin_anew(folder, anew)
             origin = _origin(config)  # before the training, in which files may change
             outcome = behind(type(config)).fit(config, runtime=runtime, folder=folder, report=tell)
             if not isinstance(outcome, Outcome):
@@ -108,8 +119,7 @@ def clean_process(*, threads: int) -> Iterator[None]:
     python_state, numpy_state = random.getstate(), np.random.get_state()
     torch_state, torch_threads = torch.get_rng_state(), torch.get_num_threads()
     dtype, grad = torch.get_default_dtype(), torch.is_grad_enabled()
-    deterministic = _determinism()
-    benchmark = torch.backends.cudnn.benchmark
+    torch_flags = flags()
     torch.set_default_dtype(torch.float32)
     torch.set_grad_enabled(True)
     try:
@@ -124,9 +134,7 @@ def clean_process(*, threads: int) -> Iterator[None]:
         torch.set_num_threads(torch_threads)
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
-        if _determinism() != deterministic:  # to set it loads a compiler, in seconds
-            torch.use_deterministic_algorithms(deterministic[0], warn_only=deterministic[1])
-        torch.backends.cudnn.benchmark = benchmark
+        put_back(torch_flags)
         os.environ.clear()
         os.environ.update(environment)
         with contextlib.suppress(FileNotFoundError):  # somebody has removed it meanwhile
@@ -135,14 +143,6 @@ def clean_process(*, threads: int) -> Iterator[None]:
         if torch.cuda.is_available() and torch.cuda.is_initialized():
             with contextlib.suppress(RuntimeError):  # after an error of the GPU itself nothing works any more
                 torch.cuda.empty_cache()
-
-
-def _determinism() -> tuple[bool, bool]:
-    """Whether torch takes deterministic algorithms alone, and whether it only warns of others."""
-    return (
-        torch.are_deterministic_algorithms_enabled(),
-        torch.is_deterministic_algorithms_warn_only_enabled(),
-    )
 
 
 def _working_folder() -> str:
@@ -165,7 +165,7 @@ def usable(device: str) -> bool:
 def discard_checkpoints(folder: Folder) -> None:
     """Remove a finished trial's checkpoints, as far as this user may; other files stay."""
     with contextlib.suppress(OSError):
-        checkpoint.clear(folder)
+        checkpoint.clear(folder, hasty=True)
 
 
 def _origin(config: LoopConfig) -> dict[str, Any]:

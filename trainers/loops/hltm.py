@@ -18,6 +18,7 @@ from trainers.dynamics import tree as trees
 from trainers.dynamics.tree import Tree, TreeNetwork
 from trainers.randomness import stream
 
+USES_GPU = False  # but the CPU alone, whatever there is
 FIGURES = ("curves",)
 """Kinds of figures that its trials can fill."""
 MOST_DEPTH = 8

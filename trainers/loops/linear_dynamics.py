@@ -19,6 +19,7 @@ from trainers.measures.spectra import METRICS as EIGENSPACE
 from trainers.measures.spectra import eigenspace, eigenspace_metrics
 from trainers.randomness import derive
 
+USES_GPU = False  # but the CPU alone, whatever there is
 FIGURES = ("curves", "eigenspace", "spectra", "slope")
 """Kinds of figures that its trials can fill."""
 METRICS = (

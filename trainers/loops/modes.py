@@ -20,6 +20,7 @@ DRAWS = False
 """Nothing is drawn at random: one seed is as good as many."""
 ALIVE = 1e-3
 """A mode is alive where α_p s is above this share of what it is in a living mode without decay."""
+USES_GPU = False  # but the CPU alone, whatever there is
 FIGURES = ("curves", "phase", "field")
 """Kinds of figures that its trials can fill."""
 METRICS = (

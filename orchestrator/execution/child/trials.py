@@ -47,6 +47,8 @@ class Trials(Frozen):
     cells: tuple[WireCell, ...]
     trials: tuple[tuple[str, int, int], ...]
     """(id, place of its cell, seed) of each."""
+    anew: dict[str, str] = {}
+    """Marks of those that begin anew, by id."""
     plugins: tuple[Carried, ...] = ()
     """Code that they need and that is not of this package."""
     parcels: tuple[tuple[str, Base64Bytes], ...] = ()
@@ -66,7 +68,7 @@ class Trials(Frozen):
                 raise ExecutionError(f"plug-in {error}") from None
             filesets.receive([filesets.Parcel(key, archive) for key, archive in self.parcels])
             cells = [one.cell() for one in self.cells]
-        specs = [TrialSpec(identity, cells[place], seed) for identity, place, seed in self.trials]
+        specs = [TrialSpec(i, cells[place], seed, self.anew.get(i)) for i, place, seed in self.trials]
         for spec in specs:
             if spec.cell.trial_id(spec.seed) != spec.id:
                 raise ExecutionError(
@@ -78,6 +80,7 @@ class Trials(Frozen):
 def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
     """`trials` as plain values."""
     places: dict[str, int] = {}
+    anew: dict[str, str] = {}
     cells: list[WireCell] = []
     listed = []
     plugins: dict[str, Carried] = {}
@@ -98,9 +101,12 @@ def on_the_wire(trials: Iterable[TrialSpec]) -> Trials:
                 )
             )
         listed.append((trial.id, places[identity], trial.seed))
+        if trial.anew is not None:
+            anew[trial.id] = trial.anew
     return Trials(
         cells=tuple(cells),
         trials=tuple(listed),
+        anew=anew,
         plugins=tuple(_texts_once(plugins.values())),
         parcels=tuple((one.key, base64.b64encode(one.archive)) for one in filesets.parcels(sets)),
     )

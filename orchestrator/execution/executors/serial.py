@@ -19,6 +19,7 @@ from orchestrator.process.machine import has_gpu
 from orchestrator.process.signals import EPOCHS_END, stop_signals
 from orchestrator.process.waiting import said_if_slow
 from orchestrator.recording.workspace import Workspace
+from orchestrator.rehearsal.forecast import needs_of
 from trainers.attempt.folders import Folder
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.report import EpochReport
@@ -63,6 +64,7 @@ class SerialExecutor:
 
     def run(self, trials: Sequence[TrialSpec], on_event: OnEvent) -> None:
         """Run all `trials` in order."""
+        needs = needs_of(trials, self.resources, gpus=self.gpus)
         with stop_signals() as stop, stop.answered(EPOCHS_END):
             for trial in trials:
                 on_event(Started(trial.id, 1, f"{platform.node()}:{os.getpid()}"))
@@ -75,11 +77,10 @@ class SerialExecutor:
                     except Exception as error:
                         raise _ListenerError(error) from error
 
-                needs = self.resources.of(dict(trial.cell.choice), gpus=self.gpus)
                 try:
                     outcome = run_trial(
                         trial.config,
-                        runtime=needs.runtime(self.runtime),
+                        runtime=needs[trial.id].runtime(self.runtime),
                         folder=self.folder / trial.id if self.folder else None,
                         report=report,
                     )

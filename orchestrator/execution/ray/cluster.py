@@ -19,7 +19,7 @@ import ray
 
 from orchestrator.errors import ExecutionError, ExecutionLost
 from orchestrator.execution.address import way_out
-from orchestrator.process.machine import cores
+from orchestrator.process.machine import cores, has_gpu
 from orchestrator.process.scratch import fits_sockets
 from orchestrator.process.secrets import RAY_TOKEN
 
@@ -61,6 +61,7 @@ def joined(
         else:
             doing("starting Ray", START_S)
             options = {"num_cpus": cores(), "include_dashboard": False}
+            options["num_gpus"] = None if has_gpu() else 0  # Ray asks the driver; torch may be built without
             if scratch is not None and fits_sockets(scratch):
                 options["_temp_dir"] = str(scratch)
         heard: list[str] = []

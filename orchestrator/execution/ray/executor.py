@@ -140,7 +140,9 @@ class RayExecutor:
             if stop.requested:  # while Ray was starting
                 raise Interrupted
             self.doing(STARTING, SETUP_S)
-            listener = Listener(on_event, stop, retries=self.resources.retries, doing=self.doing)
+            listener = Listener(
+                on_event, stop, retries=self.resources.retries, doing=self.doing, say=self.say
+            )
             listener.gpus = {identity: own.share for identity, own in needs.items()}
             left, rounds = list(trials), 0
             while left:
@@ -178,13 +180,13 @@ class RayExecutor:
         longest = 1
         for trial in trials:
             own = needs[trial.id].model_copy(update={"gpus": listener.gpus[trial.id]})
-            bundle = own.bundle
+            bundle = listener.bundles[trial.id] = own.bundle
             if bundle not in bundles:
                 bundles.append(bundle)
             kinds[trial.id] = bundles.index(bundle)
-            config = trial.config
+            config, where = trial.config, self.folder / trial.id
             longest = max(longest, int(getattr(config, "epochs", None) or 1))
-            payloads[trial.id] = (config, own.runtime(self.runtime), self.folder / trial.id, watched)
+            payloads[trial.id] = (config, own.runtime(self.runtime), where, watched, trial.anew)
         names, common = encode_trials(payloads, kinds)
         carried = parcels(one for config, *_ in payloads.values() for one in named_in(config))
         groups = [tune.PlacementGroupFactory([bundle]) for bundle in bundles]

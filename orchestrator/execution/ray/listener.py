@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from ray import tune
 from ray.tune.experiment import Trial
 
+from orchestrator.errors import ExecutionError, ExecutionLost
 from orchestrator.events import Deferred, Event, Finished, OnEvent, Progressed, Started
 from orchestrator.execution.child.messages import EVENTS
+from orchestrator.execution.ray import nodes as ray_nodes
 from orchestrator.execution.ray.cluster import Doing, nobody_waits
 from orchestrator.execution.ray.worker import name_of
+from orchestrator.language.resources import Bundle
 from orchestrator.process.signals import Stop
 from trainers.attempt.report import EpochReport, Outcome
 
 SILENT_S = 45.0  # in which Tune takes its next step; without Ray's head it takes none
+ROOM_LOOK_S = 30.0  # between two looks at whether what waits fits any node that lives
+NO_ROOM_S = 1800.0  # in which a node may come back that all that is left waits for
 STARTING = "starting workers, which load torch"
 _KEPT_FOR_NOBODY = ("time_since_restore", "iterations_since_restore", "time_this_iter_s", "time_total_s")
 
@@ -24,8 +31,21 @@ _KEPT_FOR_NOBODY = ("time_since_restore", "iterations_since_restore", "time_this
 class Listener(tune.Callback):
     """Turns what Tune tells into events, in the thread that runs Tune."""
 
-    def __init__(self, on_event: OnEvent, stop: Stop, *, retries: int, doing: Doing = nobody_waits) -> None:
-        self.on_event, self.stop, self.retries, self.doing = on_event, stop, retries, doing
+    def __init__(
+        self,
+        on_event: OnEvent,
+        stop: Stop,
+        *,
+        retries: int,
+        doing: Doing = nobody_waits,
+        say: Callable[[str], None] = lambda note: None,
+    ) -> None:
+        self.on_event, self.stop, self.retries, self.doing, self.say = on_event, stop, retries, doing, say
+        self.bundles: dict[str, Bundle] = {}
+        """What each trial asks of a node."""
+        self._looked_at = time.monotonic()
+        self._no_room_since: float | None = None
+        self._no_room_told = False
         self.gpus: dict[str, float] = {}
         """Share of a GPU that each trial has."""
         self.deferred: set[str] = set()
@@ -51,6 +71,29 @@ class Listener(tune.Callback):
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Say that Tune goes on."""
         self.doing("" if self.attempts else STARTING, SILENT_S)
+        if time.monotonic() - self._looked_at >= ROOM_LOOK_S:
+            self._looked_at = time.monotonic()
+            self._look_for_room([name_of(trial) for trial in trials if trial.status == Trial.PENDING])
+
+    def _look_for_room(self, waiting: list[str]) -> None:
+        """Say what waits for a node that is gone; give up if nothing else is left for long."""
+        try:
+            ray_nodes.check([self.bundles[identity] for identity in waiting])
+        except ExecutionError as error:
+            now = time.monotonic()
+            if self._no_room_since is None:
+                self._no_room_since = now  # said if the next look, too, finds none: nodes come back
+                return
+            if not self._no_room_told:
+                self._no_room_told = True
+                self.say(f"{error.reason}; it waits for a node that has it")
+            if self.running:
+                self._no_room_since = now
+            elif now - self._no_room_since >= NO_ROOM_S and self.error is None:
+                self.error = ExecutionLost(error.reason, "add such a node, and run the sweep again")
+                self.stop.requested = True
+        else:
+            self._no_room_since, self._no_room_told = None, False
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self.running.add(name_of(trial))

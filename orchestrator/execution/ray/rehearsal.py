@@ -231,10 +231,11 @@ def _rooms() -> dict[str, float]:
 
 
 def _free_gib() -> list[float]:
-    """Memory that is free on each of this machine's GPUs, in GiB."""
+    """Memory that is free on each GPU that Ray has on this machine, in GiB."""
     import os
 
-    os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # Ray hides GPUs from a task that reserves none
+    if not os.environ.get("CUDA_VISIBLE_DEVICES"):  # else it is this node's own, and Ray's GPUs are those
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)  # some Rays hide all GPUs from a task that reserves none
     import torch
 
     return [torch.cuda.mem_get_info(i)[0] / GIB for i in range(torch.cuda.device_count())]

@@ -54,7 +54,7 @@ def train_one(word: str, common: bytes, carried: Sequence[Parcel]) -> None:
 
     identity, _, encoded = word.split(":")
     unpacking = zlib.decompressobj(zdict=common)
-    trial, runtime, folder, watched = pickle.loads(unpacking.decompress(base64.b64decode(encoded)))
+    trial, runtime, folder, watched, anew = pickle.loads(unpacking.decompress(base64.b64decode(encoded)))
     worker = f"{ray.util.get_node_ip_address()}:{os.getpid()}"
     if runtime.device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # Ray hides no GPU from a worker that asked for none
@@ -81,7 +81,7 @@ def train_one(word: str, common: bytes, carried: Sequence[Parcel]) -> None:
 
     try:
         tell(Started(identity, 1, worker))
-        outcome = run_trial(trial, runtime=runtime, folder=folder, report=report)
+        outcome = run_trial(trial, runtime=runtime, folder=folder, report=report, anew=anew)
         tell(*pending, Finished(identity, outcome))
     except _PrunedError:
         raise SystemExit(0) from None  # to return would be a report, which nobody takes any more
