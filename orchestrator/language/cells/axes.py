@@ -130,6 +130,17 @@ def _read(value: Any) -> Any:
 Axis = Annotated[_Axis, BeforeValidator(_read), axis_schema]
 
 
+def as_labelled(axis: Any) -> Any:
+    """An axis in any written form as labelled levels; one that is wrong stays as it is."""
+    try:
+        read = _read(axis)
+    except ValueError:
+        return axis
+    levels = {level["label"]: level["settings"] for level in read["levels"]}
+    when = {"when": read["when"]} if read.get("when") else {}
+    return {"levels": levels, **when} if len(levels) == len(read["levels"]) else axis
+
+
 def _labelled(levels: Any) -> list[dict[str, Any]]:
     if not isinstance(levels, dict) or not levels:
         raise ValueError("an axis needs at least one level; got none")
