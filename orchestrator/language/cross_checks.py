@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import Problem
 from orchestrator.language.cells.axes import unfit
+from orchestrator.language.cells.count import count_cells
 from orchestrator.language.cells.seeds import seeds_listed
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut, nearest
@@ -23,7 +23,6 @@ from trainers.config.foreign import PluginError
 from trainers.config.plugins import Plugin, behind, load, names
 
 At = tuple[str | int, ...]
-Chosen = tuple[tuple[str, str | None], ...]
 Problems = Iterator[Problem]
 MOST_TRIALS = 1_000_000
 """Trials of one sweep, unless it is trusted."""
@@ -72,30 +71,6 @@ def cross_references(
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
 
-def count_cells(spec: SweepSpec, *, most: int) -> int:
-    """The number of cells, without making them; beyond `most`, some number that is larger."""
-    if spec.design != "grid":
-        return 1 + sum(len(factor.levels) for factor in spec.axes.values())
-    asked = {axis for factor in spec.axes.values() for axis in factor.when}
-    # By the levels of those axes that conditions ask for: so many cells have these.
-    numbers: Counter[Chosen] = Counter({(): 1})
-    for name, factor in spec.axes.items():
-        grown: Counter[Chosen] = Counter()
-        for chosen, number in numbers.items():
-            there = dict(chosen)
-            applies = all(there.get(axis) in wanted for axis, wanted in factor.when.items())
-            labels: Sequence[str | None] = factor.labels if applies else (None,)
-            if name not in asked:
-                grown[chosen] += number * len(labels)
-                continue
-            for label in labels:
-                grown[(*chosen, (name, label))] += number
-        numbers = grown
-        if numbers.total() > most:
-            break
-    return numbers.total()
-
-
 def unknown_metric(spec: SweepSpec, name: str) -> str | None:
     """What is wrong with `name` as a metric of the sweep's trials; None: nothing is known to be."""
     with spec.names():
@@ -129,8 +104,12 @@ class _Checks:
                     ("axes", name),
                     f"leave_one_out needs one level per axis, the part that is left out; got {number}",
                 )
+            at = ("axes", name, "when")
+            if axis.when and self.spec.design != "grid":
+                told = f"conditions need `design: grid`; {self.spec.design} moves an axis whatever level the "
+                yield self._problem(at, told + "others have; leave `when` out, or choose grid")
+                continue
             for other, wanted in axis.when.items():
-                at = ("axes", name, "when")
                 if other not in earlier:
                     yield self._problem((*at, other), f"no earlier axis; {nearest(other, earlier)}")
                     continue
@@ -235,10 +214,10 @@ class _Checks:
         spec = self.spec
         levels = (level.settings for axis in spec.axes.values() for level in axis.levels)
         given = [settings.get("trainer") for settings in (spec.base, *spec.profiles.values(), *levels)]
-        wanted = {name for name in given if name is not None}
+        wanted = [name for name in given if name is not None]
         if not wanted or not all(isinstance(name, str) and name in names("loops") for name in wanted):
             return None
-        return sorted(wanted)
+        return sorted({*wanted})
 
     def levels(self, settings: Mapping[str, str], at: At) -> Problems:
         axes = self.spec.axes

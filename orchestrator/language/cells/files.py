@@ -16,7 +16,7 @@ def files_from(tree: dict[str, Any], change: Callable[[Any], Any]) -> None:
     for one in inside(tree):
         files_from(one, change)
     parts = [tree.get("base"), *_values(tree.get("profiles"))]
-    axes = tree.get("axes")
+    axes: Any = tree.get("axes")
     for name, axis in axes.items() if isinstance(axes, dict) else ():
         if isinstance(axis, dict) and (axis.get("path") in _TOLD or _zips(axis)):
             axes[name] = axis = as_labelled(axis)  # its labels are those of the names as they are written
