@@ -13,9 +13,10 @@ from orchestrator.errors import Problem
 from orchestrator.language.cells.axes import unfit
 from orchestrator.language.cells.count import count_cells
 from orchestrator.language.cells.seeds import seeds_listed
+from orchestrator.language.cells.units import layers_of_cells
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut, nearest
-from orchestrator.language.resources import TrialResources
+from orchestrator.language.resources import CellNeeds, TrialResources
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
@@ -154,7 +155,10 @@ class _Checks:
         """Check that whoever gets several GPUs uses them."""
         if needs.gpus is None or needs.gpus == "auto" or needs.gpus <= 1:
             return
-        for name in self._trainer_names or ():
+        where = needs.where if isinstance(needs, CellNeeds) else {}
+        layers = layers_of_cells(where, self.spec.base, self.spec.profiles, self.spec.axes)
+        there = [tree.get("trainer") for _, tree in layers]
+        for name in [name for name in self._trainer_names or () if name in there]:
             for trainer in _usable("loops", [name]):
                 if not getattr(trainer, "MANY_GPUS", False):
                     message = f"{needs.gpus:g} GPUs for a trial, and trainer '{name}' uses one; lower it to 1"
@@ -258,15 +262,15 @@ class _Checks:
             return
         if table.rows == "cells" or self.spec.design != "grid" or any(axis.when for axis in axes.values()):
             return  # its rows are known once the sweep is expanded: `planning.layout` checks them
-        expected = (self._count(table.row_axes), self._count(table.column_axes))
+        expected = (self._count(table.row_axes, table), self._count(table.column_axes, table))
         widths = sorted({len(row) for row in published.values})
         if len(published.values) != expected[0] or widths != [expected[1]]:
             got = f"{len(published.values)} rows of {' or '.join(map(str, widths))}"
             message = f"expected {expected[0]} rows of {expected[1]} values, got {got}"
             yield self._problem((*at, "values"), message)
 
-    def _count(self, axes: tuple[str, ...]) -> int:
-        return math.prod(len(self.spec.axes[axis].levels) for axis in axes)
+    def _count(self, axes: tuple[str, ...], table: TableSpec) -> int:
+        return math.prod(1 if axis in table.where else len(self.spec.axes[axis].levels) for axis in axes)
 
     def _problem(self, at: At, message: str) -> Problem:
         return Problem(place_of(self._tree, at, self._default), ".".join(map(str, at)), message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from orchestrator.answer import publish
 from orchestrator.commands.screen.grid import validated
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.planning.expand import expand
+from orchestrator.planning.layout import layout
 from tests.builders import TINY, expansion, indented, sweep, table_yaml, yaml
 
 
@@ -436,3 +438,25 @@ def test_a_number_is_found_however_its_level_was_written() -> None:
 )
 def test_what_people_write_gets_a_hint(text: str, says: str) -> None:
     assert any(says in line for line in problems(text))
+
+
+@pytest.mark.parametrize(
+    ("where", "values"), [("{ema: EMA}", "[[1, 2]]"), ("{predictor: regular}", "[[1], [2]]")]
+)
+def test_published_values_are_of_the_rows_and_columns_that_where_leaves(where: str, values: str) -> None:
+    extra = f"where: {where}\npublished: {{source: s, values: {values}}}\n"
+    text = table_yaml(extra).replace("baseline: {ema: EMA, predictor: regular}", "best: highest")
+    made = expand(sweep(text))
+    found = layout(made, made.spec.tables[0]).published
+    assert [[100 * value for value in row if value] for row in found] == json.loads(values)
+    whole = text.replace(values, "[[1, 2], [3, 4]]")
+    assert "got 2 rows of 2" in only(whole)
+
+
+def test_several_gpus_are_for_cells_whose_trainer_uses_them_whatever_the_base_has() -> None:
+    arms = "axes: {arm: {ours: {}, theirs: {trainer: command, run: [python, '{seed}']}}}\n"
+    needs = "resources: {cells: [{where: {arm: %s}, gpus: 4}]}\n"
+    assert sweep(yaml(TINY) + arms + needs % "theirs").resources.cells[0].gpus == 4
+    for wrong in (needs % "ours", "resources: {gpus: 4}\n"):
+        told = only(yaml(TINY) + arms + wrong)
+        assert "4 GPUs for a trial, and trainer 'ssl' uses one; lower it to 1" in told

@@ -28,7 +28,7 @@ def with_units(
     """
     said = [
         (what, nested({key: tree[key] for key in tree if key.partition(".")[0] in ("trainer", "metrics")}))
-        for what, tree in _layers(table, base, profiles, axes)
+        for what, tree in layers_of_cells(table.where, base, profiles, axes)
     ]
     found = {one.metric: one.unit or _printed(table, one.metric, said) for one in table.parts}
     if all(one.unit == found[one.metric] for one in table.parts):
@@ -37,24 +37,21 @@ def with_units(
     return TableSpec.model_validate(dict(table) | {"unit": found[table.metric], "also": also})
 
 
-def _layers(
-    table: TableSpec, base: Tree, profiles: Mapping[str, Tree], axes: Mapping[str, Axis]
+def layers_of_cells(
+    where: Mapping[str, str], base: Tree, profiles: Mapping[str, Tree], axes: Mapping[str, Axis]
 ) -> Iterator[tuple[str, Tree]]:
-    """What the table's cells may be made of, in words, with its settings."""
+    """What the cells with these levels may be made of, in words, with its settings."""
     shown = {
-        name: [one for one in axis.levels if table.where.get(name, one.label) == one.label]
+        name: [one for one in axis.levels if where.get(name, one.label) == one.label]
         for name, axis in axes.items()
     }
     levels = [
         (f"level '{one.label}' of axis '{name}'", one.settings) for name, own in shown.items() for one in own
     ]
     # Base and profiles do not reach cells whose level chooses another trainer.
-    others = [
-        own and not axes[name].when and all(one.settings.get("trainer", mine) != mine for one in own)
-        for mine in [base.get("trainer")]
-        for name, own in shown.items()
-    ]
-    if not any(others):
+    own = base.get("trainer")
+    chosen = [one.settings.get("trainer", own) for name in where if name in shown for one in shown[name]]
+    if all(trainer == own for trainer in chosen):
         yield from [("the base", base), *((f"profile '{name}'", tree) for name, tree in profiles.items())]
     yield from levels
 
