@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
 from orchestrator.errors import Problem
 from orchestrator.language.cells.axes import unfit
+from orchestrator.language.cells.count import count_cells
 from orchestrator.language.cells.seeds import seeds_listed
+from orchestrator.language.cells.units import layers_of_cells
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import cut, nearest
-from orchestrator.language.resources import TrialResources
+from orchestrator.language.resources import CellNeeds, TrialResources
 from orchestrator.language.sweep_spec import SweepSpec
 from orchestrator.language.table_spec import Published, TableSpec
 from orchestrator.language.yaml_text import place_of
@@ -23,7 +24,6 @@ from trainers.config.foreign import PluginError
 from trainers.config.plugins import Plugin, behind, load, names
 
 At = tuple[str | int, ...]
-Chosen = tuple[tuple[str, str | None], ...]
 Problems = Iterator[Problem]
 MOST_TRIALS = 1_000_000
 """Trials of one sweep, unless it is trusted."""
@@ -72,30 +72,6 @@ def cross_references(
     yield from checks.names("figures", [figure.file_name for figure in spec.figures])
 
 
-def count_cells(spec: SweepSpec, *, most: int) -> int:
-    """The number of cells, without making them; beyond `most`, some number that is larger."""
-    if spec.design != "grid":
-        return 1 + sum(len(factor.levels) for factor in spec.axes.values())
-    asked = {axis for factor in spec.axes.values() for axis in factor.when}
-    # By the levels of those axes that conditions ask for: so many cells have these.
-    numbers: Counter[Chosen] = Counter({(): 1})
-    for name, factor in spec.axes.items():
-        grown: Counter[Chosen] = Counter()
-        for chosen, number in numbers.items():
-            there = dict(chosen)
-            applies = all(there.get(axis) in wanted for axis, wanted in factor.when.items())
-            labels: Sequence[str | None] = factor.labels if applies else (None,)
-            if name not in asked:
-                grown[chosen] += number * len(labels)
-                continue
-            for label in labels:
-                grown[(*chosen, (name, label))] += number
-        numbers = grown
-        if numbers.total() > most:
-            break
-    return numbers.total()
-
-
 def unknown_metric(spec: SweepSpec, name: str) -> str | None:
     """What is wrong with `name` as a metric of the sweep's trials; None: nothing is known to be."""
     with spec.names():
@@ -129,8 +105,12 @@ class _Checks:
                     ("axes", name),
                     f"leave_one_out needs one level per axis, the part that is left out; got {number}",
                 )
+            at = ("axes", name, "when")
+            if axis.when and self.spec.design != "grid":
+                told = f"conditions need `design: grid`; {self.spec.design} moves an axis whatever level the "
+                yield self._problem(at, told + "others have; leave `when` out, or choose grid")
+                continue
             for other, wanted in axis.when.items():
-                at = ("axes", name, "when")
                 if other not in earlier:
                     yield self._problem((*at, other), f"no earlier axis; {nearest(other, earlier)}")
                     continue
@@ -175,7 +155,10 @@ class _Checks:
         """Check that whoever gets several GPUs uses them."""
         if needs.gpus is None or needs.gpus == "auto" or needs.gpus <= 1:
             return
-        for name in self._trainer_names or ():
+        where = needs.where if isinstance(needs, CellNeeds) else {}
+        layers = layers_of_cells(where, self.spec.base, self.spec.profiles, self.spec.axes)
+        there = [tree.get("trainer") for _, tree in layers]
+        for name in [name for name in self._trainer_names or () if name in there]:
             for trainer in _usable("loops", [name]):
                 if not getattr(trainer, "MANY_GPUS", False):
                     message = f"{needs.gpus:g} GPUs for a trial, and trainer '{name}' uses one; lower it to 1"
@@ -235,10 +218,10 @@ class _Checks:
         spec = self.spec
         levels = (level.settings for axis in spec.axes.values() for level in axis.levels)
         given = [settings.get("trainer") for settings in (spec.base, *spec.profiles.values(), *levels)]
-        wanted = {name for name in given if name is not None}
+        wanted = [name for name in given if name is not None]
         if not wanted or not all(isinstance(name, str) and name in names("loops") for name in wanted):
             return None
-        return sorted(wanted)
+        return sorted({*wanted})
 
     def levels(self, settings: Mapping[str, str], at: At) -> Problems:
         axes = self.spec.axes
@@ -279,15 +262,15 @@ class _Checks:
             return
         if table.rows == "cells" or self.spec.design != "grid" or any(axis.when for axis in axes.values()):
             return  # its rows are known once the sweep is expanded: `planning.layout` checks them
-        expected = (self._count(table.row_axes), self._count(table.column_axes))
+        expected = (self._count(table.row_axes, table), self._count(table.column_axes, table))
         widths = sorted({len(row) for row in published.values})
         if len(published.values) != expected[0] or widths != [expected[1]]:
             got = f"{len(published.values)} rows of {' or '.join(map(str, widths))}"
             message = f"expected {expected[0]} rows of {expected[1]} values, got {got}"
             yield self._problem((*at, "values"), message)
 
-    def _count(self, axes: tuple[str, ...]) -> int:
-        return math.prod(len(self.spec.axes[axis].levels) for axis in axes)
+    def _count(self, axes: tuple[str, ...], table: TableSpec) -> int:
+        return math.prod(1 if axis in table.where else len(self.spec.axes[axis].levels) for axis in axes)
 
     def _problem(self, at: At, message: str) -> Problem:
         return Problem(place_of(self._tree, at, self._default), ".".join(map(str, at)), message)

@@ -15,7 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from orchestrator.errors import Problem, SpecError
-from orchestrator.language.cells.chains import PARENTS, Load, inside, parents_of, whole
+from orchestrator.language.cells.chains import PARENTS, Load, parents_of, whole
+from orchestrator.language.cells.files import files_from as files_from
 from orchestrator.language.cross_checks import cross_references
 from orchestrator.language.hints import MOST_PROBLEMS, closest, problems_of, shown
 from orchestrator.language.settings import laid
@@ -219,26 +220,6 @@ def _located(name: str, folder: Path, place: str) -> Path:
         hint = f"did you mean 'orch:{close}'?" if close else f"known: {known}"
         raise SpecError([Problem(place, "", f"no sweep of that name comes with orch; {hint}")])
     return there[asked]
-
-
-def files_from(tree: dict[str, Any], change: Callable[[Any], Any]) -> None:
-    """Change how a sweep file names the files of commands, wherever it does."""
-    for one in inside(tree):
-        files_from(one, change)
-    parts = [tree.get("base"), *_values(tree.get("profiles"))]
-    for axis in _values(tree.get("axes")):
-        parts += _values(axis.get("levels", axis) if isinstance(axis, dict) else None)
-    given = [part for part in parts if isinstance(part, dict)]
-    trainers = {part["trainer"] for part in given if isinstance(part.get("trainer"), str)}
-    if trainers and "command" not in trainers:
-        return  # another trainer may have a field of that name
-    for part in given:
-        if isinstance(part.get("files"), list):
-            part["files"] = [change(entry) for entry in part["files"]]
-
-
-def _values(tree: Any) -> list[Any]:
-    return list(tree.values()) if isinstance(tree, dict) else []
 
 
 def reader(file: Path, *, trust: bool) -> Read:

@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.errors import Problem, SpecError
 from orchestrator.language.hints import cut
 from orchestrator.language.yaml_text import MAX_DEPTH, Key
-from trainers.config.plugins import shared_fields
+from trainers.config.plugins import of_field, shared_fields
 
 Tree = dict[str, Any]
 
@@ -59,20 +59,27 @@ def merged(base: Tree, changes: Tree, *, free: bool = False) -> Tree:
 
     A block whose `name` (of a method, encoder, data set, optimizer) or `kind` changes starts afresh, since
     the fields of one method mean nothing to another; only those that both have from a common family stay.
+    A block without a name has the one that its trainer gives it. A bare name is a block with that name alone.
     Where names are free, `name` and `kind` are names like any other.
     """
     out = dict(base)
+    trainer = changes.get("trainer", base.get("trainer"))
     for key, value in changes.items():
         old = out.pop(key, None)  # popped, so that the key of the change, with its line, takes its place
         if free or key in FREE:
             both = isinstance(old, dict) and isinstance(value, dict)
             out[key] = merged(old, value, free=True) if both else value
             continue
-        if isinstance(old, dict) and isinstance(value, str) and "name" in old:
+        naming = isinstance(value, str) or (isinstance(value, dict) and "name" in value)
+        unnamed = naming and isinstance(old, dict) and "name" not in old
+        plugin = of_field(trainer, key) if unnamed else None
+        if isinstance(old, dict) and isinstance(value, str) and (plugin or "name" in old or key in _FOLDERS):
             value = {Key("name", getattr(key, "place", "")): value}
         if isinstance(old, str) and isinstance(value, dict):
             old = {"name": old}
         if isinstance(old, dict) and isinstance(value, dict):
+            if plugin and plugin.default:
+                old = {"name": plugin.default, **old}
             renamed = any(n in value and value[n] != old.get(n, value[n]) for n in NAMING)
             value = merged(_kept(key, old, value) if renamed else old, value)
         out[key] = value
@@ -94,13 +101,13 @@ def laid(under: Tree, own: Tree) -> Laid:
     return whole
 
 
-def block_of(settings: Tree, name: str) -> Tree:
-    """The block `name` of nested settings, alone; its bare name is written out."""
+def block_of(settings: Tree, name: str, *, named: bool = False) -> Tree:
+    """The block `name` of nested settings, alone; its bare name is written out, also if it is `named`."""
     key = next((key for key in settings if key == name), None)
     if key is None:
         return {}
     value = settings[key]
-    if name in _FOLDERS and isinstance(value, str):
+    if (named or name in _FOLDERS) and isinstance(value, str):
         value = {Key("name", getattr(key, "place", "")): value}
     return {key: value}
 

@@ -21,6 +21,7 @@ from orchestrator.language.cells.seeds import (
     or_a_range,
     seeds_listed,
 )
+from orchestrator.language.cells.units import with_units
 from orchestrator.language.figure_spec import FigureSpec
 from orchestrator.language.hints import shown
 from orchestrator.language.json_schema import settings_schema, sweep_schema
@@ -189,25 +190,9 @@ class SweepSpec(Frozen):
     @field_validator("tables")
     @classmethod
     def _tables_know_units(cls, tables: tuple[TableSpec, ...], info: ValidationInfo) -> tuple[TableSpec, ...]:
-        """What a command says of its metrics is how tables print them, unless a table says otherwise."""
-        base = nested(info.data.get("base", {}))
-        metrics = base.get("metrics") if base.get("trainer") == "command" else None
-        if not isinstance(metrics, dict):
-            return tables
-        units = {name: one.get("unit", "plain") for name, one in metrics.items() if isinstance(one, dict)}
-        units |= {name: "plain" for name, one in metrics.items() if isinstance(one, str)}
-        # What is reported in percent is printed as it is.
-        own = {name: "percent" if unit == "share" else "plain" for name, unit in units.items()}
-        return tuple(
-            TableSpec.model_validate(
-                dict(table)
-                | {"unit": table.unit or own.get(table.metric)}
-                | {"also": [dict(one) | {"unit": one.unit or own.get(one.metric)} for one in table.also]}
-            )
-            if own.keys() & set(table.metrics)
-            else table
-            for table in tables
-        )
+        """What commands say of their metrics is how tables print them, unless a table says otherwise."""
+        base, profiles, axes = (info.data.get(field, {}) for field in ("base", "profiles", "axes"))
+        return tuple(with_units(table, base, profiles, axes) for table in tables)
 
     @model_validator(mode="after")
     def _tables_need_equal_budgets(self) -> SweepSpec:

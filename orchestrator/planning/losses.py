@@ -61,7 +61,8 @@ def undone(name: str, layers: Sequence[Layer]) -> tuple[Undone, ...]:
     found: dict[At, Undone] = {}
     for chain in (*(layer.parts for layer in layers), layers):
         found |= _undone_in(name, chain)
-    last = dict(_flat(functools.reduce(merged, (block_of(layer.settings, name) for layer in layers), {})))
+    whole: Tree = functools.reduce(merged, (layer.settings for layer in layers), {})
+    last = dict(_flat(block_of(whole, name)))
     # What a still later layer says again is replaced, and said so.
     return tuple(one._replace(silent=one.silent and one.at not in last) for one in found.values())
 
@@ -71,10 +72,10 @@ def _undone_in(name: str, layers: Sequence[Layer]) -> dict[At, Undone]:
     owner: dict[At, Layer] = {}
     found: dict[At, Undone] = {}
     for layer in layers:
-        block = block_of(layer.settings, name)
-        said = dict(_flat(block))
-        before, tree = dict(_flat(tree)), merged(tree, block)
-        after = dict(_flat(tree))
+        # Whole, as the trainer says which name a block has that is given none.
+        before, tree = dict(_flat(block_of(tree, name))), merged(tree, layer.settings)
+        said = dict(_flat(block_of(layer.settings, name, named=isinstance(tree.get(name), dict))))
+        after = dict(_flat(block_of(tree, name)))
         for at, old in before.items():
             if at in after and (at not in said or after[at] == old):
                 continue

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import SpecError
-from orchestrator.language import cross_checks
+from orchestrator.language.cells.count import count_cells
 from orchestrator.language.load import load_sweep
 from orchestrator.planning.expand import expand
 from tests.builders import TINY, expansion, sweep, table_yaml, yaml
@@ -144,7 +144,7 @@ def test_cells_are_counted_without_being_made() -> None:
     ]
     for text in texts:
         spec = sweep(text)
-        assert cross_checks.count_cells(spec, most=10**6) == len(expand(spec).cells)
+        assert count_cells(spec, most=10**6) == len(expand(spec).cells)
 
 
 def test_many_repeated_keys_take_no_time() -> None:

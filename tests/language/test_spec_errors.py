@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -10,6 +11,7 @@ from orchestrator.answer import publish
 from orchestrator.commands.screen.grid import validated
 from orchestrator.errors import SpecError, UsageError
 from orchestrator.planning.expand import expand
+from orchestrator.planning.layout import layout
 from tests.builders import TINY, expansion, indented, sweep, table_yaml, yaml
 
 
@@ -151,6 +153,52 @@ def test_a_condition_on_a_later_axis_is_an_error() -> None:
         """
     )
     assert "axes.a.when.b: no earlier axis" in only(text)
+
+
+@pytest.mark.parametrize("design", ["one_at_a_time", "leave_one_out"])
+def test_a_condition_is_of_a_grid_alone(design: str) -> None:
+    axes = "axes: {m: {path: epochs, values: [3]}, k: {when: {m: 3}, path: batch_size, values: [32]}}\n"
+    assert only(yaml(TINY) + axes + f"design: {design}\n") == (
+        f"sweep.yaml:14: axes.k.when: conditions need `design: grid`; {design} moves an axis whatever level "
+        "the others have; leave `when` out, or choose grid"
+    )
+
+
+@pytest.mark.parametrize(
+    ("axis", "two"),
+    [
+        ("path: epochs, values: [3], uniform: [0, 1], samples: 2", ("values", "uniform")),
+        ("path: epochs, values: [3], samples: 2", ("values", "samples")),
+        ("path: epochs, values: [3], sample_seed: 2", ("values", "sample_seed")),
+        ("path: epochs, integers: [3, 4], choice: [3, 4], samples: 2", ("integers", "choice")),
+        ("zip: {batch_size: [32]}, path: epochs, values: [3]", ("zip", "path")),
+        ("zip: {batch_size: [32]}, samples: 1", ("zip", "samples")),
+        ("levels: {a: {epochs: 3}}, labels: [b]", ("levels", "labels")),
+        ("levels: {a: {epochs: 3}}, path: epochs, values: [3]", ("levels", "path")),
+        ("levels: {a: {epochs: 3}}, zip: {epochs: [3]}", ("levels", "zip")),
+    ],
+)
+def test_two_keys_of_an_axis_of_which_one_would_be_left_out_are_an_error(
+    axis: str, two: tuple[str, str]
+) -> None:
+    assert only(yaml(TINY) + f"axes: {{m: {{{axis}}}}}\n") == (
+        f"sweep.yaml:14: axes.m: '{two[0]}' and '{two[1]}' exclude each other; keep one of the two"
+    )
+
+
+@pytest.mark.parametrize("trainer", ["{name: modes}", "[ssl]", "3"])
+def test_a_trainer_that_is_no_name_is_one_line_whatever_the_tables(trainer: str) -> None:
+    for text in (table_yaml(), table_yaml() + "evaluations: {few: knn}\nresources: {gpus: 2}\n"):
+        found = problems(text.replace("trainer: ssl", f"trainer: {trainer}"))
+        assert len(found) == 1 and "sweep.yaml:5: trainer: no trainer named" in found[0]
+        found = problems(text.replace("EMA: {", f"EMA: {{trainer: {trainer}, ", 1))
+        assert any("sweep.yaml:17: trainer: no trainer named" in line for line in found), found
+
+
+def test_a_condition_without_a_level_is_an_error() -> None:
+    axes = "  k: {when: {ema: []}, path: epochs, values: [1, 2]}\nseeds"
+    told = "axes.k: when: ema has no level, so that the axis never applies; name one, or leave `ema` out"
+    assert told in only(table_yaml().replace("seeds", axes))
 
 
 def test_a_missing_block_is_named_with_the_trainer_that_needs_it() -> None:
@@ -390,3 +438,25 @@ def test_a_number_is_found_however_its_level_was_written() -> None:
 )
 def test_what_people_write_gets_a_hint(text: str, says: str) -> None:
     assert any(says in line for line in problems(text))
+
+
+@pytest.mark.parametrize(
+    ("where", "values"), [("{ema: EMA}", "[[1, 2]]"), ("{predictor: regular}", "[[1], [2]]")]
+)
+def test_published_values_are_of_the_rows_and_columns_that_where_leaves(where: str, values: str) -> None:
+    extra = f"where: {where}\npublished: {{source: s, values: {values}}}\n"
+    text = table_yaml(extra).replace("baseline: {ema: EMA, predictor: regular}", "best: highest")
+    made = expand(sweep(text))
+    found = layout(made, made.spec.tables[0]).published
+    assert [[100 * value for value in row if value] for row in found] == json.loads(values)
+    whole = text.replace(values, "[[1, 2], [3, 4]]")
+    assert "got 2 rows of 2" in only(whole)
+
+
+def test_several_gpus_are_for_cells_whose_trainer_uses_them_whatever_the_base_has() -> None:
+    arms = "axes: {arm: {ours: {}, theirs: {trainer: command, run: [python, '{seed}']}}}\n"
+    needs = "resources: {cells: [{where: {arm: %s}, gpus: 4}]}\n"
+    assert sweep(yaml(TINY) + arms + needs % "theirs").resources.cells[0].gpus == 4
+    for wrong in (needs % "ours", "resources: {gpus: 4}\n"):
+        told = only(yaml(TINY) + arms + wrong)
+        assert "4 GPUs for a trial, and trainer 'ssl' uses one; lower it to 1" in told

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from orchestrator.errors import SpecError, UsageError
@@ -240,3 +242,38 @@ def test_a_change_of_the_command_line_does_not_reach_cells_of_another_trainer_an
     made = cells(ARMS, changes={"time": 9})
     assert dict(overruled(made)) == {"time": 4}
     assert [cell.config().time for cell in made.cells] == [9, 9, 7, 7, 7, 7]  # type: ignore[attr-defined]
+
+
+PICKY = '''"""A trainer that refuses a width by a validator of its own, and is never run."""
+
+from typing import Literal
+
+from pydantic import field_validator
+
+from trainers.config.base import LoopConfig
+
+
+class Config(LoopConfig):
+    trainer: Literal["picky"] = "picky"
+    width: int = 8
+
+    @field_validator("width")
+    @classmethod
+    def _even(cls, width: int) -> int:
+        if width % 2:
+            raise ValueError(f"{width} is odd")
+        return width
+
+
+def fit(config, runtime, folder, report):
+    raise NotImplementedError
+'''
+
+
+def test_what_a_trainers_own_validator_refuses_is_told_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "picky.py").write_text(PICKY)
+    head = f"version: 1\nname: t\nplugins: [{tmp_path / 'picky.py'}]\nbase: {{trainer: picky}}\n"
+    with pytest.raises(SpecError) as caught:
+        expansion(head + "axes: {w: {path: width, values: [14, 15]}, s: {x: {}, y: {}}}\n")
+    assert str(caught.value) == "sweep.yaml:5: width: 15 is odd"
+    assert len(expansion(head + "axes: {w: {path: width, values: [14, 16]}}\n").cells) == 2

@@ -45,6 +45,86 @@ def test_a_bare_name_discards_as_a_block_with_that_name_does() -> None:
     assert line.startswith("sweep.yaml:14: method.name: level 'SimSiam' of axis 'method' discards")
 
 
+UNNAMED = yaml(TINY) + "  optimizer: {lr: 0.5, weight_decay: 0.01}\n"
+NAMINGS = ("optimizer: %s", "optimizer.name: %s", "optimizer: {name: %s}")
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_a_name_over_a_block_without_one_is_a_change_from_the_default(naming: str) -> None:
+    lars, sgd = (f"axes: {{o: {{none: {{}}, named: {{{naming % name}}}}}}}\n" for name in ("lars", "sgd"))
+    found = problems(UNNAMED + lars)
+    assert [line.partition("; ")[0] for line in found] == [
+        "sweep.yaml:15: optimizer.name: level 'named' of axis 'o' discards optimizer.lr: 0.5 of the base "
+        "(sweep.yaml:14), and it becomes 0.2",
+        "sweep.yaml:15: optimizer.name: level 'named' of axis 'o' discards optimizer.weight_decay: 0.01 of "
+        "the base (sweep.yaml:14), and it becomes 1.5e-06",
+    ]
+    (one,) = {cell.id for cell in expansion(UNNAMED + sgd).cells}
+    assert one == expansion(UNNAMED).cells[0].id
+
+
+@pytest.mark.parametrize("naming", NAMINGS)
+def test_the_default_name_is_changed_by_profiles_files_and_what_is_typed_too(
+    naming: str, tmp_path: Path
+) -> None:
+    (line, _) = problems(UNNAMED + f"profiles: {{p: {{{naming % 'lars'}}}}}\n", profile="p")
+    assert "profile 'p' discards optimizer.lr: 0.5 of the base" in line
+    (line,) = extending(UNNAMED + "profiles: {p: {}}\n", f"base: {{{naming % 'lars'}}}\n")
+    assert "discards optimizer.weight_decay: 0.01 of the base of a.yaml" in line
+    (file := tmp_path / "s.yaml").write_text(UNNAMED)
+    told = Request(file, changes=["optimizer=lars"]).headline
+    assert "--set optimizer.name discards optimizer.lr: 0.5 of the base, and it becomes 0.2" in told
+    made = expansion(UNNAMED, changes={"optimizer": "sgd"})
+    assert made.cells[0].id == expansion(UNNAMED).cells[0].id
+
+
+def test_a_bare_name_keeps_what_is_said_of_a_block_that_has_no_default_name() -> None:
+    text = yaml(TINY).replace("name: shapes, size: 8", "size: 8")
+    named = expansion(text + "axes: {d: {shapes: {data: shapes}}}\n")
+    assert named.cells[0].id == expansion(yaml(TINY)).cells[0].id
+
+
+def test_a_trainer_whose_optimizer_is_no_plug_in_keeps_what_is_said_beside_its_name(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN_TRAINER)
+    text = f"""
+version: 1
+name: t
+plugins: [{tmp_path / "own.py"}]
+base: {{trainer: own, optimizer: {{lr: 0.5}}, teacher: {{widths: [16]}}}}
+axes: {{o: {{adam: {{optimizer.name: adam}}, sgd: {{optimizer.name: sgd}}}}, t: {{t: {{teacher: mlp}}}}}}
+"""
+    configs = [cell.config() for cell in expansion(text).cells]
+    assert [one.optimizer.lr for one in configs] == [0.5, 0.5]  # type: ignore[attr-defined]
+    assert configs[0].teacher.widths == (16,)  # type: ignore[attr-defined]
+
+
+OWN_TRAINER = '''"""Trains nothing, with an optimizer of its own kind."""
+
+from typing import Annotated, Literal
+
+from pydantic import SerializeAsAny
+
+from trainers.config.base import Frozen, LoopConfig
+from trainers.config.plugins import Plugin
+from trainers.encoders.base import EncoderConfig
+
+
+class Optimizer(Frozen):
+    name: Literal["adam", "sgd"] = "adam"
+    lr: float = 0.1
+
+
+class Config(LoopConfig):
+    trainer: Literal["own"] = "own"
+    optimizer: Optimizer = Optimizer()
+    teacher: Annotated[SerializeAsAny[EncoderConfig], Plugin("encoders")]
+
+
+def fit(config, runtime, folder, report):
+    raise NotImplementedError
+'''
+
+
 def test_cells_that_a_level_makes_one_are_an_error() -> None:
     said_again = "{method: {name: simsiam, predictor: {kind: linear, symmetric: true}}}"
     (line,) = problems(BASE + f"axes:{PREDICTOR}  method: {{BYOL: {{}}, SimSiam: {said_again}}}\n")
@@ -69,7 +149,7 @@ def test_a_level_for_which_another_axis_means_nothing_is_an_error() -> None:
         "{method: {BYOL: {}, SimCLR: {method.name: simclr}}, m: {when: {method: BYOL}, "
         "path: method.momentum, values: [0.1, 0.9]}}",
         "{optimizer: {SGD: {}, Adam: {optimizer.name: adam}}, lr: {path: optimizer.lr, values: [0.1, 0.2]}}",
-        "{lr: {path: optimizer.lr, values: [0.1, 0.2]}, optimizer: {SGD: {}, Adam: {optimizer.name: adam}}}",
+        "{m: {path: method.momentum, values: [0.1, 0.2]}, method: {BYOL: {}, DP: {method: directpred}}}",
     ],
     ids=["below the names", "when", "below", "of a common family"],
 )

@@ -25,6 +25,8 @@ from trainers.attempt.isolation import run_trial
 from trainers.attempt.source import changed, digests, files_of
 from trainers.config.base import LoopConfig, Runtime
 from trainers.datasets.base import listing_of
+from trainers.methods import byol as methods_byol
+from trainers.methods import simsiam as methods_simsiam
 from trainers.views.device_images import load_images
 
 pytestmark = pytest.mark.filterwarnings("default")
@@ -73,6 +75,19 @@ def test_comments_and_blank_lines_are_no_other_code(tmp_path: Path) -> None:
         file.write_text(text)
         found.append(source._digest(file))
     assert found[0] == found[1] != found[2]
+
+
+def test_what_is_edited_later_is_not_what_a_process_has_recorded_as_its_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    byol, simsiam = (Path(str(module.__file__)) for module in (methods_byol, methods_simsiam))
+    before = source.imported(frozenset({byol}))
+    (later := tmp_path / "later.py").write_text("x = 1")
+    monkeypatch.setattr(source, "_digest", lambda path: "edited!!")
+    after = source.imported(frozenset({byol, simsiam, later}))
+    assert {name: after[name] for name in before} == before
+    assert after["methods/simsiam.py"] != "edited!!"
+    assert after["later.py"] == "edited!!"  # which it asks for now, and so has just imported
 
 
 def test_what_was_not_recorded_has_not_changed() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from trainers.config.base import LoopConfig
@@ -20,13 +21,16 @@ Source = Path | tuple[str, str]
 """A plug-in's file; of one from outside the package its label and digest, which stay as it was read."""
 
 
-@functools.cache
 def imported(files: frozenset[Source]) -> dict[str, str]:
-    """The digests of these files, and of all others, as they were when this process first asked.
+    """The digests of these files, and of all others, as they were when this process had just imported them.
 
-    That is when it imported them: what is edited later is not what it runs.
+    What is edited later is not what it runs: of each file that is imported the first digest is kept, whatever
+    was asked for then.
     """
-    return digests(files)
+    for module in [one for name, one in sys.modules.items() if name.startswith("trainers.")]:
+        with contextlib.suppress(OSError, UnicodeError):  # told where a trial asks for it
+            _first_digest(Path(str(module.__file__)))
+    return _by_name(files, _first_digest, _first_shared())
 
 
 def files_of(config: LoopConfig) -> frozenset[Source]:
@@ -46,8 +50,7 @@ def digests(files: frozenset[Source]) -> dict[str, str]:
     Names are such as "methods/byol.py". Blank lines and lines of comments do not count; nor do plug-ins that
     are not among the files.
     """
-    named = dict(file if isinstance(file, tuple) else (_name(file), _digest(file)) for file in files)
-    return {SHARED: _shared(), **dict(sorted(named.items()))}
+    return _by_name(files, _digest, _shared())
 
 
 def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
@@ -66,6 +69,11 @@ def _plugins(config: LoopConfig) -> Iterator[Path]:
 _FAMILIES = frozenset(f"trainers.{family}" for family in SINGULAR)
 
 
+def _by_name(files: frozenset[Source], digest: Callable[[Path], str], shared: str) -> dict[str, str]:
+    named = dict(file if isinstance(file, tuple) else (_name(file), digest(file)) for file in files)
+    return {SHARED: shared, **dict(sorted(named.items()))}
+
+
 def _name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else path.name
 
@@ -75,6 +83,16 @@ def _shared() -> str:
     shared = sorted(set(ROOT.rglob("*.py")) - own)
     text = "\n".join(f"{_name(path)} {_digest(path)}" for path in shared)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+@functools.cache
+def _first_shared() -> str:
+    return _shared()
+
+
+@functools.cache
+def _first_digest(path: Path) -> str:
+    return _digest(path)
 
 
 def _digest(path: Path) -> str:

@@ -128,6 +128,17 @@ class Plugin:
         return {"anyOf": [*forms, *([{"enum": list(names(self.kind))}] if self.as_written else [])]}
 
 
+def of_field(trainer: Any, field: str) -> Plugin | None:
+    """How a trainer's field has its class by name; None: it has not, or there is no such trainer or field."""
+    if not isinstance(trainer, str) or trainer not in names("loops"):
+        return None
+    try:
+        own = config_type("loops", trainer).model_fields.get(field)
+    except foreign.PluginError:  # told where its config is made
+        return None
+    return next((one for one in own.metadata if isinstance(one, Plugin)), None) if own else None
+
+
 class Member:
     """Field annotation: a string that names a member of a family of files."""
 

@@ -19,6 +19,9 @@ _SAMPLERS = ("uniform", "loguniform", "integers", "choice")
 _TURNING = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _FORMS = ("levels", "path", "zip", *_SAMPLERS)
 _FIELDS = (*_FORMS, "values", "labels", "when", "samples", "sample_seed")
+_BESIDE = {"levels": (), "zip": ("labels",), "values": ("path", "labels")}
+_BESIDE |= dict.fromkeys(_SAMPLERS, ("path", "labels", "samples", "sample_seed"))
+"""What may stand beside the key that says an axis's levels, as `when` may beside each."""
 MOST_LEVELS = 10_000
 """Levels of one axis."""
 LONGEST_LABEL = 200
@@ -95,6 +98,11 @@ def _read(value: Any) -> Any:
     if unknown:
         what = f"unknown key {shown(unknown[0])} beside '{forms[0]}'"
         raise ValueError(f"{what}; known: {', '.join(_FIELDS)}")
+    said = [key for key in _FIELDS if value.get(key) is not None]
+    own = next((key for key in _BESIDE if key in said), None)
+    for other in said:
+        if own is not None and other not in (own, "when", *_BESIDE[own]):
+            raise ValueError(f"'{own}' and '{other}' exclude each other; keep one of the two")
     condition = value.get("when") or {}
     if not isinstance(condition, dict):
         raise ValueError(f"when: expected {{axis: level}}, or {{axis: [level, ...]}}; got {shown(condition)}")
@@ -102,6 +110,9 @@ def _read(value: Any) -> Any:
         axis: [label_of(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
         for axis, wanted in condition.items()
     }
+    if empty := next((axis for axis, wanted in when.items() if not wanted), None):
+        told = f"when: {empty} has no level, so that the axis never applies; name one, or leave `{empty}` out"
+        raise ValueError(told)
     if "levels" in value:
         return {"levels": _labelled(value["levels"]), "when": when}
     if "zip" in value:
@@ -128,6 +139,17 @@ def _read(value: Any) -> Any:
 
 
 Axis = Annotated[_Axis, BeforeValidator(_read), axis_schema]
+
+
+def as_labelled(axis: Any) -> Any:
+    """An axis in any written form as labelled levels; one that is wrong stays as it is."""
+    try:
+        read = _read(axis)
+    except ValueError:
+        return axis
+    levels = {level["label"]: level["settings"] for level in read["levels"]}
+    when = {"when": read["when"]} if read.get("when") else {}
+    return {"levels": levels, **when} if len(levels) == len(read["levels"]) else axis
 
 
 def _labelled(levels: Any) -> list[dict[str, Any]]:

@@ -65,8 +65,10 @@ class Builder:
                 fixed = self._validated(name, ())
                 self.fixed_start = fixed.start or self.fixed_start
                 self.fixed_valid = fixed.put(name, self.fixed_fields, self.fixed_texts) and self.fixed_valid
-        # Every model has the base's own validator; more than that look at several blocks at once.
-        self.has_cross_checks = len(self.loop.__pydantic_decorators__.model_validators) > 1
+        # Every model has the base's own validator; more than that look at several blocks at once. Those of
+        # fields belong to the class, so that a block alone does not know them.
+        own = self.loop.__pydantic_decorators__
+        self.has_cross_checks = len(own.model_validators) > 1 or bool(own.field_validators or own.validators)
 
     def _loop_config(self) -> type[LoopConfig]:
         name, there = self.base.get("trainer"), names("loops")

@@ -226,3 +226,20 @@ def test_the_name_of_a_pair_stays_in_the_working_folder() -> None:
 def test_columns_are_named_where_a_number_is_missing() -> None:
     found = heard("open('m.csv', 'w').write('epoch;loss\\n1;2\\n')", reads={"csv": "m.csv"})
     assert str(found.outcome.reason).endswith("; columns of m.csv: 'epoch;loss'")
+
+
+EPOCH, ACC = "epoch=(?P<epoch>[0-9]+)", "acc=(?P<acc>[0-9.]+)"
+
+
+@pytest.mark.parametrize("patterns", [[EPOCH, ACC], [ACC, EPOCH], [EPOCH, f".*{ACC}"], [f"^.*{ACC}", EPOCH]])
+def test_the_epoch_of_a_printed_number_is_the_one_before_it_whichever_pattern_comes_first(
+    patterns: list[str],
+) -> None:
+    found = heard("for e in (1, 2): print(f'epoch={e} acc={e / 4}')", reads={"stdout": patterns})
+    assert curve(found, "acc") == [(1, 0.25), (2, 0.5)]
+
+
+@pytest.mark.parametrize("patterns", [[EPOCH, ACC], [ACC, EPOCH]])
+def test_a_number_printed_before_an_epoch_in_its_line_is_not_of_that(patterns: list[str]) -> None:
+    found = heard("for e in (1, 2, 3): print(f'acc={e / 4} epoch={e}')", reads={"stdout": patterns})
+    assert curve(found, "acc") == [(1, 0.5), (2, 0.75)]

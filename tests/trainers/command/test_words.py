@@ -27,6 +27,12 @@ from trainers.config.base import identity_dump
         ("--decay={decay}", {"decay": None}, []),
         ("{params}", {"params": {"lr": 0.1, "on": True}}, ['{"lr": 0.1, "on": true}']),
         ("{params}", {"params": {"b": {"d": None, "a": 1}, "a": None}}, ['{"b": {"a": 1}}']),
+        (
+            "{params}",
+            {"params": {"a": [{"b": 1, "c": None}, [{"c": None}], None]}},
+            ['{"a": [{"b": 1}, [{}], null]}'],
+        ),
+        ("{a}", {"a": [{"b": [{"b": 1, "c": None}]}]}, ['{"b": [{"b": 1}]}']),
         ("{params}", {"params": {"b": 1, "a": 2}}, ['{"a": 2, "b": 1}']),
         ("f'{{x}}'", {}, ["f'{x}'"]),
     ],
@@ -35,6 +41,19 @@ def test_a_placeholder_becomes_a_word_several_or_none(
     word: str, values: dict[str, Any], words: list[str]
 ) -> None:
     assert filled([word], values) == words
+
+
+@pytest.mark.parametrize("word", ["{params}", "{layers}", "--layers={layers}"])
+def test_parameters_of_one_id_are_one_command(word: str) -> None:
+    script("")
+    run = ["python", "train.py", "{seed}", word]
+    configs = [
+        command(run=run, params={"layers": layers})
+        for layers in ([{"width": 8, "act": None}], [{"width": 8}], [{"width": 8, "in": [{"act": None}]}])
+    ]
+    words = [filled([word], {"params": one.params, "layers": one.params["layers"]}) for one in configs]
+    assert identity_dump(configs[0]) == identity_dump(configs[1]) != identity_dump(configs[2])
+    assert words[0] == words[1] != words[2]
 
 
 def test_a_brace_without_a_name_is_refused_with_what_to_write() -> None:

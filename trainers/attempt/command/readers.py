@@ -90,15 +90,14 @@ class Printed:
             self._error = self._error or error
 
     def _look_into(self, line: str) -> None:
-        for pattern in self.patterns:
-            for match in pattern.finditer(line):
-                said = {name: text for name, text in match.groupdict().items() if text is not None}
-                at = f"printed {line.strip()[:80]!r}"
-                if (epoch := said.pop("epoch", None)) is not None:
-                    self.epoch = epoch_of(number_of(epoch, "epoch", at), at)
-                self._found.append(
-                    (self.epoch, {name: number_of(text, name, at) for name, text in said.items()})
-                )
+        # In the order of the text: an epoch is that of the numbers after it, in whichever patterns.
+        for match in sorted((m for p in self.patterns for m in p.finditer(line)), key=_position):
+            said = {name: text for name, text in match.groupdict().items() if text is not None}
+            at = f"printed {line.strip()[:80]!r}"
+            if (epoch := said.pop("epoch", None)) is not None:
+                self.epoch = epoch_of(number_of(epoch, "epoch", at), at)
+            numbers = {name: number_of(text, name, at) for name, text in said.items()}
+            self._found.append((self.epoch, numbers))
 
     def new(self, *, is_over: bool) -> Iterator[Found]:
         """What was found since."""
@@ -106,6 +105,12 @@ class Printed:
         yield from found
         if self._error is not None:
             raise self._error
+
+
+def _position(match: re.Match[str]) -> int:
+    """Where a match says its epoch, or else its first number."""
+    starts = {name: match.start(name) for name, text in match.groupdict().items() if text is not None}
+    return starts.get("epoch", min(starts.values(), default=match.start()))
 
 
 class EventFiles:

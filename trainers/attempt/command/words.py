@@ -75,7 +75,9 @@ def text_of(value: Any) -> str:
 
 
 def _set(value: Any) -> Any:
-    """Parameters without those that are null, which are no part of a trial's identity."""
+    """Parameters without those that are null, which are no part of a trial's identity; a list's items are."""
+    if isinstance(value, list | tuple):
+        return [_set(one) for one in value]
     if not isinstance(value, dict):
         return value
     return {name: _set(one) for name, one in value.items() if one is not None}
