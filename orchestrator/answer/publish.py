@@ -248,7 +248,7 @@ def content(expansion: Expansion, records: Mapping[str, TrialRecord]) -> str:
     tables = [_told(part) for part in spec.tables]
     shown = tables + [without_empty(one.model_dump(mode="json"), "axes", "width") for one in spec.figures]
     cells = [(cell.id, cell.label) for cell in expansion.cells]
-    done = sum(t.id in records and records[t.id].is_done for t in expansion.trials)
+    done = sum(there[i].counts(search=spec.searches) for i in there)
     out = [part.model_dump(mode="json") for part in spec.exclude]
     return f"{_digest([cells, shown, spec.question, *[out] * bool(out)])}-{done}-{_digest(states)}"
 

@@ -41,8 +41,9 @@ class Answer(NamedTuple):
         plans = {"trial": (self.expansion.trials, self.result.records)}
         if (found := self.result.evaluations) is not None:
             plans["evaluation"] = (found.expansion.trials, found.records)
+        search = self.expansion.spec.searches
         numbers = {
-            what: sum(t.id not in there or (begun and not there[t.id].is_done) for t in trials)
+            what: sum(t.id not in there or (begun and not there[t.id].counts(search=search)) for t in trials)
             for what, (trials, there) in plans.items()
         }
         told = [counted(number, what) for what, number in numbers.items() if number]

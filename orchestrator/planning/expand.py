@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from orchestrator.errors import Problem, SpecError, UsageError
@@ -140,9 +140,9 @@ def _cells(spec: SweepSpec, profile: str | None, layers: Sequence[Layer], place:
     yield from cells
 
 
-def draws(expansion: Expansion) -> bool:
-    """Whether its trials draw anything at random: then one seed decides nothing."""
-    return any(getattr(behind(cell.loop), "DRAWS", True) for cell in expansion.cells)
+def draws(cells: Iterable[Cell | None]) -> bool:
+    """Whether trials of these cells draw anything at random: then one seed decides nothing."""
+    return any(getattr(behind(cell.loop), "DRAWS", True) for cell in cells if cell is not None)
 
 
 def seeds_of_cells(expansion: Expansion) -> str:

@@ -27,7 +27,7 @@ class Plan(NamedTuple):
     """In the store: completed, collapsed or diverged."""
     records: Mapping[str, TrialRecord]
     anew: frozenset[str] = frozenset()
-    """Ids of those in `todo` that have results, of other code, which are set aside."""
+    """Ids of those in `todo` that have results, which are set aside: of other code, or ended early."""
     edited: Mapping[str, list[str]] = {}
     """Of those in `todo`: the plug-ins for whose edit they are missing, by trial id, where that is known."""
     lost: Mapping[str, str] = {}

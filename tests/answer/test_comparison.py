@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.answer.comparison import cells, effects
 from orchestrator.answer.comparison.cells import Comparison, Row, Versus, compare
+from orchestrator.answer.tables import tabulate
 from orchestrator.commands.screen.comparison import written
 from orchestrator.errors import UsageError
 from orchestrator.planning.expand import Expansion
@@ -229,6 +230,8 @@ def test_a_comparison_of_commands_says_that_nobody_has_seen_what_they_draw(
     for of in (compared().of, effects.effects(made, records(made)).of):
         assert said not in of.notes
     monkeypatch.setattr(ssl, "PAIRED", "declared", raising=False)
+    ordered = expansion(table_yaml(indented("expected: falling\n")).replace("baseline", "# baseline"))
+    assert said in tabulate(ordered, ordered.spec.tables[0], records(ordered)).notes
     for of in (compared().of, effects.effects(made, records(made)).of):
         assert of.notes.count(said) == 1
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 
 import pytest
@@ -277,14 +278,34 @@ def test_a_step_within_its_noise_does_not_decide_a_prediction() -> None:
     noisy = {"EMA · regular · seed 0": record("", 0.5), "EMA · regular · seed 1": record("", 0.9)}
     table = made_table("        expected: falling\n", **noisy)
     assert table.prediction == "undecided"
-    assert any("but for steps within their noise (regular: EMA to No EMA" in note for note in table.notes)
+    said = "ours is undecided by a step the other way, within its noise (regular: EMA to No EMA"
+    assert any(said in note for note in table.notes)
 
 
 def test_one_seed_of_anything_random_neither_fulfils_a_prediction_nor_breaks_it() -> None:
     made = expansion(table_yaml("        expected: falling\n"), seeds=[0])
     for step in (0.01, -0.3):
         records = {t.id: record(t.id, 0.8 + step * t.cell.label.startswith("No EMA")) for t in made.trials}
-        assert tabulate(made, made.spec.tables[0], records).prediction == "undecided"
+        table = tabulate(made, made.spec.tables[0], records)
+        assert table.prediction == "undecided" and not any("so is ours" in note for note in table.notes)
+        assert step < 0 or any("one seed tells it from no noise" in note for note in table.notes)
+
+
+def test_of_a_table_of_trials_that_draw_nothing_one_seed_decides_whatever_else_its_sweep_has() -> None:
+    text = """
+    version: 1
+    name: mixed
+    base: {trainer: modes}
+    axes:
+      of: {modes: {}, matrices: {trainer: linear_dynamics}}
+      η: {path: eta, values: [0.1, 0.2]}
+    tables:
+      - {name: one, rows: η, where: {of: modes}, metric: modes/s, expected: falling}
+      - {name: both, rows: η, columns: of, metric: modes/s, expected: falling}
+    """
+    made = expansion(textwrap.dedent(text))
+    records = {t.id: record(t.id, None, metrics={"modes/s": 1 - t.cell.config().eta}) for t in made.trials}
+    assert [tabulate(made, one, records).prediction for one in made.spec.tables] == ["holds", "undecided"]
 
 
 def test_a_result_that_a_search_has_ended_early_is_a_gap_in_a_table() -> None:

@@ -454,17 +454,20 @@ def test_an_encoder_that_waits_is_not_taken_for_that_of_the_result_that_the_stor
     assert home.opened().encoder(FIRST.id) == b"theirs"
 
 
+@pytest.mark.parametrize("named", [True, False])
 def test_a_trial_that_is_trained_anew_is_so_whoever_ends_it_and_whenever_the_store_hears_of_it(
-    home: Home,
+    home: Home, named: bool
 ) -> None:
     tell_one(home.behind, value=0.25)
     old = home.opened().records([FIRST.id])[FIRST.id]
+    run = old.run if named else ""  # as where it was not known when training began
+    assert run is not None
     second = home.opened()
     second.adopt({SECOND.id: SECOND.label}, INFO)
     second.flush()
     home.faulty.before = lambda call: StoreAway("it takes nothing") if call in TELLING else None
     first = home.opened()
-    first.begin(FIRST.facts, INFO, attempt="b1", instead_of=old.run)
+    first.begin(FIRST.facts, INFO, attempt="b1", instead_of=run)
     home.kill(first)
     reader = home.opened()
     assert reader.records([FIRST.id])[FIRST.id].status == "running"

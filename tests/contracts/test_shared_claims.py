@@ -15,7 +15,8 @@ from orchestrator.errors import StoreAway
 from orchestrator.process.driver import Owner, this_driver
 from orchestrator.recording.claims.home import Claims
 from orchestrator.recording.claims.joint import JointClaims
-from orchestrator.recording.claims.shared import STALE_S, SharedClaims
+from orchestrator.recording.claims.notes import notes_in
+from orchestrator.recording.claims.shared import BEAT_S, STALE_S, SharedClaims
 from orchestrator.recording.memory import MemoryRegistry
 from orchestrator.recording.store_port import DriverRegistry
 
@@ -297,8 +298,22 @@ def test_a_driver_stops_where_another_has_what_it_could_not_claim() -> None:
     first, second = driver(registry, "a"), driver(registry, "b")
     took_while_away(registry, first)
     assert second.take(["x"]) == {}
+    assert first.beat() is None  # whether the other lives is not known yet
+    assert second.beat() is None
     assert f"{second.me} trains its trials now" in str(first.beat())
     assert second.beat() is None
+
+
+def test_a_driver_is_stopped_by_none_that_is_long_dead() -> None:
+    registry, clock = Restarted(), Clock()
+    first, dead = driver(registry, "a", clock), driver(registry, "b")
+    dead.take(["x"])
+    took_while_away(registry, first)
+    for _ in range(20):
+        assert first.beat() is None
+        clock.now += BEAT_S
+    said = [note for note in notes_in(registry.read()).values() if note.owner == first.me]
+    assert [(note.holds, note.trials) for note in said] == [(True, {"x"})]
 
 
 def test_of_drivers_that_say_at_once_what_they_could_not_claim_one_goes_on() -> None:
@@ -308,6 +323,7 @@ def test_of_drivers_that_say_at_once_what_they_could_not_claim_one_goes_on() -> 
     registry.moment = registry.read()
     assert first.beat() is None and second.beat() is None
     registry.moment = None
+    assert first.beat() is None and second.beat() is None
     assert first.beat() is None
     assert f"{first.me} trains its trials now" in str(second.beat())
 
@@ -332,6 +348,7 @@ def test_a_driver_that_was_taken_for_dead_comes_back_or_stops_if_another_has_its
     assert first.beat() is None and second.held(["x"]) == {"x": first.me}
     watch(second, clock, STALE_S + 10)
     assert second.take(["x"]) == {}
+    assert first.beat() is None and second.beat() is None
     assert f"{second.me} trains its trials now" in str(first.beat())
 
 

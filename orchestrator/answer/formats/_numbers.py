@@ -31,7 +31,8 @@ def everything(table: Table) -> dict[str, Any]:
         told["cell_seeds"] = own
     if table.judged:
         told["expectations"] = [
-            {name: value for name, value in one._asdict().items() if name != "n"} for one in table.judged
+            {name: value for name, value in one._asdict().items() if name not in ("n", "diverged")}
+            for one in table.judged
         ]
     if table.others:
         told["further"] = [everything(one) for one in table.others]

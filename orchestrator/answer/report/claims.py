@@ -35,13 +35,12 @@ def claims_of(expansion: Expansion, tables: Iterable[Table], anchor: str) -> lis
         tables: those of the sweep.
         anchor: where a page tells of it.
     """
-    drawn = draws(expansion)
     return [
         claim
         for table in tables
         for part in table.parts
         for claim in (
-            *_published(part, anchor, drawn=drawn),
+            *_published(part, anchor),
             *_predicted(part, anchor),
             *_expected(part, anchor),
         )
@@ -59,8 +58,8 @@ def in_words(states: Mapping[str, int]) -> str:
     return ", ".join(f"{number} {MEANINGS.get(status, status)}" for status, number in states.items())
 
 
-def _published(table: Table, anchor: str, *, drawn: bool) -> Iterator[Claim]:
-    spec = table.spec
+def _published(table: Table, anchor: str) -> Iterator[Claim]:
+    spec, drawn = table.spec, draws(entry.cell for _, _, entry in table.flat())
     if spec.published is None:
         return
     theirs = " (theory)" if spec.published.what == "theory" else ""

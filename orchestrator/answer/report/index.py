@@ -35,9 +35,8 @@ LEGEND = """\
 
 Ours is mean ± sd over n seeds, with the 95 % interval of the mean; of expectations the mean with its 90 %
 interval, whose ends are the one-sided 5 % bounds that decide. Behind a published number stands ours minus it,
-with ✓ where that is within, ✗ where it is outside. "But for steps within their noise": the means go that way,
-and not every step is shown. † is a total, ° a dimensional collapse. An expectation was written down before
-its trials were trained, and kept with each of them, unless its row says otherwise."""
+with ✓ where that is within, ✗ where it is outside. † is a total, ° a dimensional collapse. An expectation was
+written down before its trials were trained, and kept with each of them, unless its row says otherwise."""
 HEAD = ("claim", "published", "ours", "n", "setting", "verdict", "made by")
 
 

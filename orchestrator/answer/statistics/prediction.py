@@ -48,7 +48,8 @@ def predicted(
                 between = f"{place}{above} to {row}, {_written(step.mean, spec)}"
                 if not _within_noise(step, drawn=drawn):
                     return "fails", f"{says}; ours does not ({between})"
-                doubt = doubt or f"{says}; so is ours, but for steps within their noise ({between})"
+                alone = "one seed tells it from no noise" if step.low is None else "within its noise"
+                doubt = doubt or f"{says}; ours is undecided by a step the other way, {alone} ({between})"
         if len(known) > 1 and not doubt:
             whole = paired(dict(known[-1][1].values), dict(known[0][1].values))
             if whole is None or _within_noise(whole, drawn=drawn):

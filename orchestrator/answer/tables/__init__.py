@@ -149,7 +149,7 @@ def tabulate(expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialR
         told.insert(0, said)
     prediction: Prediction | None = None
     if spec.expected:
-        prediction, said = predicted(spec, rows, columns, entries, drawn=draws(expansion))
+        prediction, said = predicted(spec, rows, columns, entries, drawn=draws(itertools.chain(*cells)))
         told.insert(0, said if spec in expansion.spec.tables else f"{spec.metric}: {said}")
     verdicts = tuple(judged(expansion, spec, records, itertools.chain(*entries)))
     told[:0] = [one.line for one in verdicts]

@@ -38,7 +38,7 @@ def notes(
     name = spec.metric.partition("/")[0]
     if found := {i: one.evaluations[name] for i, one in records.items() if name in one.evaluations}:
         yield from (f"evaluation {name}: {line}" for line in _origins(expansion, found, "evaluated"))
-    if spec.baseline or spec.best or any(one.minus for one in spec.expectations):
+    if spec.baseline or spec.best or spec.expected or any(one.minus for one in spec.expectations):
         yield from pairing(expansion)
     if odd := unpaired(expansion, records):
         cells = ", ".join(odd)

@@ -140,7 +140,8 @@ class _Webhook:
         self._trained = result.trained
         states = sorted(result.trained.items())
         trained = ", ".join(f"{number} {status}" for status, number in states) or "nothing trained"
-        done = sum(one.id in result.records and result.records[one.id].is_done for one in asked.trials)
+        search, there = asked.spec.searches, result.records
+        done = sum(one.id in there and there[one.id].counts(search=search) for one in asked.trials)
         kind = "stopped" if result.interrupted or result.hopeless else "end"
         text = f"{trained}; {done} of {counted(len(asked.trials), 'trial')} done"
         self.post(kind, text, hopeless=result.hopeless)

@@ -23,6 +23,7 @@ from typing import TypeVar
 from orchestrator.errors import StoreAway, StoreError
 from orchestrator.process.driver import Owner
 from orchestrator.recording.claims.notes import Note, notes_in, trial_tags
+from orchestrator.recording.claims.watch import Watch
 from orchestrator.recording.store_port import DriverRegistry
 
 BEAT_S = 10.0
@@ -65,6 +66,8 @@ class SharedClaims:
         self._started = ""
         self._beat_number = 0
         self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and for how long it has been that
+        self._watch = Watch(stale=STALE_S, gap=GAP_S)
+        self._doubt = False  # whether it is not yet known if one lives that has what this trains
         self._takes = 0  # odd while one is under way: another thread beats meanwhile
         self._looked: float | None = None
         """When the store answered last; None: it did not answer the last time."""
@@ -164,14 +167,14 @@ class SharedClaims:
             said = trial_tags("holds", self._mine).items() <= notes[driver].items()
             if why := self._overtaken(notes, driver, said=said):
                 return why
-            if not said:  # a claim that the store's absence left unsaid or undecided
+            if not said and not self._doubt:  # a claim that the store's absence left unsaid or undecided
                 self._write("holds", self._mine)
                 self._lapsed = True
         return "it was asked to, by `orch stop`" if notes[driver].get("orch.stop") == "true" else None
 
     def _late(self, notes: Mapping[str, Mapping[str, str]]) -> str | None:
         """Leave the note that could not be left before, or that was ended as a dead driver's."""
-        if why := self._overtaken(notes, None, said=False):
+        if (why := self._overtaken(notes, None, said=False)) or self._doubt:
             return why
         self._driver = self.registry.register(self._about() | trial_tags("holds", self._mine))
         self._lapsed = True
@@ -180,16 +183,20 @@ class SharedClaims:
     def _overtaken(
         self, notes: Mapping[str, Mapping[str, str]], driver: str | None, *, said: bool
     ) -> str | None:
-        """Why others have what this driver trains, if they do; `said`: its own note says that it does."""
-        there = notes_in(notes)
+        """Why others that beat have what this driver trains, if so; `said`: its own note says that it does."""
+        there, self._doubt = notes_in(notes), False
         seen = there[driver].trials if driver in there else frozenset()
-        for note in there.values():
+        for name, note in there.items():
             both = note.trials & self._mine
             # Where two hold a trial, both have said so at once, and one of them goes on.
             holds = note.holds and not (said and (self._started, driver) < note.order)
             # One of this machine whose process is gone trains nothing, though its note still says so.
             if note.token != self._token and (both if holds else both - seen) and not note.owner.is_gone:
-                return f"the store did not see it for a while, and {note.owner} trains its trials now"
+                lives = self._watch.lives(name, note.heartbeat, self._clock())
+                if lives:
+                    does = "trains" if note.holds else "wants"
+                    return f"the store did not see it for a while, and {note.owner} {does} its trials now"
+                self._doubt |= lives is None
         return None
 
     def _deregister(self, driver: str) -> None:

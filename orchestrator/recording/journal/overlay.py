@@ -29,8 +29,12 @@ def counts(told: TrialRecord, known: Known, waits: MemoryStore) -> bool:
 
 
 def is_replaced(there: TrialRecord | None, waits: MemoryStore) -> bool:
-    """Whether a trial is trained anew for what is known of it, which is set aside once that has arrived."""
-    return there is not None and (there.run or "") in waits.replaced.get(there.trial_id, ())
+    """Whether a trial is trained anew for what is known of it, which is set aside once that has arrived.
+
+    One that began when the run's name was not known is so for whichever run there is.
+    """
+    runs = () if there is None else waits.replaced.get(there.trial_id, ())
+    return there is not None and ("" in runs or (there.run or "") in runs)
 
 
 def replaced(known: Known, waits: MemoryStore) -> dict[str, str]:
