@@ -183,7 +183,7 @@ class SharedClaims:
     def _overtaken(
         self, notes: Mapping[str, Mapping[str, str]], driver: str | None, *, said: bool
     ) -> str | None:
-        """Why others that beat have what this driver trains, if so; `said`: its own note says that it does."""
+        """Why others that beat have what this driver trains; `said`: its own note says that it does."""
         there, self._doubt = notes_in(notes), False
         seen = there[driver].trials if driver in there else frozenset()
         for name, note in there.items():
