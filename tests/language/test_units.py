@@ -82,6 +82,15 @@ def test_units_of_two_levels_that_a_table_shows_differ_in_one_line() -> None:
         said(base=without_metrics(), axes={"lr": {"0.1": one, "0.5": other}})
 
 
+def test_what_says_no_unit_has_that_of_whoever_says_one() -> None:
+    share, bare = {"metrics": {"top1": {"kind": "final", "unit": "share"}}}, {"metrics": {"top1": "final"}}
+    some = {"lr": {"0.1": {"params.lr": 0.1}, "0.5": {"metrics.top1.kind": "curve"}}}
+    every = {"lr": {"0.1": share | {"params.lr": 0.1}, "0.5": share | {"params.lr": 0.5}}}
+    assert said(base=without_metrics() | share, axes=some).tables[0].in_percent
+    assert said(base=without_metrics() | bare, axes=every).tables[0].in_percent
+    assert not said(base=without_metrics() | bare).tables[0].in_percent
+
+
 def test_each_way_out_of_different_units_is_one() -> None:
     sweep = arms("percent")
     for table, percent in (

@@ -117,7 +117,7 @@ def clear(folder: Folder, *, hasty: bool = False) -> None:
         OSError: one could not be removed.
     """
     there = files(folder, hasty=hasty)
-    _forget(folder, there)
+    _forget(folder, there, hasty=hasty)
     there.remove(GIVEN)
     there.remove_if_empty()
 
@@ -131,7 +131,7 @@ def begin_anew(folder: Folder, mark: str) -> None:
     there = files(folder)
     try:
         if (name := f"{_ANEW}{mark}") not in there.names():
-            _forget(folder, there)
+            _forget(folder, there, hasty=False)
             there.write(name, io.BytesIO())
     except StorageError:
         raise
@@ -139,13 +139,13 @@ def begin_anew(folder: Folder, mark: str) -> None:
         raise StorageError(f"{folder}: cannot be begun anew: {error}; remove it, or mend that") from None
 
 
-def _forget(folder: Folder, there: Files) -> None:
+def _forget(folder: Folder, there: Files, *, hasty: bool) -> None:
     for name in there.names():
         if _NAME.fullmatch(name) or name.startswith(_ANEW):
             there.remove(name)
     if isinstance(folder, Path):
         with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(folder / STATE)
+            shutil.rmtree(folder / STATE, ignore_errors=hasty)
 
 
 def to_plain(report: EpochReport) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def layers_of_cells(
 def _printed(table: TableSpec, metric: str, said: list[tuple[str, Tree]]) -> str | None:
     """How the table prints a metric; None: as its name says."""
     units = dict(_units(metric, said))
-    if len({_PRINTED[unit] for unit in units.values()}) > 1:
+    if len(set(units.values())) > 1:
         told = ", ".join(f"{_CALLED.get(unit, unit)} ({what})" for what, unit in units.items())
         raise ValueError(
             f"table '{table.name}': its cells report {metric} in different units: {told}; report and declare "
@@ -71,13 +71,17 @@ def _printed(table: TableSpec, metric: str, said: list[tuple[str, Tree]]) -> str
 def _units(metric: str, said: list[tuple[str, Tree]]) -> Iterator[tuple[str, str]]:
     """The units of a metric, and who says them: commands, and other trainers beside them that report it."""
     trainers = dict.fromkeys(str(tree["trainer"]) for _, tree in said if "trainer" in tree)
-    found = []
+    found: list[tuple[str, str]] = []
+    silent: list[tuple[str, str]] = []
     for what, tree in said if COMMAND in trainers else ():
         metrics = tree.get("metrics") if tree.get("trainer", COMMAND) == COMMAND else None
         one = metrics.get(metric) if isinstance(metrics, dict) else None
-        unit = one.get("unit", "plain") if isinstance(one, dict) else "plain"
-        if isinstance(one, dict | str) and isinstance(unit, str) and unit in _PRINTED:
+        unit = one.get("unit") if isinstance(one, dict) else None
+        if isinstance(unit, str) and unit in _PRINTED:
             found.append((what, unit))
+        elif isinstance(one, dict | str) and unit is None:
+            silent.append((what, "plain"))
+    found = found or silent  # what says no unit has that of another layer, where one says it
     for name in trainers if found else ():
         with contextlib.suppress(PluginError):
             if name != COMMAND and name in names("loops") and metric in _reported(name):

@@ -240,6 +240,12 @@ def test_the_epoch_of_a_printed_number_is_the_one_before_it_whichever_pattern_co
 
 
 @pytest.mark.parametrize("patterns", [[EPOCH, ACC], [ACC, EPOCH]])
-def test_a_number_printed_before_an_epoch_in_its_line_is_not_of_that(patterns: list[str]) -> None:
+def test_the_only_epoch_of_a_line_is_that_of_the_whole_line(patterns: list[str]) -> None:
     found = heard("for e in (1, 2, 3): print(f'acc={e / 4} epoch={e}')", reads={"stdout": patterns})
-    assert curve(found, "acc") == [(1, 0.5), (2, 0.75)]
+    assert curve(found, "acc") == [(1, 0.25), (2, 0.5), (3, 0.75)]
+
+
+@pytest.mark.parametrize("patterns", [[EPOCH, ACC], [ACC, EPOCH]])
+def test_of_several_epochs_of_a_line_each_is_that_of_the_numbers_after_it(patterns: list[str]) -> None:
+    found = heard("print('epoch=1 acc=0.25 epoch=2 acc=0.5')", reads={"stdout": patterns})
+    assert curve(found, "acc") == [(1, 0.25), (2, 0.5)]

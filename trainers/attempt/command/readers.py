@@ -90,8 +90,11 @@ class Printed:
             self._error = self._error or error
 
     def _look_into(self, line: str) -> None:
-        # In the order of the text: an epoch is that of the numbers after it, in whichever patterns.
-        for match in sorted((m for p in self.patterns for m in p.finditer(line)), key=_position):
+        # In the order of the text: an epoch is that of the numbers after it, in whichever patterns; the only
+        # one of a line is that of the whole line, so it comes first.
+        found = sorted((m for p in self.patterns for m in p.finditer(line)), key=_position)
+        epochs = [match for match in found if match.groupdict().get("epoch") is not None]
+        for match in [*epochs, *(m for m in found if m is not epochs[0])] if len(epochs) == 1 else found:
             said = {name: text for name, text in match.groupdict().items() if text is not None}
             at = f"printed {line.strip()[:80]!r}"
             if (epoch := said.pop("epoch", None)) is not None:
