@@ -243,8 +243,7 @@ def _made_ready(
             of, what = in_words(label for _, label in one.cell.choice[:-1]), "evaluation"
             of = f"{of} · seed {one.seed}"
         wait = f"{counted(len(waiting), what)} wait{'s' if len(waiting) == 1 else ''} for it"
-        told_of = f"the encoder of {of} ({parent})"
-        say(f"orch: {told_of} {why}; {wait}; {RETRAINS} it anew")
+        say(f"orch: the encoder of {of} ({parent}) {why}; {wait}; {RETRAINS} it anew")
     return tuple(trial for trial in mine if trial.id not in without)
 
 
