@@ -98,9 +98,9 @@ def test_the_end_is_told_with_what_was_trained(hook: Hook) -> None:
 
 def test_the_first_failure_is_told_and_no_other(hook: Hook) -> None:
     run(hook.address, "division by zero", "another")
-    told = [body["text"] for body in hook.heard if body["event"] == "failure"]
-    assert told == ["tiny: EMA · symmetric · seed 0 failed: division by zero"]
-    assert hook.heard[0]["trained"] == {"failed": 1}
+    (told,) = [body for body in hook.heard if body["event"] == "failure"]
+    assert told["text"] == "tiny: EMA · symmetric · seed 0 failed: division by zero"
+    assert told["trained"] == {"failed": 1}
 
 
 def test_a_sweep_that_dies_is_told_as_stopped(hook: Hook) -> None:
