@@ -106,12 +106,12 @@ def make_plan(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Plan:
 
     What a search has ended early is no result of a sweep that compares equal budgets: it is trained anew.
     """
-    done = tuple(t for t in expansion.trials if t.id in records and records[t.id].is_done)
-    cut = frozenset(t.id for t in done if not records[t.id].counts(search=expansion.spec.searches))
+    search = expansion.spec.searches
+    done = tuple(t for t in expansion.trials if t.id in records and records[t.id].counts(search=search))
     finished = {t.id for t in done}
     todo = tuple(t for t in expansion.trials if t.id not in finished)
-    plan = Plan(expansion, todo, done, records)
-    return plan._with_anew(cut) if cut else plan
+    anew = frozenset(t.id for t in todo if t.id in records and records[t.id].is_done)
+    return Plan(expansion, todo, done, records, anew)
 
 
 def cut_note(plan: Plan) -> list[str]:
