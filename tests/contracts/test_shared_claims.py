@@ -323,9 +323,25 @@ def test_of_drivers_that_say_at_once_what_they_could_not_claim_one_goes_on() -> 
     registry.moment = registry.read()
     assert first.beat() is None and second.beat() is None
     registry.moment = None
-    assert first.beat() is None and second.beat() is None
     assert first.beat() is None
     assert f"{first.me} trains its trials now" in str(second.beat())
+    assert first.beat() is None
+
+
+def test_a_driver_is_stopped_by_none_that_took_its_trials_and_died_while_it_could_not_look() -> None:
+    registry, clock = Restarted(), Clock()
+    dead, first = driver(registry, "a", clock), driver(registry, "b", clock)
+    took_while_away(registry, dead, first)
+    assert dead.beat() is None  # and says that it holds "x"
+    assert first.beat() is None
+    registry.away = True
+    with pytest.raises(StoreAway):
+        first.beat()
+    registry.away = False
+    assert dead.beat() is None  # its last
+    for _ in range(20):
+        assert first.beat() is None
+        clock.now += BEAT_S
 
 
 def test_a_claim_that_was_decided_counts_though_the_store_does_not_hear_of_it() -> None:

@@ -65,12 +65,10 @@ class SharedClaims:
         self._token = uuid.uuid4().hex
         self._started = ""
         self._beat_number = 0
-        self._seen: dict[str, tuple[str, float]] = {}  # heartbeat, and for how long it has been that
-        self._watch = Watch(stale=STALE_S, gap=GAP_S)
+        self._watch = Watch(stale=STALE_S, gap=GAP_S, clock=clock)
+        self._beats_watch = Watch(stale=STALE_S, gap=GAP_S, clock=clock)  # another thread's
         self._doubt = False  # whether it is not yet known if one lives that has what this trains
         self._takes = 0  # odd while one is under way: another thread beats meanwhile
-        self._looked: float | None = None
-        """When the store answered last; None: it did not answer the last time."""
         self._mine: frozenset[str] = frozenset()
         self.lost: list[Owner] = []
         """Drivers that were found dead."""
@@ -158,7 +156,7 @@ class SharedClaims:
 
     def beat(self) -> str | None:
         """Tell the others that this driver lives, and what it trains; why it should stop, if it should."""
-        takes, driver, notes = self._takes, self._driver, self.registry.read()
+        takes, driver, notes = self._takes, self._driver, self._beats_watch.look(self.registry.read)
         if driver is None or driver not in notes:
             return self._late(notes) if self._mine else None
         self._beat_number += 1
@@ -192,7 +190,7 @@ class SharedClaims:
             holds = note.holds and not (said and (self._started, driver) < note.order)
             # One of this machine whose process is gone trains nothing, though its note still says so.
             if note.token != self._token and (both if holds else both - seen) and not note.owner.is_gone:
-                lives = self._watch.lives(name, note.heartbeat, self._clock())
+                lives = self._beats_watch.lives(name)
                 if lives:
                     does = "trains" if note.holds else "wants"
                     return f"the store did not see it for a while, and {note.owner} {does} its trials now"
@@ -276,21 +274,14 @@ class SharedClaims:
 
     def _living(self) -> dict[str, Note]:
         """Notes of the other drivers that live; those that do not are ended, and their trials let go."""
-        before, self._looked = self._looked, None
-        there = self.registry.read()
-        now, found = self._clock(), {}
-        passed = 0.0 if before is None else min(now - before, GAP_S)
-        self._looked = now
+        there, found = self._watch.look(self.registry.read), {}
         for driver, note in notes_in(there).items():
             if driver == self._driver:
                 continue
             if there[driver].get("orch.token") == self._token:
                 self.registry.deregister(driver)  # the answer to `enter` was lost, and it was asked again
                 continue
-            heartbeat, silent = self._seen.get(driver, ("", 0.0))
-            silent = silent + passed if note.heartbeat == heartbeat else 0.0
-            self._seen[driver] = (note.heartbeat, silent)
-            if silent > STALE_S or note.owner.is_gone:
+            if self._watch.lives(driver) is False or note.owner.is_gone:
                 self.lost.append(note.owner)
                 self.registry.deregister(driver, lost=True)
                 self.registry.mark_stopped(note.trials if note.holds else ())
