@@ -30,7 +30,7 @@ SMALLEST = {
     "reading_speed.py": ["--runs", "8", "--repeats", "1"],
     "scaling.py": ["--quick"],
     "shapes_difficulty.py": ["--size", "8", "--seeds", "1", "--epochs", "1"],
-    "soak.py": ["--trials", "2", "--epochs", "1", "--images", "64"],
+    "soak.py": ["--trials", "4", "--epochs", "1", "--images", "64"],
     "start_speed.py": ["--rounds", "1", "--spec", "sweep.yaml"],
     "student_speed.py": ["--rounds", "1", "--epochs", "1", "--train", "256"],
     "step_speed.py": ["--width", "4", "--batch", "8", "--rounds", "1", "--steps", "1"],

@@ -197,7 +197,7 @@ def test_a_second_signal_ends_a_sweep_at_once_whatever_ray_is_doing(
     driver.terminate()
     _, errors = driver.communicate(timeout=15)
     assert driver.returncode == 130, errors
-    assert "Traceback" not in errors and re.search("orch: (stopp|interrupted; nothing was running)", errors)
+    assert "Traceback" not in errors and re.search("orch: (stopp|interrupted; no trial was running)", errors)
     assert gone(there, within_s=5)
 
 
