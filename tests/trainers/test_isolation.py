@@ -235,10 +235,14 @@ def test_a_trial_whose_loss_is_nan_has_diverged_at_a_step() -> None:
     "predictor",
     [
         {"kind": "mlp"},
-        {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"},
+        pytest.param(
+            {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"}, marks=pytest.mark.slow
+        ),
         {"kind": "linear"},
-        {"kind": "linear", "symmetric": True, "constraint": "normalised"},
-        {"kind": "linear", "symmetric": True, "constraint": "diagonal"},
+        pytest.param(
+            {"kind": "linear", "symmetric": True, "constraint": "normalised"}, marks=pytest.mark.slow
+        ),
+        pytest.param({"kind": "linear", "symmetric": True, "constraint": "diagonal"}, marks=pytest.mark.slow),
     ],
     ids=lambda predictor: "-".join(map(str, predictor.values())),
 )
@@ -425,7 +429,10 @@ def numbers_alone(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("first", "second"), [(A, B), (B, A)], ids=["B after A", "A after B"])
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pytest.param(A, B, id="B after A"), pytest.param(B, A, id="A after B", marks=pytest.mark.slow)],
+)
 def test_a_trial_after_another_equals_itself_alone_bit_for_bit(
     first: dict[str, Any], second: dict[str, Any], tmp_path: Path
 ) -> None:
