@@ -40,6 +40,11 @@ def notes_in(there: Mapping[str, Mapping[str, str]]) -> dict[str, Note]:
     return found
 
 
+def heartbeat_in(tags: Mapping[str, str]) -> str:
+    """What changes with every heartbeat of a driver."""
+    return tags.get("orch.heartbeat", "")
+
+
 def _note(driver: str, tags: Mapping[str, str]) -> Note:
     number = int(tags.get("orch.trials", "0"))
     ids = (tags.get(f"orch.trials.{index}", "").split() for index in range(number))
@@ -53,6 +58,6 @@ def _note(driver: str, tags: Mapping[str, str]) -> Note:
         order=(tags.get("orch.started", ""), driver),
         holds=tags.get("orch.state") == "holds",
         trials=frozenset(trial_id for part in ids for trial_id in part),
-        heartbeat=tags.get("orch.heartbeat", ""),
+        heartbeat=heartbeat_in(tags),
         token=tags.get("orch.token", ""),
     )

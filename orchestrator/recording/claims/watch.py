@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
+
+from orchestrator.recording.claims.notes import heartbeat_in
 
 _Notes = Mapping[str, Mapping[str, str]]
 
@@ -11,7 +12,7 @@ _Notes = Mapping[str, Mapping[str, str]]
 class Watch:
     """What one thread has seen of other drivers' heartbeats."""
 
-    def __init__(self, *, stale: float, gap: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, stale: float, gap: float, clock: Callable[[], float]) -> None:
         """Nothing is seen yet.
 
         Args:
@@ -39,7 +40,7 @@ class Watch:
         watched = before is not None and self._looked - before <= self._gap
         met, self._met = self._met, {}
         for driver, tags in notes.items():
-            heartbeat = tags.get("orch.heartbeat", "")
+            heartbeat = heartbeat_in(tags)
             known, silent, beats = met.get(driver, (heartbeat, 0.0, False))
             same = heartbeat == known
             self._met[driver] = (heartbeat, silent + passed if same else 0.0, watched and (beats or not same))
