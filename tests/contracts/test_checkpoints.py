@@ -394,7 +394,6 @@ def outcome(folder: Folder) -> Outcome:
     return run_trial(config(), runtime=RUNTIME, folder=folder, report=lambda _: None)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["PUT", "GET"])
 def test_storage_that_stays_away_fails_the_trial_in_a_way_that_another_attempt_can_cure(
     s3: S3Folder, bad: Proxy, verb: str

@@ -57,7 +57,7 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(ready: Place) -> N
 @pytest.mark.parametrize(
     ("way", "executor"),
     [
-        pytest.param("SIGTERM", "serial", marks=pytest.mark.slow),
+        ("SIGTERM", "serial"),
         ("orch stop", "serial"),
         pytest.param("SIGTERM", "ray", marks=pytest.mark.slow),
     ],
@@ -84,7 +84,6 @@ def test_a_driver_that_is_told_to_stop_keeps_its_checkpoints_and_leaves_nothing_
     assert list(ready.folder.rglob("epoch-*.pt"))
 
 
-@pytest.mark.slow
 def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: Place) -> None:
     plan = json.loads(ready.orch("plan", "sweep.yaml", "--json", "--seeds", "1").stdout)[0]
     ids = [trial["id"] for trial in plan["todo"]]
@@ -118,7 +117,6 @@ def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: 
     assert table == ready.orch("table", "sweep.yaml", "--seeds", "1").stdout
 
 
-@pytest.mark.slow
 def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +138,6 @@ def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_sum
     assert "summary run" not in again.stderr
 
 
-@pytest.mark.slow
 def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +155,6 @@ def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(
     assert stopped.count(": failed  ValueError") == 2 and "go on with --keep-going" in stopped
 
 
-@pytest.mark.slow
 def test_a_sweep_whose_trials_all_diverge_is_complete(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 2\n  optimizer: {lr: 1.0e+30}\n  probe"))
     done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
@@ -179,7 +175,6 @@ def test_output_that_nobody_reads_any_more_ends_no_training(ready: Place) -> Non
     assert "8 completed" in ready.orch("status", "sweep.yaml").stdout
 
 
-@pytest.mark.slow
 def test_ctrl_c_is_heard_although_nobody_reads_what_is_said(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
     command = typed("sweep", "sweep.yaml", "--executor", "serial")

@@ -195,8 +195,7 @@ def no_secret(folder: Path) -> None:
     assert files and not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("delivered_by", ["sync", "sweep"])
+@pytest.mark.parametrize("delivered_by", ["sync", pytest.param("sweep", marks=pytest.mark.slow)])
 def test_a_tracker_that_is_absent_from_start_to_end_has_everything_after_the_next_command(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivered_by: str
 ) -> None:
@@ -255,7 +254,6 @@ def test_answers_that_are_cut_anywhere_cost_nothing(
     check(tmp_path, bad, undisturbed, table=done.stdout)
 
 
-@pytest.mark.slow
 def test_lost_answers_make_nothing_twice(bad: Tracker, undisturbed: Undisturbed, tmp_path: Path) -> None:
     creations = itertools.count()
 

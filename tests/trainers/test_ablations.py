@@ -159,9 +159,9 @@ def test_a_symmetric_predictor_is_symmetric_after_reinitialisation_too() -> None
     "settings",
     [
         {"name": "byol", "reinit": {"every": 2}},
-        pytest.param({"name": "byol", "momentum_end": 1.0}, marks=pytest.mark.slow),
+        {"name": "byol", "momentum_end": 1.0},
         {"name": "directpred", "freq": 3},
-        pytest.param({"name": "directpred_partitioned", "cuts": 2}, marks=pytest.mark.slow),
+        {"name": "directpred_partitioned", "cuts": 2},
     ],
     ids=lambda settings: "-".join(settings),
 )

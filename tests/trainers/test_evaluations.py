@@ -131,7 +131,6 @@ def grey_network(about: About) -> torch.nn.Module:
     return plugins.load("encoders", about.network.name).build(about.network, about.shape)[0]  # type: ignore
 
 
-@pytest.mark.slow
 def test_what_is_wrong_with_a_given_encoder_is_one_line(
     trained: tuple[Outcome, Path], tmp_path: Path
 ) -> None:

@@ -235,14 +235,10 @@ def test_a_trial_whose_loss_is_nan_has_diverged_at_a_step() -> None:
     "predictor",
     [
         {"kind": "mlp"},
-        pytest.param(
-            {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"}, marks=pytest.mark.slow
-        ),
+        {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"},
         {"kind": "linear"},
-        pytest.param(
-            {"kind": "linear", "symmetric": True, "constraint": "normalised"}, marks=pytest.mark.slow
-        ),
-        pytest.param({"kind": "linear", "symmetric": True, "constraint": "diagonal"}, marks=pytest.mark.slow),
+        {"kind": "linear", "symmetric": True, "constraint": "normalised"},
+        {"kind": "linear", "symmetric": True, "constraint": "diagonal"},
     ],
     ids=lambda predictor: "-".join(map(str, predictor.values())),
 )
@@ -429,10 +425,7 @@ def numbers_alone(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [pytest.param(A, B, id="B after A"), pytest.param(B, A, id="A after B", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize(("first", "second"), [(A, B), (B, A)], ids=["B after A", "A after B"])
 def test_a_trial_after_another_equals_itself_alone_bit_for_bit(
     first: dict[str, Any], second: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -63,7 +63,6 @@ def test_a_number_that_is_none_is_a_divergence_where_it_counts() -> None:
     assert other.details["warnings"] == ["'extra' was inf at times, which is left out"]
 
 
-@pytest.mark.slow
 def test_a_metric_that_must_come_and_does_not_is_named() -> None:
     for text in ("", "print(1)"):
         assert heard(text).outcome.reason == (
