@@ -1,12 +1,13 @@
 """The slope of log eig W_p over log eig F that a random predictor has, beside that of the trained one.
 
-    python benchmarks/chance_slope.py [BUNDLE...] [--draws 10]
+    python benchmarks/chance_slope.py [BUNDLE...] [--draws 10] [--metric Wp/slope]
 
 The slope matches two sorted lists of eigenvalues rank by rank, so that a W_p that knows nothing of F has one.
 For each cell whose predictor SGD trained, at the first and the last epoch after which spectra were recorded:
 the slope of the trained W_p over its F, and over the same F mean ± standard deviation of predictors drawn as
 the cell's own was (and made symmetric where it was), and of linear ones, whose spectrum has another shape.
-Without a bundle: those of Table 1 and Figure 5 in docs/reproduction.
+`--metric` takes another one of the eigenspace, such as alignment/mean or alignment/commutator.
+Without a bundle: those of Table 1 and Figure 5 in docs/reproduction, whatever their profile.
 """
 
 from __future__ import annotations
@@ -30,24 +31,19 @@ from trainers.networks.heads import (
 )
 
 BUNDLES = Path(__file__).parents[1] / "docs/reproduction"
-SHIPPED = [BUNDLES / f"{name}-short.orch.zip" for name in ("table1", "figure5")]
+SHIPPED = [BUNDLES / f"{name}.orch.zip" for name in ("table1-short", "table1-cpu", "figure5-short")]
 TRAINED = ("byol", "simsiam")
 """Methods whose predictor SGD trains."""
 
 
-def slope(f: np.ndarray, w_p: torch.Tensor) -> float:
-    """Of W_p over an F with these eigenvalues; in which directions they lie does not matter."""
+def measured(metric: str, f: np.ndarray, w_p: torch.Tensor) -> float:
+    """Of W_p and an F with these eigenvalues; of a W_p just drawn their directions do not matter."""
     correlation = torch.from_numpy(np.ascontiguousarray(f)).diag()
-    return eigenspace_metrics(correlation, w_p, eigenspace(correlation, w_p))["Wp/slope"]
+    return eigenspace_metrics(correlation, w_p, eigenspace(correlation, w_p))[metric]
 
 
-def trained(f: np.ndarray, w_p: np.ndarray) -> str:
-    """Of the recorded eigenvalues of W_p, real parts, over those of F."""
-    return f"{slope(f, torch.from_numpy(np.ascontiguousarray(w_p)).diag()):.2f}"
-
-
-def chance(f: np.ndarray, config: PredictorConfig, draws: int) -> str:
-    """Mean ± standard deviation of the slopes of predictors that were just drawn."""
+def chance(metric: str, f: np.ndarray, config: PredictorConfig, draws: int) -> str:
+    """Mean ± standard deviation over predictors that were just drawn."""
     found = []
     for number in range(draws):
         torch.manual_seed(number)
@@ -55,7 +51,7 @@ def chance(f: np.ndarray, config: PredictorConfig, draws: int) -> str:
         project(predictor, config)
         w_p = predictor_matrix(predictor)
         assert w_p is not None
-        found.append(slope(f, w_p))
+        found.append(measured(metric, f, w_p))
     spread = f" ± {statistics.stdev(found):.2f}" if draws > 1 else ""
     return f"{statistics.mean(found):.2f}{spread}"
 
@@ -65,21 +61,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
     parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--metric", default="Wp/slope")
     asked = parser.parse_args()
     torch.set_num_threads(1)
     print(machine())
-    print("| sweep | cell | epoch | trained | random | random, linear |\n|---|---|---:|---:|---:|---:|")
+    head = ("sweep", "cell", "seed", "epoch", f"{asked.metric}, trained", "random", "random, linear")
+    print(f"| {' | '.join(head)} |\n|---|---|---:|---:|---:|---:|---:|")
     for bundle in asked.bundles or SHIPPED:
         sweep = Sweep.load(bundle)
+        curves = sweep.curves().query("metric == @asked.metric").set_index(["cell", "seed", "epoch"])["value"]
         for cell in {trial.cell.label: trial.cell for trial in sweep.trials}.values():
             method = getattr(cell.config(0), "method", None)  # the matrix dynamics have none
             if method is None or method.name not in TRAINED:
                 continue
-            for spectra in sweep.spectra(cell.label).values():
+            for seed, spectra in sweep.spectra(cell.label).items():
                 for at in (int(np.argmax(spectra["epochs"] > 0)), len(spectra["epochs"]) - 1):
-                    f, w_p = spectra["F"][at], spectra["Wp"][at]
-                    slopes = [chance(f, one, asked.draws) for one in (method.predictor, LinearPredictor())]
-                    row = (sweep.spec.name, cell.label, spectra["epochs"][at], trained(f, w_p), *slopes)
+                    f, epoch = spectra["F"][at], spectra["epochs"][at]
+                    kinds = (method.predictor, LinearPredictor())
+                    drawn = [chance(asked.metric, f, one, asked.draws) for one in kinds]
+                    own = f"{curves[cell.label, seed, epoch]:.2f}"
+                    row = (bundle.name.partition(".")[0], cell.label, seed, epoch, own, *drawn)
                     print(f"| {' | '.join(map(str, row))} |", flush=True)
 
 

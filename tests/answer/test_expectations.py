@@ -118,10 +118,10 @@ def test_whether_it_was_predicted_is_what_each_trial_was_begun_under() -> None:
     made = sweep(WORSE)
     assert verdicts(made, {})[0].written == "nothing of it is trained yet"
     assert verdicts(made, trained(made, ours))[0].written == "predicted before training"
-    assert verdicts(made, trained(made, ours, {}))[0].written == "written after all its 18 trials had begun"
+    assert verdicts(made, trained(made, ours, {}))[0].written == "all its 18 trials began without it"
     early = {i: one for i, one in trained(made, ours, {}).items() if i in {t.id for t in made.trials[:4]}}
     assert verdicts(made, trained(made, ours) | early)[0].written.startswith(
-        "written after 2 of its 18 trials"
+        "2 of its 18 trials began without it"
     )
 
 
@@ -157,7 +157,7 @@ def test_an_expectation_of_an_evaluation_is_not_said_to_be_ahead_of_training_tha
     made = evaluated(f"metric: near/top1, expectations: [{{cell: {BASELINE}, at_least: 45}}]", seeds=2)
     records = trained(made, lambda label, seed: "collapsed" if "No" in label else 0.5, {})
     shown = tabulate(made, made.spec.tables[0], records)
-    assert shown.judged[0].written == "written after all its 2 trials had begun"
+    assert shown.judged[0].written == "all its 2 trials began without it"
     assert "all 2 collapsed" in text_of("text", tabulate(made, words(made), records))
 
 
@@ -227,7 +227,7 @@ def test_a_trial_that_waits_in_a_journal_is_not_called_predicted_while_the_track
         writer.finish(trial.id, outcome(), info)
     assert seen() == UNKNOWN.replace("4", "2")
     gone.clear()
-    assert seen() == "written after all its 2 trials had begun"
+    assert seen() == "all its 2 trials began without it"
     writer.close()
 
 

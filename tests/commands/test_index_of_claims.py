@@ -19,7 +19,7 @@ def test_a_sweep_file_is_answered_by_a_bundle_of_another_sweep_that_has_its_tria
     ready.orch("report", SHORT, "orch:figure2", "-f", "md", "-o", "page.md")
     page = (ready.folder / "page.md").read_text(encoding="utf-8")
     assert "`orch sweep orch:figure2 --profile short --seeds 0,`" in page
-    assert "undecided at n = 1; written after its only trial had begun" in page
+    assert "undecided at n = 1; its only trial began without it" in page
     assert "not run" not in page.partition("## figure2")[2]
 
 

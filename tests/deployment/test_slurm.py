@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,8 @@ class Job:
     """A job of two nodes with one core each, both of them this machine."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.number = folder, str(os.getpid())
+        self.folder, self._ray = folder, f"/tmp/ray-{os.getpid()}"
+        self._steps: list[subprocess.Popen[str]] = []
         (folder / "bin").mkdir()
         (folder / "bin" / "srun").write_text(SRUN, encoding="utf-8")
         (folder / "bin" / "srun").chmod(0o755)
@@ -36,7 +39,7 @@ class Job:
         self.environment = os.environ | {
             "PATH": os.pathsep.join(here),
             "PYTHONPATH": str(ROOT),
-            "SLURM_JOB_ID": self.number,
+            "SLURM_JOB_ID": str(os.getpid()),
             "SLURM_JOB_NUM_NODES": "2",
             "SLURM_CPUS_PER_TASK": "1",
             "ORCH_HEAD_IP": "127.0.0.1",
@@ -45,7 +48,7 @@ class Job:
     def start(self, *words: str) -> subprocess.Popen[str]:
         log = (self.folder / "job.log").open("a", encoding="utf-8")
         with log:
-            return subprocess.Popen(
+            step = subprocess.Popen(
                 ["bash", str(SCRIPT), *words],
                 cwd=self.folder,
                 env=self.environment,
@@ -53,18 +56,42 @@ class Job:
                 stderr=log,
                 text=True,
             )
+        self._steps.append(step)
+        return step
 
     def told(self) -> str:
         return (self.folder / "job.log").read_text(encoding="utf-8")
 
     def left(self) -> list[str]:
         """Processes and secrets that a job has left behind."""
-        running = subprocess.run(
-            ["pgrep", "--full", "--list-full", f"/tmp/ray-{self.number}"], capture_output=True, text=True
+        return self._running() + [str(path) for path in (self.folder / "runs").glob(".ray-token-*")]
+
+    def end(self) -> None:
+        """Leave nothing behind, also where a test has failed."""
+        for step in self._steps:
+            step.terminate()
+        for step in self._steps:
+            try:
+                step.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                step.kill()
+        for line in self._running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(line.split()[0]), signal.SIGKILL)
+        shutil.rmtree(self._ray, ignore_errors=True)  # its logs, which a job leaves on its nodes
+
+    def _running(self) -> list[str]:
+        found = subprocess.run(
+            ["pgrep", "--full", "--list-full", self._ray], capture_output=True, text=True, check=False
         )
-        return running.stdout.splitlines() + [
-            str(path) for path in (self.folder / "runs").glob(".ray-token-*")
-        ]
+        return found.stdout.splitlines()
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Iterator[Job]:
+    job = Job(tmp_path)
+    yield job
+    job.end()
 
 
 def test_the_script_is_one_that_bash_can_read() -> None:
@@ -84,10 +111,9 @@ def test_a_sweep_in_a_job_takes_the_jobs_cores_and_not_the_nodes() -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pgrep") is None, reason="needs pgrep (procps)")
-def test_a_job_whose_time_is_up_goes_on_in_the_next_one(tmp_path: Path) -> None:
+def test_a_job_whose_time_is_up_goes_on_in_the_next_one(job: Job, tmp_path: Path) -> None:
     text = table_yaml().replace("epochs: 2\n  probe", "epochs: 100\n  probe")
     (tmp_path / "sweep.yaml").write_text(text, encoding="utf-8")
-    job = Job(tmp_path)
     first = job.start("sweep.yaml")
     deadline = time.monotonic() + 240
     while not list(tmp_path.glob("runs/trials/*/epoch-*.pt")):
@@ -104,4 +130,3 @@ def test_a_job_whose_time_is_up_goes_on_in_the_next_one(tmp_path: Path) -> None:
     assert second.wait(timeout=300) == 0, job.told()
     assert "tiny, table main" in job.told()
     assert job.left() == []
-    shutil.rmtree(f"/tmp/ray-{job.number}", ignore_errors=True)  # Ray's logs, which a job leaves on its nodes

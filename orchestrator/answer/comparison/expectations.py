@@ -195,7 +195,7 @@ def _when(
         of = _of(late, begun)
         return f"edited after {of} had begun, trained under: {others[0].partition(' ')[2]}"
     if late:
-        return f"written after {_of(late, begun)} had begun"
+        return f"{_of(late, begun)} began without it"  # it is newer, or another sweep trained them
     unsure = [
         record
         for record, words in zip(begun, said, strict=True)

@@ -83,7 +83,7 @@ def answered(results: Sequence[Section], nothing: Section) -> list[Section]:
         nothing: the same sweep without results.
     """
     ran = [one._replace(claims=[c for c in one.claims if c.answer != NOT_RUN]) for one in results]
-    told = {(claim.what, claim.source) for one in ran for claim in one.claims}
+    told = _distinct(ran)
     left = [claim for claim in nothing.claims if (claim.what, claim.source) not in told]
     return [*(one for one in ran if one.claims or one.problems), nothing._replace(claims=left)]
 
@@ -106,7 +106,10 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     total: Counter[str] = sum(counts.values(), Counter())
     told = ", ".join(f"{total[word]} {word}" for word in WORDS if total[word])
     parts = [MADE, notes.get("", "").strip() or "# Published and ours"]
-    said = counted(total.total(), "claim") + (f": {told}" if told else "")
+    claims, rows = sum(len(_distinct(group)) for group in groups.values()), total.total()
+    said = counted(claims, "claim")
+    said += f", in {rows} rows, for some were run in several settings" if rows > claims else ""
+    said += f": {told}" if told else ""
     parts += [f"**{said}.**", _overview(counts), LEGEND]
     for name, group in groups.items():
         parts.append(f"## {name}")
@@ -150,8 +153,13 @@ def _row(claim: Claim, one: Section) -> tuple[str, ...]:
     return (*(escaped(" ".join(word.split())) for word in words), f"`{command}`")
 
 
+def _distinct(group: Sequence[Section]) -> set[tuple[str, str]]:
+    """Its claims, whatever setting they were run in."""
+    return {(claim.what, claim.source) for one in group for claim in one.claims}
+
+
 def _counts(group: Sequence[Section]) -> Counter[str]:
-    """How many claims have which word."""
+    """How many rows have which word."""
     answers = [claim.answer for one in group for claim in one.claims]
     return Counter(next((word for word in WORDS[::-1] if one.startswith(word)), one) for one in answers)
 

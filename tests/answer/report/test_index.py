@@ -124,7 +124,7 @@ def test_a_number_of_another_setting_is_not_testable_and_one_outside_is_not_repr
 def test_an_expectation_that_was_written_after_training_says_so_in_its_verdict() -> None:
     whole = claimed()
     late = rows(index([told(whole, trained(whole, predicted=False))], {}))[1]
-    assert late[5] == "reproduced; written after all its 6 trials had begun"
+    assert late[5] == "reproduced; all its 6 trials began without it"
 
 
 def test_what_diverged_is_told_and_nothing_is_made_of_it() -> None:
@@ -205,6 +205,14 @@ def test_a_command_with_a_bar_does_not_break_its_row() -> None:
         len(re.findall(r"(?<!\\)\|", line)) for line in index([one], {}).splitlines() if "orch import" in line
     }
     assert bars == {8}
+
+
+def test_a_claim_that_was_run_in_two_settings_is_one_claim_in_two_rows() -> None:
+    one = told(claimed(), trained(claimed()))
+    page = index([one, one._replace(setting="another"), told(claimed(), {})._replace(name="other")], {})
+    assert len(rows(page)) == 12
+    said = "**8 claims, in 12 rows, for some were run in several settings: 8 reproduced, 4 not run.**"
+    assert said in page
 
 
 def test_an_index_without_claims_says_so() -> None:

@@ -284,7 +284,7 @@ def test_what_a_theory_says_and_what_was_expected_are_claims_too() -> None:
     assert (theory.what, theory.published) == ("rising along lr (probe/top1 in %)", "theory")
     assert (theory.ours, theory.n, theory.verdict) == ("so is ours", "6", "✓ holds")
     assert above.what == "'0.2' at least 10 % (probe/top1 in %)" and above.verdict == "✓ holds"
-    assert above.published == "written after all its 6 trials had begun" and "n = 6" in above.ours
+    assert above.published == "all its 6 trials began without it" and "n = 6" in above.ours
     assert collapse.verdict == "✗ does not hold" and collapse.ours == "0 of 6 collapsed"
     both = made(one, told(expansion(table_yaml(PUBLISHED)), anchor="second"))
     assert "<p>7 claims: " in both and "2 holds" in both
