@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.place import Place
+from orchestrator.process import command
+from tests.place import Place, own_signals
 from tests.storage import Storage, served
 from trainers.attempt.folders import S3Folder
 from trainers.config import foreign
@@ -35,6 +36,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def signals_put_back(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A command that ends in this process leaves handlers that end it, too, at a later test's signal."""
+    monkeypatch.setattr(command, "_typed", False)
+    with own_signals():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,17 @@
-"""Laws of the test run itself: a test that dies or hangs ends it, by name."""
+"""Laws of the test run itself: a test that dies or hangs ends it, by name, and no test ends another."""
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from orchestrator.commands.app import app
+from orchestrator.process.command import is_command
 
 SETTINGS = Path(__file__).parents[1] / "pyproject.toml"
 DIES = "import os, signal\ndef test_dies(): os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -38,3 +45,11 @@ def test_a_test_that_hangs_ends_the_run_with_the_line_where_it_waits(tmp_path: P
     said = run(tmp_path, "-o", "faulthandler_timeout=1", hangs=HANGS)
     assert "crashed while running 'test_hangs.py::test_hangs'" in said
     assert f'{tmp_path / "test_hangs.py"}", line 2 in test_hangs' in said
+
+
+@pytest.mark.parametrize("test", ["one", "the next one"])
+def test_a_command_that_ends_in_a_test_leaves_no_handler_that_ends_the_next_one(test: str) -> None:
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL and not is_command()
+    CliRunner().invoke(app, ["schema", "-f", "yaml"])
+    assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler and is_command()
