@@ -23,9 +23,9 @@ def run(folder: Path, *words: str, **files: str) -> str:
     """What a run of these test files under this project's settings says; it does not pass."""
     for name, content in files.items():
         (folder / f"test_{name}.py").write_text(content)
-    pytest = [sys.executable, "-m", "pytest", "-c", str(SETTINGS), "--rootdir", str(folder)]
+    started = [sys.executable, "-m", "pytest", "-c", str(SETTINGS), "--rootdir", str(folder)]
     done = subprocess.run(
-        [*pytest, "-p", "no:cacheprovider", *words, str(folder)],
+        [*started, "-p", "no:cacheprovider", *words, str(folder)],
         capture_output=True,
         text=True,
         timeout=60,

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,15 +15,12 @@ import pytest
 from orchestrator.errors import Interrupted
 from orchestrator.process import command, signals
 from orchestrator.process.signals import ignore_signals, stop_signals
-from tests.place import own_signals
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(signals, "AT_ONCE_S", 0.2)
     monkeypatch.setattr(signals, "SAME_S", 0.0)
-    with own_signals():
-        yield
 
 
 def press(times: int) -> None:
