@@ -85,17 +85,3 @@ def test_a_published_bundle_draws_its_figures_and_each_time_alike(bundle: Path) 
     for figure in sweep.spec.figures:
         once, again = (draw.to_png(sweep.figure(figure.file_name)) for _ in range(2))
         assert once == again
-
-
-@EACH
-def test_a_published_bundle_holds_no_weights(bundle: Path) -> None:
-    with zipfile.ZipFile(bundle) as held:
-        names = [Path(name) for name in held.namelist()]
-    assert not {name.parts[0] for name in names} & {"encoders", "checkpoints"}
-    assert {name.suffix for name in names} <= {
-        *(".json", ".npz", ".yaml", ".csv", ".md", ".tex", ".html", ".txt", ".png")  # pictures of spectra
-    }
-
-
-def test_bundles_in_the_repository_stay_small() -> None:
-    assert sum(path.stat().st_size for path in BUNDLES) < 20 * 2**20
