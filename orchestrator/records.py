@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,9 @@ MEASURED: frozenset[str] = frozenset({"completed", "collapsed", "pruned"})
 """Statuses of trials that have final metrics."""
 FINAL: frozenset[str] = frozenset({"completed", "collapsed", "diverged", "pruned"})
 """Statuses that need no further training: results, whether welcome or not."""
+
+LONGEST_S = 1e10
+"""Seconds, 317 years: longer than anything takes, so that more is no time, and sums of times are numbers."""
 
 TrialId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 
@@ -105,7 +107,7 @@ class TrialRecord(Frozen):
     """SHA-256 of the file with its encoder; None where it was not kept."""
     run: str | None = None
     """The store's own name for it, such as the MLflow run id."""
-    spent_s: float | None = None
+    spent_s: float | None = Field(None, ge=0, le=LONGEST_S)
     """Seconds of wall time; None where its last attempt is not all that it took, or nobody has told."""
     on_gpu: bool = False
     """Whether that was on a GPU."""
@@ -198,13 +200,17 @@ class SweepInfo(Frozen):
     _late = left_out_if_empty("expected", "metrics")
 
 
+def duration_of(value: object) -> float | None:
+    """A number of seconds that something can have taken; None where it is none."""
+    return float(value) if isinstance(value, int | float) and 0 <= value <= LONGEST_S else None
+
+
 def record_of(
     trial_id: str, outcome: Outcome, provenance: Provenance, *, expected: Mapping[str, str] | None = None
 ) -> TrialRecord:
     """The record that an outcome leaves in a store; `expected` as it was when the trial first began."""
     details: Mapping[str, Any] = outcome.details
-    wall = None if "resumed_at_epoch" in details else details.get("wall_s")
-    spent = float(wall) if isinstance(wall, int | float) and 0 <= wall < math.inf else None
+    spent = None if "resumed_at_epoch" in details else duration_of(details.get("wall_s"))
     return TrialRecord(
         trial_id=trial_id,
         status=outcome.status,

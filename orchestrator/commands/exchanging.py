@@ -158,7 +158,8 @@ def report(
     beside: With = None,
 ) -> None:
     """Write one page with the answer: tables, verdicts, figures, spectra, trials, methods, citations."""
-    from orchestrator.commands.look.write_report import write_index, write_report
+    from orchestrator.commands.look.write_index import write_index
+    from orchestrator.commands.look.write_report import write_report
 
     if form not in ("html", "md"):
         raise UsageError(f"no report format '{form}'; known: html, md")

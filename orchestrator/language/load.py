@@ -271,6 +271,9 @@ def _text(path: Path, place: str) -> str:
         raise SpecError([Problem(place, "", message)])
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SpecError([Problem(place, "", f"{path} is UTF-16; save it as UTF-8")])
+    if content.startswith(b"PK\x03\x04"):
+        message = f"{path} is a zip file, and a sweep file is text; a bundle's name ends in .orch.zip"
+        raise SpecError([Problem(place, "", message)])
     try:
         return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:

@@ -56,6 +56,11 @@ def test_a_trial_that_was_resumed_costs_all_its_epochs_and_one_that_diverged_tho
     assert told(expansion(), wall_s=None)[1].hours == 8 * 1.5
 
 
+@pytest.mark.parametrize("wall", [1e308, -5, "long", float("nan")])
+def test_a_time_that_nothing_takes_is_none(wall: object) -> None:
+    assert told(expansion(), wall_s=wall)[1].hours == 8 * 1.5
+
+
 def test_a_trial_that_two_cells_share_is_paid_once_and_one_that_does_not_count_is_paid_too() -> None:
     text = table_yaml().replace("{method.momentum: 0.0}", "{method.momentum: 0.9}")
     rows, total = told(expansion(text))

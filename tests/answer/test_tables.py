@@ -90,6 +90,14 @@ def test_verdicts_follow_the_tolerance_in_points() -> None:
     assert entries(made_table(strict))["No EMA", "regular"].verdict == "outside"
 
 
+def test_a_tolerance_is_kept_however_small_its_unit() -> None:
+    tiny = PUBLISHED.replace("tolerance: 1.5", "tolerance: 1.0e-15").replace("85.7, 84.2", "0.0, 84.0")
+    both = {f"EMA · symmetric · seed {seed}": record("", 5e-13) for seed in (0, 1)}
+    found = entries(made_table(tiny, **both))
+    assert found["EMA", "symmetric"].verdict == "outside"
+    assert found["EMA", "regular"].verdict == "within", "what rounding leaves is no gap"
+
+
 def test_a_verdict_waits_for_all_seeds() -> None:
     found = entries(made_table(PUBLISHED, **{EMA_SYMMETRIC_0: None}))
     assert found["EMA", "symmetric"].verdict == "incomplete"

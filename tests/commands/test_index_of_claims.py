@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from tests.builders import PUBLISHED, expansion, table_yaml
+from orchestrator.answer.report.index import MADE
+from orchestrator.recording.memory import MemoryStore
+from orchestrator.records import Provenance
+from tests.builders import INFO, PUBLISHED, expansion, outcome, table_yaml
 from tests.place import Place
 from tests.recording.test_bundle import exported, filled
 
@@ -56,7 +60,7 @@ TEXT = table_yaml(PUBLISHED)
     ("text", "told"),
     [
         (TEXT, ""),
-        (TEXT.replace("79.4", "79.5"), ""),  # the same claim, with another number
+        (TEXT.replace("a paper", "a journal"), ""),  # the same claim, from elsewhere
         (TEXT.replace("seeds: 2", "seeds: 3"), ""),
         (TEXT.replace("seeds: 2", "seeds: 1"), ""),  # those of the bundle count
         (
@@ -89,6 +93,44 @@ def test_what_a_bundle_has_and_the_file_of_its_sweep_no_longer_asks_for_is_told(
     assert ready.orch("report", "tiny.orch.zip", "-f", "md", "-o", "page.md").stderr == ""
 
 
+@pytest.mark.parametrize("edit", [("79.4", "79.5"), ("tolerance: 1.5", "tolerance: 90")])
+def test_numbers_that_a_bundle_was_not_exported_with_judge_it_and_that_is_told(
+    ready: Place, edit: tuple[str, str]
+) -> None:
+    whole = expansion(TEXT)
+    exported(ready.folder / "tiny.orch.zip", filled(whole), whole, TEXT)
+    ready.write(TEXT.replace(*edit))
+    done = ready.orch("report", "tiny.orch.zip", "sweep.yaml", "-f", "md", "-o", "page.md")
+    line = (
+        "tiny.orch.zip/tiny: judged by sweep.yaml, whose published numbers or tolerances are not those that "
+        "it was exported with: main (probe/top1)"
+    )
+    assert done.stderr == f"orch: {line}\n"
+    assert f"\n- {line}\n" in (ready.folder / "page.md").read_text(encoding="utf-8")
+
+
+def test_what_is_unlike_behind_its_numbers_is_told_below_a_sweep(ready: Place) -> None:
+    whole, store = expansion(TEXT), MemoryStore()
+    for number, trial in enumerate(whole.trials):
+        info = INFO.model_copy(update={"provenance": Provenance(code_version=f"code{number % 2}")})
+        store.begin(trial.facts, info, worker="node:1")
+        store.finish(trial.id, outcome(0.5), info)
+    exported(ready.folder / "tiny.orch.zip", store, whole, TEXT)
+    ready.orch("report", "tiny.orch.zip", "-f", "md", "-o", "page.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert "\n- trained by different code versions: code0, code1\n" in page.partition("## tiny")[2]
+
+
+def test_bundles_with_two_results_of_one_trial_make_no_index(ready: Place) -> None:
+    whole = expansion(TEXT)
+    for name, value in (("a", 0.1), ("b", 0.2)):
+        exported(ready.folder / f"{name}.orch.zip", filled(whole, value=value), whole, TEXT)
+    done = ready.orch("report", "a.orch.zip", "b.orch.zip", "-f", "md", "-o", "page.md", code=2)
+    first = whole.trials[0].id
+    told = f"orch: trial {first} has another result in b.orch.zip/tiny than in a.orch.zip/tiny; leave one"
+    assert done.stderr.startswith(told) and not (ready.folder / "page.md").exists()
+
+
 def test_of_two_files_of_a_sweep_one_asks_for_what_its_bundle_has(ready: Place) -> None:
     whole = expansion(TEXT)
     exported(ready.folder / "tiny.orch.zip", filled(whole), whole, TEXT)
@@ -108,6 +150,26 @@ def test_notes_on_one_sweep_may_stand_in_two_places(ready: Place) -> None:
     assert page == (ready.folder / "page.md").read_text(encoding="utf-8"), "a bundle counts once"
 
 
+def test_a_sweep_is_spoken_of_below_a_heading_of_markdown_and_nothing_else_is_one(ready: Place) -> None:
+    notes = "Above.\r\n\n  ## table1 ##\nCause:\n```yaml\n## table1\n## other\n```\n\n> ## quoted\n"
+    (ready.folder / "notes.md").write_text(notes, encoding="utf-8", newline="")
+    ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert page.index("Above.") < page.index("\n## table1\n") < page.index("Cause:")
+    assert "\n```yaml\n## table1\n## other\n```\n\n> ## quoted\n" in page and "## table1 ##" not in page
+
+
+def test_a_link_to_a_page_stays_a_link(ready: Place) -> None:
+    for _ in range(2):
+        (ready.folder / "pages").mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (ready.folder / "latest.md").symlink_to("pages/page.md")
+        ready.orch("report", SHORT, "-f", "md", "-o", "latest.md")
+        assert (ready.folder / "latest.md").is_symlink()
+        assert (ready.folder / "pages" / "page.md").read_text(encoding="utf-8").startswith(MADE)
+    assert [one.name for one in (ready.folder / "pages").iterdir()] == ["page.md"]
+
+
 def test_the_command_beside_a_claim_of_a_bundle_alone_can_be_typed(ready: Place) -> None:
     ready.orch("report", SHORT, "-f", "md", "-o", "page.md")
     page = (ready.folder / "page.md").read_text(encoding="utf-8")
@@ -124,10 +186,15 @@ def test_the_command_beside_a_claim_of_a_bundle_alone_can_be_typed(ready: Place)
         (("-f", "md", "--notes", "none.md"), "none.md: cannot be read: No such file or directory"),
         (("-f", "md", "--notes", "notes.md"), "notes.md: '## tabel1' is none of these sweeps; did you mean"),
         (("-f", "md", "-o", "notes.md"), "notes.md: is there already and is no report"),
+        (
+            ("-f", "md", "--notes", "made.md"),
+            "made.md: was made by orch report; --notes takes what was written",
+        ),
     ],
 )
 def test_what_cannot_be_is_told_in_a_line(ready: Place, words: tuple[str, ...], said: str) -> None:
     (ready.folder / "notes.md").write_text("## tabel1\n", encoding="utf-8")
+    (ready.folder / "made.md").write_text(f"{MADE}\n\n# Claims\n", encoding="utf-8")
     done = ready.orch("report", SHORT, *words, code=2)
     assert said in done.stderr and len(done.stderr.splitlines()) == 1
     assert (ready.folder / "notes.md").read_text(encoding="utf-8") == "## tabel1\n"

@@ -227,6 +227,8 @@ def test_a_file_in_another_encoding_says_what_to_save_it_as(tmp_path: Path) -> N
     assert "is UTF-16; save it as UTF-8" in unread(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_bytes(b"version: 1\nname: caf\xe9\n")
     assert "is not UTF-8 in line 2; save it as UTF-8" in unread(tmp_path / "a.yaml")
+    (tmp_path / "a.zip").write_bytes(b"PK\x03\x04\xff")
+    assert "a bundle's name ends in .orch.zip" in unread(tmp_path / "a.zip")
 
 
 def test_a_setting_in_the_place_of_a_file_is_told_how_it_is_given() -> None:

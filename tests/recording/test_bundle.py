@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -491,6 +492,8 @@ def arrays(**made: Any) -> Callable[[dict[str, bytes]], None]:
 
 EPOCHS = np.array([0, 1])
 FORGED = [
+    of_a_trial("trial.json", spent_s=1e308),
+    of_a_trial("trial.json", spent_s=-5),
     of_a_trial("provenance.json", code_version=[1]),
     of_a_trial("provenance.json", packages="all"),
     arrays(epochs=EPOCHS, F=np.ones((1, 3))),
@@ -558,6 +561,24 @@ def test_a_bundle_that_was_cut_off_is_one_line(bundle: Bundle, part: float) -> N
     path.write_bytes(content[: int(part * len(content))])
     with pytest.raises(UsageError, match=r"or was cut off; copy it again"):
         Bundle(path)
+
+
+@pytest.mark.parametrize("version", [0, -5, 1.5, "1", None, True])
+def test_a_bundle_that_tells_no_version_is_one_line(bundle: Bundle, version: object) -> None:
+    def change(members: dict[str, bytes]) -> None:
+        members["orch-bundle.json"] = json.dumps(
+            json.loads(members["orch-bundle.json"]) | {"bundle": version}
+        ).encode()
+
+    with pytest.raises(UsageError, match="tells no version of bundles in its orch-bundle") as error:
+        Bundle(rewritten(bundle, change, sums=False))
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_no_regular_file_is_no_bundle_and_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.orch.zip")
+    with pytest.raises(UsageError, match="is no regular file; copy it into one"):
+        Bundle(tmp_path / "pipe.orch.zip")
 
 
 def test_a_bundle_that_is_not_there_is_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from orchestrator.planning.expand import Expansion
 from orchestrator.planning.trials import Cell
-from orchestrator.records import TrialRecord
+from orchestrator.records import TrialRecord, duration_of
 
 Files = Mapping[str, Mapping[str, bytes]]
 PROVENANCE, SPECTRA = "provenance.json", "spectra.npz"
@@ -92,12 +92,11 @@ def _told(
     for one, beside in (files(asked, (PROVENANCE,)) if asked else {}).items():
         with contextlib.suppress(KeyError, ValueError, TypeError):
             facts[one] = dict(json.loads(beside[PROVENANCE])["trial"])
-    numbers = ((one, told.get("wall_s")) for one, told in facts.items())
-    walls = {one: wall if isinstance(wall, int | float) else None for one, wall in numbers}
+    walls = {one: duration_of(told.get("wall_s")) for one, told in facts.items()}
     partly = [one for one, told in facts.items() if walls[one] is None or "resumed_at_epoch" in told]
     for start in range(0, len(partly), BATCH):
         for one, beside in files(partly[start : start + BATCH], (SPECTRA,)).items():
-            epochs = seconds(beside[SPECTRA]) if SPECTRA in beside else None
+            epochs = duration_of(seconds(beside[SPECTRA])) if SPECTRA in beside else None
             walls[one] = max(filter(None, (walls[one], epochs)), default=None)
     return {
         one: Spent(wall / 3600, str(facts[one].get("device", "cpu")) != "cpu")

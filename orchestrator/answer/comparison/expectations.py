@@ -86,7 +86,7 @@ def judged(
     entries = {entry.cell.choice: entry for entry in places if entry.cell is not None}
     tests, cells = [], []
     for one in spec.expectations:
-        named = _cells(expansion, spec, one)
+        named = cells_of(expansion, spec, one)
         cells.append(named)
         tests.append(_tested(spec, one, [entries[cell.choice] for cell in named]))
     hold, fail = holm([one.holds for one in tests]), holm([one.fails for one in tests])
@@ -138,12 +138,13 @@ def _collapse(expected: bool, entry: Entry) -> _Test:
     return _Test(*((more, less) if expected else (less, more)), found, n, diverged)
 
 
-def _cells(expansion: Expansion, spec: TableSpec, one: Expectation) -> list[Cell]:
+def cells_of(expansion: Expansion, spec: TableSpec, one: Expectation) -> list[Cell]:
+    """The one or two cells that an expectation is about."""
     return [one_cell(expansion, spec, wanted) for wanted in (one.cell, one.minus) if wanted is not None]
 
 
 def _subject(expansion: Expansion, spec: TableSpec, one: Expectation) -> str:
-    first, *second = [f"'{cell.label}'" for cell in _cells(expansion, spec, one)]
+    first, *second = [f"'{cell.label}'" for cell in cells_of(expansion, spec, one)]
     return f"{first} minus {second[0]}" if second else first
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
+from orchestrator.answer.comparison.expectations import cells_of
 from orchestrator.answer.formats._written import VERDICT_SIGNS, interval, ours, published
 from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.report.values import Claim
@@ -35,15 +36,26 @@ def claims_of(expansion: Expansion, tables: Iterable[Table], anchor: str) -> lis
         tables: those of the sweep.
         anchor: where a page tells of it.
     """
-    return [
-        claim
+    told = [
+        (table.spec.name, claim)
         for table in tables
         for part in table.parts
         for claim in (
             *_published(part, anchor),
             *_predicted(part, anchor),
-            *_expected(part, anchor),
+            *_expected(part, anchor, expansion),
         )
+    ]
+    tables_of = defaultdict[tuple[str, str], list[str]](list)
+    claims = []
+    for name, claim in told:
+        alike = tables_of[claim.what, claim.source]
+        claims.append(claim._replace(key=(claim.what, claim.source, len(alike))))
+        alike.append(name)
+    return [
+        # Tables that differ in their `where` alone say the same of other trials.
+        claim._replace(what=f"{name}: {claim.what}") if len({*tables_of[claim.key[:2]]}) > 1 else claim
+        for (name, _), claim in zip(told, claims, strict=True)
     ]
 
 
@@ -87,9 +99,10 @@ def _predicted(table: Table, anchor: str) -> Iterator[Claim]:
         return
     spec, direction = table.spec, f"theory: {table.spec.expected}"
     said = next(note for note in table.notes if note.startswith((direction, f"{spec.metric}: {direction}")))
-    least = min((one.summary.n if one.summary else 0 for _, _, one in table.flat() if one.asked), default=0)
+    asked = [one for _, _, one in table.flat() if one.asked]
+    least = min((one.summary.n if one.summary else 0 for one in asked), default=0)
     along = f"{spec.expected} along {', '.join(spec.row_axes) or 'the rows'} ({_metric(table)})"
-    answer = f"{UNDECIDED} at n = {least}" if least else NOT_RUN
+    answer = NOT_RUN if not least and any(one.left for one in asked) else f"{UNDECIDED} at n = {least}"
     answer = ANSWERS.get(table.prediction, answer)
     yield Claim(
         sweep=table.sweep,
@@ -104,7 +117,7 @@ def _predicted(table: Table, anchor: str) -> Iterator[Claim]:
     )
 
 
-def _expected(table: Table, anchor: str) -> Iterator[Claim]:
+def _expected(table: Table, anchor: str, expansion: Expansion) -> Iterator[Claim]:
     """What became of each expectation, and whether it was one."""
     theirs = [entry for _, _, entry in table.flat() if entry.published is not None and entry.summary]
     elsewhere = bool(theirs) and all(entry.gap is None for entry in theirs)
@@ -113,6 +126,9 @@ def _expected(table: Table, anchor: str) -> Iterator[Claim]:
         answer = ANSWERS.get(one.verdict, f"{UNDECIDED} at n = {one.n}")
         if elsewhere and table.spec.in_percent and spec.minus is None and spec.collapses is None:
             answer = NOT_TESTABLE  # its bounds are accuracies of the published setting
+        about = {cell.choice for cell in cells_of(expansion, table.spec, spec)}
+        left = sum(entry.left for _, _, entry in table.flat() if entry.cell and entry.cell.choice in about)
+        ran = one.n or one.diverged or not left
         yield Claim(
             sweep=table.sweep,
             anchor=anchor,
@@ -122,7 +138,7 @@ def _expected(table: Table, anchor: str) -> Iterator[Claim]:
             n=str(one.n),
             verdict=SIGNS.get(one.verdict, one.verdict),
             source=spec.source or table.spec.source or "expected",
-            answer=answer + f"; {one.written}" * (one.written != AHEAD) if one.n or one.diverged else NOT_RUN,
+            answer=answer + f"; {one.written}" * (one.written != AHEAD) if ran else NOT_RUN,
         )
 
 

@@ -84,7 +84,7 @@ def answered(results: Sequence[Section], nothing: Section) -> list[Section]:
     """
     ran = [one._replace(claims=[c for c in one.claims if c.answer != NOT_RUN]) for one in results]
     told = _distinct(ran)
-    left = [claim for claim in nothing.claims if (claim.what, claim.source) not in told]
+    left = [claim for claim in nothing.claims if claim.key not in told]
     return [*(one for one in ran if one.claims or one.problems), nothing._replace(claims=left)]
 
 
@@ -92,12 +92,12 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     """The index as Markdown; sweeps that notes speak of come first, in their order.
 
     Args:
-        sections: those with claims are shown.
+        sections: those are shown that have claims, or of which notes speak.
         notes: what was written by hand of each sweep, by its name, and of all under "".
     """
     place = {name: number for number, name in enumerate(notes)}
     shown = sorted(
-        (one for one in sections if one.claims or one.problems),
+        (one for one in sections if one.claims or one.problems or notes.get(one.name, "").strip()),
         key=lambda one: place.get(one.name, len(place)),
     )
     names = list(dict.fromkeys(one.name for one in shown))
@@ -113,8 +113,9 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     parts += [f"**{said}.**", _overview(counts), LEGEND]
     for name, group in groups.items():
         parts.append(f"## {name}")
-        parts += [f"*{escaped(group[0].question)}*"] if group[0].question else []
-        parts.append(in_rows(HEAD, [_row(claim, one) for one in group for claim in one.claims]))
+        parts += [f"*{escaped(' '.join(group[0].question.split()))}*"] if group[0].question else []
+        found = [_row(claim, one) for one in group for claim in one.claims]
+        parts.append(in_rows(HEAD, found) if found else "No claim.")
         parts += [f"- {escaped(line)}" for line in dict.fromkeys(s for one in group for s in one.sources)]
         parts += [f"- {escaped(problem)}" for one in group for problem in one.problems]
         parts += [notes[name].strip()] if notes.get(name, "").strip() else []
@@ -153,9 +154,9 @@ def _row(claim: Claim, one: Section) -> tuple[str, ...]:
     return (*(escaped(" ".join(word.split())) for word in words), f"`{command}`")
 
 
-def _distinct(group: Sequence[Section]) -> set[tuple[str, str]]:
+def _distinct(group: Sequence[Section]) -> set[tuple[str, str, int]]:
     """Its claims, whatever setting they were run in."""
-    return {(claim.what, claim.source) for one in group for claim in one.claims}
+    return {claim.key for one in group for claim in one.claims}
 
 
 def _counts(group: Sequence[Section]) -> Counter[str]:

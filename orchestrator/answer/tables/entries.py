@@ -64,6 +64,11 @@ class Entry(NamedTuple):
         """How many of them have which status."""
         return Counter(self.seeds.values())
 
+    @property
+    def left(self) -> int:
+        """How many of them are missing or running."""
+        return self.statuses.get("missing", 0) + self.statuses.get("running", 0)
+
 
 def every_cell(
     expansion: Expansion, spec: TableSpec, records: Mapping[str, TrialRecord]
@@ -118,7 +123,7 @@ def entry_of(
             gap = summary.mean - number
             if summary.n == len(statuses) and tolerance is not None:
                 limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
-                verdict = "within" if abs(gap) <= limit + 1e-12 else "outside"
+                verdict = "within" if abs(gap) <= limit + 1e-12 * max(abs(number), limit) else "outside"
     return Entry(cell, statuses, values, summary, against, number, spread, gap, verdict, is_baseline)
 
 

@@ -35,20 +35,35 @@ def notes(
     yield from _excluded(expansion, spec, records)
     yield from expansion.merged
     yield from _origins(expansion, records, "trained")
-    name = spec.metric.partition("/")[0]
-    if found := {i: one.evaluations[name] for i, one in records.items() if name in one.evaluations}:
-        yield from (f"evaluation {name}: {line}" for line in _origins(expansion, found, "evaluated"))
+    yield from _evaluated(expansion, records, spec.metric.partition("/")[0])
     if spec.baseline or spec.best or spec.expected or any(one.minus for one in spec.expectations):
         yield from pairing(expansion)
-    if odd := unpaired(expansion, records):
-        cells = ", ".join(odd)
-        yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
+    yield from _mixed_streams(expansion, records)
+
+
+def doubts(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Iterator[str]:
+    """What is unlike behind a sweep's numbers though it should not be: code, data, random streams."""
+    yield from _origins(expansion, records, "trained")
+    for name in sorted({name for one in records.values() for name in one.evaluations}):
+        yield from _evaluated(expansion, records, name)
+    yield from _mixed_streams(expansion, records)
 
 
 def pairing(expansion: Expansion) -> Iterator[str]:
     """What is said of differences by seed where nobody can see what trials draw."""
     if any(getattr(behind(cell.loop), "PAIRED", "") == "declared" for cell in expansion.cells):
         yield "pairing by seed is declared, not verified: what a command draws is its own"
+
+
+def _evaluated(expansion: Expansion, records: Mapping[str, TrialRecord], name: str) -> Iterator[str]:
+    found = {i: one.evaluations[name] for i, one in records.items() if name in one.evaluations}
+    yield from (f"evaluation {name}: {line}" for line in _origins(expansion, found, "evaluated"))
+
+
+def _mixed_streams(expansion: Expansion, records: Mapping[str, TrialRecord]) -> Iterator[str]:
+    if odd := unpaired(expansion, records):
+        cells = ", ".join(odd)
+        yield f"drew other random streams than the other cells, so differences are not paired: {cells}"
 
 
 def _origins(expansion: Expansion, records: Mapping[str, TrialRecord | Origin], done: str) -> Iterator[str]:

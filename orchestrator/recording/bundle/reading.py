@@ -9,6 +9,7 @@ import hashlib
 import json
 import re
 import shutil
+import stat
 import tempfile
 import zipfile
 from collections.abc import Iterable
@@ -54,6 +55,8 @@ class Bundle:
         """
         self.path = path
         try:
+            if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+                raise UsageError(f"{path}: is no regular file; copy it into one")  # a pipe has no end
             self._zip = zipfile.ZipFile(path)
         except FileNotFoundError:
             raise UsageError(f"{path}: no such file; `orch export` makes one") from None
@@ -227,9 +230,11 @@ class Bundle:
             value = json.loads(content) if content is not None else None
         except (ValueError, RecursionError):
             value = None
-        if not isinstance(value, dict) or not isinstance(version := value.get("bundle"), int):
+        version = value.get("bundle") if isinstance(value, dict) else None
+        if type(version) is not int or version < 1:
+            what = "has no" if content is None else "tells no version of bundles in its"
             raise UsageError(
-                f"{self.path}: has no {MANIFEST}: it is no bundle, or was cut off; copy it again"
+                f"{self.path}: {what} {MANIFEST}: it is no bundle, or was cut off; copy it again"
             )
         if version > VERSION:
             raise UsageError(

@@ -18,6 +18,7 @@ from orchestrator.records import (
     SweepInfo,
     TrialFacts,
     TrialRecord,
+    duration_of,
     record_of,
     status_of,
 )
@@ -196,7 +197,7 @@ def record_from(
 
 
 def _seconds(text: str | None) -> float | None:
-    return None if text is None else float(text)
+    return None if text is None else duration_of(float(text))
 
 
 def _sources(tags: Mapping[str, str]) -> dict[str, str]:

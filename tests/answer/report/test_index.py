@@ -10,10 +10,10 @@ import pytest
 
 from orchestrator.answer import publish
 from orchestrator.answer.comparison.expectations import written_down
-from orchestrator.answer.report.index import MADE, Section, index, section
+from orchestrator.answer.report.index import MADE, Section, answered, index, section
 from orchestrator.planning.expand import Expansion
 from orchestrator.records import TrialRecord
-from tests.builders import PUBLISHED, TINY, expansion, record, table_yaml, yaml
+from tests.builders import PUBLISHED, TINY, expansion, indented, record, table_yaml, yaml
 
 CLAIMED = """
     axes:
@@ -217,3 +217,47 @@ def test_a_claim_that_was_run_in_two_settings_is_one_claim_in_two_rows() -> None
 
 def test_an_index_without_claims_says_so() -> None:
     assert "**0 claims.**" in index([], {})
+
+
+def test_tables_that_say_the_same_of_other_trials_make_claims_of_their_own() -> None:
+    ours = """
+        - name: {name}
+          rows: predictor
+          where: {{ema: {arm}}}
+          published: {{source: a paper, tolerance: 1.5, values: [[85.7], [20.3]]}}
+    """
+    both = "".join(
+        indented(ours.format(name=name, arm=arm)) for name, arm in (("with", "EMA"), ("without", "No EMA"))
+    )
+    whole = expansion(table_yaml().partition("tables:")[0] + "tables:\n" + both)
+    here = {one.id: record(one.id, 0.85) for one in whole.trials if one.cell.label.startswith("EMA")}
+    page = index(answered([told(whole, here)], told(whole, {})), {})
+    assert "**4 claims: " in page and "2 not run" in page
+    assert [row[0] for row in rows(page)] == [
+        *("with: symmetric (probe/top1 in %)", "with: regular (probe/top1 in %)"),
+        *("without: symmetric (probe/top1 in %)", "without: regular (probe/top1 in %)"),
+    ]
+
+
+def test_notes_on_a_sweep_without_claims_are_shown() -> None:
+    silent = told(expansion(table_yaml()), {})
+    assert "## tiny" not in index([silent], {})
+    page = index([silent], {"tiny": "Why it is here.\n"})
+    assert page.index("## tiny") < page.index("No claim.") < page.index("Why it is here.")
+
+
+def test_no_line_of_a_question_is_a_heading() -> None:
+    page = index([told(claimed(), {})._replace(question="First\n\n## second")], {})
+    assert "*First ## second*" in page and "\n## second" not in page
+
+
+@pytest.mark.parametrize("status", ["failed", "pruned", "diverged"])
+def test_what_ran_and_gave_no_number_is_undecided_and_not_said_to_be_not_run(status: str) -> None:
+    whole = claimed()
+    gone = {one.id: record(one.id, None, status=status) for one in whole.trials}
+    here = {**trained(whole), **{one.id: gone[one.id] for one in whole.trials if "0.2" in one.cell.label}}
+    assert {row[5].partition(";")[0] for row in rows(index([told(whole, gone)], {}))} == {
+        *("undecided at n = 0", f"no number: 6 {status}")
+    }
+    verdicts = [row[5].partition(";")[0] for row in rows(index([told(whole, here)], {}))]
+    assert verdicts == ["undecided at n = 0", "undecided at n = 0", "reproduced", "undecided at n = 0"]
