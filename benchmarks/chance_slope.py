@@ -21,6 +21,7 @@ import torch
 from benchmarks_machine import machine
 
 from orchestrator import Sweep
+from orchestrator.errors import OrchError
 from trainers.measures.spectra import eigenspace, eigenspace_metrics
 from trainers.networks.heads import (
     LinearPredictor,
@@ -36,10 +37,10 @@ TRAINED = ("byol", "simsiam")
 """Methods whose predictor SGD trains."""
 
 
-def measured(metric: str, f: np.ndarray, w_p: torch.Tensor) -> float:
+def measured(f: np.ndarray, w_p: torch.Tensor) -> dict[str, float]:
     """Of W_p and an F with these eigenvalues; of a W_p just drawn their directions do not matter."""
     correlation = torch.from_numpy(np.ascontiguousarray(f)).diag()
-    return eigenspace_metrics(correlation, w_p, eigenspace(correlation, w_p))[metric]
+    return eigenspace_metrics(correlation, w_p, eigenspace(correlation, w_p))
 
 
 def chance(metric: str, f: np.ndarray, config: PredictorConfig, draws: int) -> str:
@@ -51,9 +52,8 @@ def chance(metric: str, f: np.ndarray, config: PredictorConfig, draws: int) -> s
         project(predictor, config)
         w_p = predictor_matrix(predictor)
         assert w_p is not None
-        found.append(measured(metric, f, w_p))
-    spread = f" ± {statistics.stdev(found):.2f}" if draws > 1 else ""
-    return f"{statistics.mean(found):.2f}{spread}"
+        found.append(measured(f, w_p)[metric])
+    return f"{statistics.mean(found):.2f} ± {statistics.stdev(found):.2f}"
 
 
 def main() -> None:
@@ -61,14 +61,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundles", nargs="*", type=Path, metavar="BUNDLE")
     parser.add_argument("--draws", type=int, default=10)
-    parser.add_argument("--metric", default="Wp/slope")
+    parser.add_argument("--metric", default="Wp/slope", choices=measured(np.ones(2), torch.eye(2)))
     asked = parser.parse_args()
+    if asked.draws < 2:
+        parser.error(f"--draws {asked.draws}: expected 2 or more, for a spread")
+    try:
+        sweeps = {bundle: Sweep.load(bundle) for bundle in asked.bundles or SHIPPED}
+    except OrchError as error:
+        parser.error(str(error))
     torch.set_num_threads(1)
     print(machine())
+    shown = 0
     head = ("sweep", "cell", "seed", "epoch", f"{asked.metric}, trained", "random", "random, linear")
     print(f"| {' | '.join(head)} |\n|---|---|---:|---:|---:|---:|---:|")
-    for bundle in asked.bundles or SHIPPED:
-        sweep = Sweep.load(bundle)
+    for bundle, sweep in sweeps.items():
         curves = sweep.curves().query("metric == @asked.metric").set_index(["cell", "seed", "epoch"])["value"]
         for cell in {trial.cell.label: trial.cell for trial in sweep.trials}.values():
             method = getattr(cell.config(0), "method", None)  # the matrix dynamics have none
@@ -79,9 +85,14 @@ def main() -> None:
                     f, epoch = spectra["F"][at], spectra["epochs"][at]
                     kinds = (method.predictor, LinearPredictor())
                     drawn = [chance(asked.metric, f, one, asked.draws) for one in kinds]
+                    shown += 1
                     own = f"{curves[cell.label, seed, epoch]:.2f}"
                     row = (bundle.name.partition(".")[0], cell.label, seed, epoch, own, *drawn)
                     print(f"| {' | '.join(map(str, row))} |", flush=True)
+    if not shown:
+        parser.error(
+            f"no results of cells whose predictor SGD trains ({', '.join(TRAINED)}) in these bundles"
+        )
 
 
 if __name__ == "__main__":

@@ -121,6 +121,15 @@ def test_what_is_unlike_behind_its_numbers_is_told_below_a_sweep(ready: Place) -
     assert "\n- trained by different code versions: code0, code1\n" in page.partition("## tiny")[2]
 
 
+def test_what_is_set_in_the_command_is_set_in_the_commands_of_the_index(ready: Place) -> None:
+    whole = expansion(TEXT)
+    exported(ready.folder / "tiny.orch.zip", filled(whole), whole, TEXT)
+    ready.write(TEXT)
+    ready.orch("report", "tiny.orch.zip", "sweep.yaml", "-f", "md", "-o", "page.md", "--set", "epochs=3")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert page.count("| not run | `orch sweep sweep.yaml --set epochs=3` |") == 4
+
+
 def test_bundles_with_two_results_of_one_trial_make_no_index(ready: Place) -> None:
     whole = expansion(TEXT)
     for name, value in (("a", 0.1), ("b", 0.2)):

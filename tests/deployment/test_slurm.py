@@ -82,7 +82,10 @@ class Job:
 
     def _running(self) -> list[str]:
         found = subprocess.run(
-            ["pgrep", "--full", "--list-full", self._ray], capture_output=True, text=True, check=False
+            ["pgrep", "--full", "--list-full", f"{self._ray}(/|[[:space:]]|$)"],
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return found.stdout.splitlines()
 

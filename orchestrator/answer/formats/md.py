@@ -10,8 +10,8 @@ from orchestrator.answer.tables import Table
 
 ALIASES = ("markdown",)
 IN_STORE = True
-# HTML, links, emphasis and code; an underscore inside a word, and one in a formula, mean nothing.
-_MARKUP = re.compile(r"[|<*`]|\](?=[(\[])|(?<![\w$])_|_(?![\w{])|\\(?=[!-/:-@\[-`{-~])")
+# HTML, entities, links, emphasis and code; an underscore inside a word, and one in a formula, mean nothing.
+_MARKUP = re.compile(r"[|<*`]|&(?=#?\w+;)|~(?=.*~)|\](?=[(\[])|(?<![\w$])_|_(?![\w{])|\\(?=[!-/:-@\[-`{-~])")
 
 
 def write(table: Table) -> str:

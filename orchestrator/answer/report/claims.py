@@ -10,7 +10,8 @@ from orchestrator.answer.formats._written import VERDICT_SIGNS, interval, ours, 
 from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.report.values import Claim
 from orchestrator.answer.tables import Table
-from orchestrator.answer.tables.entries import Entry
+from orchestrator.answer.tables.entries import Entry, largest_gap
+from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion, draws
 
 SIGNS = {"holds": "✓ holds", "fails": "✗ fails", "does not hold": "✗ does not hold"}
@@ -167,6 +168,18 @@ def _answer(table: Table, entry: Entry, *, drawn: bool) -> str:
         return NOT_TESTABLE
     if entry.verdict is None:
         return _verdict(table, entry)
-    if entry.verdict not in ANSWERS or (drawn and entry.summary.n == 1):
-        return f"{UNDECIDED} at n = {entry.summary.n}"
+    n = entry.summary.n
+    if entry.verdict not in ANSWERS or (drawn and n == 1) or _may_be_either(table.spec, entry):
+        return f"{UNDECIDED} at n = {n}"
     return ANSWERS[entry.verdict]
+
+
+def _may_be_either(spec: TableSpec, entry: Entry) -> bool:
+    """Whether the 95 % interval of ours has means that are within the tolerance, and some that are not."""
+    ours, number = entry.summary, entry.published
+    assert ours is not None and number is not None and spec.published is not None and entry.gap is not None
+    if ours.low is None or ours.high is None or not ours.varies or spec.published.tolerance is None:
+        return False
+    limit = largest_gap(spec, spec.published.tolerance, (number, entry.published_sd))
+    half = (ours.high - ours.low) / 2
+    return abs(abs(entry.gap) - limit) < half

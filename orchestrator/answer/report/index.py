@@ -26,17 +26,20 @@ MADE = "<!-- made by orch report, not by hand -->"
 WORDS = (REPRODUCED, NOT, UNDECIDED, NOT_TESTABLE, NOT_RUN)
 LEGEND = """\
 - **reproduced**: a number within the tolerance that its sweep file declares, or within two published standard
-  deviations where those are more; a direction, or an expectation, that the tests show.
-- **not**: a number outside; a direction, or an expectation, of which the tests show the contrary.
+  deviations where those are more, with all of its 95 % interval; a direction of which the tests show the
+  difference from first to last, and no step is against it; an expectation that the tests show.
+- **not**: a number outside, with all of its interval; a direction, or an expectation, of which the tests show
+  the contrary.
 - **undecided at n**: so many seeds show neither. One seed of anything random decides nothing.
 - **not testable at this scale**: a number that was published for another setting than ours, or an accuracy
   that is expected because of it.
 - **not run**: the command would train it.
 
-Ours is mean ± sd over n seeds, with the 95 % interval of the mean; of expectations the mean with its 90 %
-interval, whose ends are the one-sided 5 % bounds that decide. Behind a published number stands ours minus it,
-with ✓ where that is within, ✗ where it is outside. † is a total, ° a dimensional collapse. An expectation was
-written down before its trials were trained, and kept with each of them, unless its row says otherwise."""
+Ours is mean ± sd over n seeds, with the 95 % interval of the mean by Student's t, which of two seeds may be
+wider than all that a share can be; of expectations the mean with its 90 % interval, whose ends are the
+one-sided 5 % bounds that decide. Behind a published number stands ours minus it, with ✓ where that is within,
+✗ where it is outside. † is a total, ° a dimensional collapse. An expectation was written down before its
+trials were trained, and kept with each of them, unless its row says otherwise."""
 HEAD = ("claim", "published", "ours", "n", "setting", "verdict", "made by")
 
 
@@ -113,11 +116,14 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     parts += [f"**{said}.**", _overview(counts), LEGEND]
     for name, group in groups.items():
         parts.append(f"## {name}")
-        parts += [f"*{escaped(' '.join(group[0].question.split()))}*"] if group[0].question else []
+        parts += [f"*{_in_a_line(group[0].question)}*"] if group[0].question else []
         found = [_row(claim, one) for one in group for claim in one.claims]
         parts.append(in_rows(HEAD, found) if found else "No claim.")
-        parts += [f"- {escaped(line)}" for line in dict.fromkeys(s for one in group for s in one.sources)]
-        parts += [f"- {escaped(problem)}" for one in group for problem in one.problems]
+        below = [
+            *dict.fromkeys(s for one in group for s in one.sources),
+            *(p for g in group for p in g.problems),
+        ]
+        parts += [f"- {_in_a_line(one)}" for one in below]
         parts += [notes[name].strip()] if notes.get(name, "").strip() else []
     return _joined(parts)
 
@@ -151,7 +157,11 @@ def _row(claim: Claim, one: Section) -> tuple[str, ...]:
         claim.answer,
     )
     command = one.command.replace("|", r"\|")  # in a table this counts in code, too
-    return (*(escaped(" ".join(word.split())) for word in words), f"`{command}`")
+    return (*map(_in_a_line, words), f"`{command}`")
+
+
+def _in_a_line(words: str) -> str:
+    return escaped(" ".join(words.split()))
 
 
 def _distinct(group: Sequence[Section]) -> set[tuple[str, str, int]]:
@@ -170,7 +180,8 @@ def _overview(counts: Mapping[str, Counter[str]]) -> str:
     words = [*WORDS, *others]
     head = ("sweep", *words)
     lines = (
-        (f"[{name}](#{name})", *(str(count[word] or "") for word in words)) for name, count in counts.items()
+        (f"[{escaped(name)}](#{name.lower().replace('.', '')})", *(str(count[word] or "") for word in words))
+        for name, count in counts.items()
     )
     return in_rows(head, lines)
 

@@ -122,9 +122,16 @@ def entry_of(
         if summary is not None:
             gap = summary.mean - number
             if summary.n == len(statuses) and tolerance is not None:
-                limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
-                verdict = "within" if abs(gap) <= limit + 1e-12 * max(abs(number), limit) else "outside"
+                most = largest_gap(spec, tolerance, (number, spread))
+                verdict = "within" if abs(gap) <= most else "outside"
     return Entry(cell, statuses, values, summary, against, number, spread, gap, verdict, is_baseline)
+
+
+def largest_gap(spec: TableSpec, tolerance: float, published: tuple[float, float | None]) -> float:
+    """How far a mean may be from a published value, given with its spread; with room for rounding."""
+    value, spread = published
+    limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
+    return limit + 1e-12 * max(abs(value), limit)
 
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from markdown_it import MarkdownIt
 
@@ -156,6 +157,8 @@ def _answered(request: Request) -> set[tuple[str, str, int]]:
 def _laid_over(file: Request, bundle: Request) -> Request | None:
     """A sweep file as a bundle's sweep was selected, over its results; None: it has no such trials."""
     aim, seeds = bundle.expansion.aim, bundle.expansion.typed_seeds
+    if file.changes and file.changes != bundle.changes:
+        return None
     own = None if seeds in (None, file.spec.seed_list) else as_typed(seeds or ())
     with contextlib.suppress(UsageError, SpecError):  # it lacks the profile, or what --set has changed there
         return Request(
@@ -164,7 +167,7 @@ def _laid_over(file: Request, bundle: Request) -> Request | None:
             seeds=own,
             precision=aim.half_width if aim else None,
             max_seeds=aim.most_seeds if aim else None,
-            changes=[f"{path}={in_a_line(value)}" for path, value in bundle.changes.items()],
+            changes=_typed(bundle.changes),
             tracking_uri=str((parts(bundle.file) or (bundle.file,))[0]),
             trust=file.trust,
         )
@@ -177,7 +180,17 @@ def _without_results(file: Request) -> Request:
     named = [one.profile for one in every if one is not None and one.profile]
     named += [name for name in ("paper",) if name in file.spec.profiles]
     profile = file.profile if file.why == "as asked" else next(iter(named), None)
-    return Request(file.file, profile=profile or "auto", tracking_uri="memory:", trust=file.trust)
+    return Request(
+        file.file,
+        profile=profile or "auto",
+        changes=_typed(file.changes),
+        tracking_uri="memory:",
+        trust=file.trust,
+    )
+
+
+def _typed(changes: Mapping[str, Any]) -> list[str]:
+    return [f"{path}={in_a_line(value)}" for path, value in changes.items()]
 
 
 def _notes(file: Path, names: Collection[str]) -> dict[str, str]:

@@ -246,9 +246,38 @@ def test_notes_on_a_sweep_without_claims_are_shown() -> None:
     assert page.index("## tiny") < page.index("No claim.") < page.index("Why it is here.")
 
 
-def test_no_line_of_a_question_is_a_heading() -> None:
-    page = index([told(claimed(), {})._replace(question="First\n\n## second")], {})
-    assert "*First ## second*" in page and "\n## second" not in page
+def test_no_line_of_a_question_or_a_source_is_a_heading_and_no_words_are_markup() -> None:
+    hostile = told(claimed(), {})._replace(
+        name="Tiny.Name", question="First\n\n## second ~~gone~~ &lt;i&gt;", sources=["So\n\n## heading"]
+    )
+    page = index([hostile], {})
+    assert r"*First ## second \~\~gone\~~ \&lt;i\&gt;*" in page and "- So ## heading" in page
+    assert "\n## second" not in page and "\n## heading" not in page
+    assert "[Tiny.Name](#tinyname)" in page
+
+
+@pytest.mark.parametrize(
+    (
+        "mean",
+        "step",
+        "verdict",
+    ),  # 85.7 is published, and 1.5 points are allowed; half an interval is 12.7 steps
+    [
+        (0.860, 0.0, "reproduced"),
+        (0.860, 0.0005, "reproduced"),
+        (0.860, 0.001, "undecided at n = 2"),
+        (0.875, 0.001, "undecided at n = 2"),
+        (0.875, 0.0001, "not"),
+        (0.875, 0.0, "not"),
+    ],
+)
+def test_a_number_is_reproduced_or_not_with_all_of_its_interval(
+    mean: float, step: float, verdict: str
+) -> None:
+    whole = expansion(table_yaml(PUBLISHED))
+    first = [one for one in whole.trials if one.cell.label == "EMA · symmetric"]
+    here = {one.id: record(one.id, mean + step * (1 - 2 * one.seed)) for one in first}
+    assert {row[5] for row in rows(index([told(whole, here)], {}))} == {verdict, "not run"}
 
 
 @pytest.mark.parametrize("status", ["failed", "pruned", "diverged"])
