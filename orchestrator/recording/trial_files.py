@@ -19,7 +19,7 @@ from orchestrator.planning.find import find_seed
 from orchestrator.planning.trials import TrialSpec, keeps
 from orchestrator.process.words import duration
 from orchestrator.recording.store_port import Store
-from orchestrator.records import MEASURED, Curves, SweepInfo, TrialFacts, TrialRecord
+from orchestrator.records import MEASURED, Curves, SweepInfo, TrialFacts, TrialRecord, duration_of
 from trainers.attempt.checkpoint import ENCODER as ENCODER
 from trainers.attempt.checkpoint import GIVEN
 from trainers.attempt.folders import Folder, files
@@ -136,7 +136,7 @@ def lost_encoders(
 def _seconds(store: Store, trial_id: str) -> float | None:
     """How long a trial took, if its store says so."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        return float(json.loads(store.files([trial_id])[trial_id][PROVENANCE])["trial"]["wall_s"])
+        return duration_of(json.loads(store.files([trial_id])[trial_id][PROVENANCE])["trial"]["wall_s"])
     return None
 
 

@@ -132,9 +132,9 @@ def test_what_is_set_in_the_command_is_set_in_the_commands_of_the_index(ready: P
 
 def test_bundles_with_two_results_of_one_trial_make_no_index(ready: Place) -> None:
     whole = expansion(TEXT)
-    for name, value in (("a", 0.1), ("b", 0.2)):
-        exported(ready.folder / f"{name}.orch.zip", filled(whole, value=value), whole, TEXT)
-    done = ready.orch("report", "a.orch.zip", "b.orch.zip", "-f", "md", "-o", "page.md", code=2)
+    for name, value, status in (("f", 0.1, "failed"), ("a", 0.1, "completed"), ("b", 0.2, "completed")):
+        exported(ready.folder / f"{name}.orch.zip", filled(whole, value=value, status=status), whole, TEXT)
+    done = ready.orch("report", "f.orch.zip", "a.orch.zip", "b.orch.zip", "-f", "md", "-o", "page.md", code=2)
     first = whole.trials[0].id
     told = f"orch: trial {first} has another result in b.orch.zip/tiny than in a.orch.zip/tiny; leave one"
     assert done.stderr.startswith(told) and not (ready.folder / "page.md").exists()
@@ -154,7 +154,7 @@ def test_notes_on_one_sweep_may_stand_in_two_places(ready: Place) -> None:
     (ready.folder / "notes.md").write_text(notes, encoding="utf-8")
     ready.orch("report", SHORT, SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
     page = (ready.folder / "page.md").read_text(encoding="utf-8")
-    assert page.index("# Mine") < page.index("The cause: none.") < page.index("And more.")
+    assert "The cause: none.\n\n##\n\nAnd more." in page.replace("##  ", "##") and "# Mine" in page
     ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
     assert page == (ready.folder / "page.md").read_text(encoding="utf-8"), "a bundle counts once"
 
@@ -177,6 +177,18 @@ def test_a_link_to_a_page_stays_a_link(ready: Place) -> None:
         assert (ready.folder / "latest.md").is_symlink()
         assert (ready.folder / "pages" / "page.md").read_text(encoding="utf-8").startswith(MADE)
     assert [one.name for one in (ready.folder / "pages").iterdir()] == ["page.md"]
+    (ready.folder / "latest.md").unlink()
+    (ready.folder / "latest.md").symlink_to("latest.md")
+    done = ready.orch("report", SHORT, "-f", "md", "-o", "latest.md", code=2)
+    assert "is a link that leads to itself" in done.stderr and (ready.folder / "latest.md").is_symlink()
+
+
+@pytest.mark.parametrize("notes", ["", "Words.", "- ## table1\n", "Words\n---\n", "## \n\nWords.\n"])
+def test_notes_without_a_sweeps_heading_head_the_page(ready: Place, notes: str) -> None:
+    (ready.folder / "notes.md").write_text(notes, encoding="utf-8")
+    ready.orch("report", SHORT, "-f", "md", "-o", "page.md", "--notes", "notes.md")
+    page = (ready.folder / "page.md").read_text(encoding="utf-8")
+    assert notes.strip() in page.partition("\n## table1\n")[0]
 
 
 def test_the_command_beside_a_claim_of_a_bundle_alone_can_be_typed(ready: Place) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.answer.comparison.expectations import cells_of
@@ -37,8 +37,8 @@ def claims_of(expansion: Expansion, tables: Iterable[Table], anchor: str) -> lis
         tables: those of the sweep.
         anchor: where a page tells of it.
     """
-    told = [
-        (table.spec.name, claim)
+    return [
+        claim
         for table in tables
         for part in table.parts
         for claim in (
@@ -46,17 +46,6 @@ def claims_of(expansion: Expansion, tables: Iterable[Table], anchor: str) -> lis
             *_predicted(part, anchor),
             *_expected(part, anchor, expansion),
         )
-    ]
-    tables_of = defaultdict[tuple[str, str], list[str]](list)
-    claims = []
-    for name, claim in told:
-        alike = tables_of[claim.what, claim.source]
-        claims.append(claim._replace(key=(claim.what, claim.source, len(alike))))
-        alike.append(name)
-    return [
-        # Tables that differ in their `where` alone say the same of other trials.
-        claim._replace(what=f"{name}: {claim.what}") if len({*tables_of[claim.key[:2]]}) > 1 else claim
-        for (name, _), claim in zip(told, claims, strict=True)
     ]
 
 
@@ -83,7 +72,7 @@ def _published(table: Table, anchor: str) -> Iterator[Claim]:
                 sweep=table.sweep,
                 anchor=anchor,
                 what=claim
-                + " · ".join(filter(None, (row, column * bool(spec.column_axes))))
+                + " · ".join(filter(None, (*spec.where.values(), row, column * bool(spec.column_axes))))
                 + f" ({_metric(table)})",
                 published=f"{published(entry, table)}{theirs}",
                 ours=ours(entry, table),
@@ -103,7 +92,9 @@ def _predicted(table: Table, anchor: str) -> Iterator[Claim]:
     asked = [one for _, _, one in table.flat() if one.asked]
     least = min((one.summary.n if one.summary else 0 for one in asked), default=0)
     along = f"{spec.expected} along {', '.join(spec.row_axes) or 'the rows'} ({_metric(table)})"
-    answer = NOT_RUN if not least and any(one.left for one in asked) else f"{UNDECIDED} at n = {least}"
+    along = " · ".join([*spec.where.values(), along])
+    ended = any(one.summary is None and not one.left for one in asked)  # without a number
+    answer = f"{UNDECIDED} at n = {least}" if least or ended else NOT_RUN
     answer = ANSWERS.get(table.prediction, answer)
     yield Claim(
         sweep=table.sweep,
@@ -128,8 +119,9 @@ def _expected(table: Table, anchor: str, expansion: Expansion) -> Iterator[Claim
         if elsewhere and table.spec.in_percent and spec.minus is None and spec.collapses is None:
             answer = NOT_TESTABLE  # its bounds are accuracies of the published setting
         about = {cell.choice for cell in cells_of(expansion, table.spec, spec)}
-        left = sum(entry.left for _, _, entry in table.flat() if entry.cell and entry.cell.choice in about)
-        ran = one.n or one.diverged or not left
+        places = [entry for _, _, entry in table.flat() if entry.cell and entry.cell.choice in about]
+        whole = any(entry.asked for entry in places) and not any(entry.left for entry in places)
+        ran = one.n or one.diverged or whole
         yield Claim(
             sweep=table.sweep,
             anchor=anchor,

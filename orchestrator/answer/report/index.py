@@ -87,7 +87,7 @@ def answered(results: Sequence[Section], nothing: Section) -> list[Section]:
     """
     ran = [one._replace(claims=[c for c in one.claims if c.answer != NOT_RUN]) for one in results]
     told = _distinct(ran)
-    left = [claim for claim in nothing.claims if claim.key not in told]
+    left = [claim for claim in nothing.claims if (claim.what, claim.source) not in told]
     return [*(one for one in ran if one.claims or one.problems), nothing._replace(claims=left)]
 
 
@@ -119,11 +119,8 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
         parts += [f"*{_in_a_line(group[0].question)}*"] if group[0].question else []
         found = [_row(claim, one) for one in group for claim in one.claims]
         parts.append(in_rows(HEAD, found) if found else "No claim.")
-        below = [
-            *dict.fromkeys(s for one in group for s in one.sources),
-            *(p for g in group for p in g.problems),
-        ]
-        parts += [f"- {_in_a_line(one)}" for one in below]
+        below = [*(s for one in group for s in one.sources), *(p for one in group for p in one.problems)]
+        parts += [f"- {_in_a_line(one)}" for one in dict.fromkeys(below)]
         parts += [notes[name].strip()] if notes.get(name, "").strip() else []
     return _joined(parts)
 
@@ -164,9 +161,9 @@ def _in_a_line(words: str) -> str:
     return escaped(" ".join(words.split()))
 
 
-def _distinct(group: Sequence[Section]) -> set[tuple[str, str, int]]:
+def _distinct(group: Sequence[Section]) -> set[tuple[str, str]]:
     """Its claims, whatever setting they were run in."""
-    return {claim.key for one in group for claim in one.claims}
+    return {(claim.what, claim.source) for one in group for claim in one.claims}
 
 
 def _counts(group: Sequence[Section]) -> Counter[str]:

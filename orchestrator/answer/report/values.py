@@ -77,8 +77,6 @@ class Claim(NamedTuple):
     """Ends of the 95 % interval of ours, where it is a number."""
     answer: str = ""
     """The verdict in the words of an index: reproduced, not, undecided at n, ..., and what limits it."""
-    key: tuple[str, str, int] = ("", "", 0)
-    """What it says, where that is from, and which of those that say so it is: the same in each setting."""
 
 
 class Figure(NamedTuple):

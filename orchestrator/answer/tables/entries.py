@@ -131,7 +131,7 @@ def largest_gap(spec: TableSpec, tolerance: float, published: tuple[float, float
     """How far a mean may be from a published value, given with its spread; with room for rounding."""
     value, spread = published
     limit = max(tolerance / (100 if spec.in_percent else 1), 2 * (spread or 0.0))
-    return limit + 1e-12 * max(abs(value), limit)
+    return limit + 1e-12 * (max(abs(value), limit) or 1.0)
 
 
 def _ids(expansion: Expansion, cell: Cell) -> dict[int, str]:

@@ -99,7 +99,7 @@ def _left_out(bundles: Sequence[Request], files: Sequence[Request]) -> Iterator[
         held = set(bundle.records())
         trials = held.difference(*(asked.records() for asked in over))
         alike = any(asked.spec.tables == bundle.spec.tables for asked in over)
-        ran = set[tuple[str, str, int]]() if alike and not trials else _answered(bundle)
+        ran = set[tuple[str, str]]() if alike and not trials else _answered(bundle)
         claims = ran.difference(*map(_answered, over)) if ran else ran
         told = [f"{len(trials)} of its {counted(len(held), 'trial')}"] if trials else []
         told += [f"{len(claims)} of its {counted(len(ran), 'claim')}"] if claims else []
@@ -108,33 +108,33 @@ def _left_out(bundles: Sequence[Request], files: Sequence[Request]) -> Iterator[
                 f"{bundle.file}: {' and '.join(told)} not shown, because not asked for by {asking}; leave "
                 f"{asking} out to see all, or train the sweep as it is now and export it again"
             )
-        if over and (names := listed(_judged_otherwise(bundle, over[0]))):
-            yield (
-                f"{bundle.file}: judged by {over[0].file}, whose published numbers or tolerances are not "
-                f"those that it was exported with: {names}"
-            )
+        for asked in over:
+            if names := listed(_judged_otherwise(bundle, asked)):
+                yield (
+                    f"{bundle.file}: judged by {asked.file}, whose published numbers or tolerances are not "
+                    f"those that it was exported with: {names}"
+                )
 
 
 def _judged_otherwise(bundle: Request, file: Request) -> list[str]:
-    """Its metrics, by table, whose published numbers, or what counts as near them, are others in the file."""
+    """Its tables, with metrics, that the file judges by other published numbers or tolerances."""
 
-    def told(request: Request) -> dict[str, tuple[object, ...]]:
-        every = [(table.name, part) for table in request.spec.tables for part in table.parts]
-        return {
-            f"{name} ({part.metric})": (one.profile, one.tolerance, one.values, one.spread)
-            for name, part in every
-            if (one := part.published) is not None
-        }
+    def told(request: Request) -> Iterator[tuple[tuple[object, ...], str, tuple[object, ...]]]:
+        for part in (part for table in request.spec.tables for part in table.parts):
+            if (one := part.published) is not None:
+                place = (part.metric, part.row_axes, part.column_axes, *sorted(part.where.items()))
+                judged = (one.profile, one.tolerance, one.values, one.spread)
+                yield place, f"{part.name} ({part.metric})", judged
 
-    theirs, ours = told(bundle), told(file)
-    return [name for name, one in theirs.items() if ours.get(name, one) != one]
+    ours = {place: judged for place, _, judged in told(file)}
+    return [name for place, name, judged in told(bundle) if ours.get(place, judged) != judged]
 
 
 def _check_alike(requests: Sequence[Request]) -> None:
     """Check that bundles have no different results of a trial; UsageError: leave one out."""
     known = dict[str, tuple[Request, TrialRecord]]()
     for request in (one for one in requests if parts(one.file) is not None):
-        for identity, record in request.records().items():
+        for identity, record in ((i, one) for i, one in request.records().items() if one.is_done):
             other, there = known.setdefault(identity, (request, record))
             if differ(record, there):
                 raise UsageError(
@@ -149,9 +149,9 @@ def _in(request: Request, lines: Iterable[str]) -> list[str]:
     return [f"profile {setting}: {line}" if setting else line for line in lines]
 
 
-def _answered(request: Request) -> set[tuple[str, str, int]]:
+def _answered(request: Request) -> set[tuple[str, str]]:
     """The claims of which its results say something."""
-    return {one.key for one in _section(request).claims if one.answer != NOT_RUN}
+    return {(one.what, one.source) for one in _section(request).claims if one.answer != NOT_RUN}
 
 
 def _laid_over(file: Request, bundle: Request) -> Request | None:
@@ -207,12 +207,12 @@ def _notes(file: Path, names: Collection[str]) -> dict[str, str]:
     heads = [
         (one.map[0], one.map[1], words.content)
         for one, words in itertools.pairwise(MarkdownIt().parse(text))
-        if one.type == "heading_open" and one.tag == "h2" and one.level == 0 and one.map
+        if one.type == "heading_open" and one.markup == "##" and one.level == 0 and one.map and words.content
     ]
-    ends = [first for first, _, _ in heads[1:]] + [len(lines)]
-    found = {"": "\n".join(lines[: heads[0][0]] if heads else lines)}
-    for (_, first, name), end in zip(heads, ends, strict=True):
-        found[name] = "\n".join([*filter(None, [found.get(name)]), *lines[first:end]])
+    starts = [first for first, _, _ in heads] + [len(lines)]
+    found = {"": "\n".join(lines[: starts[0]])}
+    for (_, first, name), end in zip(heads, starts[1:], strict=True):
+        found[name] = "\n\n".join(filter(None, (found.get(name), "\n".join(lines[first:end]).strip("\n"))))
     if unknown := [name for name in found if name and name not in names]:
         raise UsageError(
             f"{file}: '## {unknown[0]}' is none of these sweeps; {nearest(unknown[0], sorted(names))}"

@@ -69,6 +69,8 @@ def page_file(file: Path, *, mark: str) -> Iterator[Callable[[str], None]]:
         if file.exists() and not _has(file, mark):
             raise UsageError(f"{file}: is there already and is no report; choose another with --out")
         target = Path(os.path.realpath(file))  # a link stays one, also one such as /dev/stdout
+        if target.is_symlink():
+            raise UsageError(f"{file}: is a link that leads to itself; choose another with --out")
         part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
         part.touch()
 

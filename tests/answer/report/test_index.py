@@ -234,8 +234,8 @@ def test_tables_that_say_the_same_of_other_trials_make_claims_of_their_own() -> 
     page = index(answered([told(whole, here)], told(whole, {})), {})
     assert "**4 claims: " in page and "2 not run" in page
     assert [row[0] for row in rows(page)] == [
-        *("with: symmetric (probe/top1 in %)", "with: regular (probe/top1 in %)"),
-        *("without: symmetric (probe/top1 in %)", "without: regular (probe/top1 in %)"),
+        *("EMA · symmetric (probe/top1 in %)", "EMA · regular (probe/top1 in %)"),
+        *("No EMA · symmetric (probe/top1 in %)", "No EMA · regular (probe/top1 in %)"),
     ]
 
 
