@@ -10,7 +10,7 @@ from orchestrator.answer.formats._written import VERDICT_SIGNS, interval, ours, 
 from orchestrator.answer.marks import MEANINGS
 from orchestrator.answer.report.values import Claim
 from orchestrator.answer.tables import Table
-from orchestrator.answer.tables.entries import Entry, largest_gap
+from orchestrator.answer.tables.entries import LEFT, Entry, largest_gap
 from orchestrator.language.table_spec import TableSpec
 from orchestrator.planning.expand import Expansion, draws
 
@@ -143,7 +143,7 @@ def _verdict(table: Table, entry: Entry) -> str:
     if entry.asked == 0:
         return "no such cell"
     if entry.summary is None:
-        ended = {status: n for status, n in entry.statuses.items() if status not in ("missing", "running")}
+        ended = {status: n for status, n in entry.statuses.items() if status not in LEFT}
         return f"no number: {in_words(ended)}" if ended else NOTHING_YET
     if entry.verdict:
         return f"{VERDICT_SIGNS[entry.verdict]} {entry.verdict}"

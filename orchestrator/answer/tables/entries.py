@@ -28,6 +28,10 @@ class Beside(NamedTuple):
     summary: Summary | None
 
 
+LEFT = ("missing", "running", "stopped")
+"""Statuses of trials that a sweep trains or goes on with; of a failed one it first says why."""
+
+
 class Entry(NamedTuple):
     """One place of a table."""
 
@@ -66,8 +70,8 @@ class Entry(NamedTuple):
 
     @property
     def left(self) -> int:
-        """How many of them are missing or running."""
-        return self.statuses.get("missing", 0) + self.statuses.get("running", 0)
+        """How many of them the next command would train, or one trains now."""
+        return sum(self.statuses.get(status, 0) for status in LEFT)
 
 
 def every_cell(

@@ -97,6 +97,8 @@ def test_a_row_says_published_ours_with_interval_n_setting_verdict_and_command()
 
 
 def test_what_was_not_run_is_told_with_the_command_that_would_and_with_no_number() -> None:
+    begun = {one.id: record(one.id, None, status="stopped") for one in claimed().trials[::2]}
+    assert {row[5] for row in rows(index([told(claimed(), begun)], {}))} == {"not run"}
     page = index([told(claimed(), {})], {})
     assert {row[5] for row in rows(page)} == {"not run"}
     assert {(row[2], row[3]) for row in rows(page)} == {("", "")}
