@@ -127,6 +127,7 @@ def test_a_sweep_file_in_a_document_is_one_that_could_run(place: str, block: dic
     check(Sweep(block, place=place).expansion)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_code_of_ones_own_trains_beside_byol_as_its_page_says(ready: Place) -> None:
     page = "docs/own_code.md"
@@ -144,6 +145,7 @@ def test_code_of_ones_own_trains_beside_byol_as_its_page_says(ready: Place) -> N
     assert told in ready.orch("plan", *words).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", ["mine", "mnist"])
 def test_a_script_trains_as_its_page_says(ready: Place, name: str) -> None:

@@ -65,6 +65,7 @@ def test_importing_and_loading_a_sweep_loads_no_framework() -> None:
     assert done.stdout == "set()\n"
 
 
+@pytest.mark.slow
 def test_its_tables_are_the_commands(sweep: Sweep, trained: Place) -> None:
     assert str(sweep.table()) == trained.orch("table", "sweep.yaml").stdout
     assert sweep.table("main").to_latex() == trained.orch("table", "sweep.yaml", "-f", "tex").stdout
@@ -160,6 +161,7 @@ def test_a_sweep_built_in_python_runs_inside_an_event_loop(ready: Place) -> None
     assert repr(sweep.plan()) == "<Plan: 0 to train, 2 done>"
 
 
+@pytest.mark.slow
 def test_a_sweep_for_narrow_intervals_has_the_seeds_that_its_run_added(ready: Place) -> None:
     script(REPORTING)
     sweep = Sweep(SWEEP | {"figures": []}, home=ready.folder / "runs", precision=1.0, max_seeds=4)

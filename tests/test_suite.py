@@ -35,12 +35,14 @@ def run(folder: Path, *words: str, **files: str) -> str:
     return done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_a_test_that_kills_its_process_ends_the_run_and_is_named(tmp_path: Path) -> None:
     others = {f"other_{number}": PASSES for number in range(6)}
     said = run(tmp_path, **others, dies=DIES + PASSES)
     assert "crashed while running 'test_dies.py::test_dies'" in said
 
 
+@pytest.mark.slow
 def test_a_test_that_hangs_ends_the_run_with_the_line_where_it_waits(tmp_path: Path) -> None:
     said = run(tmp_path, "-o", "faulthandler_timeout=1", hangs=HANGS)
     assert "crashed while running 'test_hangs.py::test_hangs'" in said

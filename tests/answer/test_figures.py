@@ -261,6 +261,7 @@ def test_the_key_names_the_cells_that_have_no_data() -> None:
     assert "lr 10 (no data; 3 of 3 diverged at step 17)" in words(drawn("curves", (FOUR[0], DIVERGED)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_equal_figures_are_equal_bytes(kind: str) -> None:
     first, second = drawn(kind, FOUR), drawn(kind, FOUR)

@@ -61,6 +61,7 @@ def test_a_folder_that_cannot_be_one_is_told_in_a_line(place: Place, folder: str
     assert told.startswith(says) and told.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_plug_in_that_keeps_its_promises_is_told_line_by_line(place: Place) -> None:
     written(place.folder, plain=OPTIMIZER)
     lines = place.orch("check-plugin", "plain.py").stdout.splitlines()
@@ -68,6 +69,7 @@ def test_a_plug_in_that_keeps_its_promises_is_told_line_by_line(place: Place) ->
     assert all(line.startswith("  ok   ") for line in lines[1:-1])
 
 
+@pytest.mark.slow
 def test_a_promise_that_is_broken_ends_in_exit_code_2_and_an_error_is_told_once(place: Place) -> None:
     written(place.folder, mine=METHOD.replace("return Siamese", "return 1 / 0, Siamese"))
     lines = place.orch("check-plugin", "mine.py", code=2).stdout.splitlines()

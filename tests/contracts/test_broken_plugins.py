@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.commands.look.plugin import configured, named
 from orchestrator.rehearsal.contracts.laws import EVERY, Subject, laws, problem_of
+from tests.marks import but_first_slow
 from tests.plugged import DATA, ENCODER, METHOD, OPTIMIZER, TRAINER, written
 from trainers.config.families import SINGULAR
 
@@ -228,7 +229,7 @@ BROKEN: dict[tuple[str, str], tuple[str, str]] = {
 }
 
 
-@pytest.mark.parametrize(("kind", "says"), BROKEN)
+@pytest.mark.parametrize(("kind", "says"), but_first_slow(BROKEN, 12))
 def test_a_promise_that_is_broken_is_told_in_a_line(kind: str, says: str, tmp_path: Path) -> None:
     text, expected = BROKEN[kind, says]
     written(tmp_path, own=text)

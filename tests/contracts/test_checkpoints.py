@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.marks import but_first_slow
 from tests.proxy import LOOPBACK, Fault, Proxy
 from tests.storage import Storage, settings
 from tests.trainers.builders import (
@@ -52,7 +53,7 @@ def put(folder: Folder, name: str, content: bytes) -> None:
 # Of both kinds
 
 
-@pytest.mark.parametrize("epoch", [0, 2, 3])
+@pytest.mark.parametrize("epoch", but_first_slow([2, 0, 3]))
 def test_an_interrupted_trial_equals_an_uninterrupted_one_bit_for_bit(
     folder: Folder, epoch: int, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_the_last_two_are_kept_and_nothing_else(folder: Folder) -> None:
     assert names(folder) == ["epoch-000009.pt", "epoch-000010.pt"] and newest(folder) == 10
 
 
+@pytest.mark.slow
 def test_a_truncated_newest_checkpoint_is_passed_over_with_a_warning(folder: Folder) -> None:
     interrupt(folder, epoch=2)
     put(folder, "epoch-000002.pt", files(folder).read("epoch-000002.pt")[:1000])
@@ -119,6 +121,7 @@ def test_a_checkpoint_is_data_and_runs_no_code(folder: Folder) -> None:
     assert newest(folder) == 1
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_config_is_not_used_and_takes_no_place(folder: Folder) -> None:
     interrupt(folder, epoch=3, seed=1)
     outcome = fit(config(epochs=1), folder)
@@ -135,6 +138,7 @@ def test_what_is_discarded_leaves_neither_its_neighbours_nor_other_files_touched
     assert [name for name in names(folder) if name != "beside"] == ["log.txt"] and newest(beside) == 1
 
 
+@pytest.mark.slow
 def test_a_trial_that_begins_anew_forgets_what_its_node_kept_once_and_then_goes_on(folder: Folder) -> None:
     whole = fit(config())
     put(folder, checkpoint.GIVEN, b"an encoder")
@@ -394,6 +398,7 @@ def outcome(folder: Folder) -> Outcome:
     return run_trial(config(), runtime=RUNTIME, folder=folder, report=lambda _: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", ["PUT", "GET"])
 def test_storage_that_stays_away_fails_the_trial_in_a_way_that_another_attempt_can_cure(
     s3: S3Folder, bad: Proxy, verb: str

@@ -566,7 +566,10 @@ def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
-@pytest.mark.parametrize("suspended", [False, True], ids=["running", "suspended"])
+@pytest.mark.parametrize(
+    "suspended",
+    [pytest.param(False, id="running"), pytest.param(True, id="suspended", marks=pytest.mark.slow)],
+)
 def test_a_child_ends_within_seconds_of_its_killed_driver(
     driver: subprocess.Popen[str], tmp_path: Path, suspended: bool
 ) -> None:

@@ -67,7 +67,14 @@ def in_child(executor: str, folder: Path) -> ChildExecutor:
     return ChildExecutor(executor, settings, logs=folder.with_name(f"{folder.name}-logs"))
 
 
-@pytest.fixture(params=["serial", "ray", "serial in a child", pytest.param("ray in a child", marks=SLOW)])
+@pytest.fixture(
+    params=[
+        "serial",
+        pytest.param("ray", marks=SLOW),
+        "serial in a child",
+        pytest.param("ray in a child", marks=SLOW),
+    ]
+)
 def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Makes an executor that keeps its checkpoints in a folder."""
     made: list[ChildExecutor] = []
@@ -150,6 +157,7 @@ def test_spectra_arrive_as_arrays(make: Make, tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_replaced_and_its_trial_goes_on_from_its_checkpoint(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -207,6 +215,7 @@ def test_a_worker_that_is_lost_again_and_again_costs_nothing_while_the_trial_goe
     assert isinstance(events[-1], Finished) and events[-1].outcome.status == "completed"
 
 
+@pytest.mark.slow
 def test_a_trial_that_loses_its_worker_without_going_forward_has_failed(
     ray_cluster: None, tmp_path: Path
 ) -> None:
@@ -355,6 +364,7 @@ def test_a_worker_passes_on_that_a_trial_begins_anew(monkeypatch: pytest.MonkeyP
     assert asked["anew"] == "a mark"
 
 
+@pytest.mark.slow
 def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
     events = run(on_ray(tmp_path), list(expansion(seeds=range(3)).trials))
     workers = [e.worker for e in events if isinstance(e, Started)]
@@ -362,6 +372,7 @@ def test_a_warm_worker_is_used_again(ray_cluster: None, tmp_path: Path) -> None:
     assert len(set(workers)) <= 3  # two cores, and one more if a worker was being replaced
 
 
+@pytest.mark.slow
 def test_no_more_trials_run_at_once_than_asked(ray_cluster: None, tmp_path: Path) -> None:
     from orchestrator.execution.ray.executor import RayExecutor
 
@@ -450,7 +461,8 @@ def test_what_tune_gave_up_without_a_word_is_begun_again_a_few_times(
     assert said[0] == "Ray Tune ended without 3 trials; begun again"
 
 
-@pytest.mark.parametrize("name", ["asha", pytest.param("median", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["asha", "median"])
 def test_a_schedule_ends_trials_and_every_other_one_comes_to_its_end(
     ray_cluster: None, tmp_path: Path, name: str
 ) -> None:

@@ -16,6 +16,7 @@ from orchestrator.planning.expand import Expansion
 from orchestrator.records import Curves
 from tests.answer.test_figures import curves, words
 from tests.builders import TINY, expansion, record, yaml
+from tests.marks import but_first_slow
 from trainers.config.families import members
 
 KINDS = members("orchestrator.answer.figures")
@@ -56,7 +57,7 @@ def drawn(kind: str, *, plain: bool = False, **how: Any) -> Any:
     return publish.figure(asked(), FigureSpec(kind=kind, **how), *results(), plain=plain)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", but_first_slow(KINDS))
 def test_equal_figures_are_equal_bytes_in_every_format(kind: str) -> None:
     assert draw.to_png(drawn(kind), dpi=40).startswith(b"\x89PNG") and draw.to_pdf(drawn(kind)).startswith(
         b"%PDF"
@@ -91,7 +92,7 @@ def test_a_figure_is_as_wide_as_asked_for_and_refuses_to_be_too_narrow(kind: str
         drawn(kind, width=1.0)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", but_first_slow(KINDS, 3))
 def test_plain_leaves_out_title_and_stamp(kind: str) -> None:
     shown = " ".join(words(drawn(kind, plain=True)))
     assert "tiny" not in shown and "code" not in shown

@@ -31,6 +31,7 @@ from orchestrator.recording.store_errors import raised
 from orchestrator.recording.store_port import Store
 from orchestrator.records import Provenance, SweepInfo, TrialFacts
 from tests.builders import INFO, outcome, trials
+from tests.marks import but_first_slow
 from trainers.attempt.folders import Folder, S3Folder
 from trainers.attempt.report import EpochReport
 
@@ -227,7 +228,7 @@ def results(store: Store) -> dict[str, dict[str, float]]:
     return {trial_id: record.metrics for trial_id, record in records.items() if record.is_done}
 
 
-@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("seed", but_first_slow(range(30), 8))
 def test_a_store_that_fails_and_drivers_that_die_leave_what_an_undisturbed_run_leaves(
     home: Home, seed: int
 ) -> None:

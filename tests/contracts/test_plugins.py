@@ -54,8 +54,13 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "hltm": {"depth": 3, "epochs": 3, "samples": 128, "measured": 500},
 }
 """What the built-in ones need beyond their defaults to be small, and to train on a batch of 16."""
+FEW = ("byol", "directpred", "convnet")
+"""Methods and encoders whose promises are no slow tests."""
 CASES = [
-    (kind, name, says)
+    pytest.param(
+        *(kind, name, says),
+        marks=pytest.mark.slow if kind in ("methods", "encoders") and name not in FEW else (),
+    )
     for kind in SINGULAR
     for name in plugins.names(kind)
     for says in laws(kind)

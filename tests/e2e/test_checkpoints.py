@@ -58,6 +58,7 @@ def test_workers_of_ray_keep_checkpoints_on_s3(ready: Place, s3: S3Folder, stora
     assert len(storage.keys(s3.bucket)) == 8 and not (ready.folder / "runs" / "trials").exists()
 
 
+@pytest.mark.slow
 def test_a_folder_for_checkpoints_is_used_and_left_empty(ready: Place) -> None:
     words = (*SWEEP, "--checkpoints", "elsewhere")
     ready.orch(*words, "--keep-checkpoints")

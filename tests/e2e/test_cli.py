@@ -219,6 +219,7 @@ def test_a_store_that_cannot_be_read_is_left_as_it_is(
     assert database.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_output_is_data_on_stdout_and_words_on_stderr(ready: Place) -> None:
     done = ready.process("sweep", "sweep.yaml", "--executor", "serial", "--json", "--seeds", "1")
     lines = done.stdout.splitlines()
@@ -255,6 +256,7 @@ def test_validate_and_sweep_find_a_table_that_cannot_be_made_before_training(pla
     assert not (place.folder / "runs").exists()
 
 
+@pytest.mark.slow
 def test_reading_commands_take_the_profile_that_has_results(ready: Place) -> None:
     profiles = "profiles: {laptop: {epochs: 1}, small: {epochs: 2}}\n"
     ready.write(table_yaml() + profiles)
@@ -322,6 +324,7 @@ def test_help_says_which_variables_and_defaults_there_are(place: Place) -> None:
         assert variable in shown
 
 
+@pytest.mark.slow
 def test_a_first_sweep_that_is_killed_while_it_makes_its_store_is_simply_typed_again(place: Place) -> None:
     command = typed("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
     home = place.folder / "runs"
@@ -335,6 +338,7 @@ def test_a_first_sweep_that_is_killed_while_it_makes_its_store_is_simply_typed_a
     assert not any(home.glob(".mlflow.db*.part*"))
 
 
+@pytest.mark.slow
 def test_sigterm_before_anything_runs_is_a_line_and_130(place: Place) -> None:
     command = typed("sweep", "sweep.yaml", "--executor", "serial")
     with subprocess.Popen(command, cwd=place.folder, stderr=subprocess.PIPE, text=True) as driver:

@@ -35,6 +35,7 @@ def scripted(ready: Place) -> Place:
     return ready
 
 
+@pytest.mark.slow
 def test_a_script_is_planned_trained_tabled_and_drawn(scripted: Place) -> None:
     assert "4 will run, 0 done" in scripted.orch("plan", "sweep.yaml").stdout
     table = scripted.orch("sweep", "sweep.yaml", "--executor", "serial").stdout
@@ -183,6 +184,7 @@ def test_trials_bring_their_files_to_a_process_that_has_none(
     assert [one.config.files.content.keys() for one in received] == [{"train.py"}] * 4  # type: ignore[attr-defined]
 
 
+@pytest.mark.slow
 def test_an_older_plan_trains_the_files_that_it_was_made_with(scripted: Place) -> None:
     before = Sweep(SWEEP, home=scripted.folder / "runs", seeds=1)
     script(REPORTING.replace("80 +", "70 +"))
@@ -192,6 +194,7 @@ def test_an_older_plan_trains_the_files_that_it_was_made_with(scripted: Place) -
         assert sweep.frame()["top1"].min() == first
 
 
+@pytest.mark.slow
 def test_the_first_ctrl_c_ends_a_script_after_its_epoch_and_it_goes_on_later(scripted: Place) -> None:
     script("""
         import json, os, time

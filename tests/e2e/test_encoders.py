@@ -50,6 +50,7 @@ def test_a_kept_encoder_is_written_loaded_and_sent(kept: Place) -> None:
     assert "torchvision has no encoder 'mlp', only resnet18 and resnet50; use --format plain" in told
 
 
+@pytest.mark.slow
 def test_an_encoder_that_was_not_kept_comes_with_the_command_that_makes_it(ready: Place) -> None:
     ready.write(SMALL)
     missing = ready.orch("encoder", "sweep.yaml", "base", code=2).stderr
@@ -63,6 +64,7 @@ def test_an_encoder_that_was_not_kept_comes_with_the_command_that_makes_it(ready
     assert "nothing to do" in ready.orch(*command, "--executor", "serial").stderr
 
 
+@pytest.mark.slow
 def test_a_bundle_without_the_encoders_that_were_kept_says_so_where_it_is_taken_in(kept: Place) -> None:
     kept.orch("export", "sweep.yaml")
     told = kept.orch("import", "tiny.orch.zip", "--home", "elsewhere").stderr
@@ -73,6 +75,7 @@ def test_a_bundle_without_the_encoders_that_were_kept_says_so_where_it_is_taken_
     assert "`orch sweep tiny.orch.zip" not in told  # a bundle is only read
 
 
+@pytest.mark.slow
 def test_a_trial_alone_can_keep_its_encoder_in_its_bundle(ready: Place) -> None:
     ready.write(SMALL)
     assert "add --out" in ready.orch("trial", "sweep.yaml", "base", "--keep", "encoder", code=2).stderr
@@ -82,6 +85,7 @@ def test_a_trial_alone_can_keep_its_encoder_in_its_bundle(ready: Place) -> None:
     ready.orch("encoder", "sweep.yaml", "base")
 
 
+@pytest.mark.slow
 def test_a_trial_alone_keeps_the_encoder_that_the_evaluations_of_its_file_need(ready: Place) -> None:
     ready.write(SMALL + "evaluations: {few: linear}\n")
     ready.orch("trial", "sweep.yaml", "base", "--out", "one.orch.zip")
@@ -96,6 +100,7 @@ def after(place: Place) -> Place:
     return place
 
 
+@pytest.mark.slow
 def test_a_trial_alone_starts_from_the_encoder_in_a_bundle(after: Place) -> None:
     told = after.orch("trial", "after.yaml", "base", code=2).stderr
     assert "base · seed 0 starts from the encoder of base · seed 0 of tiny.yaml; name a bundle" in told
@@ -168,6 +173,7 @@ def test_a_damaged_encoder_is_one_line_and_a_bundle_brings_it_back(kept: Place) 
     assert "1 encoder" in kept.orch("import", "tiny.orch.zip").stdout and file.read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_lost_encoder_is_made_again_when_that_is_asked_for_and_not_before(kept: Place) -> None:
     (file,) = (kept.folder / "runs" / "artifacts").rglob("encoder.safetensors")
     before = file.read_bytes()

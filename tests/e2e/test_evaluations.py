@@ -24,6 +24,7 @@ tables:
 SERIAL = ("--executor", "serial")
 
 
+@pytest.mark.slow
 def test_an_evaluation_joins_a_finished_sweep_and_trains_nothing_else(ready: Place) -> None:
     ready.write(SMALL)
     ready.orch("sweep", "sweep.yaml", *SERIAL, "-q", "--keep", "encoder")
@@ -47,6 +48,7 @@ def test_an_evaluation_joins_a_finished_sweep_and_trains_nothing_else(ready: Pla
     assert told == ready.orch("table", "sweep.yaml").stdout
 
 
+@pytest.mark.slow
 def test_a_driver_that_evaluates_is_asked_to_stop_as_one_that_trains(ready: Place) -> None:
     ready.write(SMALL + EVALUATIONS)
     ready.orch("sweep", "sweep.yaml", *SERIAL, "-q", "--keep", "encoder")
@@ -56,6 +58,7 @@ def test_a_driver_that_evaluates_is_asked_to_stop_as_one_that_trains(ready: Plac
     assert len(evaluating) == 4 and known > {trial.id for trial in evaluating}
 
 
+@pytest.mark.slow
 def test_evaluations_wait_for_encoders_that_were_not_kept(ready: Place) -> None:
     ready.write(SMALL)
     ready.orch("sweep", "sweep.yaml", *SERIAL, "-q")
@@ -91,6 +94,7 @@ def test_evaluations_change_no_id_of_a_trial() -> None:
     assert ids(SMALL) == ids(SMALL + EVALUATIONS)
 
 
+@pytest.mark.slow
 def test_a_failed_evaluation_is_told_at_the_end_and_tried_again_with_those_of_its_cell_alone(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +128,7 @@ def test_a_failed_evaluation_is_told_at_the_end_and_tried_again_with_those_of_it
     assert "No EMA · near · seed 0: completed" in by_name
 
 
+@pytest.mark.slow
 def test_seeds_are_added_by_what_evaluations_find(ready: Place) -> None:
     ready.write(
         SMALL + EVALUATIONS.split("tables:")[0] + "tables:\n  - {name: t, rows: cells, metric: few/top1}\n"

@@ -36,6 +36,7 @@ def test_a_failing_cell_fails_the_sweep_but_not_its_neighbours(ready: Place) -> 
     assert "2 attempts" in ready.orch("why", "sweep.yaml", "broken").stdout
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 40\n  probe"))
     command = typed("sweep", "sweep.yaml", "--executor", "serial")
@@ -54,10 +55,11 @@ def test_an_interrupted_sweep_says_how_to_go_on_and_then_does(ready: Place) -> N
     assert "1 goes on where it stopped" in resumed.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("way", "executor"),
     [
-        ("SIGTERM", "serial"),
+        pytest.param("SIGTERM", "serial", marks=pytest.mark.slow),
         ("orch stop", "serial"),
         pytest.param("SIGTERM", "ray", marks=pytest.mark.slow),
     ],
@@ -84,6 +86,7 @@ def test_a_driver_that_is_told_to_stop_keeps_its_checkpoints_and_leaves_nothing_
     assert list(ready.folder.rglob("epoch-*.pt"))
 
 
+@pytest.mark.slow
 def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: Place) -> None:
     plan = json.loads(ready.orch("plan", "sweep.yaml", "--json", "--seeds", "1").stdout)[0]
     ids = [trial["id"] for trial in plan["todo"]]
@@ -117,6 +120,7 @@ def test_a_second_driver_waits_for_the_first_and_takes_over_when_it_dies(ready: 
     assert table == ready.orch("table", "sweep.yaml", "--seeds", "1").stdout
 
 
+@pytest.mark.slow
 def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_summary(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -138,6 +142,7 @@ def test_a_metric_that_nobody_reports_costs_neither_the_other_tables_nor_the_sum
     assert "summary run" not in again.stderr
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,6 +160,7 @@ def test_a_sweep_whose_trials_all_fail_ends_in_a_table_of_marks_and_code_3(
     assert stopped.count(": failed  ValueError") == 2 and "go on with --keep-going" in stopped
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_trials_all_diverge_is_complete(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 2\n  optimizer: {lr: 1.0e+30}\n  probe"))
     done = ready.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1")
@@ -175,6 +181,7 @@ def test_output_that_nobody_reads_any_more_ends_no_training(ready: Place) -> Non
     assert "8 completed" in ready.orch("status", "sweep.yaml").stdout
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_heard_although_nobody_reads_what_is_said(ready: Place) -> None:
     ready.write(table_yaml().replace("epochs: 2\n  probe", "epochs: 400\n  probe"))
     command = typed("sweep", "sweep.yaml", "--executor", "serial")

@@ -35,6 +35,7 @@ def test_a_wrong_file_writes_nothing(place: Place) -> None:
     assert not (place.folder / "runs").exists()
 
 
+@pytest.mark.slow
 def test_imports_stand_in_a_table_and_in_a_report_and_survive_a_bundle(place: Place) -> None:
     done = place.orch(*WORDS, "--percent", "--yes", "--as", "paper").stdout
     assert "4 imported results added; no trial counts as trained by them" in done

@@ -121,6 +121,7 @@ def test_a_report_of_it_has_its_table(old: Place) -> None:
     assert 'type="range"' in html and len(html) < 2_000_000
 
 
+@pytest.mark.slow
 def test_a_bundle_of_it_gives_the_same_tables_where_there_is_no_store(old: Place) -> None:
     made = old.orch("export", "smoke.yaml", "-o", "all.orch.zip").stdout
     assert made.startswith("all.orch.zip: smoke, 8 of 8 trials, ")
@@ -138,6 +139,7 @@ def test_a_bundle_of_it_gives_the_same_tables_where_there_is_no_store(old: Place
     assert not (old.folder / "runs").exists()  # reading needs none
 
 
+@pytest.mark.slow
 def test_a_bundle_of_it_goes_into_another_store_which_goes_on(old: Place) -> None:
     old.orch("export", "smoke.yaml", "-o", "all.orch.zip")
     (old.folder / "smoke.yaml").unlink()
@@ -150,6 +152,7 @@ def test_a_bundle_of_it_goes_into_another_store_which_goes_on(old: Place) -> Non
     assert "8 there already" in old.orch("import", "all.orch.zip", "--home", "other").stdout
 
 
+@pytest.mark.slow
 def test_a_trial_without_a_store_comes_home_in_a_bundle(place: Place) -> None:
     place.write(table_yaml(), "tiny.yaml")
     cell = "ema=EMA,predictor=regular"

@@ -49,6 +49,7 @@ def test_a_trainer_of_ones_own_is_planned_trained_tabled_and_drawn(counting: Pla
     )
 
 
+@pytest.mark.slow
 def test_who_edits_a_plug_in_reads_that_it_changed_and_a_comment_is_no_edit(counting: Place) -> None:
     counting.orch("sweep", "sweep.yaml", "--executor", "serial")
     written(counting.folder, counting=f"# a comment\n{TRAINER}")
@@ -62,6 +63,7 @@ def test_who_edits_a_plug_in_reads_that_it_changed_and_a_comment_is_no_edit(coun
     assert "changed since" not in counting.orch("plan", "sweep.yaml").stdout
 
 
+@pytest.mark.slow
 def test_an_edit_under_the_same_version_is_told_as_other_code(counting: Place) -> None:
     written(counting.folder, counting=f"{TRAINER}\nVERSION = 1\n")
     counting.orch("sweep", "sweep.yaml", "--executor", "serial")
@@ -109,6 +111,7 @@ def test_metrics_that_a_method_of_ones_own_declares_are_known_and_a_broken_packa
 # In Python
 
 
+@pytest.mark.slow
 def test_a_sweep_from_python_names_plug_ins_from_the_working_folder(counting: Place) -> None:
     sweep = Sweep(COUNTING, home=counting.folder / "runs")
     assert sweep.run("serial", say=quiet).trained["completed"] == 2
@@ -123,6 +126,7 @@ def test_a_saved_sweep_names_its_plug_ins_from_where_it_lies(counting: Place) ->
     assert [trial.id for trial in Sweep.load("there/saved.yaml").trials] == [t.id for t in sweep.trials]
 
 
+@pytest.mark.slow
 def test_an_older_plan_of_an_edited_plug_in_trains_the_code_that_it_was_made_with(counting: Place) -> None:
     before = Sweep(COUNTING, home=counting.folder / "runs")
     written(counting.folder, counting=TRAINER.replace("config.epochs * config.step", "-1.0"))

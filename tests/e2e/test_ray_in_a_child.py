@@ -87,6 +87,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
     return place.process("sweep", "sweep.yaml", "--executor", "serial", "--quiet").stdout
 
 
+@pytest.mark.slow
 def test_figures_that_cannot_be_drawn_take_no_table_away(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,6 +213,7 @@ def test_a_long_name_of_the_temporary_folder_is_no_obstacle(ready: Place, tmp_pa
 # What does not need Ray
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_trials_nobody_can_run_ends_with_exit_code_4_and_the_next_step(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -225,6 +227,7 @@ def test_a_sweep_whose_trials_nobody_can_run_ends_with_exit_code_4_and_the_next_
     assert "table main" in ready.orch("sweep", *words).stdout
 
 
+@pytest.mark.slow
 def test_a_complete_sweep_needs_nobody_to_run_it_and_a_serial_one_no_cluster(ready: Place) -> None:
     wrong = [["--address", "not an address"]]
     ready.orch("sweep", "sweep.yaml", "--executor", "abacus", code=2)  # a name that is none is told always
@@ -237,6 +240,7 @@ def test_a_complete_sweep_needs_nobody_to_run_it_and_a_serial_one_no_cluster(rea
         assert ready.orch("sweep", "sweep.yaml", "--seeds", "1", "--quiet", *words).stdout == table
 
 
+@pytest.mark.slow
 def test_a_signal_after_the_table_lets_what_is_written_be_finished(
     ready: Place, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -255,6 +259,7 @@ def test_a_signal_after_the_table_lets_what_is_written_be_finished(
     assert "the table is made; stopping once it is kept" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_store_that_goes_away_after_the_last_result_takes_no_table_away(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +303,7 @@ def test_a_database_that_cannot_be_looked_at_is_no_traceback(ready: Place) -> No
     assert errors.count("\n") <= 3 and "orch: " in errors
 
 
+@pytest.mark.slow
 def test_a_command_whose_output_was_closed_before_it_began_trains_all_the_same(ready: Place) -> None:
     words = f"exec {sys.executable} -m orchestrator sweep sweep.yaml --executor serial --seeds 1 >&-"
     done = subprocess.run(["sh", "-c", words], cwd=ready.folder, capture_output=True, text=True, check=False)

@@ -195,7 +195,8 @@ def no_secret(folder: Path) -> None:
     assert files and not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
-@pytest.mark.parametrize("delivered_by", ["sync", pytest.param("sweep", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("delivered_by", ["sync", "sweep"])
 def test_a_tracker_that_is_absent_from_start_to_end_has_everything_after_the_next_command(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, delivered_by: str
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_tracker_that_is_absent_from_start_to_end_has_everything_after_the_nex
     check(tmp_path, bad, undisturbed, table=again.stdout)
 
 
+@pytest.mark.slow
 def test_a_tracker_that_goes_away_in_the_middle_has_everything_when_it_is_back(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path
 ) -> None:
@@ -241,7 +243,8 @@ def test_a_proxy_that_answers_for_the_tracker_now_and_then_costs_nothing(
     check(tmp_path, bad, undisturbed, table=done.stdout)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, 6))])
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
 def test_answers_that_are_cut_anywhere_cost_nothing(
     bad: Tracker, undisturbed: Undisturbed, tmp_path: Path, seed: int
 ) -> None:
@@ -254,6 +257,7 @@ def test_answers_that_are_cut_anywhere_cost_nothing(
     check(tmp_path, bad, undisturbed, table=done.stdout)
 
 
+@pytest.mark.slow
 def test_lost_answers_make_nothing_twice(bad: Tracker, undisturbed: Undisturbed, tmp_path: Path) -> None:
     creations = itertools.count()
 

@@ -190,6 +190,7 @@ def test_a_parent_whose_encoder_is_gone_is_told_before_anything_is_trained(
         Ran(AFTER, store, tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
 def test_a_chain_is_trained_from_real_encoders_in_one_command() -> None:
     said: list[str] = []
     made = Sweep(sweep(yaml(TINY, CHAIN.replace("seeds: 2", "seeds: 1"))), tracking_uri="memory:")

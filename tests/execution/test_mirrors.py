@@ -399,6 +399,7 @@ def test_a_sweep_is_mirrored_and_an_older_result_is_shown_late_and_none_twice(
     assert len(shown()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fault", "says"),
     [

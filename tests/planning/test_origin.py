@@ -97,6 +97,7 @@ def test_what_was_not_recorded_has_not_changed() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_trials_of_other_code_are_told_and_trained_anew_only_when_asked(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -123,6 +124,7 @@ def test_trials_of_other_code_are_told_and_trained_anew_only_when_asked(
     assert sweep.store().asked_for("t").keys() == after.keys()
 
 
+@pytest.mark.slow
 def test_what_is_trained_anew_begins_without_checkpoints(
     ready: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,6 +151,7 @@ def test_a_trial_that_went_on_from_a_checkpoint_is_of_the_code_of_its_first_epoc
     assert outcome.details["resumed_at_epoch"] == 1 and outcome.details["source"] == old
 
 
+@pytest.mark.slow
 def test_a_table_names_the_trials_of_other_code(ready: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep = Sweep(THEORY, home=ready.folder / "runs")
     sweep.run("serial", say=quiet)
@@ -202,6 +205,7 @@ def test_an_image_folder_is_listed_once_before_training_and_anew_by_the_next_com
         check_before_training(make_plan(sweep.expansion, records), sweep.space, options, say=quiet)
 
 
+@pytest.mark.slow
 def test_other_images_under_one_label_are_an_error_before_training(ready: Place, tmp_path: Path) -> None:
     image_folder(tmp_path / "images", 8)
     data = {"name": "image_folder", "label": "mine", "root": str(tmp_path / "images"), "size": 8}

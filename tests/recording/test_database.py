@@ -50,6 +50,7 @@ def test_a_process_that_was_forked_while_a_store_was_made_keeps_nobody_from_maki
             maker.communicate("")
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
 def test_a_store_that_was_removed_is_made_again_in_the_same_process(tmp_path: Path) -> None:
     file = tmp_path / "runs" / "mlflow.db"

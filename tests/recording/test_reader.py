@@ -234,6 +234,7 @@ def answered(ready: Place) -> Iterator[Place]:
     yield ready
 
 
+@pytest.mark.slow
 def test_commands_that_have_nothing_to_write_load_no_mlflow(answered: Place) -> None:
     commands = [["table"], ["why", IDS[0]], ["status"], ["plan"], ["sweep"]]
     words = [[name, "sweep.yaml", *more] for name, *more in commands]

@@ -495,6 +495,7 @@ def test_a_folder_that_leaves_no_room_for_what_is_in_it_is_one_line(tmp_path: Pa
         workspace(**named, tracking_uri="http://127.0.0.1:9", checkpoints=checkpoints)
 
 
+@pytest.mark.slow
 def test_mlflow_prints_no_addresses_among_tables_whatever_a_trial_puts_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

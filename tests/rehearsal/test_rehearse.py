@@ -283,6 +283,7 @@ def test_what_says_its_needs_is_not_rehearsed(monkeypatch: pytest.MonkeyPatch) -
     assert nodes.asked == []
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_rehearsals_begin_is_a_line_and_130(place: Place) -> None:
     command = typed("plan", "sweep.yaml", "--forecast")
     with subprocess.Popen(

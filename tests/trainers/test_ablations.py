@@ -159,9 +159,9 @@ def test_a_symmetric_predictor_is_symmetric_after_reinitialisation_too() -> None
     "settings",
     [
         {"name": "byol", "reinit": {"every": 2}},
-        {"name": "byol", "momentum_end": 1.0},
-        {"name": "directpred", "freq": 3},
-        {"name": "directpred_partitioned", "cuts": 2},
+        pytest.param({"name": "byol", "momentum_end": 1.0}, marks=pytest.mark.slow),
+        pytest.param({"name": "directpred", "freq": 3}, marks=pytest.mark.slow),
+        pytest.param({"name": "directpred_partitioned", "cuts": 2}, marks=pytest.mark.slow),
     ],
     ids=lambda settings: "-".join(settings),
 )
@@ -390,12 +390,14 @@ def test_siamese_is_the_class_behind_byol_and_simsiam() -> None:
 BUDGET: dict[str, Any] = {"epochs": 30, "optimizer": {"lr": 0.3, "weight_decay": 0.0}}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("predictor", [{"kind": "none"}, {"kind": "linear"}])
 def test_without_stop_gradient_training_collapses(predictor: dict[str, Any]) -> None:
     naive = {"name": "byol", "momentum": 0.0, "stop_gradient": False, "predictor": predictor}
     assert fit(config(method=naive, **BUDGET)).status == "collapsed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["simclr", "barlow_twins", "vicreg"])
 def test_methods_that_spread_their_embeddings_do_not_collapse_on_the_same_budget(name: str) -> None:
     settings = {

@@ -57,6 +57,7 @@ def test_every_encoder_of_a_method_starts_from_them(left: Path) -> None:
         assert all(torch.equal(value, state[name]) for name, value in weights.items())
 
 
+@pytest.mark.slow
 def test_an_interrupted_child_ends_as_one_that_was_not(left: Path, tmp_path: Path) -> None:
     whole = fit(config(encoder=NETWORK), given(left, tmp_path / "whole"))
     interrupt(given(left, tmp_path / "child"), epoch=2, encoder=NETWORK)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.marks import but_first_slow
 from tests.trainers.builders import (
     Interrupted,
     config,
@@ -43,7 +44,7 @@ def names(folder: Path) -> list[str]:
 # Resuming
 
 
-@pytest.mark.parametrize("epoch", [0, 1, 2, 3])
+@pytest.mark.parametrize("epoch", [1, *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in (0, 2, 3))])
 def test_a_trial_interrupted_at_any_epoch_equals_an_uninterrupted_one(epoch: int, tmp_path: Path) -> None:
     whole = fit(config(), tmp_path / "whole")
     interrupt(tmp_path / "cut", epoch=epoch)
@@ -52,6 +53,7 @@ def test_a_trial_interrupted_at_any_epoch_equals_an_uninterrupted_one(epoch: int
     assert trained_digest(tmp_path / "cut") == trained_digest(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_a_trial_interrupted_again_and_again_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     whole = fit(config(schedule={"name": "cosine", "warmup_epochs": 1}), tmp_path / "whole")
     for epoch in (0, 1, 2, 3):
@@ -61,6 +63,7 @@ def test_a_trial_interrupted_again_and_again_equals_an_uninterrupted_one(tmp_pat
     assert trained_digest(tmp_path / "cut") == trained_digest(tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_optimizers_and_the_running_f_are_resumed(tmp_path: Path) -> None:
     chosen = {"optimizer": {"name": "adam"}, "spectra": {"every": 1, "rho": 0.9}}
     whole = fit(config(**chosen))
@@ -92,6 +95,7 @@ def test_how_often_a_checkpoint_is_written_changes_no_number(tmp_path: Path) -> 
     assert names(tmp_path) == ["epoch-000002.pt", "epoch-000003.pt"]  # and the last, always
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_config_is_not_used(tmp_path: Path) -> None:
     interrupt(tmp_path, epoch=2, seed=1)
     outcome = fit(config(), tmp_path)
@@ -102,6 +106,7 @@ def test_a_checkpoint_of_another_config_is_not_used(tmp_path: Path) -> None:
 # Broken files
 
 
+@pytest.mark.slow
 def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before_and_says_so(tmp_path: Path) -> None:
     whole = fit(config())
     interrupt(tmp_path, epoch=2)
@@ -115,7 +120,7 @@ def test_a_truncated_newest_checkpoint_falls_back_to_the_one_before_and_says_so(
     assert timeless(resumed.metrics) == timeless(whole.metrics)
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"not a checkpoint"])
+@pytest.mark.parametrize("content", but_first_slow([b"PK\x03\x04", b"", b"not a checkpoint"]))
 def test_a_trial_whose_checkpoints_are_all_broken_starts_anew(content: bytes, tmp_path: Path) -> None:
     for name in ("epoch-000001.pt", "epoch-000002.pt"):
         (tmp_path / name).write_bytes(content)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.marks import but_first_slow
 from tests.trainers.builders import TINY, config
 from trainers.attempt.checkpoint import ENCODER, GIVEN
 from trainers.attempt.isolation import clean_process, run_trial
@@ -50,6 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Outcome, Path]:
     return outcome, folder
 
 
+@pytest.mark.slow
 def test_an_evaluation_by_the_trials_own_protocol_finds_its_very_numbers(
     trained: tuple[Outcome, Path],
 ) -> None:
@@ -70,7 +72,7 @@ def test_keeping_an_encoder_changes_no_number(trained: tuple[Outcome, Path]) -> 
     }
 
 
-@pytest.mark.parametrize("name", plugins.names("evaluations"))
+@pytest.mark.parametrize("name", but_first_slow(plugins.names("evaluations"), 2))
 def test_every_protocol_reports_what_it_declares_and_the_same_twice(name: str) -> None:
     small = {
         "fine_tune": {"epochs": 1},
@@ -112,6 +114,7 @@ def test_a_corruption_keeps_shape_and_grows_with_its_severity(kind: Any) -> None
     assert 0 < distances[0] <= distances[1] <= distances[2] and distances[0] < distances[2]
 
 
+@pytest.mark.slow
 def test_fine_tuning_learns_and_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     protocol = {"name": "fine_tune", "epochs": 4, "batch_size": 8, "lr": 0.05}
     losses: list[float] = []
@@ -131,6 +134,7 @@ def grey_network(about: About) -> torch.nn.Module:
     return plugins.load("encoders", about.network.name).build(about.network, about.shape)[0]  # type: ignore
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_a_given_encoder_is_one_line(
     trained: tuple[Outcome, Path], tmp_path: Path
 ) -> None:

@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from tests.marks import but_first_slow
 from tests.trainers.builders import CONVNET, RUNTIME, config, timeless, trained_digest
 from trainers.attempt import checkpoint
 from trainers.attempt.isolation import clean_process, discard_checkpoints, run_trial
@@ -125,20 +126,29 @@ def test_details_that_are_no_json_are_written_as_python_shows_them(monkeypatch: 
 
 @pytest.mark.parametrize(
     ("details", "told"),
-    [
-        ({"collapse": "total"}, "Outcome.details.collapse: got 'total'; Input should be a valid dict"),
-        (
-            {"collapse": {"verdict": "yes"}},
-            "Outcome.details.collapse.verdict: got 'yes'; Input should be 'no",
-        ),
-        ({"warnings": 3}, "Outcome.details.warnings: got 3; Input should be a valid list"),
-        ({"wall_s": "soon"}, "Outcome.details.wall_s: got 'soon'; Input should be a valid number"),
-        ({"wall_s": float("nan")}, "Outcome.details.wall_s: got nan; Input should be a finite number"),
-        ({"data_fingerprint": 7}, "Outcome.details.data_fingerprint: got 7; Input should be a valid string"),
-        ({"encoder": {"sha256": 7}}, "Outcome.details.encoder.sha256: got 7; Input should be a valid string"),
-        ({"imported": ["os"]}, "Outcome.details.imported: got ['os']; Input should be None"),
-        ({"traceback": 7}, "Outcome.details.traceback: got 7; Input should be a valid string"),
-    ],
+    but_first_slow(
+        [
+            ({"collapse": "total"}, "Outcome.details.collapse: got 'total'; Input should be a valid dict"),
+            (
+                {"collapse": {"verdict": "yes"}},
+                "Outcome.details.collapse.verdict: got 'yes'; Input should be 'no",
+            ),
+            ({"warnings": 3}, "Outcome.details.warnings: got 3; Input should be a valid list"),
+            ({"wall_s": "soon"}, "Outcome.details.wall_s: got 'soon'; Input should be a valid number"),
+            ({"wall_s": float("nan")}, "Outcome.details.wall_s: got nan; Input should be a finite number"),
+            (
+                {"data_fingerprint": 7},
+                "Outcome.details.data_fingerprint: got 7; Input should be a valid string",
+            ),
+            (
+                {"encoder": {"sha256": 7}},
+                "Outcome.details.encoder.sha256: got 7; Input should be a valid string",
+            ),
+            ({"imported": ["os"]}, "Outcome.details.imported: got ['os']; Input should be None"),
+            ({"traceback": 7}, "Outcome.details.traceback: got 7; Input should be a valid string"),
+        ],
+        2,
+    ),
 )
 def test_details_of_another_kind_fail_their_trial_alone(
     monkeypatch: pytest.MonkeyPatch, details: dict[str, Any], told: str
@@ -231,14 +241,19 @@ def test_a_trial_whose_loss_is_nan_has_diverged_at_a_step() -> None:
     assert outcome.status == "diverged" and outcome.reason == "loss nan at step 1 (epoch 1)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "predictor",
     [
         {"kind": "mlp"},
-        {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"},
+        pytest.param(
+            {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"}, marks=pytest.mark.slow
+        ),
         {"kind": "linear"},
-        {"kind": "linear", "symmetric": True, "constraint": "normalised"},
-        {"kind": "linear", "symmetric": True, "constraint": "diagonal"},
+        pytest.param(
+            {"kind": "linear", "symmetric": True, "constraint": "normalised"}, marks=pytest.mark.slow
+        ),
+        pytest.param({"kind": "linear", "symmetric": True, "constraint": "diagonal"}, marks=pytest.mark.slow),
     ],
     ids=lambda predictor: "-".join(map(str, predictor.values())),
 )
@@ -333,7 +348,7 @@ def test_a_process_that_refuses_what_is_not_deterministic_refuses_it_after_a_tri
         torch.use_deterministic_algorithms(False)
 
 
-@pytest.mark.parametrize("where", ["cuda.matmul", "cudnn", "cudnn.conv", "mkldnn.matmul", ""])
+@pytest.mark.parametrize("where", but_first_slow(["mkldnn.matmul", "cuda.matmul", "cudnn", "cudnn.conv", ""]))
 def test_a_precision_that_a_trial_sets_in_torchs_newer_form_is_put_back(where: str) -> None:
     def all_of_it() -> dict[str, Any]:
         return {**process_state(), "new": [one.fp32_precision for one in map(found, places)]}
@@ -425,7 +440,11 @@ def numbers_alone(changes: dict[str, Any], folder: Path) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("first", "second"), [(A, B), (B, A)], ids=["B after A", "A after B"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [pytest.param(A, B, id="B after A"), pytest.param(B, A, id="A after B", marks=pytest.mark.slow)],
+)
 def test_a_trial_after_another_equals_itself_alone_bit_for_bit(
     first: dict[str, Any], second: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.marks import but_first_slow
 from tests.trainers.builders import CONVNET, RUNTIME, config
 from trainers.attempt.isolation import run_trial
 from trainers.config.base import LoopConfig
@@ -39,7 +40,7 @@ def made(trainer: str, fields: dict[str, Any]) -> LoopConfig:
     return found
 
 
-@pytest.mark.parametrize("trainer", TRIALS)
+@pytest.mark.parametrize("trainer", but_first_slow(TRIALS))
 def test_a_trainer_reports_what_it_declares_and_nothing_else(trainer: str) -> None:
     loop = load("loops", trainer)
     by_epoch, at_end, missing = set[str](), set[str](), set(loop.METRICS) | set(loop.FINAL_METRICS)

@@ -66,10 +66,16 @@ def test_a_resumed_trial_with_dropout_equals_an_uninterrupted_one(tmp_path: Path
     assert losses[0] == losses[1]
 
 
+FEW = ("byol", "directpred", "simclr", "convnet", "lars")  # the others are trained with the slow tests
+
+
 @pytest.mark.parametrize(
     "field",
-    [(kind, name) for kind in ("method", "encoder", "optimizer") for name in names(f"{kind}s")],
-    ids=lambda pair: "-".join(pair),
+    [
+        pytest.param((kind, name), id=f"{kind}-{name}", marks=() if name in FEW else pytest.mark.slow)
+        for kind in ("method", "encoder", "optimizer")
+        for name in names(f"{kind}s")
+    ],
 )
 def test_nothing_built_in_draws_from_the_global_generator_so_that_no_number_has_changed(
     field: tuple[str, str], monkeypatch: pytest.MonkeyPatch

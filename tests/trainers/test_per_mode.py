@@ -194,6 +194,7 @@ def test_diverged_modes_are_neither_alive_nor_collapsed(monkeypatch: pytest.Monk
     assert "invariant/error" not in heard[-1].metrics  # 0 would say that it was kept
 
 
+@pytest.mark.slow
 def test_a_small_target_makes_small_modes_and_no_collapse() -> None:
     outcome, _ = fit(tau=0.03, eta=0.0, time=40_000, x=GRID_P | {"points": 5}, y=GRID_S | {"points": 5})
     assert outcome.metrics["boundary/agreement"] == 1 and outcome.status == "completed"
@@ -230,6 +231,7 @@ def test_where_every_point_has_a_flow_of_its_own_no_theory_is_claimed() -> None:
 # Phase diagrams: each check of theory by simulation is one of simulation by theory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha_p", [0.5, 4.0])
 @pytest.mark.parametrize("eta", [0.0, 0.01, 0.04, 0.15])
 def test_simulated_ends_agree_with_the_analytic_basin_away_from_its_edge(eta: float, alpha_p: float) -> None:

@@ -49,6 +49,7 @@ def test_the_evaluations_own_optimizer_is_no_step_of_training() -> None:
     assert cost.step_s * 16 < 2 * cost.epoch_s < cost.end_s * 20
 
 
+@pytest.mark.slow
 def test_a_loop_without_an_optimizer_is_rehearsed_by_its_epochs() -> None:
     cost = rehearse(hltm.Config(depth=3, hidden=2, epochs=7), runtime=RUNTIME)
     assert cost.step_s is None
@@ -66,6 +67,7 @@ def test_a_trial_that_fails_fails_its_rehearsal_with_the_same_reason() -> None:
         pace(config(batch_size=256), runtime=RUNTIME, ready=lambda: None, window_s=0.1)
 
 
+@pytest.mark.slow
 def test_a_trial_after_a_rehearsal_has_the_numbers_of_one_before() -> None:
     def numbers() -> dict[str, float]:
         outcome = run_trial(config(), runtime=RUNTIME, folder=None, report=lambda message: None)

@@ -161,6 +161,7 @@ def keeper() -> psutil.Process:
     return one
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", ["SIGSTOP", "SIGKILL"])
 def test_a_keeper_that_is_stopped_or_killed_ends_the_trial_and_leaves_nothing(
     sign: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from tests.marks import but_first_slow
 from tests.scripted import Heard, command, heard, script
 from tests.trainers.command.test_reports import curve, field, lines, record, scalar
 from trainers.attempt.command.csv_file import Csv
@@ -27,6 +28,7 @@ def failing(text: str, folder: Path, **fields: Any) -> None:
     assert heard(text + "\nraise SystemExit(1)", folder=folder, **fields).outcome.status == "failed"
 
 
+@pytest.mark.slow
 def test_a_csv_file_of_a_former_attempt_counts_only_where_a_later_one_goes_on(tmp_path: Path) -> None:
     fields = {"reads": {"csv": "{folder}/m.csv"}, **TOP1}
     first = csv_of("1,1", "2,2", "5,55")
@@ -104,7 +106,14 @@ def test_a_name_that_no_store_takes_is_left_out_and_said_and_a_declared_one_is_r
         command(metrics={"acc@1": "final"})
 
 
-@pytest.mark.parametrize("epoch", ["1e30", "9223372036854775808", "1000000001", "Infinity", "NaN", "1.5"])
+@pytest.mark.parametrize(
+    "epoch",
+    [
+        "9223372036854775808",
+        "NaN",
+        *(pytest.param(epoch, marks=pytest.mark.slow) for epoch in ("1e30", "1000000001", "Infinity", "1.5")),
+    ],
+)
 def test_an_epoch_that_no_store_takes_is_no_report(epoch: str) -> None:
     reason = str(heard(lines(f'{{"epoch": {epoch}, "top1": 1}}', "")).outcome.reason)
     assert reason.startswith("report, line 1: epoch ")
@@ -176,7 +185,7 @@ def test_an_epoch_that_was_open_when_it_ended_badly_is_reported(line: str) -> No
 
 
 @pytest.mark.parametrize("make", ["mkdir", "mkfifo"])
-@pytest.mark.parametrize("reads", ["report", "csv", "tensorboard", "mlflow", "arrays"])
+@pytest.mark.parametrize("reads", but_first_slow(["report", "csv", "tensorboard", "mlflow", "arrays"]))
 def test_what_is_no_file_where_a_file_should_be_is_one_line_and_holds_nothing_up(
     make: str, reads: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,14 +207,16 @@ def test_what_is_no_file_where_a_file_should_be_is_one_line_and_holds_nothing_up
 
 @pytest.mark.parametrize(
     ("unit", "value", "says"),
-    [
-        ("share", 80, "is 80, and a share is from 0 to 1; report such, or declare unit: percent"),
-        ("share", -0.5, "is -0.5, and a share is from 0 to 1; report such, or declare unit: plain"),
-        ("percent", 120, "is 120, and a percent is from 0 to 100; report such, or declare unit: plain"),
-        ("share", 1.0000001, None),
-        ("percent", 100, None),
-        ("plain", 1e9, None),
-    ],
+    but_first_slow(
+        [
+            ("share", 80, "is 80, and a share is from 0 to 1; report such, or declare unit: percent"),
+            ("share", -0.5, "is -0.5, and a share is from 0 to 1; report such, or declare unit: plain"),
+            ("percent", 120, "is 120, and a percent is from 0 to 100; report such, or declare unit: plain"),
+            ("share", 1.0000001, None),
+            ("percent", 100, None),
+            ("plain", 1e9, None),
+        ]
+    ),
 )
 def test_a_number_out_of_the_range_of_its_unit_is_told_and_no_table_shows_it(
     unit: str, value: float, says: str | None
@@ -231,7 +242,10 @@ def test_columns_are_named_where_a_number_is_missing() -> None:
 EPOCH, ACC = "epoch=(?P<epoch>[0-9]+)", "acc=(?P<acc>[0-9.]+)"
 
 
-@pytest.mark.parametrize("patterns", [[EPOCH, ACC], [ACC, EPOCH], [EPOCH, f".*{ACC}"], [f"^.*{ACC}", EPOCH]])
+@pytest.mark.parametrize(
+    "patterns",
+    but_first_slow([[ACC, EPOCH], [EPOCH, ACC], [EPOCH, f".*{ACC}"], [f"^.*{ACC}", EPOCH]]),
+)
 def test_the_epoch_of_a_printed_number_is_the_one_before_it_whichever_pattern_comes_first(
     patterns: list[str],
 ) -> None:

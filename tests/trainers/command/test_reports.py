@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.marks import but_first_slow
 from tests.scripted import REPORTING, Heard, heard
 from trainers.attempt.checkpoint import clear
 
@@ -63,6 +64,7 @@ def test_a_number_that_is_none_is_a_divergence_where_it_counts() -> None:
     assert other.details["warnings"] == ["'extra' was inf at times, which is left out"]
 
 
+@pytest.mark.slow
 def test_a_metric_that_must_come_and_does_not_is_named() -> None:
     for text in ("", "print(1)"):
         assert heard(text).outcome.reason == (
@@ -204,7 +206,7 @@ def test_a_later_attempt_goes_on_and_repeats_what_was_reported_before(tmp_path: 
     assert {one.name for one in (folder / "out").iterdir()} == {"seen-1", "seen-2"}
 
 
-@pytest.mark.parametrize("loss", ["1", "2", ""])
+@pytest.mark.parametrize("loss", but_first_slow(["1", "2", ""]))
 def test_a_report_that_is_written_anew_instead_of_longer_is_told(loss: str) -> None:
     text = f"""
 import os, time
@@ -216,6 +218,7 @@ for line in ('{{"epoch": 1, "loss": 1}}\\n', '{{"epoch": 2, "loss": 2}}\\n'[:{le
     assert "report: was written anew after line 1" in reason and 'as open(..., "a") does' in reason
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [b"", b"\xff"])
 def test_a_damaged_count_of_attempts_costs_no_checkpoint(damage: bytes, tmp_path: Path) -> None:
     heard(RESUMING, folder=tmp_path)

@@ -62,6 +62,7 @@ def test_the_package_safetensors_reads_what_we_write_and_we_what_it_writes() -> 
     assert all(torch.equal(ours[name], there[name]) and torch.equal(ours[name], back[name]) for name in ours)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_a_resnet_has_the_same_features_in_other_libraries(library: str, name: str) -> None:
