@@ -96,6 +96,9 @@ def test_a_tolerance_is_kept_however_small_its_unit() -> None:
     found = entries(made_table(tiny, **both))
     assert found["EMA", "symmetric"].verdict == "outside"
     assert found["EMA", "regular"].verdict == "within", "what rounding leaves is no gap"
+    none = tiny.replace("tolerance: 1.0e-15", "tolerance: 0.0")
+    both = {f"EMA · symmetric · seed {seed}": record("", 1e-17) for seed in (0, 1)}
+    assert entries(made_table(none, **both))["EMA", "symmetric"].verdict == "within"
 
 
 def test_a_verdict_waits_for_all_seeds() -> None:

@@ -72,7 +72,7 @@ def _published(table: Table, anchor: str) -> Iterator[Claim]:
                 sweep=table.sweep,
                 anchor=anchor,
                 what=claim
-                + " · ".join(filter(None, (*spec.where.values(), row, column * bool(spec.column_axes))))
+                + " · ".join(filter(None, (*_part(spec), row, column * bool(spec.column_axes))))
                 + f" ({_metric(table)})",
                 published=f"{published(entry, table)}{theirs}",
                 ours=ours(entry, table),
@@ -92,7 +92,7 @@ def _predicted(table: Table, anchor: str) -> Iterator[Claim]:
     asked = [one for _, _, one in table.flat() if one.asked]
     least = min((one.summary.n if one.summary else 0 for one in asked), default=0)
     along = f"{spec.expected} along {', '.join(spec.row_axes) or 'the rows'} ({_metric(table)})"
-    along = " · ".join([*spec.where.values(), along])
+    along = " · ".join([*_part(spec), along])
     ended = any(one.summary is None and not one.left for one in asked)  # without a number
     answer = f"{UNDECIDED} at n = {least}" if least or ended else NOT_RUN
     answer = ANSWERS.get(table.prediction, answer)
@@ -133,6 +133,11 @@ def _expected(table: Table, anchor: str, expansion: Expansion) -> Iterator[Claim
             source=spec.source or table.spec.source or "expected",
             answer=answer + f"; {one.written}" * (one.written != AHEAD) if ran else NOT_RUN,
         )
+
+
+def _part(spec: TableSpec) -> list[str]:
+    """The part of the design that a table is of; rows and columns name theirs themselves."""
+    return [level for axis, level in spec.where.items() if axis not in (*spec.row_axes, *spec.column_axes)]
 
 
 def _metric(table: Table) -> str:

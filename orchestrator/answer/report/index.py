@@ -111,7 +111,11 @@ def index(sections: Sequence[Section], notes: Mapping[str, str]) -> str:
     parts = [MADE, notes.get("", "").strip() or "# Published and ours"]
     claims, rows = sum(len(_distinct(group)) for group in groups.values()), total.total()
     said = counted(claims, "claim")
-    said += f", in {rows} rows, for some were run in several settings" if rows > claims else ""
+    said += (
+        f", in {rows} rows, for some were run in several settings or stand in several tables"
+        if rows > claims
+        else ""
+    )
     said += f": {told}" if told else ""
     parts += [f"**{said}.**", _overview(counts), LEGEND]
     for name, group in groups.items():

@@ -29,7 +29,7 @@ class Beside(NamedTuple):
 
 
 LEFT = ("missing", "running", "stopped")
-"""Statuses of trials that a sweep trains or goes on with; of a failed one it first says why."""
+"""Statuses of trials that have not come to an end."""
 
 
 class Entry(NamedTuple):
@@ -70,7 +70,7 @@ class Entry(NamedTuple):
 
     @property
     def left(self) -> int:
-        """How many of them the next command would train, or one trains now."""
+        """How many of them are missing, running or stopped."""
         return sum(self.statuses.get(status, 0) for status in LEFT)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -95,7 +96,7 @@ def _left_out(bundles: Sequence[Request], files: Sequence[Request]) -> Iterator[
     """A line on each bundle of a sweep that has what none of the sweep's files asks for, with what to do."""
     asking = " and ".join(dict.fromkeys(str(file.file) for file in files))
     for bundle in bundles:
-        over = [asked for file in files if (asked := _laid_over(file, bundle))]
+        over = [asked for file in files if (asked := _laid_over(file, bundle)) and asked.records()]
         held = set(bundle.records())
         trials = held.difference(*(asked.records() for asked in over))
         alike = any(asked.spec.tables == bundle.spec.tables for asked in over)
@@ -126,8 +127,10 @@ def _judged_otherwise(bundle: Request, file: Request) -> list[str]:
                 judged = (one.profile, one.tolerance, one.values, one.spread)
                 yield place, f"{part.name} ({part.metric})", judged
 
-    ours = {place: judged for place, _, judged in told(file)}
-    return [name for place, name, judged in told(bundle) if ours.get(place, judged) != judged]
+    ours = defaultdict[tuple[object, ...], list[tuple[object, ...]]](list)
+    for place, _, judged in told(file):
+        ours[place].append(judged)
+    return [name for place, name, judged in told(bundle) if place in ours and judged not in ours[place]]
 
 
 def _check_alike(requests: Sequence[Request]) -> None:

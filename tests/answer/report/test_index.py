@@ -213,7 +213,8 @@ def test_a_claim_that_was_run_in_two_settings_is_one_claim_in_two_rows() -> None
     one = told(claimed(), trained(claimed()))
     page = index([one, one._replace(setting="another"), told(claimed(), {})._replace(name="other")], {})
     assert len(rows(page)) == 12
-    said = "**8 claims, in 12 rows, for some were run in several settings: 8 reproduced, 4 not run.**"
+    several = "for some were run in several settings or stand in several tables"
+    said = f"**8 claims, in 12 rows, {several}: 8 reproduced, 4 not run.**"
     assert said in page
 
 
