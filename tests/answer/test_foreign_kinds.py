@@ -91,6 +91,7 @@ def test_an_installed_package_has_its_kind_of_figure_and_its_format(site: Path) 
     assert "frame" in kind["enum"]
 
 
+@pytest.mark.slow
 def test_a_sweep_draws_a_kind_of_figure_from_a_file_that_it_names(ready: Place) -> None:
     written(Path.cwd(), counting=TRAINER, frame=FIGURE, shout=FORMAT)
     own = ["./counting.py", "./frame.py", "./shout.py"]
@@ -152,6 +153,7 @@ def test_a_broken_one_is_one_line_where_it_is_asked_for_and_breaks_nothing_else(
         Sweep(tree())
 
 
+@pytest.mark.slow
 def test_an_error_while_drawing_or_writing_is_one_line_with_its_place(site: Path, ready: Place) -> None:
     written(site / "toy", frame=FIGURE + "\ndraw = lambda *_, **__: 1 / 0\n")
     written(site / "toy", shout=FORMAT.replace("table.spec", "table.spek"))

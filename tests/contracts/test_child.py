@@ -434,6 +434,7 @@ def test_a_cluster_that_is_left_slowly_is_left_within_bounds_and_it_is_said(
     assert said == ["leaving the cluster …"] and time.monotonic() - begun < 5
 
 
+@pytest.mark.slow
 def test_a_driver_that_was_suspended_does_not_take_its_child_for_silent(acted: Acted) -> None:
     def sleep(event: Event) -> None:
         if isinstance(event, Started):
@@ -566,6 +567,7 @@ def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
         process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "suspended",
     [pytest.param(False, id="running"), pytest.param(True, id="suspended", marks=pytest.mark.slow)],

@@ -145,6 +145,7 @@ def test_an_error_in_one_trial_is_its_outcome_and_stops_no_other(make: Make, tmp
     assert "\n" not in (bad.reason or "")
 
 
+@pytest.mark.slow
 def test_spectra_arrive_as_arrays(make: Make, tmp_path: Path) -> None:
     events = run(make(tmp_path), trials(1))
     last = [e.report for e in events if isinstance(e, Progressed)][-1]
@@ -513,6 +514,7 @@ def test_a_trial_that_fails_its_rehearsal_is_run_and_tells_it_itself(
     assert events[-1].outcome.error == "code"
 
 
+@pytest.mark.slow
 def test_an_error_of_the_listener_ends_the_run_and_is_raised_as_it_is(make: Make, tmp_path: Path) -> None:
     def full(event: Event) -> None:
         if isinstance(event, Finished):
@@ -522,6 +524,7 @@ def test_an_error_of_the_listener_ends_the_run_and_is_raised_as_it_is(make: Make
         make(tmp_path).run(trials(4), full)
 
 
+@pytest.mark.slow
 def test_an_error_of_the_listener_is_raised_and_is_no_trials_failure(make: Make, tmp_path: Path) -> None:
     heard: list[Event] = []
 

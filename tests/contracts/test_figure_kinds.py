@@ -65,7 +65,7 @@ def test_equal_figures_are_equal_bytes_in_every_format(kind: str) -> None:
     assert draw.to_svg(drawn(kind)) == draw.to_svg(drawn.__wrapped__(kind))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", but_first_slow(KINDS, 3))
 def test_no_two_texts_overlap_and_none_leaves_the_page(kind: str) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
@@ -85,7 +85,7 @@ def test_no_two_texts_overlap_and_none_leaves_the_page(kind: str) -> None:
         assert not [(a, b) for i, a in enumerate(boxes) for b in boxes[:i] if a.overlaps(b)]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", but_first_slow(KINDS, 3))
 def test_a_figure_is_as_wide_as_asked_for_and_refuses_to_be_too_narrow(kind: str) -> None:
     assert drawn(kind, width=7.5).get_size_inches()[0] == pytest.approx(7.5)
     with pytest.raises(UsageError, match=r"^a figure 1 in wide has .* in for a panel"):

@@ -357,6 +357,7 @@ def test_a_submitted_sweep_without_a_home_is_refused_in_its_log(place: Place) ->
     assert "8 will run" in place.orch("plan", "sweep.yaml", ORCH_SUBMITTED="1", ORCH_HOME="here").stdout
 
 
+@pytest.mark.slow
 def test_an_address_of_a_web_page_is_refused_at_once(place: Place) -> None:
     class Page(BaseHTTPRequestHandler):
         def log_message(self, *_: object) -> None:

@@ -48,6 +48,7 @@ def test_a_script_is_planned_trained_tabled_and_drawn(scripted: Place) -> None:
     assert said in scripted.orch("plan", "sweep.yaml").stdout
 
 
+@pytest.mark.slow
 def test_what_a_failed_script_printed_is_in_its_log(scripted: Place) -> None:
     script("print('hello'); raise SystemExit('no data')")
     said = scripted.orch("sweep", "sweep.yaml", "--executor", "serial", "--seeds", "1", code=3).stderr

@@ -114,6 +114,7 @@ def test_a_trial_alone_starts_from_the_encoder_in_a_bundle(after: Place) -> None
     assert "base · seed 0 starts from no other trial; leave it out" in told
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -159,6 +160,7 @@ def test_chains_of_one_sweep_and_of_two_are_on_ray_what_they_are_in_one_process(
     assert not list((after.folder / "ray" / "trials").rglob("*.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_damaged_encoder_is_one_line_and_a_bundle_brings_it_back(kept: Place) -> None:
     kept.orch("export", "sweep.yaml", "--with", "encoders")
     (file,) = (kept.folder / "runs" / "artifacts").rglob("encoder.safetensors")

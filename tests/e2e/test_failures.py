@@ -215,6 +215,7 @@ def test_stop_asks_a_driver_of_any_profile_though_the_tracker_is_away(ready: Pla
         assert holder.wait(timeout=30) == -signal.SIGTERM
 
 
+@pytest.mark.slow
 def test_a_batch_larger_than_the_data_is_told_before_anything_is_started(place: Place) -> None:
     place.write(table_yaml().replace("batch_size: 64", "batch_size: 4096"))
     said = place.orch("sweep", "sweep.yaml", code=2).stderr

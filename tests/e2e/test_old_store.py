@@ -165,6 +165,7 @@ def test_a_trial_without_a_store_comes_home_in_a_bundle(place: Place) -> None:
     assert "a bundle is only read" in place.orch("trial", "one.orch.zip", cell, code=2).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", ["plan", "table", "sweep"])
 def test_a_command_reads_its_file_expands_it_and_makes_its_table_once(old: Place, command: str) -> None:
     with Walk() as walk:

@@ -37,6 +37,7 @@ def counting(ready: Place) -> Place:
     return ready
 
 
+@pytest.mark.slow
 def test_a_trainer_of_ones_own_is_planned_trained_tabled_and_drawn(counting: Place) -> None:
     assert "2 will run, 0 done" in counting.orch("plan", "sweep.yaml").stdout
     table = counting.orch("sweep", "sweep.yaml", "--executor", "serial").stdout

@@ -380,6 +380,7 @@ def small(seeds: int = 2) -> Any:
     return sweep(yaml(TINY, f"seeds: {seeds}\n"))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 def test_a_sweep_is_mirrored_and_an_older_result_is_shown_late_and_none_twice(
     shown: Any, ready: Place

@@ -139,6 +139,7 @@ def test_what_is_trained_anew_begins_without_checkpoints(
     assert [event.report.replayed for event in heard if isinstance(event, Progressed)] == [False, False]
 
 
+@pytest.mark.slow
 def test_a_trial_that_went_on_from_a_checkpoint_is_of_the_code_of_its_first_epoch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ from orchestrator.recording.store_port import CannotTell, Store
 from orchestrator.recording.trial_files import SPECTRA
 from orchestrator.records import Provenance, SweepInfo
 from tests.builders import INFO, expansion, outcome, report, table_yaml, trials
+from tests.marks import but_first_slow
 from tests.place import Place
 
 pytestmark = pytest.mark.filterwarnings("default")  # MLflow and SQLAlchemy warn about themselves
@@ -125,13 +126,15 @@ def test_what_a_person_or_another_driver_changes_is_seen_at_once(both: Both) -> 
 
 @pytest.mark.parametrize(
     ("statement", "values"),
-    [
-        ("update tags set value = 'marvellous' where key = 'orch.status' and run_uuid = ?", ()),
-        ("update latest_metrics set is_nan = 1, value = 0 where run_uuid = ?", ()),
-        ("update latest_metrics set value = 1.7976931348623157e308 where run_uuid = ?", ()),
-        ("update tags set value = '[' where key = 'orch.source' and run_uuid = ?", ()),
-        ("update tags set value = 'x' where key = 'orch.attempts' and run_uuid = ?", ()),
-    ],
+    but_first_slow(
+        [
+            ("update tags set value = 'marvellous' where key = 'orch.status' and run_uuid = ?", ()),
+            ("update latest_metrics set is_nan = 1, value = 0 where run_uuid = ?", ()),
+            ("update latest_metrics set value = 1.7976931348623157e308 where run_uuid = ?", ()),
+            ("update tags set value = '[' where key = 'orch.source' and run_uuid = ?", ()),
+            ("update tags set value = 'x' where key = 'orch.attempts' and run_uuid = ?", ()),
+        ]
+    ),
 )
 def test_a_run_that_was_edited_is_told_or_read_in_the_same_words(
     both: Both, statement: str, values: tuple[str, ...]
@@ -316,6 +319,7 @@ def test_a_kept_encoder_is_read_from_beside_the_file_and_from_nowhere_else(
         SqliteReader(tmp_path / "moved" / "mlflow.db", name="test").encoder(trial.id)
 
 
+@pytest.mark.slow
 def test_curves_beside_a_file_are_read_without_mlflow_and_are_what_it_has(tmp_path: Path) -> None:
     from orchestrator.recording.mlflow.database import address_of, make_database
     from orchestrator.recording.mlflow.store import MlflowStore

@@ -50,6 +50,7 @@ def filled(home: Path, database: Path, number: int = 1) -> str:
     return made[0].id
 
 
+@pytest.mark.slow
 def test_a_moved_home_keeps_its_curves_and_takes_more(tmp_path: Path, database: Path) -> None:
     trial_id = filled(tmp_path / "old", database)
     shutil.move(tmp_path / "old", tmp_path / "new")

@@ -39,6 +39,7 @@ def all_pieces(text: str | None = None) -> list[RehearsalJob]:
     )
 
 
+@pytest.mark.slow
 def test_each_kind_is_rehearsed_and_a_failing_one_says_why() -> None:
     fits, too_large = all_pieces(yaml(TINY) + SIZES)
     findings = rehearsed([fits, too_large], slots=1)
@@ -100,6 +101,7 @@ def test_a_rehearsal_that_never_answers_is_ended(monkeypatch: pytest.MonkeyPatch
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_paces_are_measured_until_more_at_once_get_nothing_more_done() -> None:
     (piece,) = all_pieces(
         yaml(TINY).replace("train: 128", "train: 4096").replace("epochs: 2", "epochs: 90", 1)

@@ -325,6 +325,7 @@ def test_simsiams_original_heads_can_be_written_down() -> None:
 # The probe on part of the projector
 
 
+@pytest.mark.slow
 def test_the_probe_can_go_through_the_first_blocks_of_the_projector() -> None:
     deep = {"hidden": [12, 10], "output": 6}
     found = [fit(config(projector=deep | {"probed_blocks": blocks})).metrics for blocks in (None, 1, 2)]

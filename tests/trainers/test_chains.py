@@ -39,6 +39,7 @@ def given(left: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_child_starts_from_the_very_weights_and_says_so(left: Path, tmp_path: Path) -> None:
     outcome = fit(config(encoder=NETWORK), given(left, tmp_path / "child"))
     kept = read(left.read_bytes())
@@ -79,6 +80,7 @@ def test_what_a_child_leaves_is_a_network_like_any_other(left: Path, tmp_path: P
     assert canonical(identity_dump(network)) == canonical(identity_dump(config().encoder))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

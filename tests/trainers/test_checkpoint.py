@@ -71,6 +71,7 @@ def test_optimizers_and_the_running_f_are_resumed(tmp_path: Path) -> None:
     assert timeless(fit(config(**chosen), tmp_path).metrics) == timeless(whole.metrics)
 
 
+@pytest.mark.slow
 def test_a_resumed_trial_repeats_its_past_and_marks_it(tmp_path: Path) -> None:
     whole = reports(config())
     interrupt(tmp_path, epoch=2)
@@ -166,6 +167,7 @@ def test_a_half_written_checkpoint_is_never_read(tmp_path: Path) -> None:
     assert names(tmp_path) == ["epoch-000001.pt", "epoch-000002.pt"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_earlier_checkpoints_whole_and_no_part(tmp_path: Path) -> None:
     save(tmp_path, 1, 2)
     done = subprocess.run(

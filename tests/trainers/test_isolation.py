@@ -59,6 +59,7 @@ def test_running_out_of_gpu_memory_is_a_class_of_its_own() -> None:
     assert (outcome.status, outcome.error) == ("failed", "memory")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "text",
     [

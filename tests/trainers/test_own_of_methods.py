@@ -10,6 +10,7 @@ import pytest
 
 from orchestrator.rehearsal.contracts.loops import resumes, tiny_trial
 from tests.contracts.test_plugins import SETTINGS
+from tests.marks import but_first_slow
 from tests.plugged import ENCODER, METHOD, joined
 from trainers.attempt.isolation import run_trial
 from trainers.attempt.report import EpochReport, Outcome
@@ -107,12 +108,14 @@ def test_what_a_method_measures_is_reported_as_its_mean_over_each_epoch() -> Non
 
 @pytest.mark.parametrize(
     ("old", "new", "says"),
-    [
-        ('"mine/one": 1', '"mine/two": 2', "measures 'mine/two', which its METRICS lacks"),
-        ('"mine/one"', '"train/loss"', "measures 'train/loss', as its trainer does; rename it"),
-        ('"mine/one"', '"probe/top1"', "measures 'probe/top1', as its trainer does; rename it"),
-        ('"mine/one": 1', '"mine/one": made.z1[0]', "metric 'mine/one' is [6], expected one number"),
-    ],
+    but_first_slow(
+        [
+            ('"mine/one": 1', '"mine/two": 2', "measures 'mine/two', which its METRICS lacks"),
+            ('"mine/one"', '"train/loss"', "measures 'train/loss', as its trainer does; rename it"),
+            ('"mine/one"', '"probe/top1"', "measures 'probe/top1', as its trainer does; rename it"),
+            ('"mine/one": 1', '"mine/one": made.z1[0]', "metric 'mine/one' is [6], expected one number"),
+        ]
+    ),
 )
 def test_what_a_method_may_not_measure_is_one_line(old: str, new: str, says: str) -> None:
     outcome, _ = trained(MEASURING.replace(old, new))

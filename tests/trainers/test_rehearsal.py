@@ -60,6 +60,7 @@ def test_a_loop_without_an_optimizer_is_rehearsed_by_its_epochs() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_trial_that_fails_fails_its_rehearsal_with_the_same_reason() -> None:
     with pytest.raises(RehearsalError, match="batch_size 256 exceeds the 64 training images"):
         rehearse(config(batch_size=256), runtime=RUNTIME)
@@ -79,6 +80,7 @@ def test_a_trial_after_a_rehearsal_has_the_numbers_of_one_before() -> None:
     assert numbers() == before
 
 
+@pytest.mark.slow
 def test_a_pace_is_counted_from_when_all_are_ready() -> None:
     asked: list[bool] = []
     steps_per_s = pace(MANY_STEPS, runtime=RUNTIME, ready=lambda: asked.append(True), window_s=0.3)

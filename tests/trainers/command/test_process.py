@@ -36,6 +36,7 @@ def test_an_exit_code_is_a_failure_with_the_last_line() -> None:
     assert outcome.details["output"] == ["no data at all"]
 
 
+@pytest.mark.slow
 def test_a_signal_is_named() -> None:
     outcome = heard("import os; os.kill(os.getpid(), 11)").outcome
     assert outcome.reason == "ended by SIGSEGV, and printed nothing"
@@ -52,6 +53,7 @@ def test_a_command_that_is_not_there_is_one_line() -> None:
     assert outcome.reason == "could not be run: no-such-program: No such file or directory"
 
 
+@pytest.mark.slow
 def test_one_that_never_ends_is_ended_at_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainers.loops.command.GRACE_S", 0.2)
     ignoring = (
@@ -98,6 +100,7 @@ run([{sys.executable!r}, "-c", {waiting!r}], environment={{}}, folder=Path("."),
     assert not (tmp_path / "temporary").exists()
 
 
+@pytest.mark.slow
 def test_a_stop_at_the_end_of_an_epoch_is_asked_for_first(tmp_path: Path) -> None:
     class StopError(BaseException):
         """What a schedule raises."""
@@ -115,6 +118,7 @@ def test_a_stop_at_the_end_of_an_epoch_is_asked_for_first(tmp_path: Path) -> Non
     assert (tmp_path / "asked").exists()
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     def stop(message: object) -> None:
         raise KeyboardInterrupt

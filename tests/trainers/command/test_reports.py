@@ -46,11 +46,13 @@ def test_a_last_line_that_is_half_written_is_no_error_and_one_in_the_middle_is()
 
 @pytest.mark.parametrize(
     ("line", "words"),
-    [
-        ("[1, 2]", "line 1: expected names and numbers, got '[1, 2]'"),
-        ('{"epoch": -1}', "line 1: epoch -1 is no whole number from 0"),
-        ('{"epoch": 1, "loss": "low"}', "line 1: 'loss' is no number: \"'low'\""),
-    ],
+    but_first_slow(
+        [
+            ("[1, 2]", "line 1: expected names and numbers, got '[1, 2]'"),
+            ('{"epoch": -1}', "line 1: epoch -1 is no whole number from 0"),
+            ('{"epoch": 1, "loss": "low"}', "line 1: 'loss' is no number: \"'low'\""),
+        ]
+    ),
 )
 def test_what_is_no_report_ends_the_trial_with_its_line(line: str, words: str) -> None:
     assert words in str(heard(lines(line, "")).outcome.reason)
@@ -192,6 +194,7 @@ RESUMING = """
 """
 
 
+@pytest.mark.slow
 def test_a_later_attempt_goes_on_and_repeats_what_was_reported_before(tmp_path: Path) -> None:
     folder = tmp_path / "trial"
     first = heard(RESUMING, folder=folder)
