@@ -568,10 +568,7 @@ def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "suspended",
-    [pytest.param(False, id="running"), pytest.param(True, id="suspended", marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("suspended", [False, True], ids=["running", "suspended"])
 def test_a_child_ends_within_seconds_of_its_killed_driver(
     driver: subprocess.Popen[str], tmp_path: Path, suspended: bool
 ) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from tests.marks import but_first_slow
 from tests.trainers.builders import (
     LABELS,
     Interrupted,
@@ -157,12 +158,14 @@ def test_a_symmetric_predictor_is_symmetric_after_reinitialisation_too() -> None
 
 @pytest.mark.parametrize(
     "settings",
-    [
-        {"name": "byol", "reinit": {"every": 2}},
-        pytest.param({"name": "byol", "momentum_end": 1.0}, marks=pytest.mark.slow),
-        pytest.param({"name": "directpred", "freq": 3}, marks=pytest.mark.slow),
-        pytest.param({"name": "directpred_partitioned", "cuts": 2}, marks=pytest.mark.slow),
-    ],
+    but_first_slow(
+        [
+            {"name": "byol", "reinit": {"every": 2}},
+            {"name": "byol", "momentum_end": 1.0},
+            {"name": "directpred", "freq": 3},
+            {"name": "directpred_partitioned", "cuts": 2},
+        ]
+    ),
     ids=lambda settings: "-".join(settings),
 )
 def test_a_resumed_trial_equals_an_uninterrupted_one_under_every_schedule(

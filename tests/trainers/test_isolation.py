@@ -247,14 +247,10 @@ def test_a_trial_whose_loss_is_nan_has_diverged_at_a_step() -> None:
     "predictor",
     [
         {"kind": "mlp"},
-        pytest.param(
-            {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"}, marks=pytest.mark.slow
-        ),
+        {"kind": "mlp", "symmetric": True, "constraint": "row_normalised"},
         {"kind": "linear"},
-        pytest.param(
-            {"kind": "linear", "symmetric": True, "constraint": "normalised"}, marks=pytest.mark.slow
-        ),
-        pytest.param({"kind": "linear", "symmetric": True, "constraint": "diagonal"}, marks=pytest.mark.slow),
+        {"kind": "linear", "symmetric": True, "constraint": "normalised"},
+        {"kind": "linear", "symmetric": True, "constraint": "diagonal"},
     ],
     ids=lambda predictor: "-".join(map(str, predictor.values())),
 )

@@ -260,12 +260,8 @@ def test_no_line_of_a_question_or_a_source_is_a_heading_and_no_words_are_markup(
 
 
 @pytest.mark.parametrize(
-    (
-        "mean",
-        "step",
-        "verdict",
-    ),  # 85.7 is published, and 1.5 points are allowed; half an interval is 12.7 steps
-    [
+    ("mean", "step", "verdict"),
+    [  # 85.7 is published, and 1.5 points are allowed; half an interval is 12.7 steps
         (0.860, 0.0, "reproduced"),
         (0.860, 0.0005, "reproduced"),
         (0.860, 0.001, "undecided at n = 2"),
